@@ -1,0 +1,36 @@
+//! Medical volumes without a tensor library: NIfTI files, data sets, orientation, resampling, patches, stitching and metrics.
+//!
+//! A voxel's way: [`Dataset::load`] reads an [`Image`] and its [`LabelMap`]; [`preprocess`] brings them to a common grid as a [`Case`];
+//! [`patch`] cuts what a network sees; [`stitch`] joins what it says; [`Geometry`] brings that back to the image's own grid;
+//! [`metrics`] scores it there. [`phantom`] makes data sets up.
+//!
+//! Arrays are indexed `[depth, height, width]`, an image's channels come first. Shapes and spacings (mm) are given in that order too.
+//! An [`Affine`] maps the voxel `(i, j, k)` = (width, height, depth) to millimetres in RAS+.
+
+mod affine;
+mod atomic;
+mod class_map;
+mod dataset;
+mod error;
+mod geometry;
+pub mod metrics;
+mod nifti_io;
+mod orient;
+pub mod patch;
+pub mod phantom;
+mod preprocess;
+mod resample;
+pub mod stitch;
+mod volume;
+
+pub use affine::Affine;
+pub use atomic::atomic_write;
+pub use class_map::{ClassMap, Label};
+pub use dataset::{CaseFiles, Dataset, load_image};
+pub use error::{Error, Result};
+pub use geometry::Geometry;
+pub use nifti_io::{Grid, read_grid, read_image, read_labels, write_image, write_labels};
+pub use orient::{Orientation, canonical_spacing, median_spacing};
+pub use preprocess::{Case, preprocess};
+pub use resample::{resample, resample_classes};
+pub use volume::{Image, LabelMap};

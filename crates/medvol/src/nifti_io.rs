@@ -1,0 +1,84 @@
+//! Reading and writing NIfTI-1 files (`.nii`, `.nii.gz`).
+//!
+//! The format is decoded here and not by the `nifti` crate: that crate panics on several headers found in the wild
+//! (bitpix against datatype, a quaternion with `pixdim[0] = 0`, negative pixdim), makes every voxel NaN where the slope is
+//! NaN, trusts the announced size before it allocates, and its writer is not atomic. Working around all of it takes more
+//! code than the 348 bytes of header do.
+
+mod header;
+mod quaternion;
+mod voxels;
+mod write;
+
+use std::path::Path;
+
+use ndarray::{Array3, Array4};
+
+use crate::affine::Affine;
+use crate::error::{Error, Result};
+use crate::volume::{Image, LabelMap};
+
+pub use write::{write_image, write_labels};
+
+/// How far a label may be from an integer: files with a scale factor store integers inexactly.
+const INTEGER_TOLERANCE: f64 = 1e-4;
+
+/// What a file's header says about its grid.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Grid {
+    /// Number of channels (volumes) in the file.
+    pub channels: usize,
+    /// (depth, height, width)
+    pub shape: [usize; 3],
+    /// From voxel `(i, j, k)` to mm in RAS+.
+    pub affine: Affine,
+}
+
+/// Reads a file's header only: what is needed to plan spacing and patch sizes for a whole data set.
+///
+/// # Errors
+/// [`Error::Read`], [`Error::Truncated`], [`Error::Unsupported`], [`Error::Header`].
+pub fn read_grid(path: impl AsRef<Path>) -> Result<Grid> {
+    Ok(voxels::open(path.as_ref())?.0.grid)
+}
+
+/// Reads an image of any scalar type as f32, the file's scale factor applied. A fourth dimension becomes the channels.
+///
+/// # Errors
+/// [`Error::Read`], [`Error::Truncated`], [`Error::Unsupported`], [`Error::Header`], [`Error::OutOfMemory`].
+/// Voxels that are not finite are returned as they are (see [`load_image`](crate::load_image)).
+pub fn read_image(path: impl AsRef<Path>) -> Result<Image> {
+    let path = path.as_ref();
+    let (grid, values) = voxels::read(path, |_, value| Ok(value as f32))?;
+    let [depth, height, width] = grid.shape;
+    let voxels =
+        Array4::from_shape_vec((grid.channels, depth, height, width), values).map_err(|error| header::invalid(path, error.to_string()))?;
+    Ok(Image { voxels, affine: grid.affine })
+}
+
+/// Reads a label map: one channel of integers from 0 to 65535, stored in any scalar type.
+///
+/// # Errors
+/// Those of [`read_image`], [`Error::ChannelCount`], [`Error::LabelNotInteger`].
+pub fn read_labels(path: impl AsRef<Path>) -> Result<LabelMap> {
+    let path = path.as_ref();
+    let (grid, values) = voxels::read(path, |(grid, index), value| {
+        if grid.channels != 1 {
+            return Err(Error::ChannelCount { path: path.to_path_buf(), expected: 1, found: grid.channels });
+        }
+        let rounded = value.round();
+        // The negated comparison also refuses NaN.
+        if !((value - rounded).abs() <= INTEGER_TOLERANCE && (0.0..=65535.0).contains(&rounded)) {
+            let [_, height, width] = grid.shape;
+            return Err(Error::LabelNotInteger {
+                path: path.to_path_buf(),
+                voxel: [index / (height * width), index / width % height, index % width],
+                value,
+            });
+        }
+        Ok(rounded as u16)
+    })?;
+    let [depth, height, width] = grid.shape;
+    let voxels = Array3::from_shape_vec((depth, height, width), values).map_err(|error| header::invalid(path, error.to_string()))?;
+    Ok(LabelMap { voxels, affine: grid.affine })
+}

@@ -1,0 +1,65 @@
+//! What can be typed.
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::compare::CompareArgs;
+use crate::config::ConfigArgs;
+use crate::demo::DemoArgs;
+use crate::evaluate::EvaluateArgs;
+use crate::predict::PredictArgs;
+use crate::search::SearchArgs;
+use crate::show::ShowArgs;
+use crate::train::TrainArgs;
+
+/// What the help of the whole command ends with.
+pub const AFTER_HELP: &str = "\
+Start with `scnas demo`: it makes up a small data set and does everything once, in a few minutes.
+
+Results go to stdout, progress and messages to stderr.
+Exit codes: 0 done, 1 an error (one line on stderr says which), 2 wrong usage, 130 stopped on request (Ctrl-C, SIGTERM, SIGHUP).";
+
+/// Find and train segmentation networks for 3-D medical images.
+#[derive(Debug, Parser)]
+#[command(version, after_help = AFTER_HELP, subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Options of every verb.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Threads to use; results do not depend on it [default: all cores]
+    #[arg(long, global = true, value_name = "N", value_parser = threads)]
+    pub threads: Option<usize>,
+    /// Where to compute: cpu, or cuda, rocm, metal, vulkan, webgpu (with :INDEX) in a build with that feature
+    #[arg(long, global = true, default_value = "cpu", value_name = "DEVICE")]
+    pub device: String,
+    /// No progress and no messages but warnings and errors
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Results as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n @ 1..=1024) => Ok(n),
+        _ => Err("expected a number from 1 to 1024".into()),
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    Search(SearchArgs),
+    Train(TrainArgs),
+    Predict(PredictArgs),
+    Evaluate(EvaluateArgs),
+    Show(ShowArgs),
+    Compare(CompareArgs),
+    Demo(DemoArgs),
+    Config(ConfigArgs),
+}

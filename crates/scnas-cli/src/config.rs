@@ -1,0 +1,30 @@
+//! `scnas config`: the settings with their meaning.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use scnas::config::{Config, PRESETS, preset};
+use serde_json::json;
+
+use crate::output::Output;
+
+/// Print all settings with their meaning
+///
+/// Prints a preset as TOML. Save it, change it and give it to search or train with --config; keys left out keep the preset's value.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  scnas config > my.toml
+  scnas config --preset paper")]
+pub struct ConfigArgs {
+    /// Which settings
+    #[arg(long, value_parser = PRESETS, default_value = "default", value_name = "NAME")]
+    pub preset: String,
+}
+
+pub fn run(args: &ConfigArgs, output: Output) -> Result<ExitCode> {
+    let config = Config::load(&args.preset, None, &[])?;
+    output.result(preset(&args.preset)?, || json!(config))?;
+    Ok(ExitCode::SUCCESS)
+}

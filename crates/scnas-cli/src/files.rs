@@ -1,0 +1,72 @@
+//! Images by name: files, folders of files, and what must never be overwritten.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use medvol::Dataset;
+
+/// The name of a NIfTI file without folder and ending; `None` for other files.
+pub fn case_name(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    let stem = name.strip_suffix(".nii.gz").or_else(|| name.strip_suffix(".nii"))?;
+    (!stem.is_empty() && !stem.starts_with('.')).then(|| stem.to_string())
+}
+
+/// The NIfTI files of a folder, `(name, path)`, sorted.
+pub fn images_in(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let failed = || format!("cannot read the folder {}", folder.display());
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).with_context(failed)? {
+        let path = entry.with_context(failed)?.path();
+        if let Some(name) = case_name(&path).filter(|_| path.is_file()) {
+            found.push((name, path));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Refuses names that two files share: their results could not be told apart.
+pub fn refuse_same_names(files: &[(String, PathBuf)]) -> Result<()> {
+    let mut sorted: Vec<&(String, PathBuf)> = files.iter().collect();
+    sorted.sort();
+    match sorted.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        Some(pair) => bail!("{} and {} have the same name; rename one of them", pair[0].1.display(), pair[1].1.display()),
+        None => Ok(()),
+    }
+}
+
+/// All images and label maps of a data set that exist.
+pub fn files_of(dataset: &Dataset) -> impl Iterator<Item = &Path> {
+    let cases = dataset.cases.iter().chain(&dataset.test);
+    cases.flat_map(|case| [Some(case.image.as_path()), case.label.as_deref()]).flatten()
+}
+
+/// Files that belong to the user.
+#[derive(Default)]
+pub struct Protected(BTreeSet<PathBuf>);
+
+impl Protected {
+    pub fn add<'a>(&mut self, files: impl IntoIterator<Item = &'a Path>) {
+        self.0.extend(files.into_iter().filter_map(|path| path.canonicalize().ok()));
+    }
+
+    /// Adds the files of a data set, should `output` lie in one or in one of its folders.
+    pub fn add_data_set_around(&mut self, output: &Path) {
+        let Ok(output) = output.canonicalize() else { return };
+        for folder in output.ancestors().take(2) {
+            if let Ok(dataset) = Dataset::open(folder) {
+                self.add(files_of(&dataset));
+            }
+        }
+    }
+
+    /// Refuses to write to `path` if it is one of these files.
+    pub fn check(&self, path: &Path) -> Result<()> {
+        if path.canonicalize().is_ok_and(|path| self.0.contains(&path)) {
+            bail!("{}: this would overwrite an input or a file of a data set; give another --out", path.display());
+        }
+        Ok(())
+    }
+}

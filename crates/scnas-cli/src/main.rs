@@ -1,0 +1,57 @@
+//! The `scnas` command. Thin: arguments → validated options → library → what is printed.
+//!
+//! One file a verb. Results go to stdout, everything else to stderr; exit codes are in [`args::AFTER_HELP`].
+
+mod architecture;
+mod args;
+mod compare;
+mod config;
+mod demo;
+mod evaluate;
+mod files;
+mod interrupt;
+mod output;
+mod predict;
+mod progress;
+mod run_options;
+mod search;
+mod show;
+mod train;
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Parser as _;
+
+use args::{Cli, Verb};
+use output::Output;
+
+// Tensors of the same sizes come and go at every step: an allocator that keeps their pages saves the first touch of fresh ones.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output { json: cli.global.json, quiet: cli.global.quiet };
+    match run(cli, output) {
+        Ok(code) => code,
+        Err(error) => output::failure(&error),
+    }
+}
+
+fn run(cli: Cli, output: Output) -> Result<ExitCode> {
+    if let Some(threads) = cli.global.threads {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start the threads")?;
+    }
+    let device = scnas::device(&cli.global.device)?;
+    match cli.verb {
+        Verb::Search(args) => search::run(&args, &device, output),
+        Verb::Train(args) => train::run(&args, &device, output),
+        Verb::Predict(args) => predict::run(&args, &device, output),
+        Verb::Evaluate(args) => evaluate::run(&args, output),
+        Verb::Show(args) => show::run(&args, &device, output),
+        Verb::Compare(args) => compare::run(&args, output),
+        Verb::Demo(args) => demo::run(&args, &device, output),
+        Verb::Config(args) => config::run(&args, output),
+    }
+}

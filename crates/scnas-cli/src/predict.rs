@@ -1,0 +1,242 @@
+//! `scnas predict`: label maps of images, on the images' own grids.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, ValueEnum};
+use medvol::stitch::Blend;
+use medvol::{Dataset, load_image, read_grid, write_image, write_labels};
+use scnas::Device;
+use scnas::config::PredictConfig;
+use scnas::model::Model;
+use scnas::predict::predict;
+use scnas::run::Observer as _;
+use serde_json::{Value, json};
+
+use crate::files::{Protected, case_name, files_of, images_in, refuse_same_names};
+use crate::interrupt::{self, EXIT_STOPPED};
+use crate::output::{Output, chain, note, warn};
+use crate::progress::Progress;
+
+/// Segment images with a model
+///
+/// Reads NIfTI images and a model.safetensors; needs nothing else of the run. Writes for each image a label map <name>.nii.gz on the
+/// image's own grid, with its affine. Predictions written before are replaced; images and label maps of data sets never are.
+/// An image that cannot be predicted is reported and the others are done; the exit code is then 1.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  scnas predict scan.nii.gz --model runs/Task04_Hippocampus/search-fold0 --out scan_labels.nii.gz
+  scnas predict DATA/Task04_Hippocampus --model model.safetensors --out predictions
+  scnas predict folder_of_scans --model model.safetensors --out predictions --probabilities")]
+pub struct PredictArgs {
+    /// Images (.nii, .nii.gz), folders of images, or data set folders (their test images)
+    #[arg(required = true, value_name = "INPUT")]
+    pub inputs: Vec<PathBuf>,
+    /// A model.safetensors, or a run folder that holds one
+    #[arg(long, short, value_name = "FILE")]
+    pub model: PathBuf,
+    /// Folder for the label maps; for a single image also a file name ending in .nii or .nii.gz
+    #[arg(long, short, value_name = "DIR|FILE")]
+    pub out: PathBuf,
+    /// Of data sets, predict the training images too
+    #[arg(long)]
+    pub training: bool,
+    /// Also write <name>_probabilities.nii.gz, the classes as channels
+    #[arg(long)]
+    pub probabilities: bool,
+    /// Overlap of neighbouring windows, 0 to less than 1 [default: the model's, usually 0.5]
+    #[arg(long, value_name = "X", value_parser = overlap)]
+    pub overlap: Option<f64>,
+    /// Weights inside a window [default: the model's]
+    #[arg(long, value_enum)]
+    pub blend: Option<BlendName>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum BlendName {
+    Gaussian,
+    Uniform,
+}
+
+fn overlap(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|x| (0.0..1.0).contains(x)).ok_or_else(|| "expected a number from 0 to less than 1".into())
+}
+
+/// What to predict and where to put it.
+pub struct Job {
+    name: String,
+    input: PathBuf,
+    labels: PathBuf,
+    probabilities: Option<PathBuf>,
+}
+
+/// What became of the jobs.
+pub struct Outcome {
+    /// Done, with the seconds each took.
+    written: Vec<(Job, f64)>,
+    /// Not done, with the reasons.
+    failures: Vec<(Job, String)>,
+    total: usize,
+    stopped: bool,
+}
+
+impl Outcome {
+    /// The exit code, or an error that names the first failure.
+    pub fn exit(&self) -> Result<ExitCode> {
+        if self.stopped {
+            note(format_args!("stopped by request after {} of {} images", self.written.len(), self.total));
+            return Ok(ExitCode::from(EXIT_STOPPED));
+        }
+        match self.failures.first() {
+            Some((_, reason)) => bail!("{} of {} images could not be predicted: {reason}", self.failures.len(), self.total),
+            None => Ok(ExitCode::SUCCESS),
+        }
+    }
+}
+
+pub fn run(args: &PredictArgs, device: &Device, output: Output) -> Result<ExitCode> {
+    interrupt::listen()?;
+    let outcome = predict_all(args, device, output)?;
+    let lines: Vec<String> = outcome.written.iter().map(|(job, _)| job.labels.display().to_string()).collect();
+    output.result(lines.join("\n"), || {
+        let written = outcome.written.iter().map(|(job, seconds)| described(job, "seconds", json!(seconds)));
+        let failures = outcome.failures.iter().map(|(job, reason)| described(job, "error", json!(reason)));
+        json!({ "predictions": written.collect::<Vec<_>>(), "failures": failures.collect::<Vec<_>>() })
+    })?;
+    outcome.exit()
+}
+
+/// Predicts all that can be predicted.
+pub fn predict_all(args: &PredictArgs, device: &Device, output: Output) -> Result<Outcome> {
+    let model_path = if args.model.is_dir() { args.model.join("model.safetensors") } else { args.model.clone() };
+    let jobs = plan_jobs(args)?;
+    let model = Model::read(&model_path, device)?;
+    let mut settings = model.card.predict;
+    settings.overlap = args.overlap.unwrap_or(settings.overlap);
+    settings.blend = match args.blend {
+        None => settings.blend,
+        Some(BlendName::Gaussian) => Blend::Gaussian,
+        Some(BlendName::Uniform) => Blend::Uniform,
+    };
+
+    let total = jobs.len();
+    let (jobs, mut failures): (Vec<Job>, Vec<(Job, String)>) = check_headers(jobs, &model);
+    if jobs.is_empty() {
+        bail!("{}", failures.into_iter().map(|(_, reason)| reason).collect::<Vec<_>>().join("; "));
+    }
+    failures.iter().for_each(|(_, reason)| warn(format_args!("left out: {reason}")));
+
+    make_folder(args)?;
+    let progress = Progress::new(output);
+    progress.begin("predicting", 0, jobs.len());
+    let mut written = Vec::new();
+    let mut stopped = false;
+    for (done, job) in jobs.into_iter().enumerate() {
+        stopped = interrupt::requested();
+        if stopped {
+            break;
+        }
+        let start = Instant::now();
+        match predict_one(&model, &job, settings) {
+            Ok(()) => written.push((job, start.elapsed().as_secs_f64())),
+            Err(error) => {
+                progress.message(&format!("warning: {}", chain(&error)));
+                failures.push((job, chain(&error)));
+            }
+        }
+        progress.advance(done + 1);
+    }
+    Ok(Outcome { written, failures, total, stopped })
+}
+
+fn described(job: &Job, key: &str, value: Value) -> Value {
+    json!({ "case": job.name, "input": job.input, "labels": job.labels, "probabilities": job.probabilities, key: value })
+}
+
+/// Everything about names and places, checked before any work.
+fn plan_jobs(args: &PredictArgs) -> Result<Vec<Job>> {
+    let mut files = Vec::new();
+    let mut protected = Protected::default();
+    for input in &args.inputs {
+        let found = if input.join("dataset.json").exists() {
+            let dataset = Dataset::open(input)?;
+            protected.add(files_of(&dataset));
+            let training = dataset.cases.iter().filter(|_| args.training);
+            dataset.test.iter().chain(training).map(|case| (case.name.clone(), case.image.clone())).collect()
+        } else if input.is_dir() {
+            images_in(input)?
+        } else if let Some(name) = case_name(input) {
+            std::fs::metadata(input).with_context(|| format!("cannot read {}", input.display()))?;
+            vec![(name, input.clone())]
+        } else {
+            bail!("{}: expected an image (.nii or .nii.gz), a folder of images or a data set folder", input.display());
+        };
+        if found.is_empty() {
+            let remedy = if args.training { "" } else { "; --training predicts a data set's training images" };
+            bail!("{}: no images to predict found there{remedy}", input.display());
+        }
+        files.extend(found);
+    }
+    refuse_same_names(&files)?;
+    protected.add(files.iter().map(|(_, path)| path.as_path()));
+
+    let single = case_name(&args.out).is_some();
+    if single && files.len() > 1 {
+        bail!("{}: one file for {} images; give a folder as --out", args.out.display(), files.len());
+    }
+    if !single && args.out.exists() && !args.out.is_dir() {
+        bail!("{}: expected a folder, or a file name ending in .nii or .nii.gz, as --out", args.out.display());
+    }
+    let folder = if single { args.out.parent().unwrap_or(Path::new("")) } else { &args.out };
+    protected.add_data_set_around(if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+    let mut jobs = Vec::new();
+    for (name, input) in files {
+        let labels = if single { args.out.clone() } else { folder.join(format!("{name}.nii.gz")) };
+        let stem = case_name(&labels).unwrap_or_else(|| name.clone());
+        let probabilities = args.probabilities.then(|| folder.join(format!("{stem}_probabilities.nii.gz")));
+        protected.check(&labels)?;
+        probabilities.iter().try_for_each(|path| protected.check(path))?;
+        jobs.push(Job { name, input, labels, probabilities });
+    }
+    Ok(jobs)
+}
+
+/// Splits off the jobs whose header says that they cannot be done.
+fn check_headers(jobs: Vec<Job>, model: &Model) -> (Vec<Job>, Vec<(Job, String)>) {
+    let channels = model.card.size.channels;
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    for job in jobs {
+        match read_grid(&job.input) {
+            Ok(grid) if grid.channels == channels => good.push(job),
+            Ok(grid) => {
+                let reason = format!(
+                    "{}: the model expects {channels} channel(s), found {}; give images like those it was trained on ({})",
+                    job.input.display(),
+                    grid.channels,
+                    model.card.plan.channels.join(", ")
+                );
+                bad.push((job, reason));
+            }
+            Err(error) => bad.push((job, error.to_string())),
+        }
+    }
+    (good, bad)
+}
+
+fn make_folder(args: &PredictArgs) -> Result<()> {
+    let folder = if case_name(&args.out).is_some() { args.out.parent() } else { Some(args.out.as_path()) };
+    let Some(folder) = folder.filter(|f| !f.as_os_str().is_empty()) else { return Ok(()) };
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))
+}
+
+fn predict_one(model: &Model, job: &Job, settings: PredictConfig) -> Result<()> {
+    let image = load_image(&job.input, model.card.size.channels)?;
+    let prediction = predict(model, &image, &job.name, settings, job.probabilities.is_some())?;
+    if let (Some(path), Some(probabilities)) = (&job.probabilities, &prediction.probabilities) {
+        write_image(path, probabilities)?;
+    }
+    Ok(write_labels(&job.labels, &prediction.labels)?)
+}

@@ -1,0 +1,161 @@
+//! Progress on stderr: a bar with the time left on a terminal, and one table line an epoch everywhere.
+
+use std::fmt::Write as _;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use scnas::run::Observer;
+use scnas::run_dir::EpochLine;
+
+use crate::interrupt;
+use crate::output::{Output, note};
+
+/// Shows what a run does.
+pub struct Progress {
+    quiet: bool,
+    /// Draws nothing where stderr is not a terminal.
+    bar: ProgressBar,
+    piece: Mutex<Piece>,
+}
+
+/// The piece of work under way.
+struct Piece {
+    name: String,
+    start: Instant,
+    first: usize,
+    done: usize,
+    total: usize,
+    /// The table's header was printed.
+    header: bool,
+}
+
+impl Piece {
+    fn begin(name: &str, done: usize, total: usize) -> Self {
+        Self { name: name.into(), start: Instant::now(), first: done, done, total, header: false }
+    }
+
+    /// Time left at the pace so far.
+    fn left(&self) -> Option<Duration> {
+        let done = self.done.checked_sub(self.first).filter(|&done| done > 0)?;
+        let left = self.total.saturating_sub(self.done);
+        Some(self.start.elapsed().mul_f64(left as f64 / done as f64))
+    }
+}
+
+impl Progress {
+    /// Progress as `output` asks for.
+    pub fn new(output: Output) -> Self {
+        let bar = if output.quiet { ProgressBar::hidden() } else { ProgressBar::no_length() };
+        let template = "{msg} {wide_bar} {pos}/{len}, {eta} left ";
+        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self { quiet: output.quiet, bar, piece: Mutex::new(Piece::begin("", 0, 0)) }
+    }
+
+    fn say(&self, text: &str) {
+        if !self.quiet {
+            self.bar.suspend(|| note(text));
+        }
+    }
+
+    fn with_piece<T>(&self, f: impl FnOnce(&mut Piece) -> T) -> T {
+        f(&mut self.piece.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
+}
+
+impl Drop for Progress {
+    /// Results and errors are printed where the bar was.
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Observer for Progress {
+    fn begin(&self, what: &str, done: usize, total: usize) {
+        self.with_piece(|piece| *piece = Piece::begin(what, done, total));
+        self.bar.reset();
+        self.bar.set_length(total as u64);
+        self.bar.set_position(done as u64);
+        self.bar.reset_eta();
+        self.bar.set_message(what.to_string());
+        if self.bar.is_hidden() {
+            let resumed = if done > 0 && done < total { format!(" from {done}") } else { String::new() };
+            self.say(&format!("{what}{resumed}: {total}"));
+        }
+    }
+
+    fn advance(&self, done: usize) {
+        self.with_piece(|piece| piece.done = piece.done.max(done));
+        self.bar.set_position(done as u64);
+    }
+
+    fn epoch(&self, line: &EpochLine, classes: &[String]) {
+        let (first, left) = self.with_piece(|piece| (!std::mem::replace(&mut piece.header, true), piece.left()));
+        if first {
+            self.say(&header(line, classes));
+        }
+        self.say(&row(line, left));
+    }
+
+    fn message(&self, text: &str) {
+        self.say(text);
+    }
+
+    fn stop(&self) -> bool {
+        interrupt::requested()
+    }
+}
+
+/// Widths of the columns: epoch, then numbers.
+const EPOCH: usize = 9;
+const NUMBER: usize = 8;
+
+fn header(line: &EpochLine, classes: &[String]) -> String {
+    let mut text = format!("{:EPOCH$}{:>NUMBER$}", line.phase, "loss");
+    let mut column = |name: &str| {
+        let short: String = name.chars().take(NUMBER - 1).collect();
+        let _ = write!(text, "{short:>NUMBER$}");
+    };
+    if line.search.is_some() {
+        column("α loss");
+    }
+    classes.iter().for_each(|class| column(class));
+    column("Dice");
+    if line.search.is_some() {
+        ["tau", "entropy", "zero", "ident.", "pool"].into_iter().for_each(&mut column);
+    }
+    column("seconds");
+    column("left");
+    text
+}
+
+fn row(line: &EpochLine, left: Option<Duration>) -> String {
+    let epoch = format!("{}/{}", line.epoch + 1, line.epochs);
+    let mut text = format!("{epoch:EPOCH$}{:NUMBER$.4}", line.loss);
+    let mut column = |cell: String| {
+        let _ = write!(text, "{cell:>NUMBER$}");
+    };
+    let dice = |value: Option<f64>| value.map_or_else(|| "–".to_string(), |v| format!("{v:.4}"));
+    if let Some(search) = &line.search {
+        column(dice(search.alpha_loss));
+    }
+    line.dice.iter().flatten().for_each(|&value| column(dice(value)));
+    if line.dice.is_some() {
+        column(dice(line.mean_dice));
+    }
+    if let Some(search) = &line.search {
+        column(format!("{:.3}", search.tau));
+        column(format!("{:.3}", search.entropy));
+        [search.zero, search.identity, search.pool].into_iter().for_each(|share| column(format!("{:.0}%", 100.0 * share)));
+    }
+    column(format!("{:.1}", line.seconds));
+    column(left.map_or_else(|| "–".into(), clock));
+    text
+}
+
+/// `1:02:03` or `2:03`.
+pub fn clock(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (h, m, s) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if h > 0 { format!("{h}:{m:02}:{s:02}") } else { format!("{m}:{s:02}") }
+}

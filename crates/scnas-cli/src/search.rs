@@ -1,0 +1,69 @@
+//! `scnas search`: finds an architecture, gives it weights, scores it.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use scnas::config::{Config, Then};
+use scnas::evaluate::Evaluation;
+use scnas::genotype::Repair;
+use scnas::run::{Observer as _, Run, RunResult};
+use scnas::{Device, search, train};
+
+use crate::interrupt;
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::run_options::{RunArgs, completed, report};
+
+/// Search an architecture on a data set, train it and score it on the held-out fold
+///
+/// Reads an MSD data set. Writes a run folder with config.toml, plan.json, log.jsonl, genotype.json (the architecture),
+/// model.safetensors (all that predict needs), evaluation.json and .csv, result.json, and checkpoint/.
+/// Ctrl-C saves and stops; the same command goes on from there.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  scnas search DATA/Task04_Hippocampus
+  scnas search DATA/Task04_Hippocampus --out runs/wide --set network.width=32 --set search.epochs=50
+The run folder is runs/<data>/search-fold<K> if --out does not name another.")]
+pub struct SearchArgs {
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+pub fn run(args: &SearchArgs, device: &Device, output: Output) -> Result<ExitCode> {
+    interrupt::listen()?;
+    let config = args.run.settings(None)?;
+    let folder = args.run.folder("search", &config);
+    let progress = Progress::new(output);
+    let (evaluation, result) = find(&args.run.data, &folder, config, device, &progress)?;
+    drop(progress);
+    report(&folder, &evaluation, &result, output)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Searches, or goes on with a search, to the evaluated model; a complete run is only read.
+pub fn find(data: &Path, folder: &Path, config: Config, device: &Device, progress: &Progress) -> Result<(Evaluation, RunResult)> {
+    if let Some(before) = completed(data, folder, &config)? {
+        progress.message(&format!("{}: this run is complete", folder.display()));
+        return Ok(before);
+    }
+    let mut run = Run::open(data, folder, config, device.clone(), progress)?;
+    let found = search::search(&mut run, progress)?;
+    for Repair { cell, edge, operation } in &found.repairs {
+        progress.message(&format!("cell {cell}: a node had no input; edge {edge} got {operation} instead of zero"));
+    }
+    let then = run.config.search.then;
+    let inherited = (then != Then::Retrain).then_some(&found.weights);
+    let mut model = train::prepare(&run, found.genotype, inherited)?;
+    if then != Then::Inherit {
+        train::train(&mut run, &mut model, progress)?;
+    }
+    let how = match then {
+        Then::Inherit => "inherit",
+        Then::Finetune => "finetune",
+        Then::Retrain => "retrain",
+    };
+    Ok(run.finish(format!("search + {how}"), &model, progress)?)
+}

@@ -1,0 +1,111 @@
+//! `scnas show`: what an architecture is, how large, how costly; as text, JSON and drawing.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::Args;
+use scnas::Device;
+use scnas::config::{Config, PRESETS};
+use scnas::count::count;
+use scnas::genotype::EdgeShares;
+use scnas::network::Size;
+use scnas::show::svg;
+use serde_json::json;
+
+use crate::architecture::{ARCHITECTURES, Architecture};
+use crate::output::{Output, note};
+
+/// Channels and classes of the paper's Table 1, for architectures that belong to no data yet.
+const TABLE_CHANNELS: usize = 4;
+const TABLE_CLASSES: usize = 4;
+const TABLE_PATCH: [usize; 3] = [128; 3];
+
+/// Show an architecture: size, cost, cells, drawing
+///
+/// Prints convolution weights, GFLOPs of one patch, and for each cell the inputs of its nodes (a and b: the outputs of the cell before
+/// last and of the last cell). Size and patch are those of the run or model; elsewhere the paper's, 4 channels, 4 classes, 128³.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  scnas show runs/Task04_Hippocampus/search-fold0 --svg cells.svg
+  scnas show conv3 --preset paper
+  scnas show random:1 --width 16 --channels 1 --classes 3 --patch 40,56,40 --json")]
+pub struct ShowArgs {
+    #[arg(value_name = "ARCH", help = ARCHITECTURES)]
+    pub arch: String,
+    /// Channels of the stem, a multiple of 4
+    #[arg(long, value_name = "N")]
+    pub width: Option<usize>,
+    /// Input channels
+    #[arg(long, value_name = "N")]
+    pub channels: Option<usize>,
+    /// Classes, background included
+    #[arg(long, value_name = "N")]
+    pub classes: Option<usize>,
+    /// Patch in voxels: depth,height,width
+    #[arg(long, value_name = "D,H,W", value_parser = patch)]
+    pub patch: Option<[usize; 3]>,
+    /// Preset whose search space and width random architectures and single operations have
+    #[arg(long, value_parser = PRESETS, default_value = "default", value_name = "NAME")]
+    pub preset: String,
+    /// Also draw the cells into this file
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+}
+
+fn patch(text: &str) -> Result<[usize; 3], String> {
+    let numbers: Option<Vec<usize>> = text.split([',', 'x']).map(|n| n.trim().parse().ok().filter(|n| (1..=4096).contains(n))).collect();
+    let patch: Option<[usize; 3]> = numbers.and_then(|n| n.try_into().ok());
+    patch.filter(|p| p.iter().all(|n| n % 8 == 0)).ok_or_else(|| "expected three multiples of 8, such as 40,56,40".into())
+}
+
+pub fn run(args: &ShowArgs, device: &Device, output: Output) -> Result<ExitCode> {
+    let config = Config::load(&args.preset, None, &[])?;
+    let architecture = Architecture::resolve(&args.arch, &config.network.space(), config.seed, device)?;
+    let unknown = Size { channels: TABLE_CHANNELS, classes: TABLE_CLASSES, width: config.network.width };
+    let (known, known_patch) = architecture.made_for.unwrap_or((unknown, TABLE_PATCH));
+    let size = Size {
+        channels: args.channels.unwrap_or(known.channels),
+        classes: args.classes.unwrap_or(known.classes),
+        width: args.width.unwrap_or(known.width),
+    };
+    let possible = (1..=4096).contains(&size.channels) && (2..=256).contains(&size.classes);
+    if !possible || !(4..=4096).contains(&size.width) || size.width % 4 != 0 {
+        bail!("{size:?}: expected 1 to 4096 channels, 2 to 256 classes, and a width from 4 to 4096 that is a multiple of 4");
+    }
+    let patch = args.patch.unwrap_or(known_patch);
+
+    let genotype = &architecture.genotype;
+    let cost = count(genotype, size, patch, true);
+    let shares = EdgeShares::of(genotype);
+    if let Some(path) = &args.svg {
+        medvol::atomic_write(path, svg(genotype).as_bytes())?;
+        if !output.quiet {
+            note(format_args!("drawing: {}", path.display()));
+        }
+    }
+    let [d, h, w] = patch;
+    let text = format!(
+        "{}: {:.3} M parameters, {:.2} GFLOPs a patch of {d}×{h}×{w} (width {}, {} channel(s), {} classes)\n\
+         edges: {:.0} % zero, {:.0} % identity, {:.0} % pooling\n{}",
+        architecture.name,
+        cost.millions(),
+        cost.gflops(),
+        size.width,
+        size.channels,
+        size.classes,
+        100.0 * shares.zero,
+        100.0 * shares.identity,
+        100.0 * shares.pool,
+        genotype.text(),
+    );
+    output.result(text, || {
+        json!({
+            "name": architecture.name, "size": size, "patch": patch,
+            "parameters": cost.parameters, "multiply_adds": cost.multiply_adds, "gflops": cost.gflops(),
+            "edges": shares, "genotype": genotype,
+        })
+    })?;
+    Ok(ExitCode::SUCCESS)
+}

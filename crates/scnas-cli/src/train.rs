@@ -1,0 +1,131 @@
+//! `scnas train`: weights for a given architecture.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+use medvol::Dataset;
+use scnas::config::Config;
+use scnas::plan::Plan;
+use scnas::run::{Observer as _, Run};
+use scnas::{Device, search, train};
+use serde_json::json;
+
+use crate::architecture::{ARCHITECTURES, Architecture, name_of_folder, read_plan};
+use crate::interrupt;
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::run_options::{RunArgs, completed, report};
+
+/// Train a given architecture and score it on the held-out fold
+///
+/// --arch trains an architecture from scratch: a found one (also on other data), a random one, or one operation everywhere.
+/// --from takes architecture and weights of a search: --init inherit scores them as the search left them, finetune trains on,
+/// scratch trains new weights; so the three can be compared. Both take their settings from the run they are given, unless --preset
+/// or --config is there. Reads and writes what search does; Ctrl-C saves and stops, the same command goes on.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  scnas train DATA/Task04_Hippocampus --arch random:1
+  scnas train DATA/Task04_Hippocampus --from runs/Task04_Hippocampus/search-fold0 --init inherit
+  scnas train DATA/Task02_Heart --arch runs/Task04_Hippocampus/search-fold0
+  scnas compare runs/Task04_Hippocampus/*
+The run folder is runs/<data>/train-<architecture>-<init>-fold<K> if --out does not name another.")]
+pub struct TrainArgs {
+    #[command(flatten)]
+    pub run: RunArgs,
+    #[arg(long, value_name = "ARCH", help = ARCHITECTURES, required_unless_present = "from", conflicts_with = "from")]
+    pub arch: Option<String>,
+    /// Run folder of a search: take its architecture and its weights
+    #[arg(long, value_name = "RUN")]
+    pub from: Option<PathBuf>,
+    /// How the weights begin, and whether they are trained [default: scratch with --arch, finetune with --from]
+    #[arg(long, value_enum)]
+    pub init: Option<Init>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Init {
+    /// New weights, trained
+    Scratch,
+    /// The search's weights, trained on
+    Finetune,
+    /// The search's weights as they are
+    Inherit,
+}
+
+impl Init {
+    fn name(self) -> &'static str {
+        ["scratch", "finetune", "inherit"][self as usize]
+    }
+}
+
+pub fn run(args: &TrainArgs, device: &Device, output: Output) -> Result<ExitCode> {
+    interrupt::listen()?;
+    let init = args.init.unwrap_or(if args.from.is_some() { Init::Finetune } else { Init::Scratch });
+    if init != Init::Scratch && args.from.is_none() {
+        bail!("--init {}: there are no weights to begin with; name the run of a search with --from", init.name());
+    }
+    let config = args.run.settings(base_settings(args).as_deref())?;
+    let architecture = match (&args.from, &args.arch) {
+        (Some(folder), _) => Architecture::of_run(folder)?,
+        (None, Some(text)) => Architecture::resolve(text, &config.network.space(), config.seed, device)?,
+        (None, None) => bail!("give --arch or --from"),
+    };
+    let kind = format!("train-{}-{}", architecture.name.replace(':', "-"), init.name());
+    let folder = args.run.folder(&kind, &config);
+    let progress = Progress::new(output);
+    if let Some((evaluation, result)) = completed(&args.run.data, &folder, &config)? {
+        progress.message(&format!("{}: this run is complete", folder.display()));
+        drop(progress);
+        report(&folder, &evaluation, &result, output)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+
+    let weights_of = args.from.as_deref().filter(|_| init != Init::Scratch);
+    let inherited = match weights_of {
+        Some(from) => {
+            refuse_seen_cases(&args.run.data, &config, from)?;
+            Some(search::weights_of(from, device)?)
+        }
+        None => None,
+    };
+    let name = if args.from.is_some() { format!("{} + {}", architecture.name, init.name()) } else { architecture.name };
+    let mut run = Run::open(&args.run.data, &folder, config, device.clone(), &progress)?;
+    // A folder can go on only with what it began with.
+    run.dir.same_or_new("origin.json", format!("{}\n", json!({ "network": name })).as_bytes())?;
+    run.dir.same_or_new("genotype.json", &scnas::plan::to_json(&architecture.genotype))?;
+    let mut model = train::prepare(&run, architecture.genotype, inherited.as_ref())?;
+    if init != Init::Inherit {
+        train::train(&mut run, &mut model, &progress)?;
+    }
+    let (evaluation, result) = run.finish(name, &model, &progress)?;
+    drop(progress);
+    report(&folder, &evaluation, &result, output)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The settings of the run that is named, so that what is compared differs in nothing else.
+fn base_settings(args: &TrainArgs) -> Option<PathBuf> {
+    let run = args.from.clone().or_else(|| args.arch.as_ref().map(PathBuf::from))?;
+    Some(run.join("config.toml")).filter(|path| path.exists())
+}
+
+/// Weights that have seen a held-out case in their search would score too well on it.
+fn refuse_seen_cases(data: &Path, config: &Config, from: &Path) -> Result<()> {
+    let plan = Plan::new(&Dataset::open(data)?, config)?;
+    let source = read_plan(&from.join("plan.json"))?;
+    let seen = source.folds.iter().enumerate().filter(|(fold, _)| *fold != source.fold).flat_map(|(_, names)| names);
+    let seen = seen.filter(|name| plan.folds[plan.fold].contains(name)).count();
+    if plan.dataset == source.dataset && seen > 0 {
+        bail!(
+            "{}: its search has seen {seen} of the {} cases held out here, so their scores would be too good; use the fold and seed of that \
+             run (fold {}), or --init scratch",
+            name_of_folder(from),
+            plan.folds[plan.fold].len(),
+            source.fold
+        );
+    }
+    Ok(())
+}

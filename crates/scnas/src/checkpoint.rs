@@ -1,0 +1,82 @@
+//! The state of a phase between two steps: weights, the optimiser's moments, and whatever else the phase counts.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::tensor::Device;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::optimiser::{Moments, WeightAdam};
+use crate::tensors;
+use crate::weights::Weights;
+
+const VERSION: u32 = 1;
+
+/// The JSON part of a checkpoint.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document<S> {
+    version: u32,
+    state: S,
+    /// Updates of each weight that has moments.
+    steps: BTreeMap<String, u32>,
+}
+
+/// Writes a checkpoint, replacing the one before.
+///
+/// # Errors
+/// When the file cannot be written; the one before is then still there.
+pub fn save(path: &Path, state: &impl Serialize, weights: &Weights, adam: &WeightAdam) -> Result<()> {
+    let moments = || weights.iter().zip(adam.moments()).filter_map(|((_, w), m)| m.as_ref().map(|m| (&w.name, m)));
+    let document = Document { version: VERSION, state, steps: moments().map(|(name, m)| (name.clone(), m.steps)).collect() };
+    let values = weights.iter().map(|(_, w)| (w.name.clone(), &w.value));
+    let first = moments().map(|(name, m)| (format!("first.{name}"), &m.first));
+    let second = moments().map(|(name, m)| (format!("second.{name}"), &m.second));
+    tensors::write(path, &document, values.chain(first).chain(second))
+}
+
+/// Reads the weights of a checkpoint, without the optimiser's moments.
+///
+/// # Errors
+/// When the file cannot be read or is no checkpoint.
+pub fn weights(path: &Path, device: &Device) -> Result<Weights> {
+    let (_, tensors): (Document<serde_json::Value>, _) = tensors::read(path, "a checkpoint", device)?;
+    let moment = |name: &str| name.starts_with("first.") || name.starts_with("second.");
+    Ok(Weights::from_tensors(device, tensors.into_iter().filter(|(name, _)| !moment(name))))
+}
+
+/// Reads a checkpoint into weights and optimiser; `None` when there is none.
+///
+/// # Errors
+/// When the file is there but cannot be read or does not fit the network.
+pub fn load<S: DeserializeOwned>(path: &Path, weights: &mut Weights, adam: &mut WeightAdam) -> Result<Option<S>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let (document, mut tensors): (Document<S>, _) = tensors::read(path, "a checkpoint", weights.device())?;
+    let invalid = |found: String| Error::Invalid {
+        path: path.into(),
+        expected: "a checkpoint of this run".into(),
+        found,
+        remedy: "remove it to start this phase again".into(),
+    };
+    if document.version != VERSION {
+        return Err(invalid(format!("version {}", document.version)));
+    }
+    let mut moments = Vec::new();
+    for (_, weight) in weights.iter() {
+        let (first, second) = (tensors.remove(&format!("first.{}", weight.name)), tensors.remove(&format!("second.{}", weight.name)));
+        moments.push(match (first, second, document.steps.get(&weight.name)) {
+            (Some(first), Some(second), Some(&steps)) if [&first, &second].iter().all(|m| m.dims() == weight.value.dims()) => {
+                Some(Moments { first, second, steps })
+            }
+            (None, None, None) => None,
+            _ => return Err(invalid(format!("incomplete moments of {}", weight.name))),
+        });
+    }
+    weights.assign(tensors).map_err(invalid)?;
+    adam.restore(moments);
+    Ok(Some(document.state))
+}

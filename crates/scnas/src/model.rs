@@ -1,0 +1,99 @@
+//! A found and trained network in one file: weights, architecture and everything needed to predict.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+use crate::config::PredictConfig;
+use crate::error::{Error, Result};
+use crate::genotype::Genotype;
+use crate::network::{Network, Size};
+use crate::plan::Plan;
+use crate::tensors;
+use crate::weights::Weights;
+
+/// Version of the description in `model.safetensors`.
+const VERSION: u32 = 1;
+
+/// A network ready to predict.
+#[derive(Debug)]
+pub struct Model {
+    /// What it is.
+    pub card: Card,
+    /// Its structure.
+    pub network: Network,
+    /// Its weights.
+    pub weights: Weights,
+}
+
+/// The description in a model's metadata.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Card {
+    version: u32,
+    /// Architecture.
+    pub genotype: Genotype,
+    /// Channels, classes, width.
+    pub size: Size,
+    /// Spacing, patch, labels.
+    pub plan: Plan,
+    /// Default settings of prediction.
+    pub predict: PredictConfig,
+}
+
+impl Card {
+    /// The description of a network.
+    pub fn new(genotype: Genotype, size: Size, plan: Plan, predict: PredictConfig) -> Self {
+        Self { version: VERSION, genotype, size, plan, predict }
+    }
+}
+
+impl Model {
+    /// A network with initial weights drawn from `seed`.
+    pub fn new(card: Card, device: &Device, seed: u64) -> Self {
+        let mut weights = Weights::new(device, seed);
+        let network = Network::fixed(&card.genotype, card.size, &mut weights);
+        Self { card, network, weights }
+    }
+
+    /// Writes `model.safetensors`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        tensors::write(path, &self.card, self.weights.iter().map(|(_, w)| (w.name.clone(), &w.value)))
+    }
+
+    /// Reads a model.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is not a model, or its weights do not fit its architecture.
+    pub fn read(path: &Path, device: &Device) -> Result<Self> {
+        let (card, tensors): (Card, _) = tensors::read(path, "a model (model.safetensors)", device)?;
+        let invalid = |found: String| Error::Invalid {
+            path: path.into(),
+            expected: "a model whose weights fit its architecture".into(),
+            found,
+            remedy: "copy it again from the run that wrote it".into(),
+        };
+        card.check().map_err(invalid)?;
+        let mut model = Self::new(card, device, 0);
+        model.weights.assign(tensors).map_err(invalid)?;
+        Ok(model)
+    }
+}
+
+impl Card {
+    /// What [`Model::new`] relies on, checked for a file that anyone may have written.
+    fn check(&self) -> std::result::Result<(), String> {
+        let Self { version, size: Size { channels, classes, width }, plan, .. } = self;
+        if *version != VERSION {
+            return Err(format!("version {version}, but this program reads version {VERSION}"));
+        }
+        let patch_ok = plan.patch.iter().all(|p| (8..=4096).contains(p) && p % 8 == 0);
+        let size_ok = (1..=4096).contains(channels) && (2..=256).contains(classes) && (4..=4096).contains(width) && width % 4 == 0;
+        let plan_ok = plan.labels.len() == *classes && plan.channels.len() == *channels && plan.spacing.iter().all(|s| s.is_finite() && *s > 0.0);
+        if patch_ok && size_ok && plan_ok { Ok(()) } else { Err(format!("size {:?}, patch {:?}, {} labels", self.size, plan.patch, plan.labels.len())) }
+    }
+}

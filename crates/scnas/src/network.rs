@@ -1,0 +1,303 @@
+//! The network: stem, twelve cells, out cell (METHOD "Search space"). One type serves the search (every candidate on every
+//! edge has weights, a [`Mixture`] says which run) and a fixed architecture (one candidate per edge).
+//!
+//! Shapes: `w` is the width, a cell at level `l` puts out `[batch, w << l, D >> l, H >> l, W >> l]`, each of its four nodes a
+//! quarter of those channels.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use burn::tensor::Tensor;
+use volops::{ConvSpec, DepthwiseSpec};
+
+use crate::genotype::{Genotype, strided};
+use crate::operation::{Kind, SLOPE};
+use crate::space::{CELLS, CellPlace, CellType, EDGES, NODES, Space, Upsample, edges_into};
+use crate::weights::{Init, Pass, WeightId, Weights};
+
+/// The operations to run on every edge: `[architecture][edge]` → `(operation, ẑ)`; no ẑ means 1.
+pub type Mixture = Vec<Vec<Vec<(usize, Option<Tensor<1>>)>>>;
+
+/// A convolution with its norm: (LeakyReLU →) convolution → instance norm.
+#[derive(Clone, Debug)]
+struct ConvNorm {
+    conv: Convolution,
+    gamma: WeightId,
+    beta: WeightId,
+}
+
+#[derive(Clone, Debug)]
+enum Convolution {
+    Dense { weight: WeightId, spec: ConvSpec },
+    Transposed { weight: WeightId },
+    Separable { depthwise: WeightId, spec: DepthwiseSpec, pointwise: WeightId },
+}
+
+/// A candidate operation of an edge with its weights.
+#[derive(Clone, Debug)]
+enum EdgeOp {
+    Conv(ConvNorm),
+    MaxPool { stride: usize },
+    AveragePool { stride: usize },
+    Identity,
+    Zero,
+}
+
+/// An input projection to the cell's node channels and grid.
+#[derive(Clone, Debug)]
+struct Projection {
+    conv: ConvNorm,
+    /// Trilinear ×2 after the convolution.
+    upsample: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Cell {
+    place: CellPlace,
+    projections: [Projection; 2],
+    /// Per edge, the candidates that have weights here: `None` where the architecture is fixed to another.
+    edges: Vec<Vec<Option<EdgeOp>>>,
+}
+
+/// Size of a network, apart from its architecture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Size {
+    /// Input channels.
+    pub channels: usize,
+    /// Classes, background included.
+    pub classes: usize,
+    /// Channels of the stem.
+    pub width: usize,
+}
+
+/// A network without its weights' values.
+#[derive(Debug)]
+pub struct Network {
+    space: Space,
+    stem: ConvNorm,
+    cells: Vec<Cell>,
+    out_weight: WeightId,
+    out_bias: WeightId,
+    /// For the mixture of a fixed architecture.
+    fixed: Option<Genotype>,
+    operations_run: AtomicU64,
+}
+
+/// Adds weights under a common name prefix.
+struct Builder<'a> {
+    weights: &'a mut Weights,
+}
+
+impl Builder<'_> {
+    fn norm(&mut self, name: &str, channels: usize) -> (WeightId, WeightId) {
+        let shape = [1, channels, 1, 1, 1];
+        let gamma = self.weights.add(format!("{name}.gamma"), shape, Init::Constant(1.0));
+        (gamma, self.weights.add(format!("{name}.beta"), shape, Init::Constant(0.0)))
+    }
+
+    fn dense(&mut self, name: &str, from: usize, to: usize, spec: ConvSpec) -> ConvNorm {
+        let [d, h, w] = spec.kernel;
+        let init = Init::He { fan_in: from * d * h * w };
+        let weight = self.weights.add(format!("{name}.weight"), [to, from, d, h, w], init);
+        let (gamma, beta) = self.norm(name, to);
+        ConvNorm { conv: Convolution::Dense { weight, spec }, gamma, beta }
+    }
+
+    fn pointwise(&mut self, name: &str, from: usize, to: usize, stride: usize) -> ConvNorm {
+        self.dense(name, from, to, ConvSpec { kernel: [1; 3], stride, slope: Some(SLOPE) })
+    }
+
+    fn transposed(&mut self, name: &str, from: usize, to: usize) -> ConvNorm {
+        // Each output voxel sees 27/8 taps on average.
+        let init = Init::He { fan_in: (from * 27).div_ceil(8) };
+        let weight = self.weights.add(format!("{name}.weight"), [from, to, 3, 3, 3], init);
+        let (gamma, beta) = self.norm(name, to);
+        ConvNorm { conv: Convolution::Transposed { weight }, gamma, beta }
+    }
+
+    fn separable(&mut self, name: &str, channels: usize, spec: DepthwiseSpec) -> ConvNorm {
+        let [d, h, w] = spec.kernel;
+        let init = Init::He { fan_in: d * h * w };
+        let depthwise = self.weights.add(format!("{name}.depthwise"), [channels, 1, d, h, w], init);
+        let init = Init::He { fan_in: channels };
+        let pointwise = self.weights.add(format!("{name}.pointwise"), [channels, channels, 1, 1, 1], init);
+        let (gamma, beta) = self.norm(name, channels);
+        ConvNorm { conv: Convolution::Separable { depthwise, spec, pointwise }, gamma, beta }
+    }
+
+    /// Brings an input of `from` channels at `level` to `to` channels at the level the cell's edges start from.
+    fn projection(&mut self, name: &str, (from, level): (usize, usize), to: usize, target: usize, upsample: Upsample) -> Projection {
+        let (conv, resize) = if level > target && upsample == Upsample::Transposed {
+            (self.transposed(name, from, to), false)
+        } else {
+            (self.pointwise(name, from, to, if level < target { 2 } else { 1 }), level > target)
+        };
+        Projection { conv, upsample: resize }
+    }
+
+    fn edge_op(&mut self, name: &str, kind: Kind, channels: usize, stride: usize) -> EdgeOp {
+        match kind {
+            Kind::Conv { kernel } => {
+                EdgeOp::Conv(self.dense(name, channels, channels, ConvSpec { kernel, stride, slope: Some(SLOPE) }))
+            }
+            Kind::Depthwise { kernel, dilation } => {
+                EdgeOp::Conv(self.separable(name, channels, DepthwiseSpec { kernel, dilation, stride, slope: Some(SLOPE) }))
+            }
+            Kind::MaxPool => EdgeOp::MaxPool { stride },
+            Kind::AveragePool => EdgeOp::AveragePool { stride },
+            Kind::Identity if stride == 1 => EdgeOp::Identity,
+            Kind::Identity => EdgeOp::Conv(self.pointwise(name, channels, channels, stride)),
+            Kind::Zero => EdgeOp::Zero,
+        }
+    }
+}
+
+impl ConvNorm {
+    fn forward(&self, pass: &Pass, x: Tensor<5>) -> Tensor<5> {
+        let y = match &self.conv {
+            Convolution::Dense { weight, spec } => volops::conv3d(x, pass.weight(*weight), *spec),
+            Convolution::Transposed { weight } => volops::conv_transpose3d(x, pass.weight(*weight), Some(SLOPE)),
+            Convolution::Separable { depthwise, spec, pointwise } => {
+                let y = volops::depthwise3d(x, pass.weight(*depthwise), *spec);
+                volops::conv3d(y, pass.weight(*pointwise), ConvSpec { kernel: [1; 3], stride: 1, slope: None })
+            }
+        };
+        volops::instance_norm(y, pass.weight(self.gamma), pass.weight(self.beta))
+    }
+}
+
+impl Projection {
+    fn forward(&self, pass: &Pass, x: Tensor<5>) -> Tensor<5> {
+        let y = self.conv.forward(pass, x);
+        if self.upsample { volops::upsample2(y) } else { y }
+    }
+}
+
+impl EdgeOp {
+    fn forward(&self, pass: &Pass, x: Tensor<5>) -> Option<Tensor<5>> {
+        match self {
+            EdgeOp::Conv(conv) => Some(conv.forward(pass, x)),
+            EdgeOp::MaxPool { stride } => Some(volops::max_pool3d(x, *stride)),
+            EdgeOp::AveragePool { stride } => Some(volops::avg_pool3d(x, *stride)),
+            EdgeOp::Identity => Some(x),
+            EdgeOp::Zero => None,
+        }
+    }
+}
+
+impl Cell {
+    /// `older` and `newer` are the outputs of the two cells before. Returns the concatenated nodes.
+    fn forward(&self, pass: &Pass, older: Tensor<5>, newer: Tensor<5>, mix: &[Vec<(usize, Option<Tensor<1>>)>], run: &AtomicU64) -> Tensor<5> {
+        let [project_older, project_newer] = &self.projections;
+        let mut sources = vec![project_older.forward(pass, older), project_newer.forward(pass, newer)];
+        for node in 0..NODES {
+            let mut sum: Option<Tensor<5>> = None;
+            for (edge, source) in edges_into(node) {
+                for (op, z) in &mix[edge] {
+                    let Some(operation) = &self.edges[edge][*op] else { continue };
+                    if let Some(y) = operation.forward(pass, sources[source].clone()) {
+                        run.fetch_add(1, Ordering::Relaxed);
+                        sum = Some(volops::add_scaled(sum, y, z.clone()));
+                    }
+                }
+            }
+            // All edges drew zero: the node is a volume of zeros of the size its siblings have.
+            let sum = sum.unwrap_or_else(|| {
+                let [batch, channels, d, h, w] = sources[0].dims();
+                let halve = |n: usize| if self.place.cell_type == CellType::Reduction { n.div_ceil(2) } else { n };
+                pass.zeros([batch, channels, halve(d), halve(h), halve(w)])
+            });
+            sources.push(sum);
+        }
+        Tensor::cat(sources.split_off(2), 1)
+    }
+}
+
+impl Network {
+    /// The network of the search: every candidate of every edge.
+    pub fn supernet(space: &Space, size: Size, weights: &mut Weights) -> Self {
+        Self::build(space, size, weights, None)
+    }
+
+    /// The network of one architecture.
+    pub fn fixed(genotype: &Genotype, size: Size, weights: &mut Weights) -> Self {
+        Self::build(&genotype.space, size, weights, Some(genotype.clone()))
+    }
+
+    fn build(space: &Space, size: Size, weights: &mut Weights, fixed: Option<Genotype>) -> Self {
+        let Size { channels, classes, width } = size;
+        let mut b = Builder { weights };
+        let stem = b.dense("stem", channels, width, ConvSpec { kernel: [3; 3], stride: 1, slope: None });
+        let mut inputs = [(width, 0); 2];
+        let mut cells = Vec::with_capacity(CELLS);
+        for (index, place) in space.cells().into_iter().enumerate() {
+            let CellPlace { cell_type, level, arch } = place;
+            let node = (width << level) / NODES;
+            // The edges of a reduction cell do the striding, so its inputs stay one level finer.
+            let target = if cell_type == CellType::Reduction { level - 1 } else { level };
+            let name = format!("cells.{index:02}");
+            let projections = [0, 1].map(|i| b.projection(&format!("{name}.input{i}"), inputs[i], node, target, space.upsample));
+            let edges = (0..EDGES)
+                .map(|edge| {
+                    let stride = if strided(cell_type, edge) { 2 } else { 1 };
+                    let candidates = space.operations.iter().enumerate();
+                    candidates
+                        .map(|(op, operation)| {
+                            let wanted = fixed.as_ref().is_none_or(|g| g.choices[arch][edge] == op);
+                            wanted.then(|| b.edge_op(&format!("{name}.edge{edge:02}.{operation}"), operation.kind, node, stride))
+                        })
+                        .collect()
+                })
+                .collect();
+            cells.push(Cell { place, projections, edges });
+            inputs = [inputs[1], (width << level, level)];
+        }
+        let out_weight = weights.add("out.weight".into(), [classes, width, 1, 1, 1], Init::He { fan_in: width });
+        let out_bias = weights.add("out.bias".into(), [1, classes, 1, 1, 1], Init::Constant(0.0));
+        Self { space: space.clone(), stem, cells, out_weight, out_bias, fixed, operations_run: AtomicU64::new(0) }
+    }
+
+    /// Class scores `[batch, classes, depth, height, width]` of `x` `[batch, channels, depth, height, width]`, whose extents must
+    /// be divisible by 8, with the operations of `mixture` on the edges.
+    pub fn forward(&self, pass: &Pass, x: Tensor<5>, mixture: &Mixture) -> Tensor<5> {
+        let stem = self.stem.forward(pass, x);
+        let (mut older, mut newer) = (stem.clone(), stem.clone());
+        // Encoder outputs by level, waiting for the decoder's first output at that level.
+        let mut skips = [Some(stem), None, None, None];
+        for cell in &self.cells {
+            let CellPlace { cell_type, level, arch } = cell.place;
+            let mut y = cell.forward(pass, older, newer.clone(), &mixture[arch], &self.operations_run);
+            match cell_type {
+                CellType::Normal => skips[level] = Some(y.clone()),
+                CellType::Expansion => {
+                    if let Some(skip) = skips[level].take() {
+                        y = volops::add_scaled(Some(y), skip, None);
+                    }
+                }
+                CellType::Reduction | CellType::Decoder => {}
+            }
+            (older, newer) = (newer, y);
+        }
+        let spec = ConvSpec { kernel: [1; 3], stride: 1, slope: None };
+        volops::conv3d(newer, pass.weight(self.out_weight), spec) + pass.weight(self.out_bias)
+    }
+
+    /// The mixture of a fixed architecture.
+    pub fn mixture_of(genotype: &Genotype) -> Mixture {
+        genotype.choices.iter().map(|edges| edges.iter().map(|&op| vec![(op, None)]).collect()).collect()
+    }
+
+    /// The architecture this network is fixed to, `None` for a supernet.
+    pub fn genotype(&self) -> Option<&Genotype> {
+        self.fixed.as_ref()
+    }
+
+    /// The space the network is from.
+    pub fn space(&self) -> &Space {
+        &self.space
+    }
+
+    /// Operations that ran on edges since the network was made, `zero` not counted.
+    pub fn operations_run(&self) -> u64 {
+        self.operations_run.load(Ordering::Relaxed)
+    }
+}

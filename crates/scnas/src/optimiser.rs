@@ -1,0 +1,227 @@
+//! Adam (Kingma & Ba 2015) for Θ and α, with decoupled weight decay (Loshchilov & Hutter 2019), and learning-rate schedules.
+
+use burn::tensor::{Gradients, Tensor};
+use serde::{Deserialize, Serialize};
+use volops::AdamStep;
+
+use crate::weights::{Pass, WeightId, Weights};
+
+/// Settings of an optimiser.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdamConfig {
+    /// Learning rate at the start.
+    pub lr: f64,
+    /// Decay of the running means of gradient and squared gradient.
+    pub betas: [f64; 2],
+    /// Decoupled weight decay per unit of learning rate.
+    #[serde(default)]
+    pub weight_decay: f64,
+}
+
+const EPS: f64 = 1e-8;
+
+/// Adam over the weights of a network. A weight whose operation was not sampled is not updated and its step count stands still.
+#[derive(Clone, Debug)]
+pub struct WeightAdam {
+    config: AdamConfig,
+    /// By weight index; `None` before its first update.
+    moments: Vec<Option<Moments>>,
+}
+
+/// Running means of one weight.
+#[derive(Clone, Debug)]
+pub struct Moments {
+    pub first: Tensor<5>,
+    pub second: Tensor<5>,
+    pub steps: u32,
+}
+
+impl WeightAdam {
+    /// For all of `weights`.
+    pub fn new(config: AdamConfig, weights: &Weights) -> Self {
+        Self { config, moments: weights.iter().map(|_| None).collect() }
+    }
+
+    /// One update of the weights on the tape of a pass (`leaves`), at learning rate `lr`. Gradients are scaled down when their
+    /// global norm exceeds `clip`. Returns the norm before clipping.
+    pub fn step(&mut self, weights: &mut Weights, leaves: Leaves, mut gradients: Gradients, lr: f64, clip: Option<f64>) -> f64 {
+        let grads: Vec<(WeightId, Tensor<5>)> = leaves
+            .into_iter()
+            .filter_map(|(id, leaf)| leaf.grad_remove(&mut gradients).map(|g| (id, g)))
+            .collect();
+        let norm = grads.iter().map(|(_, g)| squared_norm(g)).sum::<f64>().sqrt();
+        let scale = clip.filter(|&c| norm > c).map(|c| c / norm);
+        for (id, g) in grads {
+            let g = match scale {
+                Some(scale) => g.mul_scalar(scale),
+                None => g,
+            };
+            let moments = self.moments[id.index()].take();
+            let p = weights.take(id);
+            let zeros = || Tensor::zeros(p.dims(), weights.device());
+            let (first, second, steps) = moments.map_or_else(|| (zeros(), zeros(), 0), |m| (m.first, m.second, m.steps));
+            let steps = steps.saturating_add(1);
+            let AdamConfig { betas: [beta1, beta2], weight_decay, .. } = self.config;
+            let step = AdamStep {
+                lr: lr as f32,
+                beta1: beta1 as f32,
+                beta2: beta2 as f32,
+                eps: EPS as f32,
+                weight_decay: weight_decay as f32,
+                bias1: (1.0 - beta1.powf(f64::from(steps))) as f32,
+                bias2: (1.0 - beta2.powf(f64::from(steps))) as f32,
+            };
+            let (p, first, second) = volops::adam(p, g, first, second, &step);
+            weights.set(id, p);
+            self.moments[id.index()] = Some(Moments { first, second, steps });
+        }
+        norm
+    }
+
+    /// State of every weight, in the order of the weights.
+    pub fn moments(&self) -> &[Option<Moments>] {
+        &self.moments
+    }
+
+    /// Puts back a state saved from [`WeightAdam::moments`].
+    pub fn restore(&mut self, moments: Vec<Option<Moments>>) {
+        self.moments = moments;
+    }
+}
+
+/// Σ g², summed in f64 in order.
+fn squared_norm(g: &Tensor<5>) -> f64 {
+    let data = g.to_data();
+    // Gradients are f32 by construction.
+    data.as_slice::<f32>().unwrap_or(&[]).iter().map(|&v| f64::from(v) * f64::from(v)).sum()
+}
+
+/// The weights a pass put on the tape.
+pub type Leaves = std::collections::BTreeMap<WeightId, Tensor<5>>;
+
+/// Adam over a flat list of f64, for α.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AlphaAdam {
+    first: Vec<f64>,
+    second: Vec<f64>,
+    steps: i32,
+}
+
+impl AlphaAdam {
+    /// For `len` values.
+    pub fn new(len: usize) -> Self {
+        Self { first: vec![0.0; len], second: vec![0.0; len], steps: 0 }
+    }
+
+    /// One update at learning rate `lr`.
+    pub fn step<'a>(&mut self, config: &AdamConfig, lr: f64, values: impl Iterator<Item = &'a mut f64>, gradient: &[f64]) {
+        let [beta1, beta2] = config.betas;
+        self.steps = self.steps.saturating_add(1);
+        let (bias1, bias2) = (1.0 - beta1.powi(self.steps), 1.0 - beta2.powi(self.steps));
+        for (((value, g), m), v) in values.zip(gradient).zip(&mut self.first).zip(&mut self.second) {
+            *m = beta1 * *m + (1.0 - beta1) * g;
+            *v = beta2 * *v + (1.0 - beta2) * g * g;
+            *value -= lr * (*m / bias1 / ((*v / bias2).sqrt() + EPS) + config.weight_decay * *value);
+        }
+    }
+}
+
+/// How the learning rate falls over the epochs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// Always the same.
+    Constant,
+    /// Half a cosine to zero over the epochs.
+    #[default]
+    Cosine,
+    /// ÷10 when the training loss has not improved for 20 epochs (paper).
+    Plateau,
+}
+
+/// State of a schedule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plateau {
+    factor: f64,
+    best: f64,
+    since_best: usize,
+}
+
+/// Epochs without improvement before the plateau schedule acts (paper section 4).
+const PATIENCE: usize = 20;
+
+impl Default for Plateau {
+    fn default() -> Self {
+        Self { factor: 1.0, best: f64::MAX, since_best: 0 }
+    }
+}
+
+impl Plateau {
+    /// Takes note of an epoch's training loss.
+    pub fn observe(&mut self, loss: f64) {
+        if loss < self.best {
+            (self.best, self.since_best) = (loss, 0);
+        } else {
+            self.since_best += 1;
+            if self.since_best >= PATIENCE {
+                (self.factor, self.since_best) = (self.factor / 10.0, 0);
+            }
+        }
+    }
+}
+
+impl Schedule {
+    /// Factor on the learning rate at `progress` (0 to 1) through the epochs.
+    pub fn factor(self, progress: f64, plateau: &Plateau) -> f64 {
+        match self {
+            Self::Constant => 1.0,
+            Self::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * progress.clamp(0.0, 1.0)).cos()),
+            Self::Plateau => plateau.factor,
+        }
+    }
+}
+
+/// One pass backward: gradients of `loss`, and the weights the pass put on the tape.
+pub fn backward(pass: Pass, loss: Tensor<1>) -> (Leaves, Gradients) {
+    let gradients = loss.backward();
+    (pass.into_leaves(), gradients)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_adam_step_moves_by_the_learning_rate_against_the_sign_of_the_gradient() {
+        let config = AdamConfig { lr: 0.1, betas: [0.9, 0.999], weight_decay: 0.0 };
+        let mut values = [1.0, -2.0];
+        AlphaAdam::new(2).step(&config, config.lr, values.iter_mut(), &[3.0, -0.01]);
+        assert!((values[0] - 0.9).abs() < 1e-6 && (values[1] + 1.9).abs() < 1e-6);
+    }
+
+    #[test]
+    fn adam_finds_the_minimum_of_a_parabola() {
+        let config = AdamConfig { lr: 0.05, betas: [0.5, 0.999], weight_decay: 0.0 };
+        let (mut values, mut adam) = ([5.0], AlphaAdam::new(1));
+        for _ in 0..2000 {
+            let gradient = 2.0 * (values[0] - 3.0);
+            adam.step(&config, config.lr, values.iter_mut(), &[gradient]);
+        }
+        assert!((values[0] - 3.0).abs() < 0.05, "{}", values[0]);
+    }
+
+    #[test]
+    fn the_plateau_schedule_divides_by_ten_after_twenty_epochs_without_improvement() {
+        let mut plateau = Plateau::default();
+        plateau.observe(1.0);
+        for _ in 0..PATIENCE - 1 {
+            plateau.observe(1.0);
+        }
+        assert_eq!(Schedule::Plateau.factor(0.0, &plateau), 1.0);
+        plateau.observe(1.0);
+        assert!((Schedule::Plateau.factor(0.0, &plateau) - 0.1).abs() < 1e-12);
+        plateau.observe(0.5);
+        assert!((Schedule::Plateau.factor(0.0, &plateau) - 0.1).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,220 @@
+//! A run from a data set's folder to an evaluated model: what `search` and `train` have in common.
+
+use std::path::Path;
+use std::time::Instant;
+
+use burn::tensor::Device;
+use medvol::metrics::mean_sd;
+use medvol::{Case, CaseFiles, Dataset};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Config, PredictConfig};
+use crate::count::count;
+use crate::data::load_cases;
+use crate::error::{Error, Result};
+use crate::evaluate::{Evaluation, MeanSd, score};
+use crate::model::{Card, Model};
+use crate::network::Size;
+use crate::plan::Plan;
+use crate::predict::{Predictor, predict};
+use crate::run_dir::{EpochLine, RunDir};
+
+/// Who watches a run: the command line, or a test.
+pub trait Observer: Sync {
+    /// A piece of work of `total` steps begins, `done` of which were done before.
+    fn begin(&self, what: &str, done: usize, total: usize);
+    /// `done` steps of the current piece are done.
+    fn advance(&self, done: usize);
+    /// An epoch is over.
+    fn epoch(&self, line: &EpochLine, classes: &[String]);
+    /// Something worth reading.
+    fn message(&self, text: &str);
+    /// True when the user asked to stop: the run saves after the current step and ends with [`Error::Stopped`].
+    fn stop(&self) -> bool;
+}
+
+/// A run with its data in memory.
+#[derive(Debug)]
+pub struct Run {
+    pub config: Config,
+    pub plan: Plan,
+    pub device: Device,
+    pub dir: RunDir,
+    pub training: Vec<Case>,
+    pub held_out: Vec<Case>,
+    dataset: Dataset,
+    held_out_files: Vec<CaseFiles>,
+}
+
+/// `result.json`: one row of a comparison.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// How the network came to be, such as `search + finetune` or `random:0`.
+    pub network: String,
+    pub dataset: String,
+    pub fold: usize,
+    pub seed: u64,
+    /// Convolution weights, in millions.
+    pub parameters_m: f64,
+    /// Of one patch.
+    pub gflops: f64,
+    /// Held-out cases scored.
+    pub cases: usize,
+    pub classes: Vec<String>,
+    pub dice: Vec<Option<MeanSd>>,
+    pub mean_dice: Option<MeanSd>,
+    /// Time in search and training epochs, validation included.
+    pub seconds: f64,
+}
+
+impl Run {
+    /// Opens the data set and the run folder, and loads all cases.
+    ///
+    /// # Errors
+    /// Anything wrong with data, settings or folder, before any long work.
+    pub fn open(data: &Path, out: &Path, config: Config, device: Device, observer: &dyn Observer) -> Result<Self> {
+        let dataset = Dataset::open(data)?;
+        let plan = Plan::new(&dataset, &config)?;
+        let (training_files, held_out_files) = plan.split(&dataset)?;
+        if training_files.len() < 2 {
+            return Err(Error::Invalid {
+                path: data.into(),
+                expected: "at least 2 training cases outside the held-out fold".into(),
+                found: training_files.len().to_string(),
+                remedy: "add labelled cases or raise data.folds".into(),
+            });
+        }
+        let files: Vec<CaseFiles> = training_files.iter().chain(&held_out_files).cloned().collect();
+        observer.begin("reading cases", 0, files.len());
+        let mut training = load_cases(&dataset, &files, &plan, |done| observer.advance(done))?;
+        let held_out = training.split_off(training_files.len());
+        let dir = RunDir::open(out, &config, &plan)?;
+        let [d, h, w] = plan.patch;
+        observer.message(&format!(
+            "{}: {} training and {} held-out cases, {} channel(s), {} classes, patch {d}×{h}×{w} at {:.2}×{:.2}×{:.2} mm",
+            plan.dataset,
+            training.len(),
+            held_out.len(),
+            plan.channels.len(),
+            plan.labels.len(),
+            plan.spacing[0],
+            plan.spacing[1],
+            plan.spacing[2],
+        ));
+        Ok(Self { config, plan, device, dir, training, held_out, dataset, held_out_files })
+    }
+
+    /// Size of this run's networks.
+    pub fn size(&self) -> Size {
+        Size { channels: self.plan.channels.len(), classes: self.plan.labels.len(), width: self.config.network.width }
+    }
+
+    /// Mean Dice per foreground class over the held-out cases, on the preprocessed grid.
+    pub fn validate(&self, predictor: &Predictor) -> Vec<Option<f64>> {
+        let scores: Vec<Vec<Option<f64>>> = self.held_out.iter().map(|case| predictor.validate(case)).collect();
+        (0..predictor.classes - 1).map(|c| mean_sd(scores.iter().filter_map(|s| s[c])).map(|(mean, _)| mean)).collect()
+    }
+
+    /// Writes the model, scores it on the held-out cases on their own grids, and writes evaluation and result.
+    ///
+    /// # Errors
+    /// When files cannot be read or written.
+    pub fn finish(&self, network: String, model: &Model, observer: &dyn Observer) -> Result<(Evaluation, RunResult)> {
+        model.write(&self.dir.file("model.safetensors"))?;
+        let mut evaluation = Evaluation { classes: self.plan.foreground(), cases: Vec::new() };
+        observer.begin("scoring held-out cases", 0, self.held_out_files.len());
+        for (done, files) in self.held_out_files.iter().enumerate() {
+            if observer.stop() {
+                return Err(Error::Stopped);
+            }
+            let (image, labels) = self.dataset.load(files)?;
+            let Some(labels) = labels else { continue };
+            let prediction = predict(model, &image, &files.name, model.card.predict, false)?;
+            let case = score(&files.name, &prediction.labels, &labels, &self.plan.labels).map_err(|e| Error::Invalid {
+                path: files.image.clone(),
+                expected: "a prediction of the label map's shape".into(),
+                found: e.to_string(),
+                remedy: "give image and label map the same grid".into(),
+            })?;
+            evaluation.cases.push(case);
+            observer.advance(done + 1);
+        }
+        let cost = count(&model.card.genotype, model.card.size, self.plan.patch, true);
+        let result = RunResult {
+            network,
+            dataset: self.plan.dataset.clone(),
+            fold: self.plan.fold,
+            seed: self.config.seed,
+            parameters_m: cost.millions(),
+            gflops: cost.gflops(),
+            cases: evaluation.cases.len(),
+            classes: evaluation.classes.clone(),
+            dice: (0..evaluation.classes.len()).map(|c| evaluation.class(c)).collect(),
+            mean_dice: evaluation.foreground(),
+            seconds: self.dir.lines().iter().map(|l| l.seconds).sum(),
+        };
+        self.dir.write_json("evaluation.json", &evaluation.summary())?;
+        medvol::atomic_write(self.dir.file("evaluation.csv"), evaluation.csv().as_bytes())?;
+        self.dir.write_json("result.json", &result)?;
+        Ok((evaluation, result))
+    }
+
+    /// The description of a model of this run.
+    pub fn card(&self, genotype: crate::genotype::Genotype) -> Card {
+        Card::new(genotype, self.size(), self.plan.clone(), self.config.predict)
+    }
+
+    /// Settings for validation during training.
+    pub fn predict_settings(&self) -> PredictConfig {
+        self.config.predict
+    }
+}
+
+/// Mean of what is scored.
+pub fn mean_of(dice: &[Option<f64>]) -> Option<f64> {
+    mean_sd(dice.iter().flatten().copied()).map(|(mean, _)| mean)
+}
+
+/// Loss sums of an epoch that may be resumed in its middle, and the time spent in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tally {
+    loss: f64,
+    alpha_loss: f64,
+    steps: usize,
+    alpha_steps: usize,
+    seconds: f64,
+}
+
+impl Tally {
+    /// Adds the loss of a Θ step.
+    pub fn add(&mut self, loss: f64) {
+        self.loss += loss;
+        self.steps += 1;
+    }
+
+    /// Adds the loss of an α step.
+    pub fn add_alpha(&mut self, loss: f64) {
+        self.alpha_loss += loss;
+        self.alpha_steps += 1;
+    }
+
+    /// Adds the time since `start`.
+    pub fn add_time(&mut self, start: Instant) {
+        self.seconds += start.elapsed().as_secs_f64();
+    }
+
+    /// Mean loss of the Θ steps.
+    pub fn mean(&self) -> f64 {
+        self.loss / self.steps.max(1) as f64
+    }
+
+    /// Mean loss of the α steps, if there were any.
+    pub fn alpha_mean(&self) -> Option<f64> {
+        (self.alpha_steps > 0).then(|| self.alpha_loss / self.alpha_steps as f64)
+    }
+
+    /// Seconds spent.
+    pub fn seconds(&self) -> f64 {
+        self.seconds
+    }
+}

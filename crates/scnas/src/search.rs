@@ -1,0 +1,242 @@
+//! Stochastic bi-level search (paper Algorithm 1): every iteration samples an architecture, takes one step of Θ on a batch of the
+//! weights half and one of α on a batch of the architecture half; τ falls from epoch to epoch.
+
+use std::path::Path;
+use std::time::Instant;
+
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint;
+use crate::data::{Batch, batch, draw_epoch, halves};
+use crate::error::{Error, Result};
+use crate::genotype::{EdgeShares, Genotype, Repair};
+use crate::loss::Loss;
+use crate::network::{Mixture, Network};
+use crate::optimiser::{AlphaAdam, Plateau, WeightAdam, backward};
+use crate::predict::Predictor;
+use crate::random::{Stream, rng};
+use crate::relaxation::Alpha;
+use crate::run::{Observer, Run, Tally, mean_of};
+use crate::run_dir::{EpochLine, RunDir, SearchLine};
+use crate::weights::{Pass, Tape, Weights};
+
+/// Name of the phase in log and checkpoint.
+pub const PHASE: &str = "search";
+
+/// The state of a search between two iterations, apart from weights and their moments.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct State {
+    epoch: usize,
+    step: usize,
+    alpha: Alpha,
+    alpha_adam: AlphaAdam,
+    plateau: Plateau,
+    tally: Tally,
+}
+
+/// What a search ends with.
+#[derive(Debug)]
+pub struct Found {
+    pub genotype: Genotype,
+    /// Edges that had to be repaired.
+    pub repairs: Vec<Repair>,
+    /// Weights of the whole search network, to inherit from.
+    pub weights: Weights,
+}
+
+/// A search network in training.
+#[derive(Debug)]
+pub struct Searcher {
+    network: Network,
+    weights: Weights,
+    adam: WeightAdam,
+    state: State,
+}
+
+impl Searcher {
+    /// A search at its beginning.
+    pub fn new(run: &Run) -> Self {
+        let mut weights = Weights::new(&run.device, run.config.seed);
+        let space = run.config.network.space();
+        let network = Network::supernet(&space, run.size(), &mut weights);
+        let adam = WeightAdam::new(run.config.search.weights, &weights);
+        let mut alpha = Alpha::new(&space, run.config.seed);
+        let logits = alpha.values_mut().count();
+        let state = State {
+            epoch: 0,
+            step: 0,
+            alpha,
+            alpha_adam: AlphaAdam::new(logits),
+            plateau: Plateau::default(),
+            tally: Tally::default(),
+        };
+        Self { network, weights, adam, state }
+    }
+
+    /// One iteration: the Θ step on `for_weights`, then, unless `for_alpha` is `None` (warm-up), the α step. `iteration` numbers the
+    /// random draws, `rate` scales the learning rates. Returns both losses.
+    pub fn iterate(&mut self, run: &Run, iteration: u64, rate: f64, for_weights: &Batch, for_alpha: Option<&Batch>) -> (f64, Option<f64>) {
+        let config = &run.config.search;
+        let tau = config.tau_at(self.state.epoch);
+        let seed = run.config.seed;
+        let sample = self.state.alpha.sample(config.relaxation, tau, &mut rng(seed, Stream::Sampling, 2 * iteration));
+
+        let pass = Pass::new(&self.weights, Tape::Weights);
+        let mixture = sample.mixture(&run.device, false);
+        let (loss, attached) = self.loss(run, &pass, for_weights, &mixture);
+        let (leaves, gradients) = backward(pass, attached);
+        let clip = (config.clip > 0.0).then_some(config.clip);
+        self.adam.step(&mut self.weights, leaves, gradients, rate * config.weights.lr, clip);
+
+        let alpha_loss = for_alpha.map(|batch| {
+            let sample = if config.resample_for_alpha {
+                self.state.alpha.sample(config.relaxation, tau, &mut rng(seed, Stream::Sampling, 2 * iteration + 1))
+            } else {
+                sample
+            };
+            let pass = Pass::new(&self.weights, Tape::Architecture);
+            let mixture = sample.mixture(&run.device, true);
+            let (loss, attached) = self.loss(run, &pass, batch, &mixture);
+            let mut gradients = attached.backward();
+            let gradient = sample.gradient(&mixture, &mut gradients, self.network.space().operations.len());
+            self.state.alpha_adam.step(&config.alpha, rate * config.alpha.lr, self.state.alpha.values_mut(), &gradient);
+            loss
+        });
+        (loss, alpha_loss)
+    }
+
+    fn loss(&self, run: &Run, pass: &Pass, batch: &Batch, mixture: &Mixture) -> (f64, burn::tensor::Tensor<1>) {
+        let [d, h, w] = run.plan.patch;
+        let x = pass.input(batch.image.clone(), [batch.size, run.size().channels, d, h, w]);
+        let scores = self.network.forward(pass, x, mixture);
+        let loss = Loss::of_tensor(run.config.search.loss, &scores, &batch.classes);
+        (loss.value, loss.attach(scores))
+    }
+
+    /// The architecture as α stands.
+    pub fn genotype(&self) -> (Genotype, Vec<Repair>) {
+        Genotype::from_alpha(self.network.space(), &self.state.alpha.0)
+    }
+
+    /// α as it stands.
+    pub fn alpha(&self) -> &Alpha {
+        &self.state.alpha
+    }
+
+    /// All weights as they stand.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    fn save(&self, run: &Run) -> Result<()> {
+        checkpoint::save(&run.dir.checkpoint(PHASE), &self.state, &self.weights, &self.adam)
+    }
+
+    /// Held-out Dice of the architecture as α stands, with the search's weights: what `inherit` would give.
+    fn validate(&self, run: &Run, genotype: &Genotype) -> Vec<Option<f64>> {
+        run.validate(&Predictor {
+            network: &self.network,
+            weights: &self.weights,
+            mixture: &Network::mixture_of(genotype),
+            patch: run.plan.patch,
+            classes: run.size().classes,
+            settings: run.config.predict,
+        })
+    }
+}
+
+/// The weights that the search of another run ended with, to inherit from.
+///
+/// # Errors
+/// When there is no checkpoint of a search in `run_folder`, or it cannot be read.
+pub fn weights_of(run_folder: &Path, device: &Device) -> Result<Weights> {
+    checkpoint::weights(&RunDir::checkpoint_in(run_folder, PHASE), device)
+}
+
+/// Runs or resumes a search to its end.
+///
+/// # Errors
+/// [`Error::Stopped`] on request, with everything saved; [`Error::Diverged`]; files that cannot be read or written.
+pub fn search(run: &mut Run, observer: &dyn Observer) -> Result<Found> {
+    let mut searcher = Searcher::new(run);
+    if let Some(state) = checkpoint::load(&run.dir.checkpoint(PHASE), &mut searcher.weights, &mut searcher.adam)? {
+        searcher.state = state;
+    }
+    run.dir.rewind(PHASE, searcher.state.epoch);
+    let config = run.config.search.clone();
+    let (weights_half, alpha_half) = halves(run.training.len(), run.config.seed, run.plan.fold);
+    let steps = weights_half.len().div_ceil(config.batch);
+    observer.begin(PHASE, searcher.state.epoch * steps + searcher.state.step, config.epochs * steps);
+
+    while searcher.state.epoch < config.epochs {
+        let epoch = searcher.state.epoch;
+        let mut start = Instant::now();
+        let draws = |members: &[usize], stream| {
+            let rng = rng(run.config.seed, stream, epoch as u64);
+            draw_epoch(&run.training, members, run.plan.patch, run.config.data.foreground, rng)
+        };
+        let (for_weights, for_alpha) = (draws(&weights_half, Stream::WeightPatches), draws(&alpha_half, Stream::AlphaPatches));
+        let alpha_batches: Vec<&[_]> = for_alpha.chunks(config.batch).collect();
+        let mut rate = 1.0;
+        for (step, draws) in for_weights.chunks(config.batch).enumerate().skip(searcher.state.step) {
+            if observer.stop() {
+                searcher.state.tally.add_time(start);
+                searcher.save(run)?;
+                return Err(Error::Stopped);
+            }
+            let progress = (epoch * steps + step) as f64 / (config.epochs * steps) as f64;
+            rate = config.schedule.factor(progress, &searcher.state.plateau);
+            let for_weights = batch(&run.training, draws, run.plan.patch);
+            // The halves differ by one case at most: the last α batch may serve twice.
+            let for_alpha = (epoch >= config.warmup_epochs)
+                .then(|| batch(&run.training, alpha_batches[step.min(alpha_batches.len() - 1)], run.plan.patch));
+            let iteration = (epoch * steps + step) as u64;
+            let (loss, alpha_loss) = searcher.iterate(run, iteration, rate, &for_weights, for_alpha.as_ref());
+            for loss in [Some(loss), alpha_loss].into_iter().flatten() {
+                if !loss.is_finite() {
+                    return Err(Error::Diverged { epoch, loss });
+                }
+            }
+            searcher.state.tally.add(loss);
+            alpha_loss.into_iter().for_each(|loss| searcher.state.tally.add_alpha(loss));
+            searcher.state.step = step + 1;
+            searcher.state.tally.add_time(std::mem::replace(&mut start, Instant::now()));
+            observer.advance(epoch * steps + step + 1);
+        }
+
+        let (genotype, _) = searcher.genotype();
+        let dice = searcher.validate(run, &genotype);
+        searcher.state.tally.add_time(start);
+        let tally = std::mem::take(&mut searcher.state.tally);
+        let EdgeShares { zero, identity, pool } = EdgeShares::of(&genotype);
+        let line = EpochLine {
+            phase: PHASE.into(),
+            epoch,
+            epochs: config.epochs,
+            loss: tally.mean(),
+            mean_dice: mean_of(&dice),
+            dice: Some(dice),
+            learning_rate: rate * config.weights.lr,
+            seconds: tally.seconds(),
+            search: Some(SearchLine {
+                alpha_loss: tally.alpha_mean(),
+                tau: config.tau_at(epoch),
+                entropy: searcher.state.alpha.mean_entropy(),
+                zero,
+                identity,
+                pool,
+            }),
+        };
+        searcher.state.plateau.observe(tally.mean());
+        (searcher.state.epoch, searcher.state.step) = (epoch + 1, 0);
+        searcher.save(run)?;
+        observer.epoch(&line, &run.plan.foreground());
+        run.dir.log(line)?;
+    }
+
+    let (genotype, repairs) = searcher.genotype();
+    run.dir.write_json("genotype.json", &genotype)?;
+    run.dir.write_json("alpha.json", searcher.alpha())?;
+    Ok(Found { genotype, repairs, weights: searcher.weights })
+}

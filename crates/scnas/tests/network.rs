@@ -1,0 +1,315 @@
+//! The network against a slow reference: wired by hand from a table, every operation a composition of stock Burn ones.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, Tensor};
+use rand::RngExt as _;
+use scnas::loss::{Loss, LossKind};
+use scnas::network::{Mixture, Network, Size};
+use scnas::operation::{Kind, SLOPE};
+use scnas::random::{Stream, rng};
+use scnas::relaxation::{Alpha, Relaxation, Sample};
+use scnas::space::{CELLS, DecoderOrder, Share, Space, Upsample};
+use scnas::weights::{Pass, Tape, Weights};
+use volops::composition as slow;
+use volops::{ConvSpec, DepthwiseSpec};
+
+const SIZE: Size = Size { channels: 2, classes: 3, width: 8 };
+const PATCH: [usize; 3] = [16, 24, 16];
+
+/// Per cell: letter, level, index of older and newer input, index of the encoder output added to its own. Index 0 is the stem, cell n
+/// is n + 1.
+type Wiring = [(char, usize, usize, usize, Option<usize>); CELLS];
+
+const NORMAL_FIRST: Wiring = [
+    ('R', 1, 0, 0, None),
+    ('N', 1, 0, 1, None),
+    ('R', 2, 1, 2, None),
+    ('N', 2, 2, 3, None),
+    ('R', 3, 3, 4, None),
+    ('N', 3, 4, 5, None),
+    ('D', 3, 5, 6, None),
+    ('E', 2, 6, 7, Some(4)),
+    ('D', 2, 7, 8, None),
+    ('E', 1, 8, 9, Some(2)),
+    ('D', 1, 9, 10, None),
+    ('E', 0, 10, 11, Some(0)),
+];
+
+const EXPANSION_FIRST: Wiring = [
+    ('R', 1, 0, 0, None),
+    ('N', 1, 0, 1, None),
+    ('R', 2, 1, 2, None),
+    ('N', 2, 2, 3, None),
+    ('R', 3, 3, 4, None),
+    ('N', 3, 4, 5, None),
+    ('E', 2, 5, 6, Some(4)),
+    ('D', 2, 6, 7, None),
+    ('E', 1, 7, 8, Some(2)),
+    ('D', 1, 8, 9, None),
+    ('E', 0, 9, 10, Some(0)),
+    ('D', 0, 10, 11, None),
+];
+
+struct Reference<'a> {
+    space: &'a Space,
+    weights: BTreeMap<String, Tensor<5>>,
+}
+
+impl Reference<'_> {
+    fn w(&self, name: String) -> Tensor<5> {
+        self.weights[&name].clone()
+    }
+
+    fn norm(&self, name: &str, x: Tensor<5>) -> Tensor<5> {
+        slow::instance_norm(x, self.w(format!("{name}.gamma")), self.w(format!("{name}.beta")))
+    }
+
+    fn conv(&self, name: &str, x: Tensor<5>, kernel: [usize; 3], stride: usize, slope: Option<f32>) -> Tensor<5> {
+        self.norm(name, slow::conv3d(x, self.w(format!("{name}.weight")), ConvSpec { kernel, stride, slope }))
+    }
+
+    fn edge(&self, name: &str, kind: Kind, x: Tensor<5>, stride: usize) -> Option<Tensor<5>> {
+        Some(match kind {
+            Kind::Zero => return None,
+            Kind::Identity if stride == 1 => x,
+            Kind::Identity => self.conv(name, x, [1; 3], 2, Some(SLOPE)),
+            Kind::MaxPool => slow::max_pool3d(x, stride),
+            Kind::AveragePool => slow::avg_pool3d(x, stride),
+            Kind::Conv { kernel } => self.conv(name, x, kernel, stride, Some(SLOPE)),
+            Kind::Depthwise { kernel, dilation } => {
+                let spec = DepthwiseSpec { kernel, dilation, stride, slope: Some(SLOPE) };
+                let y = slow::depthwise3d(x, self.w(format!("{name}.depthwise")), spec);
+                let pointwise = ConvSpec { kernel: [1; 3], stride: 1, slope: None };
+                self.norm(name, slow::conv3d(y, self.w(format!("{name}.pointwise")), pointwise))
+            }
+        })
+    }
+
+    fn input(&self, name: &str, x: Tensor<5>, level: usize, target: usize) -> Tensor<5> {
+        match (level as isize - target as isize, self.space.upsample) {
+            (1, Upsample::Transposed) => {
+                self.norm(name, slow::conv_transpose3d(x, self.w(format!("{name}.weight")), Some(SLOPE)))
+            }
+            (1, Upsample::Trilinear) => slow::upsample2(self.conv(name, x, [1; 3], 1, Some(SLOPE))),
+            (0, _) => self.conv(name, x, [1; 3], 1, Some(SLOPE)),
+            (-1, _) => self.conv(name, x, [1; 3], 2, Some(SLOPE)),
+            (d, _) => panic!("inputs are at most one level away, found {d}"),
+        }
+    }
+
+    fn forward(&self, x: Tensor<5>, mixture: &Mixture) -> Tensor<5> {
+        let wiring = match self.space.decoder_order {
+            DecoderOrder::NormalFirst => NORMAL_FIRST,
+            DecoderOrder::ExpansionFirst => EXPANSION_FIRST,
+        };
+        let mut outputs = vec![(self.conv("stem", x, [3; 3], 1, None), 0)];
+        for (index, (letter, level, older, newer, skip)) in wiring.into_iter().enumerate() {
+            let arch = match self.space.share {
+                Share::Type => "RNDE".find(letter).unwrap(),
+                Share::Cell => index,
+            };
+            let target = if letter == 'R' { level - 1 } else { level };
+            let mut nodes: Vec<Tensor<5>> = [older, newer]
+                .iter()
+                .enumerate()
+                .map(|(i, &o)| {
+                    let (x, l) = outputs[o].clone();
+                    self.input(&format!("cells.{index:02}.input{i}"), x, l, target)
+                })
+                .collect();
+            let [batch, channels, ..] = nodes[0].dims();
+            let [d, h, w] = PATCH.map(|n| n >> level);
+            let mut edge = 0;
+            for node in 2..6 {
+                let mut sum = Tensor::zeros([batch, channels, d, h, w], &nodes[0].device());
+                for source in 0..node {
+                    let stride = if letter == 'R' && source < 2 { 2 } else { 1 };
+                    for (op, z) in &mixture[arch][edge] {
+                        let operation = self.space.operations.get(*op);
+                        let name = format!("cells.{index:02}.edge{edge:02}.{operation}");
+                        if let Some(y) = self.edge(&name, operation.kind, nodes[source].clone(), stride) {
+                            sum = sum + slow::add_scaled(None, y, z.clone());
+                        }
+                    }
+                    edge += 1;
+                }
+                nodes.push(sum);
+            }
+            let mut y = Tensor::cat(nodes.split_off(2), 1);
+            if let Some(skip) = skip {
+                y = y + outputs[skip].0.clone();
+            }
+            outputs.push((y, level));
+        }
+        let spec = ConvSpec { kernel: [1; 3], stride: 1, slope: None };
+        slow::conv3d(outputs.pop().unwrap().0, self.w("out.weight".into()), spec) + self.w("out.bias".into())
+    }
+}
+
+fn device() -> Device {
+    volops::device("cpu").unwrap()
+}
+
+fn random_values(len: usize, seed: u64) -> Vec<f32> {
+    let mut r = rng(seed, Stream::WeightPatches, 0);
+    (0..len).map(|_| r.random_range(-1.0..1.0)).collect()
+}
+
+fn random_alpha(space: &Space, seed: u64) -> Alpha {
+    let mut alpha = Alpha::new(space, seed);
+    let mut r = rng(seed, Stream::Alpha, 1);
+    alpha.values_mut().for_each(|a| *a = r.random_range(-1.0..1.0));
+    alpha
+}
+
+fn norms_off_their_start(weights: &mut Weights, seed: u64) {
+    let ids: Vec<_> = weights.iter().filter(|(_, w)| w.name.ends_with("gamma") || w.name.ends_with("beta")).map(|(id, _)| id).collect();
+    for (i, id) in ids.into_iter().enumerate() {
+        let shape = weights.value(id).dims();
+        let values = random_values(shape[1], seed + i as u64).iter().map(|v| 1.0 + 0.3 * v).collect::<Vec<f32>>();
+        weights.set(id, Tensor::from_data(burn::tensor::TensorData::new(values, shape), &device()));
+    }
+}
+
+fn largest_difference(a: &Tensor<5>, b: &Tensor<5>) -> f32 {
+    (a.clone() - b.clone()).abs().max().into_scalar::<f32>()
+}
+
+#[test]
+fn every_relaxation_order_upsampling_and_sharing_agrees_with_the_reference_in_value_and_gradients() {
+    let cases = [
+        (Relaxation::Scnas, DecoderOrder::NormalFirst, Upsample::Transposed, Share::Type),
+        (Relaxation::Full, DecoderOrder::NormalFirst, Upsample::Trilinear, Share::Type),
+        (Relaxation::Proxyless, DecoderOrder::ExpansionFirst, Upsample::Transposed, Share::Cell),
+        (Relaxation::Scnas, DecoderOrder::ExpansionFirst, Upsample::Trilinear, Share::Cell),
+    ];
+    for (seed, (relaxation, decoder_order, upsample, share)) in cases.into_iter().enumerate() {
+        let seed = seed as u64;
+        let space = Space { decoder_order, upsample, share, ..Space::paper() };
+        let mut weights = Weights::new(&device(), seed);
+        let network = Network::supernet(&space, SIZE, &mut weights);
+        norms_off_their_start(&mut weights, seed);
+        let sample = random_alpha(&space, seed).sample(relaxation, 1.0, &mut rng(seed, Stream::Sampling, 0));
+        let mixture = sample.mixture(&device(), true);
+
+        let pass = Pass::new(&weights, Tape::Weights);
+        let shape = [1, SIZE.channels, PATCH[0], PATCH[1], PATCH[2]];
+        let x = pass.input(random_values(shape.iter().product(), seed), shape);
+        let target: Vec<u8> = random_values(PATCH.iter().product(), seed + 9).iter().map(|v| ((v + 1.0) * 1.49) as u8).collect();
+        let fast = network.forward(&pass, x.clone(), &mixture);
+        let mut fast_grads = Loss::of_tensor(LossKind::DiceCrossEntropy, &fast, &target).attach(fast.clone()).backward();
+
+        let leaves: BTreeMap<String, Tensor<5>> =
+            weights.iter().map(|(_, w)| (w.name.clone(), Tensor::from_inner(w.value.clone()).require_grad())).collect();
+        let reference = Reference { space: &space, weights: leaves.clone() };
+        let slow_mixture = sample.mixture(&device(), true);
+        let slow = reference.forward(x, &slow_mixture);
+        let mut slow_grads = Loss::of_tensor(LossKind::DiceCrossEntropy, &slow, &target).attach(slow.clone()).backward();
+        assert!(largest_difference(&fast.inner(), &slow.inner()) < 2e-3, "{relaxation:?} {decoder_order:?} {upsample:?}");
+
+        let operations = space.operations.len();
+        let fast_alpha = sample.gradient(&mixture, &mut fast_grads, operations);
+        let slow_alpha = sample.gradient(&slow_mixture, &mut slow_grads, operations);
+        let scale = slow_alpha.iter().fold(0.0_f64, |m, g| m.max(g.abs()));
+        assert!(scale > 0.0);
+        for (a, b) in fast_alpha.iter().zip(&slow_alpha) {
+            assert!((a - b).abs() < 2e-3 * scale, "{relaxation:?}: dL/dα {a} against {b}");
+        }
+        let touched = pass.into_leaves();
+        assert!(!touched.is_empty());
+        for (id, leaf) in touched {
+            let name = weights.name(id);
+            let (a, b) = (leaf.grad_remove(&mut fast_grads), leaves[name].grad_remove(&mut slow_grads));
+            let (Some(a), Some(b)) = (a, b) else { panic!("{name}: a gradient is missing") };
+            let scale = b.clone().abs().max().into_scalar::<f32>().max(1e-4);
+            assert!(largest_difference(&a, &b) < 2e-2 * scale, "{relaxation:?}: {name}");
+        }
+        assert!(leaves.values().all(|leaf| leaf.grad_remove(&mut slow_grads).is_none()), "the reference ran something else too");
+    }
+}
+
+fn supernet(space: &Space) -> (Network, Weights) {
+    let mut weights = Weights::new(&device(), 3);
+    let network = Network::supernet(space, SIZE, &mut weights);
+    (network, weights)
+}
+
+fn forward(network: &Network, weights: &Weights, mixture: &Mixture, tape: Tape) -> Tensor<5> {
+    let shape = [1, SIZE.channels, PATCH[0], PATCH[1], PATCH[2]];
+    let pass = Pass::new(weights, tape);
+    let x = pass.input(random_values(shape.iter().product(), 1), shape);
+    network.forward(&pass, x, mixture)
+}
+
+#[test]
+fn only_the_sampled_operations_run() {
+    let space = Space::paper();
+    let (network, weights) = supernet(&space);
+    let alpha = random_alpha(&space, 5);
+    for tau in [5.0, 0.05] {
+        let sample = alpha.sample(Relaxation::Scnas, tau, &mut rng(7, Stream::Sampling, 0));
+        let zero = space.operations.index_of("zero").unwrap();
+        let expected: usize = space
+            .cells()
+            .iter()
+            .flat_map(|place| &sample.edges()[place.arch])
+            .map(|edge| edge.active().iter().filter(|&&(op, _)| op != zero).count())
+            .sum();
+        let before = network.operations_run();
+        forward(&network, &weights, &sample.mixture(&device(), false), Tape::Weights);
+        assert_eq!(network.operations_run() - before, expected as u64);
+        assert!(expected <= 2 * 14 * 12);
+    }
+}
+
+#[test]
+fn a_fixed_network_with_inherited_weights_is_the_search_network_with_that_architecture() {
+    let space = Space::paper();
+    let (network, weights) = supernet(&space);
+    let genotype = scnas::genotype::Genotype::random(&space, 4);
+    let mixture = Network::mixture_of(&genotype);
+    let mut own = Weights::new(&device(), 99);
+    let fixed = Network::fixed(&genotype, SIZE, &mut own);
+    assert!(own.inherit(&weights).is_empty());
+    let (a, b) = (forward(&network, &weights, &mixture, Tape::Off), forward(&fixed, &own, &mixture, Tape::Off));
+    assert_eq!(largest_difference(&a, &b), 0.0);
+}
+
+#[test]
+fn the_gradient_of_alpha_through_the_network_is_that_of_finite_differences() {
+    let space = Space::paper();
+    let (network, weights) = supernet(&space);
+    let alpha = random_alpha(&space, 6);
+    let target: Vec<u8> = random_values(PATCH.iter().product(), 2).iter().map(|v| ((v + 1.0) * 1.49) as u8).collect();
+    for relaxation in [Relaxation::Scnas, Relaxation::Full, Relaxation::Proxyless] {
+        let draw = |alpha: &Alpha| -> Sample { alpha.sample(relaxation, 1.0, &mut rng(8, Stream::Sampling, 1)) };
+        let loss = |alpha: &Alpha, tape| {
+            let sample = draw(alpha);
+            let mixture = sample.mixture(&device(), tape == Tape::Architecture);
+            let scores = forward(&network, &weights, &mixture, tape);
+            let loss = Loss::of_tensor(LossKind::DiceCrossEntropy, &scores, &target);
+            (sample, mixture, scores, loss)
+        };
+        let (sample, mixture, scores, value) = loss(&alpha, Tape::Architecture);
+        let gradient = sample.gradient(&mixture, &mut value.attach(scores).backward(), space.operations.len());
+        let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
+        // Along the gradient itself the slope is its norm.
+        let h = 0.02;
+        let along = |sign: f64| {
+            let mut moved = alpha.clone();
+            moved.values_mut().zip(&gradient).for_each(|(a, g)| *a += sign * h * g / norm);
+            assert!(same_operations(&draw(&moved), &sample), "the step must not change what is drawn");
+            loss(&moved, Tape::Weights).3.value
+        };
+        let slope = (along(1.0) - along(-1.0)) / (2.0 * h);
+        assert!((slope - norm).abs() < 0.05 * norm, "{relaxation:?}: {slope} against {norm}");
+    }
+}
+
+fn same_operations(a: &Sample, b: &Sample) -> bool {
+    let ops = |s: &Sample| -> Vec<Vec<usize>> {
+        s.edges().iter().flatten().map(|e| e.active().iter().map(|&(op, _)| op).collect()).collect()
+    };
+    ops(a) == ops(b)
+}

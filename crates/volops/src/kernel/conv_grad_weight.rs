@@ -1,0 +1,235 @@
+//! Gradients of dense convolutions with respect to their weights: for every pair of channels and every kernel element the dot
+//! product, over all positions, of one tensor with a shifted other one.
+//!
+//! Both tensors are packed tile by tile into the same flat order of positions (see [`super::tile`]). The tiles are divided into a
+//! number of parts that depends on the shapes only; each part is summed in order, then the parts are: the result does not depend
+//! on the number of threads.
+
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::conv::{ConvSpec, all_taps, gather_axes, out_shape, out_shape_transpose, transposed};
+use super::correlate::{KernelTap, Operand};
+use super::microkernel::{Reduce, Run, next_rows};
+use super::pack::{pack, pack_positions, positions_len};
+use super::parallel::{with_floats, worth_forking};
+use super::simd::{MAX_LANES, SharedOut, dispatch};
+use super::tile::{Axes, Tile, Tiling};
+use super::{Shape, numel};
+
+/// Floats of both packed tiles: most of a level-2 cache.
+const TILE_BUDGET: usize = 192 * 1024;
+
+/// Column channels that are packed together when the kernel is large.
+const COLUMN_CHANNELS: usize = 16;
+
+/// Parts the tiles are divided into, if there are as many and the gradient is small.
+const PARTS: usize = 16;
+
+/// Most floats of all parts' partial gradients together.
+const PARTIAL_BUDGET: usize = 4 << 20;
+
+/// Vectors of positions a register tile sums before its row operand has to be fetched from beyond the level-1 cache.
+const VECTORS: usize = 48;
+
+/// Gradient of [`conv3d`](super::conv::conv3d) with respect to its weights, `[out_channels, channels, kd, kh, kw]`, given the
+/// gradient `g` with respect to its output.
+pub fn conv3d_grad_weight(x: &[f32], xs: Shape, g: &[f32], out_channels: usize, spec: ConvSpec) -> Vec<f32> {
+    spec.check();
+    WeightGradient {
+        rows: Operand { data: g, shape: out_shape(xs, out_channels, &spec), slope: None },
+        columns: Operand { data: x, shape: xs, slope: spec.slope },
+        axes: gather_axes(xs, &spec),
+        taps: all_taps(&spec),
+    }
+    .compute()
+}
+
+/// Gradient of [`conv_transpose3d`](super::conv::conv_transpose3d) with respect to its weights, `[channels, out_channels, 3, 3, 3]`.
+pub fn conv_transpose3d_grad_weight(x: &[f32], xs: Shape, g: &[f32], out_channels: usize, slope: Option<f32>) -> Vec<f32> {
+    let spec = transposed(slope);
+    let gs = out_shape_transpose(xs, out_channels);
+    WeightGradient {
+        rows: Operand { data: x, shape: xs, slope },
+        columns: Operand { data: g, shape: gs, slope: None },
+        axes: gather_axes(gs, &spec),
+        taps: all_taps(&spec),
+    }
+    .compute()
+}
+
+/// `[row channels, column channels, taps]`: sums over positions of a row channel times a shifted column channel.
+struct WeightGradient<'a> {
+    /// The tensor that has one element per position.
+    rows: Operand<'a>,
+    /// The tensor that is read at every tap.
+    columns: Operand<'a>,
+    axes: Axes,
+    taps: Vec<KernelTap>,
+}
+
+/// How the work is divided.
+struct Plan {
+    tiling: Tiling,
+    /// Tiles of all batch entries.
+    tiles: usize,
+    parts: usize,
+    /// Column channels of a work item.
+    channels: usize,
+}
+
+impl WeightGradient<'_> {
+    fn compute(&self) -> Vec<f32> {
+        for operand in [&self.rows, &self.columns] {
+            assert_eq!(operand.data.len(), numel(operand.shape), "a gradient's operand must have the shape {:?}", operand.shape);
+        }
+        let (row_channels, column_channels) = (self.rows.shape[1], self.columns.shape[1]);
+        let len = row_channels * column_channels * self.taps.len();
+        if self.rows.data.is_empty() || self.columns.data.is_empty() {
+            return vec![0.0; len];
+        }
+        // At about 40 multiply-adds a nanosecond.
+        let positions = self.axes.iter().map(|a| a.positions).product::<usize>() * self.rows.shape[0];
+        let fork = worth_forking(len * positions / 40 + self.columns.data.len() / 2);
+        let plan = self.plan(len, fork);
+        let mut partial = vec![0.0; plan.parts * len];
+        let out = SharedOut::new(partial.as_mut_ptr());
+        let chunks = column_channels.div_ceil(plan.channels);
+        let work = |item: usize| {
+            let channels = item % chunks * plan.channels..((item % chunks + 1) * plan.channels).min(column_channels);
+            for index in (item / chunks..plan.tiles).step_by(plan.parts) {
+                let tile = plan.tiling.tile(&self.axes, index % plan.tiling.tiles());
+                let packed = channels.len() * tile.channel;
+                // Every run is rounded up to whole vectors.
+                let rows = positions_len(row_channels, tile.flat_len() + tile.len[0] * MAX_LANES);
+                with_floats(packed + rows, |scratch| {
+                    let (packed, rows) = scratch.split_at_mut(packed);
+                    dispatch(TileSum {
+                        of: self,
+                        tile,
+                        batch: index / plan.tiling.tiles(),
+                        first: channels.start,
+                        channels: channels.len(),
+                        packed,
+                        rows,
+                        // SAFETY: parts are `len` apart, and `item / chunks < parts`.
+                        out: SharedOut::new(unsafe { out.ptr().add(item / chunks * len) }),
+                    });
+                });
+            }
+        };
+        if fork {
+            (0..plan.parts * chunks).into_par_iter().with_max_len(1).for_each(work);
+        } else {
+            (0..plan.parts * chunks).for_each(work);
+        }
+        if plan.parts == 1 {
+            return partial;
+        }
+        let mut sum = partial[..len].to_vec();
+        for part in partial[len..].chunks_exact(len) {
+            sum.iter_mut().zip(part).for_each(|(s, p)| *s += p);
+        }
+        sum
+    }
+
+    fn plan(&self, len: usize, fork: bool) -> Plan {
+        let [row_channels, column_channels] = [self.rows.shape[1], self.columns.shape[1]];
+        // With a large kernel it pays to pack the rows again for every few column channels, because tiles can be larger then.
+        let together = if self.taps.len() >= 9 { column_channels.min(COLUMN_CHANNELS) } else { column_channels };
+        let tiling = Tiling::new(&self.axes, together, row_channels, TILE_BUDGET);
+        let tiles = tiling.tiles() * self.rows.shape[0];
+        let parts = PARTS.min(tiles).min((PARTIAL_BUDGET / len).max(1));
+        // The division into chunks of column channels changes no sum: it may follow the number of threads.
+        let threads = if fork { rayon::current_num_threads() } else { 1 };
+        let fewest = column_channels.div_ceil(together);
+        // Time until the last thread is done, in units of all the work, with 4 % for packing the rows once more.
+        let time = |chunks: usize| (parts * chunks).div_ceil(threads) * (1000 + 40 * chunks) / chunks;
+        let most = column_channels.min(fewest.max(2 * threads));
+        let chunks = (fewest..=most).min_by_key(|&chunks| time(chunks)).unwrap_or(fewest);
+        Plan { tiling, tiles, parts, channels: column_channels.div_ceil(chunks) }
+    }
+}
+
+/// Adds the products of one tile, for some of the column channels, to a partial gradient.
+struct TileSum<'a> {
+    of: &'a WeightGradient<'a>,
+    tile: Tile,
+    batch: usize,
+    first: usize,
+    channels: usize,
+    packed: &'a mut [f32],
+    rows: &'a mut [f32],
+    out: SharedOut,
+}
+
+impl WithSimd for TileSum<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { of, tile, batch, first, channels, packed, rows, out } = self;
+        let tile = &tile;
+        let lanes = S::F32_LANES;
+        let column_channels = of.columns.shape[1];
+        let volume = of.columns.shape[2..].iter().product::<usize>();
+        let columns = &of.columns.entry(batch)[first * volume..][..channels * volume];
+
+        // Runs are rounded up to whole vectors with zero rows.
+        let mut runs: Vec<Run> = Vec::new();
+        let mut row_stride = 0;
+        let mut starts = Vec::new();
+        for range in tile.runs(lanes) {
+            starts.push((range.start, row_stride));
+            let vectors = range.len().div_ceil(lanes);
+            for v in (0..vectors).step_by(VECTORS) {
+                let vectors = VECTORS.min(vectors - v);
+                runs.push(Run { column: range.start + v * lanes, row: row_stride + v * lanes, vectors });
+            }
+            row_stride += vectors * lanes;
+        }
+        let offsets: Vec<usize> = (0..channels)
+            .flat_map(|c| of.taps.iter().map(move |t| (c, t)))
+            .map(|(c, t)| c * tile.channel + tile.tap_offset(&of.axes, t.at))
+            .collect();
+
+        pack(simd, columns, &of.axes, tile, of.columns.slope, packed);
+        pack_positions(simd, of.rows.entry(batch), &of.axes, tile, of.rows.slope, &starts, row_stride, rows);
+        let row_channels = of.rows.shape[1];
+        let out_row = column_channels * of.taps.len();
+        let mut row = 0;
+        while row < row_channels {
+            let count = next_rows(row_channels - row, Reduce::max_rows::<S>());
+            for runs in blocks(&runs) {
+                let kernel = Reduce {
+                    row: rows[row * row_stride..].as_ptr(),
+                    row_stride,
+                    column: packed.as_ptr(),
+                    runs,
+                    // SAFETY: inside the partial gradient, which has `out_row` columns.
+                    out: unsafe { out.ptr().add(row * out_row + first * of.taps.len()) },
+                    out_row,
+                };
+                // SAFETY: runs cover the packed rows; runs and offsets together stay inside the packed columns (see
+                // `Tile::new`); these rows and columns of the partial gradient belong to this work item.
+                unsafe { kernel.run(simd, count, &offsets) };
+            }
+            row += count;
+        }
+    }
+}
+
+/// Consecutive runs, about [`VECTORS`] vectors at a time.
+fn blocks(runs: &[Run]) -> impl Iterator<Item = &[Run]> {
+    let mut rest = runs;
+    std::iter::from_fn(move || {
+        let mut vectors = 0;
+        let count = rest.iter().take_while(|run| {
+            vectors += run.vectors;
+            vectors <= VECTORS
+        });
+        let (now, later) = rest.split_at(count.count());
+        rest = later;
+        (!now.is_empty()).then_some(now)
+    })
+}

@@ -1,0 +1,301 @@
+//! The two inner loops of dense convolution, each a register tile of accumulators updated by broadcast multiply-adds.
+//!
+//! [`Correlate`] computes `M` output channels at `V` vectors of positions; [`Reduce`] computes `M x N` weight gradients as dot
+//! products over positions. Both walk a packed tile (see [`super::tile`]). Tile sizes follow the number of vector registers.
+
+// Indices in lockstep over several arrays that must stay in registers: iterators would hide that.
+#![allow(clippy::needless_range_loop)]
+
+use pulp::{Simd, WithSimd};
+
+use super::shuffle::sum_lanes;
+use super::simd::{load, store};
+
+/// One kernel element: where its source element is, relative to the position, and where its weight is.
+#[derive(Clone, Copy, Debug)]
+pub struct Tap {
+    pub source: usize,
+    pub weight: usize,
+}
+
+/// Most rows of a register tile on any instruction set.
+pub const MAX_ROWS: usize = 8;
+
+/// The next row count of a register tile when `left` rows are still to do: as even a division as possible.
+pub fn next_rows(left: usize, most: usize) -> usize {
+    left.div_ceil(left.div_ceil(most))
+}
+
+/// The next column count of a register tile when `left` columns are still to do; one of 1, 2, 3, 4, 6.
+pub fn next_columns(left: usize, most: usize) -> usize {
+    match left {
+        5 => 3,
+        4 if most < 4 => 2,
+        _ => left.min(most),
+    }
+}
+
+/// `out[m][p] = sum over channels c and taps t of weight[m][c][t] * source[c][p + t]` at vectors of positions.
+#[derive(Clone, Copy)]
+pub struct Correlate<'a> {
+    pub source: *const f32,
+    /// Elements between channels of the source.
+    pub source_channel: usize,
+    pub channels: usize,
+    pub weight: *const f32,
+    /// Elements between weights of two output channels.
+    pub weight_row: usize,
+    /// Elements between weights of two source channels.
+    pub weight_channel: usize,
+    pub taps: &'a [Tap],
+    pub out: *mut f32,
+    /// Elements between output channels.
+    pub out_row: usize,
+}
+
+impl Correlate<'_> {
+    /// Most rows of a register tile.
+    pub const fn max_rows<S: Simd>() -> usize {
+        if S::REGISTER_COUNT >= 32 { MAX_ROWS } else { 6 }
+    }
+
+    /// Most vectors of a register tile with `rows` rows. With 16 registers the compiler needs one to spare.
+    const fn max_columns<S: Simd>(rows: usize) -> usize {
+        match (S::REGISTER_COUNT >= 32, rows) {
+            (true, ..=4) => 6,
+            (true, _) | (false, ..=3) => 3,
+            (false, _) => 2,
+        }
+    }
+
+    /// Computes `rows` output channels at the vectors that start at flat indices `starts`.
+    ///
+    /// # Safety
+    /// For `c < channels`, every tap and every start: `source + c * source_channel + start + tap.source` must be readable for a
+    /// vector, `weight + m * weight_row + c * weight_channel + tap.weight` readable for `m < rows`, and
+    /// `out + m * out_row + start` writable for a vector.
+    #[inline(always)]
+    pub unsafe fn run<S: Simd>(&self, simd: S, rows: usize, mut starts: &[usize]) {
+        let most = Self::max_columns::<S>(rows);
+        while !starts.is_empty() {
+            let (now, later) = starts.split_at(next_columns(starts.len(), most));
+            // SAFETY: the caller's promise covers every subset of rows and starts.
+            unsafe {
+                match rows {
+                    1 => self.columns::<S, 1>(simd, now),
+                    2 => self.columns::<S, 2>(simd, now),
+                    3 => self.columns::<S, 3>(simd, now),
+                    4 => self.columns::<S, 4>(simd, now),
+                    5 => self.columns::<S, 5>(simd, now),
+                    6 => self.columns::<S, 6>(simd, now),
+                    7 => self.columns::<S, 7>(simd, now),
+                    8 => self.columns::<S, 8>(simd, now),
+                    _ => unreachable!("a register tile has at most 8 rows"),
+                }
+            }
+            starts = later;
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn columns<S: Simd, const M: usize>(&self, simd: S, starts: &[usize]) {
+        // SAFETY: passed on from `run`.
+        unsafe {
+            match *starts {
+                [a] => self.tile::<S, M, 1>(simd, [a]),
+                [a, b] => self.tile::<S, M, 2>(simd, [a, b]),
+                [a, b, c] => self.tile::<S, M, 3>(simd, [a, b, c]),
+                [a, b, c, d] if M <= 4 => self.tile::<S, M, 4>(simd, [a, b, c, d]),
+                [a, b, c, d, e, f] if M <= 4 => self.tile::<S, M, 6>(simd, [a, b, c, d, e, f]),
+                _ => unreachable!("no register tile has {} columns", starts.len()),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const M: usize, const V: usize>(&self, simd: S, starts: [usize; V]) {
+        simd.vectorize(CorrelateTile::<M, V> { of: *self, starts });
+    }
+}
+
+struct CorrelateTile<'a, const M: usize, const V: usize> {
+    of: Correlate<'a>,
+    starts: [usize; V],
+}
+
+impl<const M: usize, const V: usize> WithSimd for CorrelateTile<'_, M, V> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { of, starts } = self;
+        let mut sum = [[simd.splat_f32s(0.0); V]; M];
+        // SAFETY: `Correlate::run`, the only maker of this type, has promised that all of these are valid.
+        unsafe {
+            // Loops, not `array::map`: that is not always inlined.
+            let mut source = [of.source; V];
+            for v in 0..V {
+                source[v] = of.source.add(starts[v]);
+            }
+            let mut x = [simd.splat_f32s(0.0); V];
+            let mut weight = of.weight;
+            for _ in 0..of.channels {
+                for tap in of.taps {
+                    for v in 0..V {
+                        x[v] = load(simd, source[v].add(tap.source));
+                    }
+                    let w = weight.add(tap.weight);
+                    for m in 0..M {
+                        let w = simd.splat_f32s(*w.add(m * of.weight_row));
+                        for v in 0..V {
+                            sum[m][v] = simd.mul_add_e_f32s(x[v], w, sum[m][v]);
+                        }
+                    }
+                }
+                for source in &mut source {
+                    *source = source.wrapping_add(of.source_channel);
+                }
+                weight = weight.wrapping_add(of.weight_channel);
+            }
+            for m in 0..M {
+                for v in 0..V {
+                    store(simd, of.out.add(m * of.out_row + starts[v]), sum[m][v]);
+                }
+            }
+        }
+    }
+}
+
+/// A stretch of positions: flat indices in the column operand and in the row operand, and the number of vectors.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    pub column: usize,
+    pub row: usize,
+    pub vectors: usize,
+}
+
+/// `out[m][n] += sum over the positions p of runs of row[m][p] * column[p + offset[n]]`.
+#[derive(Clone, Copy)]
+pub struct Reduce<'a> {
+    pub row: *const f32,
+    /// Elements between rows.
+    pub row_stride: usize,
+    pub column: *const f32,
+    pub runs: &'a [Run],
+    pub out: *mut f32,
+    /// Elements between rows of `out`; columns are adjacent.
+    pub out_row: usize,
+}
+
+impl Reduce<'_> {
+    /// Most rows of a register tile.
+    pub const fn max_rows<S: Simd>() -> usize {
+        if S::REGISTER_COUNT >= 32 { MAX_ROWS } else { 4 }
+    }
+
+    /// Most columns of a register tile with `rows` rows.
+    const fn max_columns<S: Simd>(rows: usize) -> usize {
+        if S::REGISTER_COUNT >= 32 && rows <= 4 { 6 } else { 3 }
+    }
+
+    /// Adds to `rows` rows and `offsets.len()` columns of `out`.
+    ///
+    /// # Safety
+    /// All vectors of all runs must be readable in every row and at every offset of the column operand, and
+    /// `out + m * out_row + n` writable for every `m < rows`, `n < offsets.len()`.
+    #[inline(always)]
+    pub unsafe fn run<S: Simd>(&self, simd: S, rows: usize, offsets: &[usize]) {
+        let most = Self::max_columns::<S>(rows);
+        let mut done = 0;
+        while done < offsets.len() {
+            let count = next_columns(offsets.len() - done, most);
+            let now = &offsets[done..done + count];
+            // SAFETY: `done < offsets.len()`; the caller's promise covers every subset of rows and columns.
+            unsafe {
+                let at = Self { out: self.out.add(done), ..*self };
+                match rows {
+                    1 => at.columns::<S, 1>(simd, now),
+                    2 => at.columns::<S, 2>(simd, now),
+                    3 => at.columns::<S, 3>(simd, now),
+                    4 => at.columns::<S, 4>(simd, now),
+                    5 => at.columns::<S, 5>(simd, now),
+                    6 => at.columns::<S, 6>(simd, now),
+                    7 => at.columns::<S, 7>(simd, now),
+                    8 => at.columns::<S, 8>(simd, now),
+                    _ => unreachable!("a register tile has at most 8 rows"),
+                }
+            }
+            done += count;
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn columns<S: Simd, const M: usize>(&self, simd: S, offsets: &[usize]) {
+        // SAFETY: passed on from `run`.
+        unsafe {
+            match *offsets {
+                [a] => self.tile::<S, M, 1>(simd, [a]),
+                [a, b] => self.tile::<S, M, 2>(simd, [a, b]),
+                [a, b, c] => self.tile::<S, M, 3>(simd, [a, b, c]),
+                [a, b, c, d] if M <= 4 => self.tile::<S, M, 4>(simd, [a, b, c, d]),
+                [a, b, c, d, e, f] if M <= 4 => self.tile::<S, M, 6>(simd, [a, b, c, d, e, f]),
+                _ => unreachable!("no register tile has {} columns", offsets.len()),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const M: usize, const N: usize>(&self, simd: S, offsets: [usize; N]) {
+        simd.vectorize(ReduceTile::<M, N> { of: *self, offsets });
+    }
+}
+
+struct ReduceTile<'a, const M: usize, const N: usize> {
+    of: Reduce<'a>,
+    offsets: [usize; N],
+}
+
+impl<const M: usize, const N: usize> WithSimd for ReduceTile<'_, M, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { of, offsets } = self;
+        let mut sum = [[simd.splat_f32s(0.0); N]; M];
+        let mut x = [simd.splat_f32s(0.0); N];
+        // SAFETY: `Reduce::run`, the only maker of this type, has promised that all of these are valid.
+        unsafe {
+            for run in of.runs {
+                let mut row = of.row.add(run.row);
+                let mut column = of.column.add(run.column);
+                for _ in 0..run.vectors {
+                    for n in 0..N {
+                        x[n] = load(simd, column.add(offsets[n]));
+                    }
+                    for m in 0..M {
+                        let g = load(simd, row.add(m * of.row_stride));
+                        for n in 0..N {
+                            sum[m][n] = simd.mul_add_e_f32s(x[n], g, sum[m][n]);
+                        }
+                    }
+                    row = row.add(S::F32_LANES);
+                    column = column.add(S::F32_LANES);
+                }
+            }
+            // A copy: were `sum` itself borrowed, it would not be kept in registers.
+            let mut sums = [[simd.splat_f32s(0.0); N]; M];
+            for m in 0..M {
+                for n in 0..N {
+                    sums[m][n] = sum[m][n];
+                }
+            }
+            let mut totals = [[0.0; N]; M];
+            sum_lanes(simd, sums.as_flattened(), totals.as_flattened_mut());
+            for m in 0..M {
+                for n in 0..N {
+                    *of.out.add(m * of.out_row + n) += totals[m][n];
+                }
+            }
+        }
+    }
+}

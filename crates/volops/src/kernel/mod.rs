@@ -1,0 +1,30 @@
+//! CPU kernels: plain functions on row-major `f32` slices, independent of any tensor library.
+//!
+//! All tensors are `[batch, channels, depth, height, width]`. Results are the same bits for every number of threads.
+//! `unsafe` occurs in this module only: raw loads and stores at offsets that the packing code has made valid.
+
+/// `[batch, channels, depth, height, width]`, row-major.
+pub type Shape = [usize; 5];
+
+/// Number of elements of a tensor of this shape.
+pub fn numel(shape: Shape) -> usize {
+    shape.iter().product()
+}
+
+pub mod conv;
+pub mod conv_grad_weight;
+mod correlate;
+mod microkernel;
+mod pack;
+mod shuffle;
+pub mod simd;
+mod tile;
+pub mod depthwise;
+pub mod elementwise;
+pub mod norm;
+mod parallel;
+pub mod pool;
+mod rows;
+mod stencil;
+pub mod upsample;
+mod vectorize;

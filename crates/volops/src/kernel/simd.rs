@@ -1,0 +1,129 @@
+//! Instruction-set choice at run time, and raw vector access.
+//!
+//! Every kernel is one source, generic over [`pulp::Simd`]; [`dispatch`] picks AVX-512, AVX2 + FMA, NEON or the plain
+//! scalar fallback once per process.
+
+use std::cell::RefCell;
+use std::sync::OnceLock;
+
+use pulp::{Arch, MemMask, Simd, WithSimd};
+
+/// Most lanes of any instruction set in use.
+pub const MAX_LANES: usize = 16;
+
+/// Runs `op` compiled for the best instruction set of this processor.
+///
+/// Code inside `op` is compiled for that instruction set only where the compiler inlines it: mark helpers `#[inline(always)]`, and
+/// pass no closures to functions that are not.
+///
+/// `VOLOPS_SIMD=scalar` or `VOLOPS_SIMD=avx2` in the environment lowers the choice, so that the tests can be run on
+/// every code path of one machine.
+pub fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
+    static ARCH: OnceLock<Arch> = OnceLock::new();
+    ARCH.get_or_init(choose_arch).dispatch(op)
+}
+
+fn choose_arch() -> Arch {
+    match std::env::var("VOLOPS_SIMD").as_deref() {
+        Ok("scalar") => return Arch::Scalar,
+        #[cfg(target_arch = "x86_64")]
+        Ok("avx2") => {
+            if let Some(simd) = pulp::x86::V3::try_new() {
+                return Arch::V3(simd);
+            }
+        }
+        _ => {}
+    }
+    Arch::new()
+}
+
+/// A pointer into an output that several work items fill at disjoint places.
+#[derive(Clone, Copy)]
+pub struct SharedOut(*mut f32);
+
+// SAFETY: a `SharedOut` is only a pointer; every use of it is an unsafe block that states why its range is touched by
+// one work item alone.
+unsafe impl Send for SharedOut {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for SharedOut {}
+
+impl SharedOut {
+    pub fn new(out: *mut f32) -> Self {
+        Self(out)
+    }
+
+    pub fn ptr(self) -> *mut f32 {
+        self.0
+    }
+}
+
+/// Per-thread buffer that lives as long as the thread, so that a call costs no allocation and no page fault.
+#[derive(Default)]
+pub struct Scratch {
+    pub source: Vec<f32>,
+}
+
+/// Lends this thread's buffer to `work`, which must not fork (a stolen item would find it taken).
+pub fn with_scratch<R>(work: impl FnOnce(&mut Scratch) -> R) -> R {
+    thread_local! {
+        static SCRATCH: RefCell<Scratch> = RefCell::default();
+    }
+    SCRATCH.with_borrow_mut(work)
+}
+
+/// Makes `buffer` at least `len` long; the contents are unspecified but initialised.
+pub fn grow(buffer: &mut Vec<f32>, len: usize) {
+    if buffer.len() < len {
+        buffer.resize(len, 0.0);
+    }
+}
+
+/// Loads one vector starting at `ptr`, which need not be aligned.
+///
+/// # Safety
+/// `ptr` must be readable for `S::F32_LANES` elements.
+#[inline(always)]
+pub unsafe fn load<S: Simd>(_simd: S, ptr: *const f32) -> S::f32s {
+    // SAFETY: the caller promises readability; a `S::f32s` is plain data of `F32_LANES` floats.
+    unsafe { ptr.cast::<S::f32s>().read_unaligned() }
+}
+
+/// Stores one vector at `ptr`, which need not be aligned.
+///
+/// # Safety
+/// `ptr` must be writable for `S::F32_LANES` elements.
+#[inline(always)]
+pub unsafe fn store<S: Simd>(_simd: S, ptr: *mut f32, value: S::f32s) {
+    // SAFETY: the caller promises writability; a `S::f32s` is plain data of `F32_LANES` floats.
+    unsafe { ptr.cast::<S::f32s>().write_unaligned(value) }
+}
+
+/// Loads the first `count` lanes of a vector, zeros for the others.
+///
+/// # Safety
+/// `ptr` must be readable for `min(count, S::F32_LANES)` elements.
+#[inline(always)]
+pub unsafe fn load_first<S: Simd>(simd: S, ptr: *const f32, count: usize) -> S::f32s {
+    // A mask made anew, because pulp's own way to load with a `mask_between` is a call of a function.
+    let mask = MemMask::new(simd.mask_between_m32s(0, count.min(S::F32_LANES) as u32).mask());
+    // SAFETY: only lanes below `count` are read.
+    unsafe { simd.mask_load_ptr_f32s(mask, ptr) }
+}
+
+/// Stores the first `count` lanes of a vector.
+///
+/// # Safety
+/// `ptr` must be writable for `min(count, S::F32_LANES)` elements.
+#[inline(always)]
+pub unsafe fn store_first<S: Simd>(simd: S, ptr: *mut f32, value: S::f32s, count: usize) {
+    let mask = MemMask::new(simd.mask_between_m32s(0, count.min(S::F32_LANES) as u32).mask());
+    // SAFETY: only lanes below `count` are written.
+    unsafe { simd.mask_store_ptr_f32s(mask, ptr, value) }
+}
+
+/// `value` where `x > 0`, `slope * value` elsewhere: LeakyReLU when `x` is `value`, its derivative times `value` in general.
+#[inline(always)]
+pub fn leaky_select<S: Simd>(simd: S, x: S::f32s, value: S::f32s, slope: S::f32s) -> S::f32s {
+    let positive = simd.greater_than_f32s(x, simd.splat_f32s(0.0));
+    simd.select_f32s(positive, value, simd.mul_f32s(slope, value))
+}

@@ -1,0 +1,31 @@
+//! 3-D tensor operations for Burn: convolution, depthwise convolution, pooling, instance norm, ×2 resampling, and the few
+//! elementwise operations a network on volumes spends its time in.
+//!
+//! Every operation is a function on `Tensor<5>`, shaped `[batch, channels, depth, height, width]`. What it does depends on the
+//! tensor's device, at run time:
+//!
+//! - on the CPU (`Flex`) it calls the kernels in [`kernel`], with a hand-written backward pass on an autodiff device;
+//! - elsewhere (CUDA, ROCm, Metal, Vulkan, WebGPU), and for any other element type than `f32`, it is the [`composition`] of
+//!   stock Burn operations of the same name, which is also the reference the kernels are tested against.
+//!
+//! The backward pass keeps references to the inputs it reads and computes the gradients of tracked inputs only. On a device with
+//! Burn's gradient checkpointing everything but the convolutions is recomputed instead of kept.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `kernel/` | the CPU kernels, on plain slices: no tensors, no autodiff |
+//! | `ops/` | the operations, one file a family: the public function, its forward and its backward in terms of the kernels |
+//! | `ops/extension.rs` | how they are plugged into Burn |
+//! | `composition.rs` | the same operations from stock Burn ones |
+//! | `device.rs` | devices by name |
+
+pub mod composition;
+mod device;
+pub mod kernel;
+mod ops;
+
+pub use device::{DeviceError, device};
+pub use kernel::{conv::ConvSpec, depthwise::DepthwiseSpec, elementwise::AdamStep};
+pub use ops::{
+    adam, add_scaled, avg_pool3d, conv_transpose3d, conv3d, depthwise3d, instance_norm, leaky_relu, max_pool3d, upsample2,
+};

@@ -1,0 +1,208 @@
+//! How the operations are plugged into Burn: a backend extension whose methods take any [`Op`] of one, two or three inputs.
+//!
+//! On `Flex` an operation just runs. On `Autodiff` it runs and leaves a step on the tape, which keeps references to those inputs
+//! the backward pass reads, and nothing else.
+
+use std::{array, fmt::Debug, marker::PhantomData};
+
+use burn::{
+    backend::{
+        Autodiff, AutodiffBackend, Backend, Dispatch, DispatchTensor, DispatchTensorKind, Flex, TensorMetadata,
+        autodiff::{
+            NodeId,
+            checkpoint::{base::Checkpointer, retro_forward::RetroForward, state::BackwardStates, strategy::CheckpointStrategy},
+            grads::Gradients,
+            ops::{Backward, Ops, OpsKind},
+        },
+        backend_extension,
+        tensor::FloatTensor,
+    },
+    tensor::{DType, Shape, Tensor},
+};
+use burn_flex::FlexTensor;
+
+use super::{elementwise::adam_step, flex::Values};
+use crate::AdamStep;
+
+/// A differentiable operation of `N` inputs on the CPU. The value is its parameters: strides, slopes, dilations.
+pub(crate) trait Op<const N: usize>: Clone + Debug + Send + 'static {
+    /// Whether the result is cheaper to make a second time than to keep until the backward pass. It is kept all the same unless
+    /// the device has gradient checkpointing.
+    const CHEAP: bool;
+
+    /// The result. Inputs come by value: one that nothing else refers to may give its memory to the result.
+    fn forward(&self, inputs: [FlexTensor; N]) -> FlexTensor;
+
+    /// Which inputs [`Op::backward`] reads, given those whose gradient is wanted.
+    fn reads(&self, wanted: [bool; N]) -> [bool; N];
+
+    /// The gradient of every wanted input, given that of the result, `g`. Gradients that are not wanted are `None`.
+    fn backward(&self, g: FlexTensor, inputs: [Input; N], wanted: [bool; N]) -> [Option<FlexTensor>; N];
+}
+
+/// An input as the backward pass sees it.
+pub(crate) struct Input {
+    pub shape: Shape,
+    value: Option<FlexTensor>,
+}
+
+impl Input {
+    /// The elements, for inputs that [`Op::reads`] named.
+    pub fn values(&self) -> Values {
+        let value = self.value.as_ref();
+        Values::of(value.expect("an operation's `reads` names every input its backward reads"))
+    }
+}
+
+/// `x` for the own kernels, or `x` itself where they do not apply: they know `f32` on the Flex device, with or without autodiff.
+pub(crate) fn for_kernels(x: Tensor<5>) -> Result<DispatchTensor, Tensor<5>> {
+    // Asking the tensor for its device would allocate one, and this is asked for every operation of every step.
+    let x = x.into_dispatch();
+    let inner = match &x.kind {
+        DispatchTensorKind::Autodiff(inner) => inner,
+        kind => kind,
+    };
+    if matches!(inner, DispatchTensorKind::Flex(_)) && inner.dtype() == DType::F32 { Ok(x) } else { Err(Tensor::from_dispatch(x)) }
+}
+
+pub(crate) fn apply1<O: Op<1>>(op: O, a: DispatchTensor) -> Tensor<5> {
+    Tensor::from_dispatch(Dispatch::volume_op1(a, op))
+}
+
+pub(crate) fn apply2<O: Op<2>>(op: O, a: DispatchTensor, b: DispatchTensor) -> Tensor<5> {
+    Tensor::from_dispatch(Dispatch::volume_op2(a, b, op))
+}
+
+pub(crate) fn apply3<O: Op<3>>(op: O, a: DispatchTensor, b: DispatchTensor, c: DispatchTensor) -> Tensor<5> {
+    Tensor::from_dispatch(Dispatch::volume_op3(a, b, c, op))
+}
+
+// One method for each number of inputs, because Burn's macro routes tensors, not arrays of them.
+#[backend_extension(Flex, Autodiff)]
+pub(crate) trait VolumeOps: Backend {
+    fn volume_op1<O: Op<1>>(a: FloatTensor<Self>, op: O) -> FloatTensor<Self>;
+
+    fn volume_op2<O: Op<2>>(a: FloatTensor<Self>, b: FloatTensor<Self>, op: O) -> FloatTensor<Self>;
+
+    fn volume_op3<O: Op<3>>(a: FloatTensor<Self>, b: FloatTensor<Self>, c: FloatTensor<Self>, op: O) -> FloatTensor<Self>;
+
+    fn adam(
+        p: FloatTensor<Self>,
+        g: FloatTensor<Self>,
+        m: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        step: &AdamStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+}
+
+impl VolumeOps for Flex {
+    fn volume_op1<O: Op<1>>(a: FlexTensor, op: O) -> FlexTensor {
+        op.forward([a])
+    }
+
+    fn volume_op2<O: Op<2>>(a: FlexTensor, b: FlexTensor, op: O) -> FlexTensor {
+        op.forward([a, b])
+    }
+
+    fn volume_op3<O: Op<3>>(a: FlexTensor, b: FlexTensor, c: FlexTensor, op: O) -> FlexTensor {
+        op.forward([a, b, c])
+    }
+
+    fn adam(p: FlexTensor, g: FlexTensor, m: FlexTensor, v: FlexTensor, step: &AdamStep) -> (FlexTensor, FlexTensor, FlexTensor) {
+        adam_step(p, g, m, v, step)
+    }
+}
+
+impl<C: CheckpointStrategy> VolumeOps for Autodiff<Flex, C> {
+    fn volume_op1<O: Op<1>>(a: FloatTensor<Self>, op: O) -> FloatTensor<Self> {
+        record::<O, C, 1>(op, [a])
+    }
+
+    fn volume_op2<O: Op<2>>(a: FloatTensor<Self>, b: FloatTensor<Self>, op: O) -> FloatTensor<Self> {
+        record::<O, C, 2>(op, [a, b])
+    }
+
+    fn volume_op3<O: Op<3>>(a: FloatTensor<Self>, b: FloatTensor<Self>, c: FloatTensor<Self>, op: O) -> FloatTensor<Self> {
+        record::<O, C, 3>(op, [a, b, c])
+    }
+
+    fn adam(
+        p: FloatTensor<Self>,
+        g: FloatTensor<Self>,
+        m: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        step: &AdamStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let [p, g, m, v] = [p, g, m, v].map(|t| t.into_primitive());
+        let (p, m, v) = adam_step(p, g, m, v, step);
+        (Self::from_inner(p), Self::from_inner(m), Self::from_inner(v))
+    }
+}
+
+/// Runs `op` and, if the gradient of any input is wanted, leaves a [`Step`] on the tape.
+fn record<O: Op<N>, C: CheckpointStrategy, const N: usize>(
+    op: O,
+    inputs: [FloatTensor<Autodiff<Flex, C>>; N],
+) -> FloatTensor<Autodiff<Flex, C>> {
+    let reads = op.reads(inputs.each_ref().map(|input| input.is_tracked()));
+    let nodes = inputs.each_ref().map(|input| input.node());
+    let tape = Step(PhantomData::<O>).prepare::<C>(nodes);
+    let tape = if O::CHEAP {
+        let again = Recompute { op: op.clone(), inputs: inputs.each_ref().map(|input| input.id()) };
+        tape.memory_bound().retro_forward(again).parents(&inputs)
+    } else {
+        tape.compute_bound()
+    };
+    match tape.stateful() {
+        OpsKind::Tracked(mut tape) => {
+            let kept = array::from_fn(|i| Kept { shape: inputs[i].shape(), node: reads[i].then(|| tape.checkpoint(&inputs[i])) });
+            let output = op.forward(inputs.map(|input| input.into_primitive()));
+            tape.finish((op, kept), output)
+        }
+        OpsKind::UnTracked(_) => {
+            let output = op.forward(inputs.map(|input| input.into_primitive()));
+            <Autodiff<Flex, C> as AutodiffBackend>::from_inner(output)
+        }
+    }
+}
+
+/// Makes the result of a [cheap](Op::CHEAP) operation a second time.
+#[derive(Debug)]
+struct Recompute<O, const N: usize> {
+    op: O,
+    inputs: [NodeId; N],
+}
+
+impl<O: Op<N>, const N: usize> RetroForward for Recompute<O, N> {
+    fn forward(&self, states: &mut BackwardStates, output: NodeId) {
+        let inputs = self.inputs.each_ref().map(|input| states.get_state(input));
+        states.save(output, self.op.forward(inputs));
+    }
+}
+
+/// The step of operation `O` on the tape.
+#[derive(Debug)]
+struct Step<O>(PhantomData<O>);
+
+/// What the tape keeps of an input: its shape, and where to find the tensor if the backward pass reads it.
+#[derive(Debug, Clone)]
+struct Kept {
+    shape: Shape,
+    node: Option<NodeId>,
+}
+
+impl<O: Op<N>, const N: usize> Backward<Flex, N> for Step<O> {
+    type State = (O, [Kept; N]);
+
+    fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let (op, kept) = ops.state;
+        let g = grads.consume::<Flex>(&ops.node);
+        let inputs = kept.map(|kept| Input { shape: kept.shape, value: kept.node.map(|id| checkpointer.retrieve_node_output(id)) });
+        let wanted = ops.parents.each_ref().map(Option::is_some);
+        for (parent, grad) in ops.parents.iter().zip(op.backward(g, inputs, wanted)) {
+            if let (Some(parent), Some(grad)) = (parent, grad) {
+                grads.register::<Flex>(parent.id, grad);
+            }
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Between Burn's CPU tensors and the slices the kernels work on.
+
+use std::ops::Deref;
+
+use burn::{
+    backend::TensorMetadata,
+    tensor::{Bytes, DType, Shape},
+};
+use burn_flex::{FlexTensor, Layout};
+
+use crate::kernel;
+
+/// A tensor whose elements are a slice: itself when it is contiguous, which slices of the leading axes also are, else a copy.
+pub(crate) struct Values(FlexTensor);
+
+impl Values {
+    pub fn of(tensor: &FlexTensor) -> Self {
+        if tensor.is_contiguous() { Self(tensor.clone()) } else { Self(tensor.to_contiguous()) }
+    }
+}
+
+impl Deref for Values {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        self.0.as_slice().expect("a contiguous tensor of f32 has its elements in a slice")
+    }
+}
+
+/// A tensor around `values`, without a copy.
+pub(crate) fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
+    FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(shape.into()), DType::F32)
+}
+
+/// The elements of `tensor` to be overwritten: in place when nothing else refers to them, else in a copy.
+pub(crate) fn overwritable(tensor: FlexTensor) -> FlexTensor {
+    let whole = tensor.layout().start_offset() == 0 && tensor.bytes().len() == size_of::<f32>() * tensor.layout().num_elements();
+    if tensor.is_unique() && tensor.is_contiguous() && whole {
+        return tensor;
+    }
+    let shape = tensor.shape();
+    self::tensor(Values::of(&tensor).to_vec(), shape)
+}
+
+/// `[batch, channels, depth, height, width]`.
+pub(crate) fn shape5(shape: &Shape) -> kernel::Shape {
+    shape.as_slice().try_into().unwrap_or_else(|_| panic!("expected [batch, channels, depth, height, width], found {shape:?}"))
+}

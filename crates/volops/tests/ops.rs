@@ -1,0 +1,379 @@
+//! Every operation on the CPU equals the composition of stock Burn operations of the same name: its result, and the gradient of
+//! every input through Burn's autodiff.
+
+use std::array;
+
+use burn::{
+    backend::Flex,
+    tensor::{DType, Device, Tensor, TensorData},
+};
+use proptest::prelude::*;
+use volops::{AdamStep, ConvSpec, DepthwiseSpec, composition};
+
+/// The largest error allowed, relative to the largest element of the reference.
+const TOLERANCE: [(&str, f32); 9] = [
+    ("conv3d", 1e-5),
+    ("conv_transpose3d", 1e-5),
+    ("depthwise3d", 1e-5),
+    ("max_pool3d", 1e-6),
+    ("avg_pool3d", 1e-6),
+    ("upsample2", 1e-6),
+    ("leaky_relu", 1e-7),
+    ("instance_norm", 2e-5),
+    ("add_scaled", 1e-5),
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn conv3d_equals_its_composition(
+        x in shapes(9), co in 1..6usize, kernel in kernels(), stride in 1..=2usize, slope in slopes(),
+    ) {
+        let weight = [co, x[1], kernel[0], kernel[1], kernel[2]];
+        let spec = ConvSpec { kernel, stride, slope };
+        check(
+            "conv3d",
+            [x, weight],
+            |[x, w]| volops::conv3d(x, w, spec),
+            |[x, w]| composition::conv3d(x, w, spec),
+        );
+    }
+
+    #[test]
+    fn conv_transpose3d_equals_its_composition(x in shapes(6), co in 1..6usize, slope in slopes()) {
+        check(
+            "conv_transpose3d",
+            [x, [x[1], co, 3, 3, 3]],
+            |[x, w]| volops::conv_transpose3d(x, w, slope),
+            |[x, w]| composition::conv_transpose3d(x, w, slope),
+        );
+    }
+
+    #[test]
+    fn depthwise3d_equals_its_composition(
+        x in shapes(11), kernel in kernels(), dilation in 1..=4usize, stride in 1..=2usize, slope in slopes(),
+    ) {
+        let spec = DepthwiseSpec { kernel, dilation, stride, slope };
+        check(
+            "depthwise3d",
+            [x, [x[1], 1, kernel[0], kernel[1], kernel[2]]],
+            |[x, w]| volops::depthwise3d(x, w, spec),
+            |[x, w]| composition::depthwise3d(x, w, spec),
+        );
+    }
+
+    #[test]
+    fn max_pool3d_equals_its_composition(x in shapes(11), stride in 1..=2usize) {
+        check(
+            "max_pool3d",
+            [x],
+            |[x]| volops::max_pool3d(x, stride),
+            |[x]| composition::max_pool3d(x, stride),
+        );
+    }
+
+    #[test]
+    fn avg_pool3d_equals_its_composition(x in shapes(11), stride in 1..=2usize) {
+        check(
+            "avg_pool3d",
+            [x],
+            |[x]| volops::avg_pool3d(x, stride),
+            |[x]| composition::avg_pool3d(x, stride),
+        );
+    }
+
+    #[test]
+    fn upsample2_equals_its_composition(x in shapes(9)) {
+        check("upsample2", [x], |[x]| volops::upsample2(x), |[x]| composition::upsample2(x));
+    }
+
+    #[test]
+    fn leaky_relu_equals_its_composition(x in shapes(9), slope in 0.0..1.0f32) {
+        check(
+            "leaky_relu",
+            [x],
+            |[x]| volops::leaky_relu(x, slope),
+            |[x]| composition::leaky_relu(x, slope),
+        );
+    }
+
+    #[test]
+    fn instance_norm_equals_its_composition([n, c, d, h, w] in shapes(9)) {
+        // Fewer voxels leave a variance so small that both are mostly rounding.
+        let x = [n, c, d + 1, h + 1, w + 1];
+        let scale = [1, c, 1, 1, 1];
+        check(
+            "instance_norm",
+            [x, scale, scale],
+            |[x, gamma, beta]| volops::instance_norm(x, gamma, beta),
+            |[x, gamma, beta]| composition::instance_norm(x, gamma, beta),
+        );
+    }
+
+    #[test]
+    fn a_weighted_sum_equals_its_composition(x in shapes(9)) {
+        let z = [1; 5];
+        check(
+            "add_scaled",
+            [x, x, z],
+            |[acc, y, z]| volops::add_scaled(Some(acc), y, Some(z.reshape([1]))),
+            |[acc, y, z]| composition::add_scaled(Some(acc), y, Some(z.reshape([1]))),
+        );
+        check(
+            "add_scaled",
+            [x, z],
+            |[y, z]| volops::add_scaled(None, y, Some(z.reshape([1]))),
+            |[y, z]| composition::add_scaled(None, y, Some(z.reshape([1]))),
+        );
+        check(
+            "add_scaled",
+            [x, x],
+            |[acc, y]| volops::add_scaled(Some(acc), y, None),
+            |[acc, y]| composition::add_scaled(Some(acc), y, None),
+        );
+        check(
+            "add_scaled",
+            [x],
+            |[y]| volops::add_scaled(None, y, None),
+            |[y]| composition::add_scaled(None, y, None),
+        );
+    }
+}
+
+#[test]
+fn adam_is_the_textbook_loop() {
+    let step = AdamStep {
+        lr: 0.01,
+        beta1: 0.9,
+        beta2: 0.99,
+        eps: 1e-8,
+        weight_decay: 0.1,
+        bias1: 1.0 - 0.9f32.powi(3),
+        bias2: 1.0 - 0.99f32.powi(3),
+    };
+    let shape = [3, 5, 2, 3, 1];
+    let [p, g, m, v] = array::from_fn(|i| values(90, i));
+    let v: Vec<f32> = v.into_iter().map(f32::abs).collect();
+    let mut expected = [p.clone(), m.clone(), v.clone()];
+    for (i, &g) in g.iter().enumerate() {
+        let [p, m, v] = expected.each_mut().map(|values| &mut values[i]);
+        *m = step.beta1 * *m + (1.0 - step.beta1) * g;
+        *v = step.beta2 * *v + (1.0 - step.beta2) * g * g;
+        *p -= step.lr * step.weight_decay * *p;
+        *p -= step.lr * (*m / step.bias1) / ((*v / step.bias2).sqrt() + step.eps);
+    }
+    let [p, g, m, v] = [p, g, m, v].map(|values| Tensor::<5>::from_data(TensorData::new(values, shape), &Device::flex()));
+    for update in [volops::adam, composition::adam] {
+        let (p, m, v) = update(p.clone(), g.clone(), m.clone(), v.clone(), &step);
+        for (found, expected) in [p, m, v].into_iter().zip(&expected) {
+            let expected = Tensor::from_data(TensorData::new(expected.clone(), shape), &Device::flex());
+            assert_close("adam", found, expected, 1e-6);
+        }
+    }
+}
+
+#[test]
+fn gradients_are_computed_for_tracked_inputs_only() {
+    let spec = ConvSpec { kernel: [3; 3], stride: 1, slope: Some(0.01) };
+    let [x, w] = [random([1, 2, 4, 5, 3], 0), random([3, 2, 3, 3, 3], 1)];
+    let both = gradients(&[x.clone(), w.clone()], |[x, w]| volops::conv3d(x, w, spec));
+    for tracked in 0..2 {
+        let mut inputs = [x.clone(), w.clone()].map(Tensor::from_inner);
+        inputs[tracked] = inputs[tracked].clone().require_grad();
+        let [x, w] = inputs.clone();
+        let y = volops::conv3d(x, w, spec);
+        let g = Tensor::from_inner(random(y.dims(), 9));
+        let grads = (y * g).sum().backward();
+        let found = inputs.map(|input| input.grad(&grads));
+        assert!(found[1 - tracked].is_none());
+        assert_close("conv3d", found[tracked].clone().expect("tracked"), both.1[tracked].clone(), 0.0);
+    }
+    // A weight that lives on the plain device is a constant as well.
+    let x = Tensor::from_inner(x).require_grad();
+    let y = volops::conv3d(x.clone(), w.clone(), spec);
+    let g = Tensor::from_inner(random(y.dims(), 9));
+    let grads = (y * g).sum().backward();
+    assert_close("conv3d", x.grad(&grads).expect("tracked"), both.1[0].clone(), 0.0);
+}
+
+#[test]
+fn nothing_is_recorded_when_nothing_is_tracked() {
+    let [x, w] = [random([1, 2, 4, 5, 3], 0), random([2, 1, 3, 3, 3], 1)];
+    let spec = DepthwiseSpec { kernel: [3; 3], dilation: 1, stride: 1, slope: None };
+    let y = volops::depthwise3d(Tensor::from_inner(x.clone()), Tensor::from_inner(w.clone()), spec);
+    assert!(y.is_autodiff() && !y.is_require_grad());
+    assert_close("depthwise3d", y.inner(), volops::depthwise3d(x, w, spec), 0.0);
+}
+
+#[test]
+fn a_sum_takes_over_the_memory_of_its_accumulator() {
+    for device in [Device::flex(), Device::flex().autodiff()] {
+        let shape = [1, 2, 3, 4, 5];
+        let acc = Tensor::<5>::ones(shape, &device);
+        let before = address(&acc);
+        let sum = volops::add_scaled(Some(acc), Tensor::ones(shape, &device), Some(Tensor::from_data([2.0], &device)));
+        assert_eq!(address(&sum), before);
+        // Or of an unweighted term, if the accumulator is still in use.
+        let acc = Tensor::<5>::ones(shape, &device);
+        assert_eq!(address(&volops::add_scaled(Some(acc.clone()), sum, None)), before);
+        assert_eq!(acc.into_data(), Tensor::<5>::ones(shape, &device).into_data());
+    }
+}
+
+#[test]
+fn a_sum_leaves_an_accumulator_alone_that_something_else_refers_to() {
+    let device = Device::flex();
+    let wide = Tensor::<5>::ones([1, 4, 2, 2, 2], &device);
+    // The lower half of a larger tensor, which is still in use.
+    let acc = wide.clone().narrow(1, 2, 2);
+    let sum = volops::add_scaled(Some(acc), Tensor::ones([1, 2, 2, 2, 2], &device), None);
+    assert_close("add_scaled", wide, Tensor::ones([1, 4, 2, 2, 2], &device), 0.0);
+    assert_close("add_scaled", sum, Tensor::ones([1, 2, 2, 2, 2], &device) * 2.0, 0.0);
+}
+
+#[test]
+fn an_operation_sees_through_views() {
+    let x = random([2, 6, 5, 4, 3], 0);
+    // A slice of the channels, a transposed grid, every second plane.
+    let views = [x.clone().narrow(1, 2, 3), x.clone().swap_dims(2, 4), x.clone().slice_dim(2, burn::tensor::s![0..5;2])];
+    for view in views {
+        let copy = Tensor::from_data(view.to_data(), &Device::flex());
+        let spec = DepthwiseSpec { kernel: [3; 3], dilation: 2, stride: 1, slope: Some(0.1) };
+        let weight = random([view.dims()[1], 1, 3, 3, 3], 1);
+        let [of_view, of_copy] = [view, copy].map(|x| gradients(&[x, weight.clone()], |[x, w]| volops::depthwise3d(x, w, spec)));
+        assert_close("depthwise3d", of_view.0, of_copy.0, 0.0);
+        for (of_view, of_copy) in of_view.1.into_iter().zip(of_copy.1) {
+            assert_close("depthwise3d", of_view, of_copy, 0.0);
+        }
+    }
+}
+
+#[test]
+fn a_gradient_that_is_a_view_is_as_good_as_a_copy() {
+    // The gradient of a concatenation's input is a slice of that of the whole, and that of a transposed result is a transposed one.
+    let f = |[x, w]: [Tensor<5>; 2]| {
+        let spec = ConvSpec { kernel: [1; 3], stride: 1, slope: None };
+        let y = volops::conv3d(x.clone(), w, spec);
+        let pool = volops::avg_pool3d(x.clone(), 1).swap_dims(2, 4);
+        Tensor::cat(vec![volops::leaky_relu(x, 0.1).swap_dims(2, 4), y.swap_dims(2, 4), pool], 1)
+    };
+    let slow = |[x, w]: [Tensor<5>; 2]| {
+        let spec = ConvSpec { kernel: [1; 3], stride: 1, slope: None };
+        let y = composition::conv3d(x.clone(), w, spec);
+        let pool = composition::avg_pool3d(x.clone(), 1).swap_dims(2, 4);
+        Tensor::cat(vec![composition::leaky_relu(x, 0.1).swap_dims(2, 4), y.swap_dims(2, 4), pool], 1)
+    };
+    check("conv3d", [[2, 3, 4, 5, 6], [2, 3, 1, 1, 1]], f, slow);
+}
+
+#[test]
+fn gradient_checkpointing_changes_nothing() {
+    let run = |device: Device| {
+        let on = |shape, seed| Tensor::<5>::from_data(random(shape, seed).to_data(), &device).require_grad();
+        let [x, w, gamma, beta, z] =
+            [[1, 2, 4, 6, 4], [2, 2, 3, 3, 3], [1, 2, 1, 1, 1], [1, 2, 1, 1, 1], [1; 5]].map(|shape| on(shape, shape.iter().sum()));
+        let spec = ConvSpec { kernel: [3; 3], stride: 1, slope: Some(0.01) };
+        // Everything between the two convolutions is made again in the backward pass, `sum` for two of them.
+        let y = volops::conv3d(x.clone(), w.clone(), spec);
+        let y = volops::instance_norm(y, gamma.clone(), beta.clone());
+        let sum = volops::add_scaled(Some(x.clone()), y.clone(), Some(z.clone().reshape([1])));
+        let pooled = volops::add_scaled(Some(volops::avg_pool3d(y, 2)), volops::max_pool3d(sum.clone(), 2), None);
+        let sum = volops::add_scaled(Some(volops::upsample2(pooled)), volops::leaky_relu(sum, 0.1), None);
+        let y = volops::conv3d(sum, w.clone(), spec);
+        let grads = (y.clone() * y).sum().backward();
+        [x, w, gamma, beta, z].map(|input| input.grad(&grads).expect("tracked"))
+    };
+    let kept = run(Device::flex().autodiff());
+    let recomputed = run(Device::flex().autodiff().gradient_checkpointing());
+    for (kept, recomputed) in kept.into_iter().zip(recomputed) {
+        assert_close("conv3d", recomputed, kept, 0.0);
+    }
+}
+
+#[test]
+fn other_element_types_take_the_composition() {
+    let double = |seed| random([1, 2, 4, 5, 3], seed).cast(DType::F64);
+    let y = volops::add_scaled(Some(volops::max_pool3d(double(0), 1)), double(1), None);
+    assert_eq!(y.dtype(), DType::F64);
+    assert_close("add_scaled", y, composition::max_pool3d(double(0), 1) + double(1), 0.0);
+}
+
+#[test]
+#[should_panic(expected = "weights [out, in, kd, kh, kw] for an input [1, 2, 4, 4, 4]")]
+fn weights_that_do_not_fit_the_input_are_refused() {
+    let spec = ConvSpec { kernel: [3; 3], stride: 1, slope: None };
+    volops::conv3d(random([1, 2, 4, 4, 4], 0), random([2, 3, 3, 3, 3], 1), spec);
+}
+
+/// Compares result and gradients of two functions of tensors of the given shapes.
+fn check<const N: usize>(
+    name: &str,
+    shapes: [[usize; 5]; N],
+    fast: impl Fn([Tensor<5>; N]) -> Tensor<5>,
+    slow: impl Fn([Tensor<5>; N]) -> Tensor<5>,
+) {
+    let (_, tolerance) = TOLERANCE.into_iter().find(|(op, _)| *op == name).expect("every operation has a tolerance");
+    let inputs = array::from_fn(|i| random(shapes[i], i));
+    let (y, grads) = gradients(&inputs, fast);
+    let (expected, expected_grads) = gradients(&inputs, slow);
+    assert_close(&format!("{name} of {shapes:?}"), y, expected, tolerance);
+    for (i, (grad, expected)) in grads.into_iter().zip(expected_grads).enumerate() {
+        assert_close(&format!("gradient {i} of {name} of {shapes:?}"), grad, expected, tolerance);
+    }
+}
+
+/// The result of `f`, and the gradient of a random linear function of it for every input.
+fn gradients<const N: usize>(inputs: &[Tensor<5>; N], f: impl Fn([Tensor<5>; N]) -> Tensor<5>) -> (Tensor<5>, [Tensor<5>; N]) {
+    let inputs = inputs.each_ref().map(|input| Tensor::from_inner(input.clone()).require_grad());
+    let y = f(inputs.clone());
+    let g = Tensor::from_inner(random(y.dims(), 9));
+    let grads = (y.clone() * g).sum().backward();
+    (y.inner(), inputs.map(|input| input.grad(&grads).expect("every input is tracked")))
+}
+
+fn assert_close(what: &str, found: Tensor<5>, expected: Tensor<5>, tolerance: f32) {
+    assert_eq!(found.dims(), expected.dims(), "{what}");
+    let largest = expected.clone().abs().max().into_scalar::<f32>();
+    let error = (found - expected).abs().max().into_scalar::<f32>();
+    assert!(error <= tolerance * largest.max(0.1), "{what}: error {error}, largest {largest}");
+}
+
+fn random(shape: [usize; 5], seed: usize) -> Tensor<5> {
+    Tensor::from_data(TensorData::new(values(shape.iter().product(), seed), shape), &Device::flex())
+}
+
+/// `n` scattered numbers in (-1, 1), all different (a maximum is in one place) and none of them 0 (where LeakyReLU has a kink).
+fn values(n: usize, seed: usize) -> Vec<f32> {
+    const BITS: u32 = 20;
+    const MASK: u32 = (1 << BITS) - 1;
+    (0..n as u32)
+        .map(|i| {
+            // Every line is a bijection of the numbers of that many bits.
+            let mut k = (i + 7919 * seed as u32) & MASK;
+            k = k.wrapping_mul(0x9E375) & MASK;
+            k ^= k >> 9;
+            k = k.wrapping_mul(0xB5297) & MASK;
+            k ^= k >> 7;
+            (2 * k + 1) as f32 / (1 << BITS) as f32 - 1.0
+        })
+        .collect()
+}
+
+fn address(tensor: &Tensor<5>) -> *const f32 {
+    let inner = if tensor.is_autodiff() { tensor.clone().inner() } else { tensor.clone() };
+    inner.try_into_primitive::<Flex>().expect("a tensor on the CPU").storage::<f32>().as_ptr()
+}
+
+/// Batches, channels and grids up to `side`, odd ones and single voxels included.
+fn shapes(side: usize) -> impl Strategy<Value = [usize; 5]> {
+    (1..=2usize, 1..=5usize, 1..=side, 1..=side, 1..=side).prop_map(|(n, c, d, h, w)| [n, c, d, h, w])
+}
+
+fn kernels() -> impl Strategy<Value = [usize; 3]> {
+    prop_oneof![Just([3, 3, 3]), Just([1, 1, 1]), Just([1, 3, 3]), Just([3, 1, 1])]
+}
+
+fn slopes() -> impl Strategy<Value = Option<f32>> {
+    prop_oneof![Just(None), Just(Some(0.01))]
+}
