@@ -20,14 +20,15 @@ use crate::progress::{Progress, clock};
 use crate::search::find;
 
 /// Settings small enough for minutes on two cores.
-const SETTINGS: [&str; 7] = [
+const SETTINGS: [&str; 8] = [
     "network.width=8",
-    "data.spacing=[1.5, 1.5, 1.5]",
-    "data.patch=[32, 32, 32]",
-    "search.epochs=8",
-    "search.warmup_epochs=1",
-    "train.epochs=12",
-    "train.validate_every=4",
+    "data.spacing=[1.25, 1.25, 1.25]",
+    "data.patch=[40, 40, 40]",
+    "search.epochs=20",
+    "search.warmup_epochs=2",
+    "search.alpha.lr=0.03",
+    "train.epochs=40",
+    "train.validate_every=10",
 ];
 
 /// Do everything once, small: make a data set, search, train, predict, evaluate

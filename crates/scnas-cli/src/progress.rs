@@ -21,7 +21,6 @@ pub struct Progress {
 
 /// The piece of work under way.
 struct Piece {
-    name: String,
     start: Instant,
     first: usize,
     done: usize,
@@ -31,8 +30,8 @@ struct Piece {
 }
 
 impl Piece {
-    fn begin(name: &str, done: usize, total: usize) -> Self {
-        Self { name: name.into(), start: Instant::now(), first: done, done, total, header: false }
+    fn begin(done: usize, total: usize) -> Self {
+        Self { start: Instant::now(), first: done, done, total, header: false }
     }
 
     /// Time left at the pace so far.
@@ -49,7 +48,7 @@ impl Progress {
         let bar = if output.quiet { ProgressBar::hidden() } else { ProgressBar::no_length() };
         let template = "{msg} {wide_bar} {pos}/{len}, {eta} left ";
         bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { quiet: output.quiet, bar, piece: Mutex::new(Piece::begin("", 0, 0)) }
+        Self { quiet: output.quiet, bar, piece: Mutex::new(Piece::begin(0, 0)) }
     }
 
     fn say(&self, text: &str) {
@@ -72,15 +71,15 @@ impl Drop for Progress {
 
 impl Observer for Progress {
     fn begin(&self, what: &str, done: usize, total: usize) {
-        self.with_piece(|piece| *piece = Piece::begin(what, done, total));
+        self.with_piece(|piece| *piece = Piece::begin(done, total));
         self.bar.reset();
         self.bar.set_length(total as u64);
         self.bar.set_position(done as u64);
         self.bar.reset_eta();
         self.bar.set_message(what.to_string());
         if self.bar.is_hidden() {
-            let resumed = if done > 0 && done < total { format!(" from {done}") } else { String::new() };
-            self.say(&format!("{what}{resumed}: {total}"));
+            let resumed = if done > 0 { format!(", {done} done before") } else { String::new() };
+            self.say(&format!("{what} ({total}{resumed})"));
         }
     }
 
@@ -94,7 +93,7 @@ impl Observer for Progress {
         if first {
             self.say(&header(line, classes));
         }
-        self.say(&row(line, left));
+        self.say(&row(line, classes.len(), left));
     }
 
     fn message(&self, text: &str) {
@@ -129,7 +128,7 @@ fn header(line: &EpochLine, classes: &[String]) -> String {
     text
 }
 
-fn row(line: &EpochLine, left: Option<Duration>) -> String {
+fn row(line: &EpochLine, classes: usize, left: Option<Duration>) -> String {
     let epoch = format!("{}/{}", line.epoch + 1, line.epochs);
     let mut text = format!("{epoch:EPOCH$}{:NUMBER$.4}", line.loss);
     let mut column = |cell: String| {
@@ -139,9 +138,10 @@ fn row(line: &EpochLine, left: Option<Duration>) -> String {
     if let Some(search) = &line.search {
         column(dice(search.alpha_loss));
     }
-    line.dice.iter().flatten().for_each(|&value| column(dice(value)));
-    if line.dice.is_some() {
-        column(dice(line.mean_dice));
+    match &line.dice {
+        Some(scores) => scores.iter().copied().chain([line.mean_dice]).for_each(|value| column(dice(value))),
+        // Not validated in this epoch.
+        None => (0..=classes).for_each(|_| column(String::new())),
     }
     if let Some(search) = &line.search {
         column(format!("{:.3}", search.tau));

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
 use super::{
-    extension::{Input, Op, apply2, for_kernels},
+    extension::{Input, Op, Route, apply2, route},
     flex::{Values, shape5, tensor},
 };
 use crate::{
@@ -26,9 +26,9 @@ use crate::{
 /// # Panics
 /// If the shapes do not fit together.
 pub fn conv3d(x: Tensor<5>, weight: Tensor<5>, spec: ConvSpec) -> Tensor<5> {
-    match for_kernels(x) {
-        Ok(x) => apply2(Conv(spec), x, weight.into_dispatch()),
-        Err(x) => composition::conv3d(x, weight, spec),
+    match route(x) {
+        Route::Kernels(x) => apply2(Conv(spec), x, weight.into_dispatch()),
+        Route::Composition(x) => composition::conv3d(x, weight, spec),
     }
 }
 
@@ -43,9 +43,9 @@ pub fn conv3d(x: Tensor<5>, weight: Tensor<5>, spec: ConvSpec) -> Tensor<5> {
 /// # Panics
 /// If the shapes do not fit together.
 pub fn conv_transpose3d(x: Tensor<5>, weight: Tensor<5>, slope: Option<f32>) -> Tensor<5> {
-    match for_kernels(x) {
-        Ok(x) => apply2(ConvTranspose { slope }, x, weight.into_dispatch()),
-        Err(x) => composition::conv_transpose3d(x, weight, slope),
+    match route(x) {
+        Route::Kernels(x) => apply2(ConvTranspose { slope }, x, weight.into_dispatch()),
+        Route::Composition(x) => composition::conv_transpose3d(x, weight, slope),
     }
 }
 

@@ -5,7 +5,7 @@ use burn_flex::FlexTensor;
 
 use super::{
     conv::convolution_reads,
-    extension::{Input, Op, apply2, for_kernels},
+    extension::{Input, Op, Route, apply2, route},
     flex::{Values, shape5, tensor},
 };
 use crate::{
@@ -24,9 +24,9 @@ use crate::{
 /// # Panics
 /// If the shapes do not fit together.
 pub fn depthwise3d(x: Tensor<5>, weight: Tensor<5>, spec: DepthwiseSpec) -> Tensor<5> {
-    match for_kernels(x) {
-        Ok(x) => apply2(Depthwise(spec), x, weight.into_dispatch()),
-        Err(x) => composition::depthwise3d(x, weight, spec),
+    match route(x) {
+        Route::Kernels(x) => apply2(Depthwise(spec), x, weight.into_dispatch()),
+        Route::Composition(x) => composition::depthwise3d(x, weight, spec),
     }
 }
 

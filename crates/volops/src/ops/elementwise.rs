@@ -7,7 +7,7 @@ use burn::{
 use burn_flex::FlexTensor;
 
 use super::{
-    extension::{Input, Op, VolumeOps, apply1, apply2, apply3, for_kernels},
+    extension::{Input, Op, Route, VolumeOps, apply1, apply2, apply3, route},
     flex::{Values, overwritable, tensor},
 };
 use crate::{
@@ -20,9 +20,9 @@ use crate::{
 /// # Shapes
 /// - `x`, result: `[batch, channels, depth, height, width]`
 pub fn leaky_relu(x: Tensor<5>, slope: f32) -> Tensor<5> {
-    match for_kernels(x) {
-        Ok(x) => apply1(LeakyRelu { slope }, x),
-        Err(x) => composition::leaky_relu(x, slope),
+    match route(x) {
+        Route::Kernels(x) => apply1(LeakyRelu { slope }, x),
+        Route::Composition(x) => composition::leaky_relu(x, slope),
     }
 }
 
@@ -38,9 +38,9 @@ pub fn leaky_relu(x: Tensor<5>, slope: f32) -> Tensor<5> {
 /// # Panics
 /// If the shapes do not fit together.
 pub fn add_scaled(acc: Option<Tensor<5>>, y: Tensor<5>, z: Option<Tensor<1>>) -> Tensor<5> {
-    let y = match for_kernels(y) {
-        Ok(y) => y,
-        Err(y) => return composition::add_scaled(acc, y, z),
+    let y = match route(y) {
+        Route::Kernels(y) => y,
+        Route::Composition(y) => return composition::add_scaled(acc, y, z),
     };
     let acc = acc.map(Tensor::into_dispatch);
     match (acc, z.map(Tensor::into_dispatch)) {
@@ -58,14 +58,14 @@ pub fn add_scaled(acc: Option<Tensor<5>>, y: Tensor<5>, z: Option<Tensor<1>>) ->
 /// # Panics
 /// If the shapes differ.
 pub fn adam(p: Tensor<5>, g: Tensor<5>, m: Tensor<5>, v: Tensor<5>, step: &AdamStep) -> (Tensor<5>, Tensor<5>, Tensor<5>) {
-    match for_kernels(p) {
-        Ok(p) => {
+    match route(p) {
+        Route::Kernels(p) => {
             let [g, m, v] = [g, m, v].map(Tensor::into_dispatch);
             let (p, m, v) = <Dispatch as VolumeOps>::adam(p, g, m, v, step);
             let [p, m, v] = [p, m, v].map(Tensor::from_dispatch);
             (p, m, v)
         }
-        Err(p) => composition::adam(p, g, m, v, step),
+        Route::Composition(p) => composition::adam(p, g, m, v, step),
     }
 }
 

@@ -54,15 +54,27 @@ impl Input {
     }
 }
 
-/// `x` for the own kernels, or `x` itself where they do not apply: they know `f32` on the Flex device, with or without autodiff.
-pub(crate) fn for_kernels(x: Tensor<5>) -> Result<DispatchTensor, Tensor<5>> {
+/// What an operation on a tensor runs.
+pub(crate) enum Route {
+    /// The own kernels.
+    Kernels(DispatchTensor),
+    /// The composition of stock operations.
+    Composition(Tensor<5>),
+}
+
+/// The own kernels where they apply to `x`: to `f32` on the Flex device, with or without autodiff.
+pub(crate) fn route(x: Tensor<5>) -> Route {
     // Asking the tensor for its device would allocate one, and this is asked for every operation of every step.
     let x = x.into_dispatch();
     let inner = match &x.kind {
         DispatchTensorKind::Autodiff(inner) => inner,
         kind => kind,
     };
-    if matches!(inner, DispatchTensorKind::Flex(_)) && inner.dtype() == DType::F32 { Ok(x) } else { Err(Tensor::from_dispatch(x)) }
+    if matches!(inner, DispatchTensorKind::Flex(_)) && inner.dtype() == DType::F32 {
+        Route::Kernels(x)
+    } else {
+        Route::Composition(Tensor::from_dispatch(x))
+    }
 }
 
 pub(crate) fn apply1<O: Op<1>>(op: O, a: DispatchTensor) -> Tensor<5> {

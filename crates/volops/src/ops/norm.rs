@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
 use super::{
-    extension::{Input, Op, apply3, for_kernels},
+    extension::{Input, Op, Route, apply3, route},
     flex::{Values, shape5, tensor},
 };
 use crate::{composition, kernel::norm};
@@ -18,9 +18,9 @@ use crate::{composition, kernel::norm};
 /// # Panics
 /// If the shapes do not fit together.
 pub fn instance_norm(x: Tensor<5>, gamma: Tensor<5>, beta: Tensor<5>) -> Tensor<5> {
-    match for_kernels(x) {
-        Ok(x) => apply3(InstanceNorm, x, gamma.into_dispatch(), beta.into_dispatch()),
-        Err(x) => composition::instance_norm(x, gamma, beta),
+    match route(x) {
+        Route::Kernels(x) => apply3(InstanceNorm, x, gamma.into_dispatch(), beta.into_dispatch()),
+        Route::Composition(x) => composition::instance_norm(x, gamma, beta),
     }
 }
 

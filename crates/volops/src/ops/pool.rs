@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
 use super::{
-    extension::{Input, Op, apply1, for_kernels},
+    extension::{Input, Op, Route, apply1, route},
     flex::{Values, shape5, tensor},
 };
 use crate::{
@@ -18,9 +18,9 @@ use crate::{
 /// - `x`: `[batch, channels, depth, height, width]`
 /// - result: `[batch, channels, ⌈depth/stride⌉, ⌈height/stride⌉, ⌈width/stride⌉]`
 pub fn max_pool3d(x: Tensor<5>, stride: usize) -> Tensor<5> {
-    match for_kernels(x) {
-        Ok(x) => apply1(MaxPool { stride }, x),
-        Err(x) => composition::max_pool3d(x, stride),
+    match route(x) {
+        Route::Kernels(x) => apply1(MaxPool { stride }, x),
+        Route::Composition(x) => composition::max_pool3d(x, stride),
     }
 }
 
@@ -30,9 +30,9 @@ pub fn max_pool3d(x: Tensor<5>, stride: usize) -> Tensor<5> {
 /// - `x`: `[batch, channels, depth, height, width]`
 /// - result: `[batch, channels, ⌈depth/stride⌉, ⌈height/stride⌉, ⌈width/stride⌉]`
 pub fn avg_pool3d(x: Tensor<5>, stride: usize) -> Tensor<5> {
-    match for_kernels(x) {
-        Ok(x) => apply1(AvgPool { stride }, x),
-        Err(x) => composition::avg_pool3d(x, stride),
+    match route(x) {
+        Route::Kernels(x) => apply1(AvgPool { stride }, x),
+        Route::Composition(x) => composition::avg_pool3d(x, stride),
     }
 }
 

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
 use super::{
-    extension::{Input, Op, apply1, for_kernels},
+    extension::{Input, Op, Route, apply1, route},
     flex::{Values, shape5, tensor},
 };
 use crate::{composition, kernel::upsample};
@@ -16,9 +16,9 @@ use crate::{composition, kernel::upsample};
 /// - `x`: `[batch, channels, depth, height, width]`
 /// - result: `[batch, channels, 2·depth, 2·height, 2·width]`
 pub fn upsample2(x: Tensor<5>) -> Tensor<5> {
-    match for_kernels(x) {
-        Ok(x) => apply1(Upsample2, x),
-        Err(x) => composition::upsample2(x),
+    match route(x) {
+        Route::Kernels(x) => apply1(Upsample2, x),
+        Route::Composition(x) => composition::upsample2(x),
     }
 }
 
