@@ -44,7 +44,8 @@ fn table(results: &[RunResult]) -> String {
     let pair = |v: Option<MeanSd>| v.map_or_else(|| "–".into(), |v| format!("{:.4} ± {:.4}", v.mean, v.sd));
     for r in results {
         let dice = |class: &&str| pair(r.classes.iter().position(|c| c == class).and_then(|c| r.dice.get(c).copied().flatten()));
-        let first = [r.network.clone(), r.dataset.clone(), r.fold.to_string(), format!("{:.2}", r.parameters_m), format!("{:.2}", r.gflops)];
+        let first =
+            [r.network.clone(), r.dataset.clone(), r.fold.to_string(), format!("{:.2}", r.parameters_m), format!("{:.2}", r.gflops)];
         let last = [pair(r.mean_dice), format!("{:.1}", r.seconds / 60.0)];
         rows.push(first.into_iter().chain(classes.iter().map(dice)).chain(last).collect());
     }

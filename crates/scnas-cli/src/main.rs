@@ -2,6 +2,7 @@
 //!
 //! One file a verb. Results go to stdout, everything else to stderr; exit codes are in [`args::AFTER_HELP`].
 
+mod allocator;
 mod architecture;
 mod args;
 mod compare;
@@ -26,23 +27,22 @@ use clap::Parser as _;
 use args::{Cli, Verb};
 use output::Output;
 
-// Tensors of the same sizes come and go at every step: an allocator that keeps their pages saves the first touch of fresh ones.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    allocator::keep_pages();
     let cli = Cli::parse();
     let output = Output { json: cli.global.json, quiet: cli.global.quiet };
-    match run(cli, output) {
+    let threads = rayon::ThreadPoolBuilder::new().num_threads(cli.global.threads.unwrap_or(0)).build_global();
+    if let Err(error) = threads.context("cannot start the threads") {
+        return output::failure(&error);
+    }
+    // Inside the pool from the start: work that is handed over from a thread outside it pays a wake-up for every operation.
+    match rayon::scope(|_| run(cli, output)) {
         Ok(code) => code,
         Err(error) => output::failure(&error),
     }
 }
 
 fn run(cli: Cli, output: Output) -> Result<ExitCode> {
-    if let Some(threads) = cli.global.threads {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start the threads")?;
-    }
     let device = scnas::device(&cli.global.device)?;
     match cli.verb {
         Verb::Search(args) => search::run(&args, &device, output),

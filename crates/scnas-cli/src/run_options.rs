@@ -101,7 +101,8 @@ pub fn report(folder: &Path, evaluation: &Evaluation, result: &RunResult, output
         result.seconds / 60.0,
         folder.join("model.safetensors").display(),
     );
-    output.result(format_args!("{}\n{summary}", evaluation.table()), || {
-        json!({ "run": folder, "result": result, "evaluation": evaluation.summary() })
-    })
+    output.result(
+        format_args!("{}\n{summary}", evaluation.table()),
+        || json!({ "run": folder, "result": result, "evaluation": evaluation.summary() }),
+    )
 }

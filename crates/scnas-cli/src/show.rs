@@ -71,7 +71,7 @@ pub fn run(args: &ShowArgs, device: &Device, output: Output) -> Result<ExitCode>
         width: args.width.unwrap_or(known.width),
     };
     let possible = (1..=4096).contains(&size.channels) && (2..=256).contains(&size.classes);
-    if !possible || !(4..=4096).contains(&size.width) || size.width % 4 != 0 {
+    if !possible || !(4..=4096).contains(&size.width) || !size.width.is_multiple_of(4) {
         bail!("{size:?}: expected 1 to 4096 channels, 2 to 256 classes, and a width from 4 to 4096 that is a multiple of 4");
     }
     let patch = args.patch.unwrap_or(known_patch);

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::loss::LossKind;
+use crate::operation::OperationTable;
 use crate::optimiser::{AdamConfig, Schedule};
 use crate::relaxation::Relaxation;
-use crate::operation::OperationTable;
 use crate::space::{DEPTH, DecoderOrder, NODES, Share, Space, Upsample};
 
 /// All settings of a run.
@@ -210,7 +210,12 @@ impl Config {
         if let Some(patch) = data.patch {
             let step = 1 << DEPTH;
             let ok = patch.iter().all(|&n| n > 0 && n % step == 0);
-            check(ok, "data.patch", &format!("three positive multiples of {step} (the grid is halved {DEPTH} times)"), format!("{patch:?}"))?;
+            check(
+                ok,
+                "data.patch",
+                &format!("three positive multiples of {step} (the grid is halved {DEPTH} times)"),
+                format!("{patch:?}"),
+            )?;
         }
         if let Some(spacing) = data.spacing {
             let ok = spacing.iter().all(|&s| s.is_finite() && s > 0.0);

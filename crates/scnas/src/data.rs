@@ -50,10 +50,10 @@ pub struct Draw {
 pub struct Batch {
     /// `[batch, channels, depth, height, width]`, flattened.
     pub image: Vec<f32>,
+    /// Shape of `image`.
+    pub shape: [usize; 5],
     /// Class indices `[batch, depth, height, width]`, flattened.
     pub classes: Vec<u8>,
-    /// Number of patches.
-    pub size: usize,
 }
 
 /// The patches of an epoch: one from each case in `members`, in random order; a share `foreground` of them contains a voxel of a
@@ -77,7 +77,9 @@ fn draw(case: &Case, patch: [usize; 3], foreground: f64, rng: &mut impl Rng) -> 
 
 /// Cuts the patches of one step.
 pub fn batch(cases: &[Case], draws: &[Draw], patch: [usize; 3]) -> Batch {
-    let mut batch = Batch { image: Vec::new(), classes: Vec::new(), size: draws.len() };
+    let [d, h, w] = patch;
+    let channels = draws.first().map_or(0, |draw| cases[draw.case].image.dim().0);
+    let mut batch = Batch { image: Vec::new(), shape: [draws.len(), channels, d, h, w], classes: Vec::new() };
     for draw in draws {
         let case = &cases[draw.case];
         batch.image.extend(extract(case.image.view(), draw.corner, patch));

@@ -14,27 +14,13 @@ pub enum Error {
     Device(#[from] volops::DeviceError),
     /// The operating system refused.
     #[error("cannot {action} {}: {source}", path.display())]
-    File {
-        action: &'static str,
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    File { action: &'static str, path: PathBuf, source: std::io::Error },
     /// A file is not what it should be.
     #[error("{}: expected {expected}; found {found}; {remedy}", path.display())]
-    Invalid {
-        path: PathBuf,
-        expected: String,
-        found: String,
-        remedy: String,
-    },
+    Invalid { path: PathBuf, expected: String, found: String, remedy: String },
     /// A setting is impossible.
     #[error("{key}: expected {expected}; found {found}; {remedy}")]
-    Config {
-        key: String,
-        expected: String,
-        found: String,
-        remedy: String,
-    },
+    Config { key: String, expected: String, found: String, remedy: String },
     /// Training produced a loss that is not a number.
     #[error("the loss became {loss} in epoch {epoch}: the last good state is kept; lower the learning rate and run the same command again")]
     Diverged { epoch: usize, loss: f64 },

@@ -69,11 +69,7 @@ impl Genotype {
                             .reduce(|a, b| if edges[b.0][b.1] > edges[a.0][a.1] { b } else { a })
                             .unwrap_or((0, 0));
                         choice[edge] = op;
-                        repairs.push(Repair {
-                            cell: space.arch_name(arch),
-                            edge,
-                            operation: ops.get(op).name.clone(),
-                        });
+                        repairs.push(Repair { cell: space.arch_name(arch), edge, operation: ops.get(op).name.clone() });
                     }
                 }
                 choice

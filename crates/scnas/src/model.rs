@@ -93,7 +93,12 @@ impl Card {
         }
         let patch_ok = plan.patch.iter().all(|p| (8..=4096).contains(p) && p % 8 == 0);
         let size_ok = (1..=4096).contains(channels) && (2..=256).contains(classes) && (4..=4096).contains(width) && width % 4 == 0;
-        let plan_ok = plan.labels.len() == *classes && plan.channels.len() == *channels && plan.spacing.iter().all(|s| s.is_finite() && *s > 0.0);
-        if patch_ok && size_ok && plan_ok { Ok(()) } else { Err(format!("size {:?}, patch {:?}, {} labels", self.size, plan.patch, plan.labels.len())) }
+        let plan_ok =
+            plan.labels.len() == *classes && plan.channels.len() == *channels && plan.spacing.iter().all(|s| s.is_finite() && *s > 0.0);
+        if patch_ok && size_ok && plan_ok {
+            Ok(())
+        } else {
+            Err(format!("size {:?}, patch {:?}, {} labels", self.size, plan.patch, plan.labels.len()))
+        }
     }
 }

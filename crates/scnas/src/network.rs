@@ -136,9 +136,7 @@ impl Builder<'_> {
 
     fn edge_op(&mut self, name: &str, kind: Kind, channels: usize, stride: usize) -> EdgeOp {
         match kind {
-            Kind::Conv { kernel } => {
-                EdgeOp::Conv(self.dense(name, channels, channels, ConvSpec { kernel, stride, slope: Some(SLOPE) }))
-            }
+            Kind::Conv { kernel } => EdgeOp::Conv(self.dense(name, channels, channels, ConvSpec { kernel, stride, slope: Some(SLOPE) })),
             Kind::Depthwise { kernel, dilation } => {
                 EdgeOp::Conv(self.separable(name, channels, DepthwiseSpec { kernel, dilation, stride, slope: Some(SLOPE) }))
             }
@@ -186,7 +184,14 @@ impl EdgeOp {
 
 impl Cell {
     /// `older` and `newer` are the outputs of the two cells before. Returns the concatenated nodes.
-    fn forward(&self, pass: &Pass, older: Tensor<5>, newer: Tensor<5>, mix: &[Vec<(usize, Option<Tensor<1>>)>], run: &AtomicU64) -> Tensor<5> {
+    fn forward(
+        &self,
+        pass: &Pass,
+        older: Tensor<5>,
+        newer: Tensor<5>,
+        mix: &[Vec<(usize, Option<Tensor<1>>)>],
+        run: &AtomicU64,
+    ) -> Tensor<5> {
         let [project_older, project_newer] = &self.projections;
         let mut sources = vec![project_older.forward(pass, older), project_newer.forward(pass, newer)];
         for node in 0..NODES {

@@ -141,11 +141,7 @@ impl TryFrom<Vec<Entry>> for OperationTable {
 
 impl From<OperationTable> for Vec<Entry> {
     fn from(table: OperationTable) -> Self {
-        table
-            .0
-            .into_iter()
-            .map(|o| if builtin(&o.name) == Some(o.kind) { Entry::Builtin(o.name) } else { Entry::Described(o) })
-            .collect()
+        table.0.into_iter().map(|o| if builtin(&o.name) == Some(o.kind) { Entry::Builtin(o.name) } else { Entry::Described(o) }).collect()
     }
 }
 

@@ -46,10 +46,8 @@ impl WeightAdam {
     /// One update of the weights on the tape of a pass (`leaves`), at learning rate `lr`. Gradients are scaled down when their
     /// global norm exceeds `clip`. Returns the norm before clipping.
     pub fn step(&mut self, weights: &mut Weights, leaves: Leaves, mut gradients: Gradients, lr: f64, clip: Option<f64>) -> f64 {
-        let grads: Vec<(WeightId, Tensor<5>)> = leaves
-            .into_iter()
-            .filter_map(|(id, leaf)| leaf.grad_remove(&mut gradients).map(|g| (id, g)))
-            .collect();
+        let grads: Vec<(WeightId, Tensor<5>)> =
+            leaves.into_iter().filter_map(|(id, leaf)| leaf.grad_remove(&mut gradients).map(|g| (id, g))).collect();
         let norm = grads.iter().map(|(_, g)| squared_norm(g)).sum::<f64>().sqrt();
         let scale = clip.filter(|&c| norm > c).map(|c| c / norm);
         for (id, g) in grads {

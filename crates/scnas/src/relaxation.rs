@@ -265,8 +265,7 @@ mod tests {
             counts[pair_index(a, b)] += 1.0;
             assert!((z - p[a] / (p[a] + p[b])).abs() < 1e-9);
         }
-        let expected: Vec<f64> =
-            pairs().map(|(a, b)| f64::from(n) * (p[a] * p[b] / (1.0 - p[a]) + p[b] * p[a] / (1.0 - p[b]))).collect();
+        let expected: Vec<f64> = pairs().map(|(a, b)| f64::from(n) * (p[a] * p[b] / (1.0 - p[a]) + p[b] * p[a] / (1.0 - p[b]))).collect();
         assert!(chi_square(&counts, &expected) < LIMIT);
     }
 

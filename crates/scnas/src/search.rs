@@ -4,21 +4,23 @@
 use std::path::Path;
 use std::time::Instant;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint;
+use crate::config::SearchConfig;
 use crate::data::{Batch, batch, draw_epoch, halves};
 use crate::error::{Error, Result};
 use crate::genotype::{EdgeShares, Genotype, Repair};
 use crate::loss::Loss;
-use crate::network::{Mixture, Network};
+use crate::network::{Mixture, Network, Size};
 use crate::optimiser::{AlphaAdam, Plateau, WeightAdam, backward};
 use crate::predict::Predictor;
 use crate::random::{Stream, rng};
-use crate::relaxation::Alpha;
+use crate::relaxation::{Alpha, Sample};
 use crate::run::{Observer, Run, Tally, mean_of};
 use crate::run_dir::{EpochLine, RunDir, SearchLine};
+use crate::space::Space;
 use crate::weights::{Pass, Tape, Weights};
 
 /// Name of the phase in log and checkpoint.
@@ -48,6 +50,8 @@ pub struct Found {
 /// A search network in training.
 #[derive(Debug)]
 pub struct Searcher {
+    config: SearchConfig,
+    seed: u64,
     network: Network,
     weights: Weights,
     adam: WeightAdam,
@@ -56,61 +60,50 @@ pub struct Searcher {
 
 impl Searcher {
     /// A search at its beginning.
-    pub fn new(run: &Run) -> Self {
-        let mut weights = Weights::new(&run.device, run.config.seed);
-        let space = run.config.network.space();
-        let network = Network::supernet(&space, run.size(), &mut weights);
-        let adam = WeightAdam::new(run.config.search.weights, &weights);
-        let mut alpha = Alpha::new(&space, run.config.seed);
-        let logits = alpha.values_mut().count();
-        let state = State {
-            epoch: 0,
-            step: 0,
-            alpha,
-            alpha_adam: AlphaAdam::new(logits),
-            plateau: Plateau::default(),
-            tally: Tally::default(),
-        };
-        Self { network, weights, adam, state }
+    pub fn new(space: &Space, size: Size, config: SearchConfig, seed: u64, device: &Device) -> Self {
+        let mut weights = Weights::new(device, seed);
+        let network = Network::supernet(space, size, &mut weights);
+        let adam = WeightAdam::new(config.weights, &weights);
+        let alpha = Alpha::new(space, seed);
+        let alpha_adam = AlphaAdam::new(alpha.len());
+        let state = State { epoch: 0, step: 0, alpha, alpha_adam, plateau: Plateau::default(), tally: Tally::default() };
+        Self { config, seed, network, weights, adam, state }
     }
 
     /// One iteration: the Θ step on `for_weights`, then, unless `for_alpha` is `None` (warm-up), the α step. `iteration` numbers the
     /// random draws, `rate` scales the learning rates. Returns both losses.
-    pub fn iterate(&mut self, run: &Run, iteration: u64, rate: f64, for_weights: &Batch, for_alpha: Option<&Batch>) -> (f64, Option<f64>) {
-        let config = &run.config.search;
-        let tau = config.tau_at(self.state.epoch);
-        let seed = run.config.seed;
-        let sample = self.state.alpha.sample(config.relaxation, tau, &mut rng(seed, Stream::Sampling, 2 * iteration));
-
+    pub fn iterate(&mut self, iteration: u64, rate: f64, for_weights: &Batch, for_alpha: Option<&Batch>) -> (f64, Option<f64>) {
+        let sample = self.sample(2 * iteration);
         let pass = Pass::new(&self.weights, Tape::Weights);
-        let mixture = sample.mixture(&run.device, false);
-        let (loss, attached) = self.loss(run, &pass, for_weights, &mixture);
+        let mixture = sample.mixture(self.weights.device(), false);
+        let (loss, attached) = self.loss(&pass, for_weights, &mixture);
         let (leaves, gradients) = backward(pass, attached);
-        let clip = (config.clip > 0.0).then_some(config.clip);
-        self.adam.step(&mut self.weights, leaves, gradients, rate * config.weights.lr, clip);
+        let clip = (self.config.clip > 0.0).then_some(self.config.clip);
+        self.adam.step(&mut self.weights, leaves, gradients, rate * self.config.weights.lr, clip);
 
         let alpha_loss = for_alpha.map(|batch| {
-            let sample = if config.resample_for_alpha {
-                self.state.alpha.sample(config.relaxation, tau, &mut rng(seed, Stream::Sampling, 2 * iteration + 1))
-            } else {
-                sample
-            };
+            let sample = if self.config.resample_for_alpha { self.sample(2 * iteration + 1) } else { sample };
             let pass = Pass::new(&self.weights, Tape::Architecture);
-            let mixture = sample.mixture(&run.device, true);
-            let (loss, attached) = self.loss(run, &pass, batch, &mixture);
+            let mixture = sample.mixture(self.weights.device(), true);
+            let (loss, attached) = self.loss(&pass, batch, &mixture);
             let mut gradients = attached.backward();
             let gradient = sample.gradient(&mixture, &mut gradients, self.network.space().operations.len());
-            self.state.alpha_adam.step(&config.alpha, rate * config.alpha.lr, self.state.alpha.values_mut(), &gradient);
+            let rate = rate * self.config.alpha.lr;
+            self.state.alpha_adam.step(&self.config.alpha, rate, self.state.alpha.values_mut(), &gradient);
             loss
         });
         (loss, alpha_loss)
     }
 
-    fn loss(&self, run: &Run, pass: &Pass, batch: &Batch, mixture: &Mixture) -> (f64, burn::tensor::Tensor<1>) {
-        let [d, h, w] = run.plan.patch;
-        let x = pass.input(batch.image.clone(), [batch.size, run.size().channels, d, h, w]);
-        let scores = self.network.forward(pass, x, mixture);
-        let loss = Loss::of_tensor(run.config.search.loss, &scores, &batch.classes);
+    /// GumbelSoftmaxSample(α, τ) at the current epoch's τ.
+    fn sample(&self, draw: u64) -> Sample {
+        let tau = self.config.tau_at(self.state.epoch);
+        self.state.alpha.sample(self.config.relaxation, tau, &mut rng(self.seed, Stream::Sampling, draw))
+    }
+
+    fn loss(&self, pass: &Pass, batch: &Batch, mixture: &Mixture) -> (f64, Tensor<1>) {
+        let scores = self.network.forward(pass, pass.input(batch.image.clone(), batch.shape), mixture);
+        let loss = Loss::of_tensor(self.config.loss, &scores, &batch.classes);
         (loss.value, loss.attach(scores))
     }
 
@@ -159,12 +152,13 @@ pub fn weights_of(run_folder: &Path, device: &Device) -> Result<Weights> {
 /// # Errors
 /// [`Error::Stopped`] on request, with everything saved; [`Error::Diverged`]; files that cannot be read or written.
 pub fn search(run: &mut Run, observer: &dyn Observer) -> Result<Found> {
-    let mut searcher = Searcher::new(run);
+    let config = run.config.search.clone();
+    let space = run.config.network.space();
+    let mut searcher = Searcher::new(&space, run.size(), config.clone(), run.config.seed, &run.device);
     if let Some(state) = checkpoint::load(&run.dir.checkpoint(PHASE), &mut searcher.weights, &mut searcher.adam)? {
         searcher.state = state;
     }
     run.dir.rewind(PHASE, searcher.state.epoch);
-    let config = run.config.search.clone();
     let (weights_half, alpha_half) = halves(run.training.len(), run.config.seed, run.plan.fold);
     let steps = weights_half.len().div_ceil(config.batch);
     observer.begin(PHASE, searcher.state.epoch * steps + searcher.state.step, config.epochs * steps);
@@ -192,7 +186,7 @@ pub fn search(run: &mut Run, observer: &dyn Observer) -> Result<Found> {
             let for_alpha = (epoch >= config.warmup_epochs)
                 .then(|| batch(&run.training, alpha_batches[step.min(alpha_batches.len() - 1)], run.plan.patch));
             let iteration = (epoch * steps + step) as u64;
-            let (loss, alpha_loss) = searcher.iterate(run, iteration, rate, &for_weights, for_alpha.as_ref());
+            let (loss, alpha_loss) = searcher.iterate(iteration, rate, &for_weights, for_alpha.as_ref());
             for loss in [Some(loss), alpha_loss].into_iter().flatten() {
                 if !loss.is_finite() {
                     return Err(Error::Diverged { epoch, loss });

@@ -35,7 +35,9 @@ pub fn write<'a>(path: &Path, document: &impl Serialize, tensors: impl Iterator<
         .collect::<Result<_>>()?;
     let views: Vec<(&str, TensorView)> = data
         .iter()
-        .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(|e| invalid(e.to_string()))?)))
+        .map(|(name, shape, bytes)| {
+            Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(|e| invalid(e.to_string()))?))
+        })
         .collect::<Result<_>>()?;
     let document = serde_json::to_string(document).map_err(|e| invalid(e.to_string()))?;
     let bytes = serialize(views, Some(HashMap::from([(KEY.into(), document)]))).map_err(|e| invalid(e.to_string()))?;
@@ -56,7 +58,8 @@ pub fn read<D: DeserializeOwned>(path: &Path, what: &str, device: &Device) -> Re
     let bytes = std::fs::read(path).map_err(|e| Error::file("read", path, e))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|e| invalid(format!("not a safetensors file ({e})")))?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| invalid(e.to_string()))?;
-    let document = header.metadata().as_ref().and_then(|m| m.get(KEY)).ok_or_else(|| invalid("a safetensors file of another program".into()))?;
+    let document =
+        header.metadata().as_ref().and_then(|m| m.get(KEY)).ok_or_else(|| invalid("a safetensors file of another program".into()))?;
     let document = serde_json::from_str(document).map_err(|e| invalid(format!("its description cannot be understood ({e})")))?;
     let mut tensors = BTreeMap::new();
     for (name, view) in file.iter() {

@@ -81,8 +81,7 @@ pub fn train(run: &mut Run, model: &mut Model, observer: &dyn Observer) -> Resul
             rate = config.schedule.factor(progress, &state.plateau);
             let batch = batch(&run.training, draws, run.plan.patch);
             let pass = Pass::new(&model.weights, Tape::Weights);
-            let [d, h, w] = run.plan.patch;
-            let x = pass.input(batch.image, [batch.size, run.size().channels, d, h, w]);
+            let x = pass.input(batch.image, batch.shape);
             let scores = model.network.forward(&pass, x, &mixture);
             let loss = Loss::of_tensor(config.loss, &scores, &batch.classes);
             if !loss.value.is_finite() {

@@ -193,9 +193,7 @@ impl<'a> Pass<'a> {
         match self.tape {
             Tape::Off => value,
             Tape::Architecture => Tensor::from_inner(value),
-            Tape::Weights => {
-                self.leaves.borrow_mut().entry(id).or_insert_with(|| Tensor::from_inner(value).require_grad()).clone()
-            }
+            Tape::Weights => self.leaves.borrow_mut().entry(id).or_insert_with(|| Tensor::from_inner(value).require_grad()).clone(),
         }
     }
 

@@ -88,9 +88,7 @@ impl Reference<'_> {
 
     fn input(&self, name: &str, x: Tensor<5>, level: usize, target: usize) -> Tensor<5> {
         match (level as isize - target as isize, self.space.upsample) {
-            (1, Upsample::Transposed) => {
-                self.norm(name, slow::conv_transpose3d(x, self.w(format!("{name}.weight")), Some(SLOPE)))
-            }
+            (1, Upsample::Transposed) => self.norm(name, slow::conv_transpose3d(x, self.w(format!("{name}.weight")), Some(SLOPE))),
             (1, Upsample::Trilinear) => slow::upsample2(self.conv(name, x, [1; 3], 1, Some(SLOPE))),
             (0, _) => self.conv(name, x, [1; 3], 1, Some(SLOPE)),
             (-1, _) => self.conv(name, x, [1; 3], 2, Some(SLOPE)),
@@ -123,12 +121,12 @@ impl Reference<'_> {
             let mut edge = 0;
             for node in 2..6 {
                 let mut sum = Tensor::zeros([batch, channels, d, h, w], &nodes[0].device());
-                for source in 0..node {
+                for (source, node) in nodes.clone().into_iter().enumerate() {
                     let stride = if letter == 'R' && source < 2 { 2 } else { 1 };
                     for (op, z) in &mixture[arch][edge] {
                         let operation = self.space.operations.get(*op);
                         let name = format!("cells.{index:02}.edge{edge:02}.{operation}");
-                        if let Some(y) = self.edge(&name, operation.kind, nodes[source].clone(), stride) {
+                        if let Some(y) = self.edge(&name, operation.kind, node.clone(), stride) {
                             sum = sum + slow::add_scaled(None, y, z.clone());
                         }
                     }
@@ -308,8 +306,7 @@ fn the_gradient_of_alpha_through_the_network_is_that_of_finite_differences() {
 }
 
 fn same_operations(a: &Sample, b: &Sample) -> bool {
-    let ops = |s: &Sample| -> Vec<Vec<usize>> {
-        s.edges().iter().flatten().map(|e| e.active().iter().map(|&(op, _)| op).collect()).collect()
-    };
+    let ops =
+        |s: &Sample| -> Vec<Vec<usize>> { s.edges().iter().flatten().map(|e| e.active().iter().map(|&(op, _)| op).collect()).collect() };
     ops(a) == ops(b)
 }
