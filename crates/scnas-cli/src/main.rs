@@ -2,7 +2,6 @@
 //!
 //! One file a verb. Results go to stdout, everything else to stderr; exit codes are in [`args::AFTER_HELP`].
 
-mod allocator;
 mod architecture;
 mod args;
 mod compare;
@@ -27,8 +26,11 @@ use clap::Parser as _;
 use args::{Cli, Verb};
 use output::Output;
 
+#[global_allocator]
+static ALLOCATOR: volops::memory::Allocator = volops::memory::Allocator;
+
 fn main() -> ExitCode {
-    allocator::keep_pages();
+    volops::memory::keep_pages();
     let cli = Cli::parse();
     let output = Output { json: cli.global.json, quiet: cli.global.quiet };
     let threads = rayon::ThreadPoolBuilder::new().num_threads(cli.global.threads.unwrap_or(0)).build_global();

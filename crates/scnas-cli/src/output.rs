@@ -53,7 +53,7 @@ pub fn failure(error: &Error) -> ExitCode {
 /// The error and its causes in one line; a cause that the text before already tells is not repeated.
 pub fn chain(error: &Error) -> String {
     let mut text = String::new();
-    for cause in error.chain().map(|c| c.to_string()) {
+    for cause in error.chain().map(|c| one_line(&c.to_string())) {
         if text.is_empty() {
             text = cause;
         } else if !text.contains(&cause) {
@@ -61,6 +61,12 @@ pub fn chain(error: &Error) -> String {
         }
     }
     text
+}
+
+/// Joins lines, without the excerpts of a file that TOML errors show between bars.
+fn one_line(text: &str) -> String {
+    let excerpt = |line: &&str| line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ').starts_with('|');
+    text.lines().filter(|line| !excerpt(line)).map(str::trim).collect::<Vec<_>>().join(", ")
 }
 
 fn is_broken_pipe(error: &Error) -> bool {

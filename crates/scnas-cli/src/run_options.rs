@@ -2,16 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use medvol::Dataset;
+use scnas::Device;
 use scnas::config::{Config, PRESETS};
 use scnas::evaluate::Evaluation;
 use scnas::plan::Plan;
-use scnas::run::RunResult;
+use scnas::run::{Observer, Run, RunResult};
 use scnas::run_dir::RunDir;
 use serde_json::{Value, json};
 
+use crate::architecture::name_of_folder;
 use crate::output::Output;
 
 /// Data and settings of a run.
@@ -54,29 +56,43 @@ impl RunArgs {
 
 /// `runs/<name of the data folder>/<name>`.
 fn default_folder(data: &Path, name: &str) -> PathBuf {
-    let full = std::fs::canonicalize(data).unwrap_or_else(|_| data.into());
-    Path::new("runs").join(full.file_name().unwrap_or("data".as_ref())).join(name)
+    Path::new("runs").join(name_of_folder(data)).join(name)
 }
 
-/// What a complete run printed, read back; `None` when it is not complete.
+/// What a complete run printed, read back; `None` when it is not complete. `network` says how the run's network comes to be.
 ///
 /// # Errors
-/// When the folder holds a run of other settings or data.
-pub fn completed(data: &Path, folder: &Path, config: &Config) -> Result<Option<(Evaluation, RunResult)>> {
+/// When the folder holds a run of other settings, data or network.
+pub fn completed(data: &Path, folder: &Path, config: &Config, network: &str) -> Result<Option<(Evaluation, RunResult)>> {
     let complete = ["result.json", "evaluation.json", "model.safetensors"].iter().all(|name| folder.join(name).exists());
     if !complete {
         return Ok(None);
     }
     let plan = Plan::new(&Dataset::open(data)?, config)?;
-    RunDir::open(folder, config, &plan)?;
+    claim(&RunDir::open(folder, config, &plan)?, network)?;
     let evaluation = folder.join("evaluation.json");
     let evaluation = serde_json::from_value(read_json(&evaluation)?).with_context(|| not_ours(&evaluation))?;
     Ok(Some((evaluation, read_result(folder)?)))
 }
 
+/// Begins or goes on with a run whose network comes to be as `network` says.
+pub fn open(data: &Path, folder: &Path, config: Config, network: &str, device: &Device, observer: &dyn Observer) -> Result<Run> {
+    let run = Run::open(data, folder, config, device.clone(), observer)?;
+    claim(&run.dir, network)?;
+    Ok(run)
+}
+
+/// A folder can go on only with what it began with.
+fn claim(dir: &RunDir, network: &str) -> Result<()> {
+    Ok(dir.same_or_new("origin.json", format!("{}\n", json!({ "network": network })).as_bytes())?)
+}
+
 /// Reads the `result.json` of a run folder.
 pub fn read_result(folder: &Path) -> Result<RunResult> {
     let path = folder.join("result.json");
+    if !path.exists() {
+        bail!("{}: no result.json there; expected the folder of a finished run", folder.display());
+    }
     serde_json::from_value(read_json(&path)?).with_context(|| not_ours(&path))
 }
 

@@ -8,13 +8,13 @@ use clap::Args;
 use scnas::config::{Config, Then};
 use scnas::evaluate::Evaluation;
 use scnas::genotype::Repair;
-use scnas::run::{Observer as _, Run, RunResult};
+use scnas::run::{Observer as _, RunResult};
 use scnas::{Device, search, train};
 
 use crate::interrupt;
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::run_options::{RunArgs, completed, report};
+use crate::run_options::{RunArgs, completed, open, report};
 
 /// Search an architecture on a data set, train it and score it on the held-out fold
 ///
@@ -45,25 +45,25 @@ pub fn run(args: &SearchArgs, device: &Device, output: Output) -> Result<ExitCod
 
 /// Searches, or goes on with a search, to the evaluated model; a complete run is only read.
 pub fn find(data: &Path, folder: &Path, config: Config, device: &Device, progress: &Progress) -> Result<(Evaluation, RunResult)> {
-    if let Some(before) = completed(data, folder, &config)? {
+    let then = config.search.then;
+    let network = match then {
+        Then::Inherit => "search + inherit",
+        Then::Finetune => "search + finetune",
+        Then::Retrain => "search + retrain",
+    };
+    if let Some(before) = completed(data, folder, &config, network)? {
         progress.message(&format!("{}: this run is complete", folder.display()));
         return Ok(before);
     }
-    let mut run = Run::open(data, folder, config, device.clone(), progress)?;
+    let mut run = open(data, folder, config, network, device, progress)?;
     let found = search::search(&mut run, progress)?;
     for Repair { cell, edge, operation } in &found.repairs {
         progress.message(&format!("cell {cell}: a node had no input; edge {edge} got {operation} instead of zero"));
     }
-    let then = run.config.search.then;
     let inherited = (then != Then::Retrain).then_some(&found.weights);
     let mut model = train::prepare(&run, found.genotype, inherited)?;
     if then != Then::Inherit {
         train::train(&mut run, &mut model, progress)?;
     }
-    let how = match then {
-        Then::Inherit => "inherit",
-        Then::Finetune => "finetune",
-        Then::Retrain => "retrain",
-    };
-    Ok(run.finish(format!("search + {how}"), &model, progress)?)
+    Ok(run.finish(network.into(), &model, progress)?)
 }

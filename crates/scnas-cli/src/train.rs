@@ -8,15 +8,14 @@ use clap::{Args, ValueEnum};
 use medvol::Dataset;
 use scnas::config::Config;
 use scnas::plan::Plan;
-use scnas::run::{Observer as _, Run};
+use scnas::run::Observer as _;
 use scnas::{Device, search, train};
-use serde_json::json;
 
 use crate::architecture::{ARCHITECTURES, Architecture, name_of_folder, read_plan};
 use crate::interrupt;
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::run_options::{RunArgs, completed, report};
+use crate::run_options::{RunArgs, completed, open, report};
 
 /// Train a given architecture and score it on the held-out fold
 ///
@@ -76,7 +75,8 @@ pub fn run(args: &TrainArgs, device: &Device, output: Output) -> Result<ExitCode
     let kind = format!("train-{}-{}", architecture.name.replace(':', "-"), init.name());
     let folder = args.run.folder(&kind, &config);
     let progress = Progress::new(output);
-    if let Some((evaluation, result)) = completed(&args.run.data, &folder, &config)? {
+    let network = if args.from.is_some() { format!("{} + {}", architecture.name, init.name()) } else { architecture.name };
+    if let Some((evaluation, result)) = completed(&args.run.data, &folder, &config, &network)? {
         progress.message(&format!("{}: this run is complete", folder.display()));
         drop(progress);
         report(&folder, &evaluation, &result, output)?;
@@ -91,16 +91,13 @@ pub fn run(args: &TrainArgs, device: &Device, output: Output) -> Result<ExitCode
         }
         None => None,
     };
-    let name = if args.from.is_some() { format!("{} + {}", architecture.name, init.name()) } else { architecture.name };
-    let mut run = Run::open(&args.run.data, &folder, config, device.clone(), &progress)?;
-    // A folder can go on only with what it began with.
-    run.dir.same_or_new("origin.json", format!("{}\n", json!({ "network": name })).as_bytes())?;
+    let mut run = open(&args.run.data, &folder, config, &network, device, &progress)?;
     run.dir.same_or_new("genotype.json", &scnas::plan::to_json(&architecture.genotype))?;
     let mut model = train::prepare(&run, architecture.genotype, inherited.as_ref())?;
     if init != Init::Inherit {
         train::train(&mut run, &mut model, &progress)?;
     }
-    let (evaluation, result) = run.finish(name, &model, &progress)?;
+    let (evaluation, result) = run.finish(network, &model, &progress)?;
     drop(progress);
     report(&folder, &evaluation, &result, output)?;
     Ok(ExitCode::SUCCESS)

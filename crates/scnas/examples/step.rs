@@ -13,9 +13,10 @@ use scnas::random::{Stream, rng};
 use scnas::search::Searcher;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: volops::memory::Allocator = volops::memory::Allocator;
 
 fn main() {
+    volops::memory::keep_pages();
     rayon::scope(|_| measure());
 }
 

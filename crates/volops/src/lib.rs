@@ -18,10 +18,12 @@
 //! | `ops/extension.rs` | how they are plugged into Burn |
 //! | `composition.rs` | the same operations from stock Burn ones |
 //! | `device.rs` | devices by name |
+//! | `memory.rs` | the allocator to use with them |
 
 pub mod composition;
 mod device;
 pub mod kernel;
+pub mod memory;
 mod ops;
 
 pub use device::{DeviceError, device};
