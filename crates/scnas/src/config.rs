@@ -209,11 +209,12 @@ impl Config {
         check(data.fold < data.folds, "data.fold", &format!("0 to {}", data.folds - 1), data.fold.to_string())?;
         if let Some(patch) = data.patch {
             let step = 1 << DEPTH;
-            let ok = patch.iter().all(|&n| n > 0 && n % step == 0);
+            // 512 per axis is beyond any memory, and products of more could overflow.
+            let ok = patch.iter().all(|&n| (step..=512).contains(&n) && n % step == 0);
             check(
                 ok,
                 "data.patch",
-                &format!("three positive multiples of {step} (the grid is halved {DEPTH} times)"),
+                &format!("three multiples of {step} from {step} to 512 (the grid is halved {DEPTH} times)"),
                 format!("{patch:?}"),
             )?;
         }
