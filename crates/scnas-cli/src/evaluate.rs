@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use medvol::{ClassMap, Dataset, Label, LabelMap, read_labels};
 use scnas::evaluate::{CaseScore, Evaluation, score};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::files::{case_name, images_in, refuse_same_names};
 use crate::output::{Output, chain, warn};
@@ -55,11 +55,6 @@ pub fn run(args: &EvaluateArgs, output: Output) -> Result<ExitCode> {
         (None, None) => bail!("give REFERENCES or --data"),
     };
     let (pairs, unmatched) = pair(predictions, references, args)?;
-    for (what, names) in &unmatched {
-        if !names.is_empty() {
-            warn(format_args!("{} {what} and not scored: {}", names.len(), shortened(names)));
-        }
-    }
 
     let labels = match &dataset {
         Some(dataset) => dataset.labels.clone(),
@@ -76,6 +71,11 @@ pub fn run(args: &EvaluateArgs, output: Output) -> Result<ExitCode> {
     if evaluation.cases.is_empty() {
         bail!("{}", failures.join("; "));
     }
+    for (what, names) in &unmatched {
+        if !names.is_empty() {
+            warn(format_args!("{} {what} (not scored): {}", names.len(), shortened(names)));
+        }
+    }
     failures.iter().for_each(|reason| warn(format_args!("not scored: {reason}")));
     if let Some(path) = &args.csv {
         medvol::atomic_write(path, evaluation.csv().as_bytes())?;
@@ -84,7 +84,7 @@ pub fn run(args: &EvaluateArgs, output: Output) -> Result<ExitCode> {
         let mut json = serde_json::to_value(evaluation.summary()).unwrap_or_default();
         json["failures"] = json!(failures);
         unmatched.iter().for_each(|(what, names)| json[what.replace(' ', "_")] = json!(names));
-        Value::clone(&json)
+        json
     })?;
     match failures.first() {
         Some(first) => bail!("{} of {} cases could not be scored: {first}", failures.len(), pairs.len()),

@@ -1,0 +1,236 @@
+//! Single commands of the built binary: what they refuse, what they leave alone, what they say.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use common::{bytes, folder, json, refuse, scnas, stderr, succeed, task, tiny};
+use medvol::{read_image, read_labels, write_image, write_labels};
+
+/// A model for one channel and three classes, trained for a moment, in `dir/run`.
+fn model(dir: &Path) {
+    task(dir);
+    succeed(dir, &tiny(&["train", "data", "--arch", "conv3", "--out", "run"], &["train.epochs=1"]));
+}
+
+fn search_refused(dir: &Path, named: &[&str]) {
+    refuse(dir, &tiny(&["search", "data", "--out", "new"], &[]), named);
+    assert!(!dir.join("new/model.safetensors").exists());
+}
+
+#[test]
+fn damaged_data_sets_are_refused_by_name_before_a_run_begins() {
+    let dir = folder("damaged");
+    let data = task(&dir);
+    let (image, label) = (data.join("imagesTr/phantom_002.nii.gz"), data.join("labelsTr/phantom_003.nii.gz"));
+    let restored = |path: &PathBuf, damage: &dyn Fn(&Path), named: &[&str]| {
+        let good = bytes(path);
+        damage(path);
+        search_refused(&dir, named);
+        std::fs::write(path, good).unwrap();
+    };
+    restored(&image, &|path| std::fs::remove_file(path).unwrap(), &["phantom_002.nii.gz"]);
+    restored(&image, &|path| std::fs::write(path, &bytes(path)[..bytes(path).len() / 2]).unwrap(), &["phantom_002.nii.gz"]);
+    restored(&image, &|path| std::fs::write(path, b"not an image").unwrap(), &["phantom_002.nii.gz"]);
+    restored(
+        &image,
+        &|path| {
+            let mut image = read_image(path).unwrap();
+            image.voxels[[0, 1, 2, 3]] = f32::NAN;
+            write_image(path, &image).unwrap();
+        },
+        &["phantom_002.nii.gz", "[0, 1, 2, 3]", "NaN"],
+    );
+    restored(
+        &label,
+        &|path| {
+            let mut labels = read_labels(path).unwrap();
+            labels.voxels[[1, 2, 3]] = 9;
+            write_labels(path, &labels).unwrap();
+        },
+        &["phantom_003.nii.gz", "label 9", "[0, 1, 2]"],
+    );
+    restored(
+        &label,
+        &|path| std::fs::write(path, bytes(data.join("labelsTr/phantom_001.nii.gz"))).unwrap(),
+        &["phantom_003.nii.gz", "same grid"],
+    );
+    restored(
+        &label,
+        &|path| {
+            let mut labels = read_labels(path).unwrap();
+            labels.affine.0[0][3] += 5.0;
+            write_labels(path, &labels).unwrap();
+        },
+        &["phantom_003.nii.gz", "mm apart"],
+    );
+    restored(&data.join("dataset.json"), &|path| std::fs::write(path, "{").unwrap(), &["dataset.json"]);
+    restored(&data.join("dataset.json"), &|path| std::fs::remove_file(path).unwrap(), &["dataset.json"]);
+    refuse(&dir, &["search", "nowhere"], &["nowhere"]);
+    refuse(&dir, &["train", "nowhere", "--arch", "conv3"], &["nowhere"]);
+}
+
+#[test]
+fn impossible_settings_are_refused_by_name() {
+    let dir = folder("settings");
+    task(&dir);
+    std::fs::write(dir.join("typo.toml"), "[search]\nepoch = 3\n").unwrap();
+    std::fs::write(dir.join("broken.toml"), "[search\n").unwrap();
+    for (args, named) in [
+        (["--config", "typo.toml"], "epoch"),
+        (["--config", "broken.toml"], "broken.toml"),
+        (["--config", "missing.toml"], "missing.toml"),
+        (["--set", "serch.epochs=3"], "serch"),
+        (["--set", "data.patch=[20, 16, 16]"], "data.patch"),
+        (["--set", "data.patch=[8000, 8000, 8000]"], "data.patch"),
+        (["--set", "data.folds=60"], "60"),
+        (["--set", "train.epochs=many"], "many"),
+        (["--fold", "7"], "data.fold"),
+        (["--device", "abacus"], "abacus"),
+    ] {
+        for verb in [&["search", "data"][..], &["train", "data", "--arch", "random"]] {
+            refuse(&dir, &[verb, &args].concat(), &[named]);
+        }
+    }
+    assert!(!dir.join("runs").exists());
+}
+
+#[test]
+fn architectures_that_do_not_exist_are_refused_by_name() {
+    let dir = folder("architectures");
+    task(&dir);
+    std::fs::write(dir.join("list.json"), "[1, 2]").unwrap();
+    std::fs::write(dir.join("bad.safetensors"), "weights").unwrap();
+    std::fs::create_dir(dir.join("empty")).unwrap();
+    for name in ["conv9", "zero", "random:x", "list.json", "missing.json", "bad.safetensors", "empty", "missing/run"] {
+        refuse(&dir, &["show", name], &[name]);
+        refuse(&dir, &["train", "data", "--arch", name], &[name]);
+    }
+    refuse(&dir, &["train", "data", "--arch", "conv3", "--init", "inherit"], &["--init inherit", "--from"]);
+    refuse(&dir, &["train", "data", "--from", "empty"], &["empty"]);
+    refuse(&dir, &["compare", "empty"], &["empty", "result.json"]);
+    refuse(&dir, &["show", "conv3", "--width", "6"], &["width"]);
+}
+
+#[test]
+fn a_run_folder_is_not_used_for_another_run() {
+    let dir = folder("other_run");
+    model(&dir);
+    refuse(&dir, &tiny(&["train", "data", "--arch", "conv3", "--out", "run"], &["train.epochs=2"]), &["config.toml", "epochs"]);
+    refuse(&dir, &tiny(&["train", "data", "--arch", "dil2", "--out", "run"], &["train.epochs=1"]), &["origin.json", "dil2"]);
+    refuse(&dir, &tiny(&["search", "data", "--out", "run"], &["train.epochs=1"]), &["origin.json"]);
+    refuse(&dir, &["train", "data", "--from", "run", "--init", "inherit", "--out", "x"], &["search.safetensors"]);
+}
+
+#[test]
+fn predict_refuses_what_it_cannot_do_and_never_writes_over_data() {
+    let dir = folder("predict");
+    model(&dir);
+    let mut image = read_image(dir.join("data/imagesTs/phantom_007.nii.gz")).unwrap();
+    std::fs::create_dir(dir.join("images")).unwrap();
+    write_image(dir.join("images/good.nii.gz"), &image).unwrap();
+    write_image(dir.join("images/good.nii"), &image).unwrap();
+    refuse(&dir, &["predict", "images", "--model", "run", "--out", "out"], &["good.nii", "same name"]);
+    std::fs::remove_file(dir.join("images/good.nii")).unwrap();
+
+    refuse(&dir, &["predict", "missing.nii.gz", "--model", "run", "--out", "out"], &["missing.nii.gz"]);
+    refuse(&dir, &["predict", "images", "--model", "missing.safetensors", "--out", "out"], &["missing.safetensors"]);
+    std::fs::create_dir(dir.join("broken")).unwrap();
+    let whole = bytes(dir.join("run/model.safetensors"));
+    std::fs::write(dir.join("broken/model.safetensors"), &whole[..whole.len() - 100]).unwrap();
+    refuse(&dir, &["predict", "images", "--model", "broken", "--out", "out"], &["broken/model.safetensors"]);
+    refuse(&dir, &["predict", "images", "--model", "run", "--out", "images"], &["images/good.nii.gz", "overwrite"]);
+    refuse(&dir, &["predict", "data", "--training", "--model", "run", "--out", "data/labelsTr"], &["labelsTr", "overwrite"]);
+    refuse(&dir, &["predict", "data", "--model", "run", "--out", "one.nii.gz"], &["one.nii.gz", "2 images"]);
+    std::fs::write(dir.join("file"), "").unwrap();
+    refuse(&dir, &["predict", "images", "--model", "run", "--out", "file"], &["file"]);
+    assert!(!dir.join("out").exists());
+
+    image.voxels = image.voxels.broadcast((2, image.shape()[0], image.shape()[1], image.shape()[2])).unwrap().to_owned();
+    write_image(dir.join("two.nii.gz"), &image).unwrap();
+    refuse(&dir, &["predict", "two.nii.gz", "--model", "run", "--out", "out"], &["two.nii.gz", "expects 1 channel", "found 2"]);
+
+    succeed(&dir, &["predict", "images/good.nii.gz", "--model", "run", "--out", "deep/one.nii", "--blend", "uniform"]);
+    assert_eq!(read_labels(dir.join("deep/one.nii")).unwrap().affine, image.affine);
+}
+
+#[test]
+fn images_that_cannot_be_predicted_do_not_keep_the_others_from_it() {
+    let dir = folder("one_bad_image");
+    model(&dir);
+    let path = dir.join("data/imagesTs/phantom_007.nii.gz");
+    let mut image = read_image(&path).unwrap();
+    image.voxels[[0, 0, 0, 0]] = f32::INFINITY;
+    write_image(dir.join("data/imagesTs/a.nii.gz"), &image).unwrap();
+    std::fs::write(dir.join("data/imagesTs/b.nii.gz"), "").unwrap();
+    let output = scnas(&dir, &["predict", "data/imagesTs", "--model", "run", "--out", "out", "--json"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["predictions"].as_array().unwrap().len(), 2);
+    assert_eq!(document["failures"].as_array().unwrap().len(), 2);
+    let last = stderr(&output).lines().last().unwrap().to_string();
+    assert!(last.starts_with("error: 2 of 4 images"), "{last}");
+    assert!(dir.join("out/phantom_007.nii.gz").exists() && !dir.join("out/a.nii.gz").exists());
+}
+
+#[test]
+fn evaluate_scores_what_matches_and_says_what_does_not() {
+    let dir = folder("evaluate");
+    let data = task(&dir);
+    std::fs::create_dir(dir.join("predictions")).unwrap();
+    let prediction = |name: &str, change: &dyn Fn(&mut medvol::LabelMap)| {
+        let mut labels = read_labels(data.join("labelsTr").join(name)).unwrap();
+        change(&mut labels);
+        write_labels(dir.join("predictions").join(name), &labels).unwrap();
+    };
+    prediction("phantom_001.nii.gz", &|_| {});
+    prediction("phantom_002.nii.gz", &|labels| labels.voxels.fill(0));
+    let scores = json(&dir, &["evaluate", "predictions", "--data", "data"]);
+    assert_eq!(scores["cases"][0]["dice"], serde_json::json!([1.0, 1.0]));
+    assert_eq!(scores["cases"][1]["dice"], serde_json::json!([0.0, 0.0]));
+    assert_eq!(scores["references_without_prediction"].as_array().unwrap().len(), 4);
+    // Without a data set, classes are the values found.
+    assert_eq!(json(&dir, &["evaluate", "predictions", "data/labelsTr"])["classes"], serde_json::json!(["1", "2"]));
+    let one = json(&dir, &["evaluate", "predictions/phantom_002.nii.gz", "data/labelsTr/phantom_002.nii.gz"]);
+    assert_eq!(one["cases"].as_array().unwrap().len(), 1);
+
+    refuse(&dir, &["evaluate", "nowhere", "data/labelsTr"], &["nowhere"]);
+    refuse(&dir, &["evaluate", "predictions", "data/imagesTs"], &["predictions", "none"]);
+    std::fs::create_dir(dir.join("bad")).unwrap();
+    for (change, named) in [
+        (&(|labels: &mut medvol::LabelMap| labels.voxels[[0, 0, 0]] = 7) as &dyn Fn(&mut medvol::LabelMap), "label 7"),
+        (&|labels| labels.voxels.swap_axes(0, 1), "phantom_003.nii.gz"),
+        (&|labels| labels.affine.0[1][3] += 9.0, "mm apart"),
+    ] {
+        let mut labels = read_labels(data.join("labelsTr/phantom_003.nii.gz")).unwrap();
+        change(&mut labels);
+        write_labels(dir.join("bad/phantom_003.nii.gz"), &labels).unwrap();
+        refuse(&dir, &["evaluate", "bad", "--data", "data"], &["phantom_003.nii.gz", named]);
+    }
+}
+
+#[test]
+fn wrong_usage_ends_with_code_2() {
+    let dir = folder("usage");
+    for args in [
+        &[][..],
+        &["serch"],
+        &["search"],
+        &["train", "x"],
+        &["predict", "x"],
+        &["config", "--preset", "best"],
+        &["config", "--threads", "0"],
+    ] {
+        assert_eq!(scnas(&dir, args).output().unwrap().status.code(), Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let dir = folder("pipe");
+    let mut child = scnas(&dir, &["show", "random"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}

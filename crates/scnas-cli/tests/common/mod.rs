@@ -1,0 +1,101 @@
+//! Runs the built binary on small made-up data.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use medvol::phantom::{PhantomTask, write_task};
+use serde_json::Value;
+
+/// Settings of a network and a training that take about a second.
+pub const TINY: &[&str] = &[
+    "network.width=4",
+    "data.patch=[16, 16, 16]",
+    "data.folds=3",
+    "search.epochs=2",
+    "search.warmup_epochs=1",
+    "search.alpha.lr=0.1",
+    "train.epochs=2",
+];
+
+/// An empty folder for one test.
+pub fn folder(test: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// A task of a few coarse cases in `folder/data`.
+pub fn task(folder: &Path) -> PathBuf {
+    let data = folder.join("data");
+    write_task(&data, &PhantomTask { seed: 3, cases: 6, test_cases: 2, coarseness: 3.0 }).unwrap();
+    data
+}
+
+/// The program, to be run in `folder`.
+pub fn scnas(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scnas"));
+    command.current_dir(folder).args(args).stdin(Stdio::null());
+    command
+}
+
+/// `verb` and its arguments with [`TINY`] settings and then `settings`.
+pub fn tiny<'a>(verb: &[&'a str], settings: &[&'a str]) -> Vec<&'a str> {
+    let set = TINY.iter().chain(settings).flat_map(|line| ["--set", line]);
+    verb.iter().copied().chain(set).collect()
+}
+
+/// Runs to success and returns stdout.
+pub fn succeed(folder: &Path, args: &[&str]) -> String {
+    let output = scnas(folder, args).output().unwrap();
+    assert!(output.status.success(), "{args:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs to success with `--json` and returns the document that stdout is.
+pub fn json(folder: &Path, args: &[&str]) -> Value {
+    let text = succeed(folder, &[args, &["--json", "--quiet"]].concat());
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{args:?}: {e}: {text}"))
+}
+
+/// Runs, expects exit code 1 and one line `error: …` that holds all of `named`, and no change to what was in `folder`.
+pub fn refuse(folder: &Path, args: &[&str], named: &[&str]) {
+    let before = contents(folder);
+    let output = scnas(folder, &[args, &["--quiet"]].concat()).output().unwrap();
+    let stderr = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{args:?}: {output:?}");
+    assert_eq!(stderr.lines().count(), 1, "{args:?}: {stderr}");
+    assert!(stderr.starts_with("error: "), "{args:?}: {stderr}");
+    for text in named {
+        assert!(stderr.contains(text), "{args:?}: \"{text}\" is not in: {stderr}");
+    }
+    assert_eq!(output.stdout, b"", "{args:?}");
+    let after = contents(folder);
+    for (path, bytes) in before {
+        assert!(after.get(&path) == Some(&bytes), "{args:?} changed {}", path.display());
+    }
+}
+
+/// Every file below `folder`.
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { drop(found.insert(path.clone(), std::fs::read(path).unwrap())) }
+        }
+    }
+    found
+}
+
+/// A file's bytes.
+pub fn bytes(path: impl AsRef<Path>) -> Vec<u8> {
+    std::fs::read(path.as_ref()).unwrap_or_else(|e| panic!("{}: {e}", path.as_ref().display()))
+}
+
+/// What was printed to stderr.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
