@@ -22,7 +22,7 @@ use crate::search::find;
 /// Settings small enough for minutes on two cores.
 const SETTINGS: [&str; 8] = [
     "network.width=8",
-    "data.spacing=[1.25, 1.25, 1.25]",
+    "data.spacing=[1.0, 1.0, 1.0]",
     "data.patch=[40, 40, 40]",
     "search.epochs=20",
     "search.warmup_epochs=2",

@@ -1,5 +1,6 @@
 //! Ctrl-C, SIGTERM and SIGHUP: the first asks the work to stop after its current step, the second quits at once.
 
+use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result};
@@ -16,6 +17,10 @@ pub fn listen() -> Result<()> {
     ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::SeqCst) {
             std::process::exit(EXIT_STOPPED.into());
+        }
+        if std::io::stderr().is_terminal() {
+            // Below the progress bar, not behind it.
+            note("");
         }
         note("stopping after the current step; once more to quit at once");
     })
