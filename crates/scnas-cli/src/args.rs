@@ -32,16 +32,16 @@ pub struct Cli {
 #[derive(Debug, Args)]
 pub struct Global {
     /// Threads to use; results do not depend on it [default: all cores]
-    #[arg(long, global = true, value_name = "N", value_parser = threads)]
+    #[arg(long, global = true, help_heading = "Options of every command", value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
     /// Where to compute: cpu, or cuda, rocm, metal, vulkan, webgpu (with :INDEX) in a build with that feature
-    #[arg(long, global = true, default_value = "cpu", value_name = "DEVICE")]
+    #[arg(long, global = true, help_heading = "Options of every command", default_value = "cpu", value_name = "DEVICE")]
     pub device: String,
     /// No progress and no messages but warnings and errors
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = "Options of every command")]
     pub quiet: bool,
     /// Results as JSON
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Options of every command")]
     pub json: bool,
 }
 

@@ -9,6 +9,7 @@ use scnas::evaluate::MeanSd;
 use scnas::run::RunResult;
 use serde_json::json;
 
+use crate::architecture::name_of_folder;
 use crate::output::Output;
 use crate::run_options::read_result;
 
@@ -26,26 +27,33 @@ pub struct CompareArgs {
 
 pub fn run(args: &CompareArgs, output: Output) -> Result<ExitCode> {
     let results: Vec<RunResult> = args.runs.iter().map(|folder| read_result(folder)).collect::<Result<_>>()?;
-    output.result(table(&results), || {
+    let names: Vec<String> = args.runs.iter().map(|folder| name_of_folder(folder)).collect();
+    output.result(table(&names, &results), || {
         args.runs.iter().zip(&results).map(|(run, result)| json!({ "run": run, "result": result })).collect()
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn table(results: &[RunResult]) -> String {
+fn table(names: &[String], results: &[RunResult]) -> String {
     let mut classes: Vec<&str> = Vec::new();
     for class in results.iter().flat_map(|r| &r.classes) {
         if !classes.contains(&class.as_str()) {
             classes.push(class);
         }
     }
-    let head = ["network", "data", "fold", "M par.", "GFLOPs"].into_iter().chain(classes.iter().copied()).chain(["mean", "minutes"]);
+    let head = ["run", "network", "data", "fold", "M par.", "GFLOPs"].into_iter().chain(classes.iter().copied()).chain(["mean", "minutes"]);
     let mut rows: Vec<Vec<String>> = vec![head.map(str::to_string).collect()];
     let pair = |v: Option<MeanSd>| v.map_or_else(|| "–".into(), |v| format!("{:.4} ± {:.4}", v.mean, v.sd));
-    for r in results {
+    for (name, r) in names.iter().zip(results) {
         let dice = |class: &&str| pair(r.classes.iter().position(|c| c == class).and_then(|c| r.dice.get(c).copied().flatten()));
-        let first =
-            [r.network.clone(), r.dataset.clone(), r.fold.to_string(), format!("{:.2}", r.parameters_m), format!("{:.2}", r.gflops)];
+        let first = [
+            name.clone(),
+            r.network.clone(),
+            r.dataset.clone(),
+            r.fold.to_string(),
+            format!("{:.2}", r.parameters_m),
+            format!("{:.2}", r.gflops),
+        ];
         let last = [pair(r.mean_dice), format!("{:.1}", r.seconds / 60.0)];
         rows.push(first.into_iter().chain(classes.iter().map(dice)).chain(last).collect());
     }
@@ -54,7 +62,7 @@ fn table(results: &[RunResult]) -> String {
     // Names to the left, numbers to the right.
     let cell = |(column, text): (usize, &String)| {
         let width = widths[column];
-        if column < 2 { format!("{text:<width$}") } else { format!("{text:>width$}") }
+        if column < 3 { format!("{text:<width$}") } else { format!("{text:>width$}") }
     };
     rows.iter().map(|row| row.iter().enumerate().map(cell).collect::<Vec<_>>().join("  ") + "\n").collect()
 }

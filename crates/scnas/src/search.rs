@@ -224,9 +224,10 @@ pub fn search(run: &mut Run, observer: &dyn Observer) -> Result<Found> {
         };
         searcher.state.plateau.observe(tally.mean());
         (searcher.state.epoch, searcher.state.step) = (epoch + 1, 0);
-        searcher.save(run)?;
+        // The line first: killed in between, the epoch is run again and its line rewritten; the other way round it would be lost.
         observer.epoch(&line, &run.plan.foreground());
         run.dir.log(line)?;
+        searcher.save(run)?;
     }
 
     let (genotype, repairs) = searcher.genotype();

@@ -123,9 +123,10 @@ pub fn train(run: &mut Run, model: &mut Model, observer: &dyn Observer) -> Resul
         };
         state.plateau.observe(tally.mean());
         (state.epoch, state.step) = (epoch + 1, 0);
-        checkpoint::save(&path, &state, &model.weights, &adam)?;
+        // The line first: killed in between, the epoch is run again and its line rewritten; the other way round it would be lost.
         observer.epoch(&line, &run.plan.foreground());
         run.dir.log(line)?;
+        checkpoint::save(&path, &state, &model.weights, &adam)?;
     }
     Ok(())
 }
