@@ -119,14 +119,14 @@ impl Reference<'_> {
             let [batch, channels, ..] = nodes[0].dims();
             let [d, h, w] = PATCH.map(|n| n >> level);
             let mut edge = 0;
-            for node in 2..6 {
+            for _ in 0..4 {
                 let mut sum = Tensor::zeros([batch, channels, d, h, w], &nodes[0].device());
-                for (source, node) in nodes.clone().into_iter().enumerate() {
+                for (source, x) in nodes.clone().into_iter().enumerate() {
                     let stride = if letter == 'R' && source < 2 { 2 } else { 1 };
                     for (op, z) in &mixture[arch][edge] {
                         let operation = self.space.operations.get(*op);
                         let name = format!("cells.{index:02}.edge{edge:02}.{operation}");
-                        if let Some(y) = self.edge(&name, operation.kind, node.clone(), stride) {
+                        if let Some(y) = self.edge(&name, operation.kind, x.clone(), stride) {
                             sum = sum + slow::add_scaled(None, y, z.clone());
                         }
                     }
