@@ -151,7 +151,8 @@ impl Run {
             classes: evaluation.classes.clone(),
             dice: (0..evaluation.classes.len()).map(|c| evaluation.class(c)).collect(),
             mean_dice: evaluation.foreground(),
-            seconds: self.dir.lines().iter().map(|l| l.seconds).sum(),
+            // The sum of no lines (`inherit`) would be -0.
+            seconds: self.dir.lines().iter().fold(0.0, |sum, line| sum + line.seconds),
         };
         self.dir.write_json("evaluation.json", &evaluation.summary())?;
         medvol::atomic_write(self.dir.file("evaluation.csv"), evaluation.csv().as_bytes())?;
