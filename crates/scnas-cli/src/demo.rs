@@ -37,7 +37,7 @@ const SETTINGS: [&str; 8] = [
 /// oblique grids), searches and trains a small network on it, predicts the test images and scores them against the truth.
 /// A demo that was stopped goes on.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  scnas demo --out /tmp/scnas-demo")]
+#[command(after_help = "Example:\n  scnas demo --out demo-run")]
 pub struct DemoArgs {
     /// Folder to write
     #[arg(long, default_value = "runs/demo", value_name = "DIR")]
