@@ -77,8 +77,6 @@ pub struct Network {
     cells: Vec<Cell>,
     out_weight: WeightId,
     out_bias: WeightId,
-    /// For the mixture of a fixed architecture.
-    fixed: Option<Genotype>,
     operations_run: AtomicU64,
 }
 
@@ -225,10 +223,10 @@ impl Network {
 
     /// The network of one architecture.
     pub fn fixed(genotype: &Genotype, size: Size, weights: &mut Weights) -> Self {
-        Self::build(&genotype.space, size, weights, Some(genotype.clone()))
+        Self::build(&genotype.space, size, weights, Some(genotype))
     }
 
-    fn build(space: &Space, size: Size, weights: &mut Weights, fixed: Option<Genotype>) -> Self {
+    fn build(space: &Space, size: Size, weights: &mut Weights, fixed: Option<&Genotype>) -> Self {
         let Size { channels, classes, width } = size;
         let mut b = Builder { weights };
         let stem = b.dense("stem", channels, width, ConvSpec { kernel: [3; 3], stride: 1, slope: None });
@@ -247,7 +245,7 @@ impl Network {
                     let candidates = space.operations.iter().enumerate();
                     candidates
                         .map(|(op, operation)| {
-                            let wanted = fixed.as_ref().is_none_or(|g| g.choices[arch][edge] == op);
+                            let wanted = fixed.is_none_or(|g| g.choices[arch][edge] == op);
                             wanted.then(|| b.edge_op(&format!("{name}.edge{edge:02}.{operation}"), operation.kind, node, stride))
                         })
                         .collect()
@@ -258,7 +256,7 @@ impl Network {
         }
         let out_weight = weights.add("out.weight".into(), [classes, width, 1, 1, 1], Init::He { fan_in: width });
         let out_bias = weights.add("out.bias".into(), [1, classes, 1, 1, 1], Init::Constant(0.0));
-        Self { space: space.clone(), stem, cells, out_weight, out_bias, fixed, operations_run: AtomicU64::new(0) }
+        Self { space: space.clone(), stem, cells, out_weight, out_bias, operations_run: AtomicU64::new(0) }
     }
 
     /// Class scores `[batch, classes, depth, height, width]` of `x` `[batch, channels, depth, height, width]`, whose extents must
@@ -289,11 +287,6 @@ impl Network {
     /// The mixture of a fixed architecture.
     pub fn mixture_of(genotype: &Genotype) -> Mixture {
         genotype.choices.iter().map(|edges| edges.iter().map(|&op| vec![(op, None)]).collect()).collect()
-    }
-
-    /// The architecture this network is fixed to, `None` for a supernet.
-    pub fn genotype(&self) -> Option<&Genotype> {
-        self.fixed.as_ref()
     }
 
     /// The space the network is from.

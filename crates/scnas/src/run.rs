@@ -8,7 +8,7 @@ use medvol::metrics::mean_sd;
 use medvol::{Case, CaseFiles, Dataset};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, PredictConfig};
+use crate::config::Config;
 use crate::count::count;
 use crate::data::load_cases;
 use crate::error::{Error, Result};
@@ -163,11 +163,6 @@ impl Run {
     /// The description of a model of this run.
     pub fn card(&self, genotype: crate::genotype::Genotype) -> Card {
         Card::new(genotype, self.size(), self.plan.clone(), self.config.predict)
-    }
-
-    /// Settings for validation during training.
-    pub fn predict_settings(&self) -> PredictConfig {
-        self.config.predict
     }
 }
 

@@ -117,11 +117,6 @@ impl Searcher {
         &self.state.alpha
     }
 
-    /// All weights as they stand.
-    pub fn weights(&self) -> &Weights {
-        &self.weights
-    }
-
     fn save(&self, run: &Run) -> Result<()> {
         checkpoint::save(&run.dir.checkpoint(PHASE), &self.state, &self.weights, &self.adam)
     }
