@@ -149,6 +149,11 @@ impl Builder<'_> {
 
 impl ConvNorm {
     fn forward(&self, pass: &Pass, x: Tensor<5>) -> Tensor<5> {
+        self.add_to(None, pass, x, None)
+    }
+
+    /// `sum + z · self(x)`.
+    fn add_to(&self, sum: Option<Tensor<5>>, pass: &Pass, x: Tensor<5>, z: Option<Tensor<1>>) -> Tensor<5> {
         let y = match &self.conv {
             Convolution::Dense { weight, spec } => volops::conv3d(x, pass.weight(*weight), *spec),
             Convolution::Transposed { weight } => volops::conv_transpose3d(x, pass.weight(*weight), Some(SLOPE)),
@@ -157,7 +162,7 @@ impl ConvNorm {
                 volops::conv3d(y, pass.weight(*pointwise), ConvSpec { kernel: [1; 3], stride: 1, slope: None })
             }
         };
-        volops::instance_norm(y, pass.weight(self.gamma), pass.weight(self.beta))
+        volops::add_instance_norm(sum, y, pass.weight(self.gamma), pass.weight(self.beta), z)
     }
 }
 
@@ -169,14 +174,19 @@ impl Projection {
 }
 
 impl EdgeOp {
-    fn forward(&self, pass: &Pass, x: Tensor<5>) -> Option<Tensor<5>> {
+    /// `sum + z · self(x)`; nothing runs for `zero`, whose weight has no gradient.
+    fn add_to(&self, sum: Option<Tensor<5>>, pass: &Pass, x: Tensor<5>, z: Option<Tensor<1>>) -> Option<Tensor<5>> {
         match self {
-            EdgeOp::Conv(conv) => Some(conv.forward(pass, x)),
-            EdgeOp::MaxPool { stride } => Some(volops::max_pool3d(x, *stride)),
-            EdgeOp::AveragePool { stride } => Some(volops::avg_pool3d(x, *stride)),
-            EdgeOp::Identity => Some(x),
-            EdgeOp::Zero => None,
+            EdgeOp::Conv(conv) => Some(conv.add_to(sum, pass, x, z)),
+            EdgeOp::MaxPool { stride } => Some(volops::add_scaled(sum, volops::max_pool3d(x, *stride), z)),
+            EdgeOp::AveragePool { stride } => Some(volops::add_scaled(sum, volops::avg_pool3d(x, *stride), z)),
+            EdgeOp::Identity => Some(volops::add_scaled(sum, x, z)),
+            EdgeOp::Zero => sum,
         }
+    }
+
+    fn is_zero(&self) -> bool {
+        matches!(self, EdgeOp::Zero)
     }
 }
 
@@ -197,10 +207,8 @@ impl Cell {
             for (edge, source) in edges_into(node) {
                 for (op, z) in &mix[edge] {
                     let Some(operation) = &self.edges[edge][*op] else { continue };
-                    if let Some(y) = operation.forward(pass, sources[source].clone()) {
-                        run.fetch_add(1, Ordering::Relaxed);
-                        sum = Some(volops::add_scaled(sum, y, z.clone()));
-                    }
+                    run.fetch_add(u64::from(!operation.is_zero()), Ordering::Relaxed);
+                    sum = operation.add_to(sum, pass, sources[source].clone(), z.clone());
                 }
             }
             // All edges drew zero: the node is a volume of zeros of the size its siblings have.

@@ -91,6 +91,11 @@ pub fn instance_norm(x: Tensor<5>, gamma: Tensor<5>, beta: Tensor<5>) -> Tensor<
     centred / (variance + 1e-5).sqrt() * gamma + beta
 }
 
+/// See [`crate::add_instance_norm`].
+pub fn add_instance_norm(acc: Option<Tensor<5>>, x: Tensor<5>, gamma: Tensor<5>, beta: Tensor<5>, z: Option<Tensor<1>>) -> Tensor<5> {
+    add_scaled(acc, instance_norm(x, gamma, beta), z)
+}
+
 /// See [`crate::add_scaled`].
 pub fn add_scaled(acc: Option<Tensor<5>>, y: Tensor<5>, z: Option<Tensor<1>>) -> Tensor<5> {
     let term = match z {

@@ -28,4 +28,7 @@ mod ops;
 
 pub use device::{DeviceError, device};
 pub use kernel::{conv::ConvSpec, depthwise::DepthwiseSpec, elementwise::AdamStep};
-pub use ops::{adam, add_scaled, avg_pool3d, conv_transpose3d, conv3d, depthwise3d, instance_norm, leaky_relu, max_pool3d, upsample2};
+pub use ops::{
+    adam, add_instance_norm, add_scaled, avg_pool3d, conv_transpose3d, conv3d, depthwise3d, instance_norm, leaky_relu, max_pool3d,
+    upsample2,
+};

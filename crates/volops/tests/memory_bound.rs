@@ -180,8 +180,9 @@ proptest! {
             gbeta[i % c] += mean_g * n as f64;
         }
         let tolerance = 1e-5 * (1.0 + offset.abs());
-        prop_close!(instance_norm(&x, xs, &gamma, &beta), y, tolerance);
-        let (found_gx, found_ggamma, found_gbeta) = instance_norm_grad(&g, &x, xs, &gamma);
+        let (found, moments) = instance_norm(&x, xs, &gamma, &beta);
+        prop_close!(found, y, tolerance);
+        let (found_gx, found_ggamma, found_gbeta) = instance_norm_grad(&g, &x, xs, &gamma, &moments);
         prop_close!(found_gx, gx, tolerance);
         prop_close!(found_ggamma, ggamma.iter().map(|&v| v as f32).collect::<Vec<_>>(), tolerance * of_sum(numel(xs)) / 1e-5);
         prop_close!(found_gbeta, gbeta.iter().map(|&v| v as f32).collect::<Vec<_>>(), of_sum(numel(xs)));
@@ -291,7 +292,7 @@ fn linear_kernels_and_their_gradients_are_adjoint_at_full_size() {
 fn instance_norm_gradient_equals_finite_differences() {
     let xs = [2, 2, 3, 2, 3];
     let (x, g, gamma, beta) = (noise(numel(xs), 1), noise(numel(xs), 2), vec![0.7, -1.3], vec![0.2, 0.4]);
-    let loss = |x: &[f32], gamma: &[f32], beta: &[f32]| f64::from(dot(&instance_norm(x, xs, gamma, beta), &g));
+    let loss = |x: &[f32], gamma: &[f32], beta: &[f32]| f64::from(dot(&instance_norm(x, xs, gamma, beta).0, &g));
     let step = 1e-2;
     let slope = |of: &dyn Fn(&[f32]) -> f64, p: &[f32], i: usize| {
         let moved = |by: f32| {
@@ -302,7 +303,8 @@ fn instance_norm_gradient_equals_finite_differences() {
         ((moved(step) - moved(-step)) / (2.0 * f64::from(step))) as f32
     };
     let slopes = |of: &dyn Fn(&[f32]) -> f64, p: &[f32]| (0..p.len()).map(|i| slope(of, p, i)).collect::<Vec<_>>();
-    let (gx, ggamma, gbeta) = instance_norm_grad(&g, &x, xs, &gamma);
+    let (_, moments) = instance_norm(&x, xs, &gamma, &beta);
+    let (gx, ggamma, gbeta) = instance_norm_grad(&g, &x, xs, &gamma, &moments);
     close(&gx, &slopes(&|x| loss(x, &gamma, &beta), &x), 2e-3).unwrap();
     close(&ggamma, &slopes(&|gamma| loss(&x, gamma, &beta), &gamma), 2e-3).unwrap();
     close(&gbeta, &slopes(&|beta| loss(&x, &gamma, beta), &beta), 2e-3).unwrap();
@@ -312,7 +314,7 @@ fn instance_norm_gradient_equals_finite_differences() {
 fn instance_norm_of_a_constant_channel_is_beta() {
     for (xs, value) in [([1, 1, 1, 1, 1], 3.0), ([1, 1, 9, 20, 30], -1234.567)] {
         let x = vec![value; numel(xs)];
-        close(&instance_norm(&x, xs, &[2.0], &[0.5]), &vec![0.5; numel(xs)], 1e-3).unwrap();
+        close(&instance_norm(&x, xs, &[2.0], &[0.5]).0, &vec![0.5; numel(xs)], 1e-3).unwrap();
     }
 }
 
@@ -322,7 +324,7 @@ fn instance_norm_keeps_its_precision_far_from_zero() {
     // Multiples of 1/16 around 10^5 are exact in f32, and so are they around 0: the offset must not change anything.
     let near: Vec<f32> = noise(numel(xs), 1).iter().map(|v| (v * 64.0).round() / 16.0).collect();
     let far: Vec<f32> = near.iter().map(|v| v + 100_000.0).collect();
-    let norm = |x: &[f32]| instance_norm(x, xs, &[1.0], &[0.0]);
+    let norm = |x: &[f32]| instance_norm(x, xs, &[1.0], &[0.0]).0;
     close(&norm(&far), &norm(&near), 5e-3).unwrap();
     let spread: f64 = norm(&far).iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / numel(xs) as f64;
     assert!((spread - 1.0).abs() < 1e-4, "variance {spread}");
@@ -350,8 +352,9 @@ fn bits_do_not_depend_on_the_number_of_threads() {
                 all.push(avg_pool3d_grad(&g, xs, stride));
             }
             let (g, gamma) = (noise(numel(xs), 4), noise(xs[1], 5));
-            all.push(instance_norm(&x, xs, &gamma, &gamma));
-            let (gx, ggamma, gbeta) = instance_norm_grad(&g, &x, xs, &gamma);
+            let (y, moments) = instance_norm(&x, xs, &gamma, &gamma);
+            all.push(y);
+            let (gx, ggamma, gbeta) = instance_norm_grad(&g, &x, xs, &gamma, &moments);
             all.extend([gx, ggamma, gbeta]);
             let up = upsample2(&x, xs);
             all.push(upsample2_grad(&up, xs));

@@ -6,7 +6,6 @@
 //! on the number of threads.
 
 use pulp::{Simd, WithSimd};
-use rayon::prelude::*;
 
 use super::conv::{ConvSpec, all_taps, gather_axes, out_shape, out_shape_transpose, transposed};
 use super::correlate::{KernelTap, Operand};
@@ -14,6 +13,7 @@ use super::microkernel::{Reduce, Run, next_rows};
 use super::pack::{pack, pack_positions, positions_len};
 use super::parallel::{with_floats, worth_forking};
 use super::simd::{MAX_LANES, SharedOut, dispatch};
+use super::threads::for_each;
 use super::tile::{Axes, Tile, Tiling};
 use super::{Shape, numel};
 
@@ -119,7 +119,7 @@ impl WeightGradient<'_> {
             }
         };
         if fork {
-            (0..plan.parts * chunks).into_par_iter().with_max_len(1).for_each(work);
+            for_each(plan.parts * chunks, work);
         } else {
             (0..plan.parts * chunks).for_each(work);
         }

@@ -7,13 +7,13 @@
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
-use rayon::prelude::*;
 
 use super::microkernel::{Correlate, MAX_ROWS, Tap, next_rows};
 use super::pack::pack;
 use super::parallel::{with_floats, worth_forking};
 use super::shuffle::interleave;
 use super::simd::{MAX_LANES, SharedOut, dispatch, leaky_select, load, load_first, store, store_first};
+use super::threads::for_each;
 use super::tile::{Axes, Tile, Tiling};
 use super::{Shape, numel};
 
@@ -106,7 +106,7 @@ impl Correlation<'_> {
         if threads == 1 {
             (0..items).for_each(work);
         } else {
-            (0..items).into_par_iter().with_max_len(1).for_each(work);
+            for_each(items, work);
         }
     }
 

@@ -25,6 +25,7 @@ mod rows;
 mod shuffle;
 pub mod simd;
 mod stencil;
+mod threads;
 mod tile;
 pub mod upsample;
 mod vectorize;

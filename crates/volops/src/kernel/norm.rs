@@ -7,8 +7,8 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::parallel::{collect_slabs, map_indices};
-use super::simd::dispatch;
+use super::parallel::map_indices;
+use super::simd::{SharedOut, dispatch};
 use super::vectorize::vectorize;
 use super::{Shape, numel};
 
@@ -19,81 +19,105 @@ pub const EPSILON: f64 = 1e-5;
 const BLOCK: usize = 2048;
 
 /// Normalises each channel of `x` (shape `xs = [b, c, d, h, w]`): `gamma * (x - mean) / sqrt(variance + EPSILON) + beta`,
-/// with the biased variance; `gamma` and `beta` have `c` elements.
-pub fn instance_norm(x: &[f32], xs: Shape, gamma: &[f32], beta: &[f32]) -> Vec<f32> {
-    let [batch, channels, d, h, w] = xs;
-    let voxels = d * h * w;
-    // SAFETY: the loop writes every element of the volume.
-    unsafe {
-        collect_slabs([batch * channels, 1, voxels], 0, numel(xs) / 4, |slab, out| {
-            let c = slab.volume % channels;
-            let x = &x[slab.volume * voxels..][..voxels];
-            let moments = dispatch(VolumeSums { g: x, x }).x;
-            let scale = moments.inverse_deviation() * f64::from(gamma[c]);
-            let (mean, scale, beta) = (moments.mean as f32, scale as f32, beta[c]);
-            vectorize(
-                #[inline(always)]
-                || {
-                    for (out, &x) in out.iter_mut().zip(x) {
-                        out.write((x - mean) * scale + beta);
-                    }
-                },
-            );
-        })
-    }
+/// with the biased variance; `gamma` and `beta` have `c` elements. Also returns the moments of the `b * c` volumes.
+pub fn instance_norm(x: &[f32], xs: Shape, gamma: &[f32], beta: &[f32]) -> (Vec<f32>, Vec<Moments>) {
+    let mut y = Vec::with_capacity(numel(xs));
+    let to = &mut y.spare_capacity_mut()[..numel(xs)];
+    let moments = normalise(
+        x,
+        xs,
+        gamma,
+        beta,
+        to,
+        #[inline(always)]
+        |y, value| _ = y.write(value),
+    );
+    // SAFETY: `normalise` visits every element.
+    unsafe { y.set_len(numel(xs)) };
+    (y, moments)
 }
 
-/// Gradients of [`instance_norm`] with respect to `x`, `gamma` and `beta`, from the gradient `g` of its output.
-/// Recomputes the statistics of `x`.
-pub fn instance_norm_grad(g: &[f32], x: &[f32], xs: Shape, gamma: &[f32]) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+/// Adds [`instance_norm`] of `x` to `acc`; returns the moments.
+pub fn add_instance_norm(acc: &mut [f32], x: &[f32], xs: Shape, gamma: &[f32], beta: &[f32]) -> Vec<Moments> {
+    normalise(
+        x,
+        xs,
+        gamma,
+        beta,
+        acc,
+        #[inline(always)]
+        |acc, value| *acc += value,
+    )
+}
+
+/// Gives every element of `to` its normalised value, volume by volume: the moments of one are taken when it comes into the cache.
+fn normalise<T: Send>(x: &[f32], xs: Shape, gamma: &[f32], beta: &[f32], to: &mut [T], set: impl Fn(&mut T, f32) + Sync) -> Vec<Moments> {
     let [batch, channels, d, h, w] = xs;
     let voxels = d * h * w;
-    let volume = |i: usize| (&g[i * voxels..][..voxels], &x[i * voxels..][..voxels]);
-    let sums = map_indices(batch * channels, numel(xs) / 4, |i| {
-        let (g, x) = volume(i);
-        dispatch(VolumeSums { g, x })
+    assert_eq!([x.len(), to.len()], [numel(xs); 2], "operands differ in length");
+    let to = SharedOut::new(to.as_mut_ptr());
+    map_indices(batch * channels, numel(xs) / 4, |volume| {
+        let c = volume % channels;
+        let x = &x[volume * voxels..][..voxels];
+        // SAFETY: volumes are inside of `to` and apart from each other.
+        let to = unsafe { std::slice::from_raw_parts_mut(to.ptr().add(volume * voxels), voxels) };
+        let moments = dispatch(VolumeMoments(x));
+        let scale = moments.inverse_deviation() * f64::from(gamma[c]);
+        let (mean, scale, beta) = (moments.mean as f32, scale as f32, beta[c]);
+        vectorize(
+            #[inline(always)]
+            || {
+                for (to, &x) in to.iter_mut().zip(x) {
+                    set(to, (x - mean) * scale + beta);
+                }
+            },
+        );
+        moments
+    })
+}
+
+/// Gradients of [`instance_norm`] with respect to `x`, `gamma` and `beta`, from the gradient `g` of its output and the moments it
+/// returned.
+pub fn instance_norm_grad(g: &[f32], x: &[f32], xs: Shape, gamma: &[f32], moments: &[Moments]) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    let [batch, channels, d, h, w] = xs;
+    let voxels = d * h * w;
+    assert_eq!([x.len(), g.len()], [numel(xs); 2], "operands differ in length");
+    let mut gx = Vec::with_capacity(numel(xs));
+    let to = SharedOut::new(gx.spare_capacity_mut().as_mut_ptr());
+    let sums = map_indices(batch * channels, numel(xs) / 4, |volume| {
+        let (g, x) = (&g[volume * voxels..][..voxels], &x[volume * voxels..][..voxels]);
+        // SAFETY: volumes are inside of the capacity and apart from each other.
+        let out = unsafe { std::slice::from_raw_parts_mut(to.ptr().add(volume * voxels), voxels) };
+        let moments = moments[volume];
+        let [g_sum, g_normal] = dispatch(VolumeSums { g, x, moments });
+        let inverse = moments.inverse_deviation();
+        let count = voxels as f64;
+        // gx = gamma / deviation * (g - mean(g) - normal * mean(g * normal)), with normal = (x - mean) / deviation.
+        let scale = inverse * f64::from(gamma[volume % channels]);
+        let slope = (-scale * inverse * g_normal / count) as f32;
+        let shift = (-scale * g_sum / count) as f32;
+        let (mean, scale) = (moments.mean as f32, scale as f32);
+        vectorize(
+            #[inline(always)]
+            || {
+                for ((out, &g), &x) in out.iter_mut().zip(g).zip(x) {
+                    out.write(scale * g + (slope * (x - mean) + shift));
+                }
+            },
+        );
+        [g_normal, g_sum]
     });
-    // SAFETY: the loop writes every element of the volume.
-    let gx = unsafe {
-        collect_slabs([batch * channels, 1, voxels], 0, numel(xs) / 4, |slab, out| {
-            let (g, x) = volume(slab.volume);
-            let Sums { x: moments, g_sum, g_normal } = sums[slab.volume];
-            let inverse = moments.inverse_deviation();
-            let count = voxels as f64;
-            // gx = gamma / deviation * (g - mean(g) - normal * mean(g * normal)), with normal = (x - mean) / deviation.
-            let scale = inverse * f64::from(gamma[slab.volume % channels]);
-            let slope = (-scale * inverse * g_normal / count) as f32;
-            let shift = (-scale * g_sum / count) as f32;
-            let (mean, scale) = (moments.mean as f32, scale as f32);
-            vectorize(
-                #[inline(always)]
-                || {
-                    for ((out, &g), &x) in out.iter_mut().zip(g).zip(x) {
-                        out.write(scale * g + (slope * (x - mean) + shift));
-                    }
-                },
-            );
-        })
+    // SAFETY: the loop above wrote every element of every volume.
+    unsafe { gx.set_len(numel(xs)) };
+    let total = |which: usize| -> Vec<f32> {
+        (0..channels).map(|c| sums[c..].iter().step_by(channels).map(|s| s[which]).sum::<f64>() as f32).collect()
     };
-    let total = |of: fn(&Sums) -> f64| -> Vec<f32> {
-        (0..channels).map(|c| sums[c..].iter().step_by(channels).map(of).sum::<f64>() as f32).collect()
-    };
-    (gx, total(|sums| sums.g_normal), total(|sums| sums.g_sum))
+    (gx, total(0), total(1))
 }
 
-/// What the backward pass needs of a volume.
-#[derive(Clone, Copy)]
-struct Sums {
-    x: Moments,
-    /// Sum of `g`.
-    g_sum: f64,
-    /// Sum of `g * (x - mean) / deviation`.
-    g_normal: f64,
-}
-
-/// Count, mean and sum of squared deviations from the mean.
-#[derive(Clone, Copy, Default)]
-struct Moments {
+/// Count, mean and sum of squared deviations from the mean of a volume.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Moments {
     count: f64,
     mean: f64,
     squares: f64,
@@ -115,38 +139,53 @@ impl Moments {
     }
 }
 
-/// Computes the [`Sums`] of one volume. (The forward pass, which needs no gradient, gives `x` for `g`.)
+/// Computes the [`Moments`] of a volume.
+struct VolumeMoments<'a>(&'a [f32]);
+
+impl WithSimd for VolumeMoments<'_> {
+    type Output = Moments;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Moments {
+        let blocks = self.0.chunks(BLOCK).map(|x| {
+            let count = x.len() as f64;
+            let [sum] = sweep(simd, x, x, 0.0, |_, x| [x]);
+            let about = (sum / count) as f32;
+            let center = simd.splat_f32s(about);
+            let [left, squares] = sweep(simd, x, x, about, |_, x| {
+                let x = simd.sub_f32s(x, center);
+                [x, simd.mul_f32s(x, x)]
+            });
+            // `left` is what rounding left of the mean.
+            Moments { count, mean: f64::from(about) + left / count, squares: (squares - left * left / count).max(0.0) }
+        });
+        blocks.fold(Moments::default(), Moments::join)
+    }
+}
+
+/// Computes the sums over a volume of `g` and of `g * (x - mean) / deviation`.
 struct VolumeSums<'a> {
     g: &'a [f32],
     x: &'a [f32],
+    moments: Moments,
 }
 
 impl WithSimd for VolumeSums<'_> {
-    type Output = Sums;
+    type Output = [f64; 2];
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Sums {
-        let mut all = Moments::default();
-        // Sum of g, and of g * (x - mean so far).
+    fn with_simd<S: Simd>(self, simd: S) -> [f64; 2] {
+        let about = self.moments.mean as f32;
+        let center = simd.splat_f32s(about);
         let (mut g_sum, mut g_x) = (0.0, 0.0);
         for (g, x) in self.g.chunks(BLOCK).zip(self.x.chunks(BLOCK)) {
-            let count = x.len() as f64;
-            let [x_sum, block_g] = sweep(simd, g, x, 0.0, |g, x| [x, g]);
-            let about = (x_sum / count) as f32;
-            let center = simd.splat_f32s(about);
-            let [left, squares, block_g_x] = sweep(simd, g, x, about, |g, x| {
-                let x = simd.sub_f32s(x, center);
-                [x, simd.mul_f32s(x, x), simd.mul_f32s(g, x)]
-            });
-            // `left` is what rounding left of the mean.
-            let mean = f64::from(about) + left / count;
-            let block = Moments { count, mean, squares: (squares - left * left / count).max(0.0) };
-            let joined = all.join(block);
-            g_x += g_sum * (all.mean - joined.mean) + block_g_x + block_g * (f64::from(about) - joined.mean);
+            let [block_g, block_g_x] = sweep(simd, g, x, about, |g, x| [g, simd.mul_f32s(g, simd.sub_f32s(x, center))]);
             g_sum += block_g;
-            all = joined;
+            g_x += block_g_x;
         }
-        Sums { x: all, g_sum, g_normal: g_x * all.inverse_deviation() }
+        // The deviations were taken from the mean as rounded to f32.
+        g_x -= g_sum * (self.moments.mean - f64::from(about));
+        [g_sum, g_x * self.moments.inverse_deviation()]
     }
 }
 

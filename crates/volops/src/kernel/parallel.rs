@@ -1,17 +1,17 @@
-//! Cutting one kernel call into pieces of work for rayon, and the scratch memory of a piece.
+//! Cutting one kernel call into pieces of work, and the scratch memory of a piece.
 //!
 //! An output is cut by volume (one channel of one batch entry) and, where volumes are few, into slabs of depth. Every
 //! output element is computed by the same operations whatever the cut, so the cut may follow the number of threads.
 //! Sums over many elements must not: they use a partition of their own that depends on the shape only.
 
 use std::mem::MaybeUninit;
+use std::sync::OnceLock;
 
-use rayon::prelude::*;
+use super::simd::{SharedOut, grow, with_scratch};
+use super::threads::for_each;
 
-use super::simd::{grow, with_scratch};
-
-/// Below this estimate of serial time, waking other threads costs more than it saves.
-const FORK_NANOSECONDS: usize = 25_000;
+/// Below this estimate of serial time, handing work to other threads costs more than it saves.
+const FORK_NANOSECONDS: usize = 6_000;
 
 /// Depth planes `start..end` of one volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,28 +45,38 @@ pub(crate) unsafe fn collect_slabs(
     if len == 0 {
         return out;
     }
-    let fork = worth_forking(nanoseconds);
-    let cuts = if fork { (2 * rayon::current_num_threads()).div_ceil(volumes).min(depth / (2 * halo + 1)) } else { 1 };
-    let thickness = depth.div_ceil(cuts.max(1));
-    let work = out.spare_capacity_mut()[..len].chunks_mut(depth * plane).enumerate().flat_map(|(volume, whole)| {
-        whole.chunks_mut(thickness * plane).enumerate().map(move |(i, part)| {
-            let start = i * thickness;
-            (Slab { volume, start, end: start + part.len() / plane }, part)
-        })
-    });
-    if fork {
-        work.collect::<Vec<_>>().into_par_iter().for_each(|(slab, part)| fill(slab, part));
+    let threads = if worth_forking(nanoseconds) { rayon::current_num_threads() } else { 1 };
+    let most = (depth / (2 * halo + 1)).max(1);
+    let cuts = if threads == 1 { 1 } else { (2 * threads).div_ceil(volumes).min(most) };
+    let thickness = depth.div_ceil(cuts);
+    let cuts = depth.div_ceil(thickness);
+    let to = SharedOut::new(out.as_mut_ptr());
+    let work = |item: usize| {
+        let (volume, start) = (item / cuts, item % cuts * thickness);
+        let end = depth.min(start + thickness);
+        let first = (volume * depth + start) * plane;
+        // SAFETY: inside the capacity asked for above; no two items share a plane.
+        let part = unsafe { std::slice::from_raw_parts_mut(to.ptr().add(first).cast(), (end - start) * plane) };
+        fill(Slab { volume, start, end }, part);
+    };
+    if threads == 1 {
+        (0..volumes * cuts).for_each(work);
     } else {
-        work.for_each(|(slab, part)| fill(slab, part));
+        for_each(volumes * cuts, work);
     }
-    // SAFETY: the chunks above cover the first `len` elements, and the caller promises that `fill` writes them all.
+    // SAFETY: the items cover the first `len` elements, and the caller promises that `fill` writes them all.
     unsafe { out.set_len(len) };
     out
 }
 
 /// `f(0), f(1), .. f(n - 1)`, in parallel where `nanoseconds` (for all of them) make it worthwhile.
-pub(crate) fn map_indices<T: Send>(n: usize, nanoseconds: usize, f: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    if n > 1 && worth_forking(nanoseconds) { (0..n).into_par_iter().map(&f).collect() } else { (0..n).map(f).collect() }
+pub(crate) fn map_indices<T: Send + Sync>(n: usize, nanoseconds: usize, f: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    if n < 2 || !worth_forking(nanoseconds) {
+        return (0..n).map(f).collect();
+    }
+    let results: Vec<OnceLock<T>> = (0..n).map(|_| OnceLock::new()).collect();
+    for_each(n, |i| _ = results[i].set(f(i)));
+    results.into_iter().filter_map(OnceLock::into_inner).collect()
 }
 
 /// Lends `f` a buffer of `len` floats with unspecified contents that the thread keeps for its next piece of work.

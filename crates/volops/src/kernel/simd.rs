@@ -38,21 +38,28 @@ fn choose_arch() -> Arch {
 }
 
 /// A pointer into an output that several work items fill at disjoint places.
-#[derive(Clone, Copy)]
-pub struct SharedOut(*mut f32);
+pub struct SharedOut<T = f32>(*mut T);
 
 // SAFETY: a `SharedOut` is only a pointer; every use of it is an unsafe block that states why its range is touched by
 // one work item alone.
-unsafe impl Send for SharedOut {}
+unsafe impl<T: Send> Send for SharedOut<T> {}
 // SAFETY: as for `Send`.
-unsafe impl Sync for SharedOut {}
+unsafe impl<T: Send> Sync for SharedOut<T> {}
 
-impl SharedOut {
-    pub fn new(out: *mut f32) -> Self {
+impl<T> Clone for SharedOut<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for SharedOut<T> {}
+
+impl<T> SharedOut<T> {
+    pub fn new(out: *mut T) -> Self {
         Self(out)
     }
 
-    pub fn ptr(self) -> *mut f32 {
+    pub fn ptr(self) -> *mut T {
         self.0
     }
 }

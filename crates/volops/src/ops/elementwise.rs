@@ -186,7 +186,7 @@ fn product_backward(g: &FlexTensor, [y, z]: [Input; 2], [wanted_y, wanted_z]: [b
     [gy, gz]
 }
 
-fn weight(z: &FlexTensor) -> f32 {
+pub(super) fn weight(z: &FlexTensor) -> f32 {
     assert_eq!(z.shape().num_elements(), 1, "the weight of a term is one number");
     Values::of(z)[0]
 }

@@ -89,6 +89,14 @@ pub(crate) fn apply3<O: Op<3>>(op: O, a: DispatchTensor, b: DispatchTensor, c: D
     Tensor::from_dispatch(Dispatch::volume_op3(a, b, c, op))
 }
 
+pub(crate) fn apply4<O: Op<4>>(op: O, [a, b, c, d]: [DispatchTensor; 4]) -> Tensor<5> {
+    Tensor::from_dispatch(Dispatch::volume_op4(a, b, c, d, op))
+}
+
+pub(crate) fn apply5<O: Op<5>>(op: O, [a, b, c, d, e]: [DispatchTensor; 5]) -> Tensor<5> {
+    Tensor::from_dispatch(Dispatch::volume_op5(a, b, c, d, e, op))
+}
+
 // One method for each number of inputs, because Burn's macro routes tensors, not arrays of them.
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait VolumeOps: Backend {
@@ -97,6 +105,23 @@ pub(crate) trait VolumeOps: Backend {
     fn volume_op2<O: Op<2>>(a: FloatTensor<Self>, b: FloatTensor<Self>, op: O) -> FloatTensor<Self>;
 
     fn volume_op3<O: Op<3>>(a: FloatTensor<Self>, b: FloatTensor<Self>, c: FloatTensor<Self>, op: O) -> FloatTensor<Self>;
+
+    fn volume_op4<O: Op<4>>(
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        d: FloatTensor<Self>,
+        op: O,
+    ) -> FloatTensor<Self>;
+
+    fn volume_op5<O: Op<5>>(
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        d: FloatTensor<Self>,
+        e: FloatTensor<Self>,
+        op: O,
+    ) -> FloatTensor<Self>;
 
     fn adam(
         p: FloatTensor<Self>,
@@ -120,6 +145,14 @@ impl VolumeOps for Flex {
         op.forward([a, b, c])
     }
 
+    fn volume_op4<O: Op<4>>(a: FlexTensor, b: FlexTensor, c: FlexTensor, d: FlexTensor, op: O) -> FlexTensor {
+        op.forward([a, b, c, d])
+    }
+
+    fn volume_op5<O: Op<5>>(a: FlexTensor, b: FlexTensor, c: FlexTensor, d: FlexTensor, e: FlexTensor, op: O) -> FlexTensor {
+        op.forward([a, b, c, d, e])
+    }
+
     fn adam(p: FlexTensor, g: FlexTensor, m: FlexTensor, v: FlexTensor, step: &AdamStep) -> (FlexTensor, FlexTensor, FlexTensor) {
         adam_step(p, g, m, v, step)
     }
@@ -136,6 +169,27 @@ impl<C: CheckpointStrategy> VolumeOps for Autodiff<Flex, C> {
 
     fn volume_op3<O: Op<3>>(a: FloatTensor<Self>, b: FloatTensor<Self>, c: FloatTensor<Self>, op: O) -> FloatTensor<Self> {
         record::<O, C, 3>(op, [a, b, c])
+    }
+
+    fn volume_op4<O: Op<4>>(
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        d: FloatTensor<Self>,
+        op: O,
+    ) -> FloatTensor<Self> {
+        record::<O, C, 4>(op, [a, b, c, d])
+    }
+
+    fn volume_op5<O: Op<5>>(
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        d: FloatTensor<Self>,
+        e: FloatTensor<Self>,
+        op: O,
+    ) -> FloatTensor<Self> {
+        record::<O, C, 5>(op, [a, b, c, d, e])
     }
 
     fn adam(

@@ -13,6 +13,6 @@ mod upsample;
 pub use conv::{conv_transpose3d, conv3d};
 pub use depthwise::depthwise3d;
 pub use elementwise::{adam, add_scaled, leaky_relu};
-pub use norm::instance_norm;
+pub use norm::{add_instance_norm, instance_norm};
 pub use pool::{avg_pool3d, max_pool3d};
 pub use upsample::upsample2;

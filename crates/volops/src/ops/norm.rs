@@ -1,13 +1,22 @@
-//! Instance norm.
+//! Instance norm, alone or as a term of a node's weighted sum.
 
-use burn::tensor::Tensor;
+use std::sync::{Arc, OnceLock};
+
+use burn::{
+    backend::{DispatchTensor, TensorMetadata},
+    tensor::Tensor,
+};
 use burn_flex::FlexTensor;
 
 use super::{
-    extension::{Input, Op, Route, apply3, route},
-    flex::{Values, shape5, tensor},
+    elementwise::weight,
+    extension::{Input, Op, Route, apply3, apply4, apply5, route},
+    flex::{Values, overwritable, shape5, tensor},
 };
-use crate::{composition, kernel::norm};
+use crate::{
+    composition,
+    kernel::norm::{self, Moments},
+};
 
 /// Instance norm: every channel of every batch entry to mean 0 and variance 1 (eps 1e-5), then times `gamma` plus `beta`.
 ///
@@ -18,40 +27,122 @@ use crate::{composition, kernel::norm};
 /// # Panics
 /// If the shapes do not fit together.
 pub fn instance_norm(x: Tensor<5>, gamma: Tensor<5>, beta: Tensor<5>) -> Tensor<5> {
-    match route(x) {
-        Route::Kernels(x) => apply3(InstanceNorm, x, gamma.into_dispatch(), beta.into_dispatch()),
-        Route::Composition(x) => composition::instance_norm(x, gamma, beta),
+    add_instance_norm(None, x, gamma, beta, None)
+}
+
+/// `acc + z·instance_norm(x)`, one term of a weighted sum. Without `acc` the sum starts here; without `z` the weight is 1.
+///
+/// On the CPU the normalised volume is never in memory: it is added to the sum as it is made (in place if nothing else refers to
+/// `acc`), and the backward pass takes the gradient of `z` from the sums that those of `gamma` and `beta` need anyway.
+///
+/// # Shapes
+/// - `acc`, `x`, result: `[batch, channels, depth, height, width]`
+/// - `gamma`, `beta`: `[1, channels, 1, 1, 1]`
+/// - `z`: `[1]`
+///
+/// # Panics
+/// If the shapes do not fit together.
+pub fn add_instance_norm(acc: Option<Tensor<5>>, x: Tensor<5>, gamma: Tensor<5>, beta: Tensor<5>, z: Option<Tensor<1>>) -> Tensor<5> {
+    let x = match route(x) {
+        Route::Kernels(x) => x,
+        Route::Composition(x) => return composition::add_instance_norm(acc, x, gamma, beta, z),
+    };
+    let op = InstanceNorm { accumulates: acc.is_some(), weighted: z.is_some(), moments: Arc::default() };
+    let [gamma, beta] = [gamma, beta].map(Tensor::into_dispatch);
+    let more: Vec<DispatchTensor> = acc.map(Tensor::into_dispatch).into_iter().chain(z.map(Tensor::into_dispatch)).collect();
+    match <[DispatchTensor; 2]>::try_from(more) {
+        Ok([acc, z]) => apply5(op, [x, gamma, beta, acc, z]),
+        Err(more) => match more.into_iter().next() {
+            Some(term) => apply4(op, [x, gamma, beta, term]),
+            None => apply3(op, x, gamma, beta),
+        },
     }
 }
 
+/// Inputs: `x`, `gamma`, `beta`, then `acc` and `z` where there are such.
 #[derive(Debug, Clone)]
-struct InstanceNorm;
+struct InstanceNorm {
+    accumulates: bool,
+    weighted: bool,
+    /// Left by the forward pass for the backward pass: three numbers a channel.
+    moments: Arc<OnceLock<Vec<Moments>>>,
+}
 
-impl Op<3> for InstanceNorm {
+impl InstanceNorm {
+    /// Index of `acc` or, without one, of `z`.
+    const FOURTH: usize = 3;
+
+    fn z_at(&self) -> Option<usize> {
+        self.weighted.then_some(Self::FOURTH + usize::from(self.accumulates))
+    }
+}
+
+impl<const N: usize> Op<N> for InstanceNorm {
     const CHEAP: bool = true;
 
-    fn forward(&self, [x, gamma, beta]: [FlexTensor; 3]) -> FlexTensor {
-        let xs = shape5(x.layout().shape());
-        for (name, scale) in [("gamma", &gamma), ("beta", &beta)] {
+    fn forward(&self, inputs: [FlexTensor; N]) -> FlexTensor {
+        let z = self.z_at().map_or(1.0, |at| weight(&inputs[at]));
+        let xs = shape5(inputs[0].layout().shape());
+        for (name, scale) in [("gamma", &inputs[1]), ("beta", &inputs[2])] {
             let found = shape5(scale.layout().shape());
             assert_eq!(found, [1, xs[1], 1, 1, 1], "{name} [1, channels, 1, 1, 1] for an input {xs:?}");
         }
-        let [x, gamma, beta] = [x, gamma, beta].map(|t| Values::of(&t));
-        tensor(norm::instance_norm(&x, xs, &gamma, &beta), xs)
+        let x = Values::of(&inputs[0]);
+        let [gamma, beta] = [1, 2].map(|i| scaled(&Values::of(&inputs[i]), z));
+        let acc = self.accumulates.then(|| inputs.into_iter().nth(Self::FOURTH)).flatten();
+        let (y, moments) = match acc {
+            Some(acc) => {
+                assert_eq!(shape5(&acc.shape()), xs, "a term has the shape of the sum");
+                let mut sum = overwritable(acc);
+                let moments = norm::add_instance_norm(sum.storage_mut(), &x, xs, &gamma, &beta);
+                (sum, moments)
+            }
+            None => {
+                let (y, moments) = norm::instance_norm(&x, xs, &gamma, &beta);
+                (tensor(y, xs), moments)
+            }
+        };
+        // Set already when a checkpoint makes the output a second time, to the same.
+        let _ = self.moments.set(moments);
+        y
     }
 
-    fn reads(&self, _: [bool; 3]) -> [bool; 3] {
-        [true, true, false]
+    fn reads(&self, wanted: [bool; N]) -> [bool; N] {
+        let z = self.z_at();
+        let mut reads = [false; N];
+        reads[0] = true;
+        reads[1] = true;
+        if let Some(at) = z {
+            reads[2] = wanted[at];
+            reads[at] = true;
+        }
+        reads
     }
 
-    fn backward(&self, g: FlexTensor, [x, gamma, beta]: [Input; 3], wanted: [bool; 3]) -> [Option<FlexTensor>; 3] {
-        // One pass over the volume makes all three.
-        let (gx, ggamma, gbeta) = norm::instance_norm_grad(&Values::of(&g), &x.values(), shape5(&x.shape), &gamma.values());
-        let [wanted_x, wanted_gamma, wanted_beta] = wanted;
-        [
-            wanted_x.then(|| tensor(gx, x.shape)),
-            wanted_gamma.then(|| tensor(ggamma, gamma.shape)),
-            wanted_beta.then(|| tensor(gbeta, beta.shape)),
-        ]
+    fn backward(&self, g: FlexTensor, inputs: [Input; N], wanted: [bool; N]) -> [Option<FlexTensor>; N] {
+        let z = self.z_at().map_or(1.0, |at| inputs[at].values()[0]);
+        let gamma = inputs[1].values();
+        let moments = self.moments.get().expect("the forward pass leaves the moments");
+        let xs = shape5(&inputs[0].shape);
+        // One pass over the volume makes all of them.
+        let (gx, by_gamma, by_beta) = norm::instance_norm_grad(&Values::of(&g), &inputs[0].values(), xs, &scaled(&gamma, z), moments);
+        let mut gradients = [const { None }; N];
+        if let Some(at) = self.z_at().filter(|&at| wanted[at]) {
+            let beta = inputs[2].values();
+            let products = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
+            gradients[at] = Some(tensor(vec![(products(&gamma, &by_gamma) + products(&beta, &by_beta)) as f32], [1]));
+        }
+        gradients[0] = wanted[0].then(|| tensor(gx, xs));
+        for (i, by) in [(1, by_gamma), (2, by_beta)] {
+            gradients[i] = wanted[i].then(|| tensor(scaled(&by, z), inputs[i].shape.clone()));
+        }
+        if self.accumulates {
+            gradients[Self::FOURTH] = wanted[Self::FOURTH].then_some(g);
+        }
+        gradients
     }
+}
+
+fn scaled(values: &[f32], z: f32) -> Vec<f32> {
+    values.iter().map(|v| z * v).collect()
 }
