@@ -87,6 +87,13 @@ impl Correlation<'_> {
         out
     }
 
+    /// Whether every output element depends on the source elements at its own place only, as they are.
+    fn is_pointwise(&self) -> bool {
+        let alone = self.axes.iter().all(|a| (a.taps, a.stride) == (1, 1)) && self.step == 1;
+        // The volume is one long row then (see `gather_axes`).
+        alone && self.source.slope.is_none() && self.derivative.is_none()
+    }
+
     fn fill(&self, out: SharedOut) {
         let Division { tiling, chunks, threads } = self.divide();
         let blocks = self.out_channels.div_ceil(MAX_ROWS).div_ceil(chunks);
@@ -164,6 +171,9 @@ impl WithSimd for Item<'_> {
         let Self { of, tile, batch, channels, packed, results, out } = self;
         let tile = &tile;
         let source_channels = of.source.shape[1];
+        if of.is_pointwise() && tile.len[2] >= S::F32_LANES {
+            return pointwise(simd, of, tile, batch, channels, out);
+        }
         let starts: Vec<usize> = tile.runs(S::F32_LANES).into_iter().flat_map(|r| r.step_by(S::F32_LANES)).collect();
         let taps: Vec<Vec<Tap>> = of
             .taps
@@ -207,6 +217,35 @@ impl WithSimd for Item<'_> {
             }
             first += rows;
         }
+    }
+}
+
+/// The case of one tap, without neighbours: straight from the source to the output, nothing is packed.
+#[inline(always)]
+fn pointwise<S: Simd>(simd: S, of: &Correlation, tile: &Tile, batch: usize, channels: Range<usize>, out: SharedOut) {
+    let (lanes, len) = (S::F32_LANES, tile.len[2]);
+    let volume = of.axes[2].positions;
+    let taps = [Tap { source: 0, weight: 0 }];
+    // The last vector ends with the tile: it computes some positions of the one before it again.
+    let starts: Vec<usize> = (0..len - lanes).step_by(lanes).chain([len - lanes]).collect();
+    let mut first = channels.start;
+    while first < channels.end {
+        let rows = next_rows(channels.end - first, Correlate::max_rows::<S>());
+        let kernel = Correlate {
+            source: of.source.entry(batch)[tile.start[2]..].as_ptr(),
+            source_channel: volume,
+            channels: of.source.shape[1],
+            weight: of.weights.data[first * of.weights.out_channel..].as_ptr(),
+            weight_row: of.weights.out_channel,
+            weight_channel: of.weights.source_channel,
+            taps: &taps,
+            // SAFETY: the row `first` of this batch entry, at the tile's first position.
+            out: unsafe { out.ptr().add((batch * of.out_channels + first) * volume + tile.start[2]) },
+            out_row: volume,
+        };
+        // SAFETY: all vectors lie inside the tile's positions, which are inside the source and belong to this work item in the output.
+        unsafe { kernel.run(simd, rows, &starts) };
+        first += rows;
     }
 }
 
