@@ -1,107 +1,68 @@
 //! The exact Euclidean distance transform of a grid with unequal spacing, in time linear in the number of voxels.
 //!
-//! Felzenszwalb & Huttenlocher, *Distance Transforms of Sampled Functions* (Theory of Computing 2012): the squared distance is a
-//! sum over axes, so one axis after the other takes, line by line, the lower envelope of parabolas that stand on its samples.
-//! Lines do not depend on each other: they run in parallel and the result is the same for any number of threads.
+//! Felzenszwalb & Huttenlocher, *Distance Transforms of Sampled Functions* (Theory of Computing, 2012): a squared distance is a sum
+//! over axes, so one axis after the other replaces every line of voxels by the lower envelope of the parabolas that stand on it.
+//! Lines do not depend on each other: they run in parallel, and the result is the same for any number of threads.
 
-use ndarray::{Array3, ArrayView3, ShapeBuilder as _};
+use ndarray::{Array3, ArrayView3, ArrayViewMut1, Axis};
 use rayon::prelude::*;
 
 /// The distance in mm of every voxel `[depth, height, width]` to the nearest voxel of `sites`; infinite where there are none.
 ///
-/// `spacing_mm` is the distance between neighbouring voxels along (depth, height, width), finite and positive. Distances are taken between
-/// voxel centres, along axes at right angles.
+/// Distances are between the centres of voxels, `spacing_mm` apart along (depth, height, width): finite, positive, at right angles.
 pub fn distance_to(sites: ArrayView3<bool>, spacing_mm: [f64; 3]) -> Array3<f64> {
-    let (depth, height, width) = sites.dim();
-    if sites.is_empty() {
-        return Array3::from_elem(sites.dim(), f64::INFINITY);
-    }
-    // Every pass wants its lines contiguous. Within a slab, width and height change places after the first pass: [d][w][h].
-    let slab = height * width;
-    let mut by_height = vec![0.0; depth * slab];
-    by_height.par_chunks_mut(slab).enumerate().for_each(|(k, by_height)| {
-        let mut envelope = Envelope::default();
-        let mut line = vec![0.0; width];
-        for j in 0..height {
-            for (i, value) in line.iter_mut().enumerate() {
-                *value = if sites[[k, j, i]] { 0.0 } else { f64::INFINITY };
+    let mut squared = sites.map(|&site| if site { 0.0 } else { f64::INFINITY });
+    // The axis of a pass's lines, one to cut the volume across into slabs, and the former's place among the two axes of a slab.
+    for (along, across, within) in [(2, 0, 1), (1, 0, 0), (0, 1, 0)] {
+        let slabs: Vec<_> = squared.axis_iter_mut(Axis(across)).collect();
+        slabs.into_par_iter().for_each(|mut slab| {
+            let mut parabolas = Vec::new();
+            for line in slab.lanes_mut(Axis(within)) {
+                lower_envelope(line, spacing_mm[along], &mut parabolas);
             }
-            envelope.lower(&mut line, spacing_mm[2]);
-            line.iter().enumerate().for_each(|(i, &value)| by_height[i * height + j] = value);
-        }
-        by_height.chunks_mut(height).for_each(|line| envelope.lower(line, spacing_mm[1]));
-    });
-    // Then depth becomes the last axis: [w][h][d], the axes of the volume in reverse.
-    let mut by_depth = vec![0.0; depth * slab];
-    by_depth.par_chunks_mut(height * depth).enumerate().for_each(|(i, by_depth)| {
-        let mut envelope = Envelope::default();
-        for k in 0..depth {
-            let lines = &by_height[k * slab + i * height..][..height];
-            lines.iter().enumerate().for_each(|(j, &value)| by_depth[j * depth + k] = value);
-        }
-        for line in by_depth.chunks_mut(depth) {
-            envelope.lower(line, spacing_mm[0]);
-            line.iter_mut().for_each(|squared| *squared = squared.sqrt());
-        }
-    });
-    // Column-major storage of [d, h, w] is just this order, and the vector has a value for each voxel.
-    Array3::from_shape_vec((depth, height, width).f(), by_depth).unwrap_or_else(|_| unreachable!("depth · height · width values"))
+        });
+    }
+    squared.mapv_inplace(f64::sqrt);
+    squared
 }
 
-/// The parabolas that make up the lower envelope of one line, and working memory that lines share.
-#[derive(Default)]
-struct Envelope {
-    parabolas: Vec<Parabola>,
-}
-
-#[derive(Clone, Copy)]
+/// One parabola of an envelope.
 struct Parabola {
-    /// Sample that it stands on.
+    /// The sample it stands on.
     foot: usize,
-    /// Its value there, in voxels².
-    height: f64,
-    /// From where on (in voxels) it is the lowest.
+    /// Its value there, in mm².
+    value: f64,
+    /// From where on, in voxels, it is the lowest.
     from: f64,
 }
 
-impl Envelope {
-    /// Replaces the samples `f(q)` of a line, in mm², by the minimum over `p` of `f(p) + (spacing (q - p))²`.
-    fn lower(&mut self, line: &mut [f64], spacing: f64) {
-        let parabolas = &mut self.parabolas;
-        parabolas.clear();
-        let area = spacing * spacing;
-        for (foot, &value) in line.iter().enumerate() {
-            // An infinite sample is nowhere the lowest.
-            if value.is_infinite() {
-                continue;
-            }
-            let height = value / area;
-            let mut from = f64::NEG_INFINITY;
-            while let Some(last) = parabolas.last() {
-                from = crossing(last, foot, height);
-                if from > last.from {
-                    break;
-                }
-                parabolas.pop();
-                from = f64::NEG_INFINITY;
-            }
-            parabolas.push(Parabola { foot, height, from });
+/// Replaces the samples `f(p)` of a line, in mm², by the minimum over `p` of `f(p) + (spacing · (q - p))²`. `parabolas` is working memory.
+fn lower_envelope(mut line: ArrayViewMut1<f64>, spacing: f64, parabolas: &mut Vec<Parabola>) {
+    parabolas.clear();
+    for (foot, &value) in line.iter().enumerate() {
+        // An infinite sample is the lowest nowhere.
+        if value.is_infinite() {
+            continue;
         }
-        if parabolas.is_empty() {
-            return;
+        let mut from = f64::NEG_INFINITY;
+        while let Some(last) = parabolas.last() {
+            let (p, q) = (last.foot as f64, foot as f64);
+            from = 0.5 * (p + q + (value - last.value) / (spacing * spacing * (q - p)));
+            if from > last.from {
+                break;
+            }
+            parabolas.pop();
+            from = f64::NEG_INFINITY;
         }
-        let squared = |steps: usize| {
-            let mm = spacing * steps as f64;
-            mm * mm
-        };
-        // From the last sample to the first, so that a foot's own value is read before ... 
-        let mut at = 0;
-        let _ = (&squared, &mut at);
+        parabolas.push(Parabola { foot, value, from });
     }
-}
-
-/// Where (in voxels) a parabola of `height` on a later `foot` goes below `last`.
-fn crossing(last: &Parabola, foot: usize, height: f64) -> f64 {
-    let (p, q) = (last.foot as f64, foot as f64);
-    0.5 * (p + q + (height - last.height) / (q - p))
+    let mut envelope = parabolas.iter().peekable();
+    let Some(mut lowest) = envelope.next() else { return };
+    for (q, out) in line.iter_mut().enumerate() {
+        while let Some(next) = envelope.next_if(|next| next.from < q as f64) {
+            lowest = next;
+        }
+        let mm = spacing * q.abs_diff(lowest.foot) as f64;
+        *out = lowest.value + mm * mm;
+    }
 }

@@ -1,10 +1,32 @@
-//! Dice overlap of label maps, and mean and spread over cases or folds.
+//! How well a predicted label map agrees with a reference: overlap, surfaces and volume per label, mean and spread over cases.
 //!
-//! One rule for empty masks holds everywhere: a label in neither map is *not scored* (`None`, shown as `–` and left out
-//! of means: there is nothing to find, and both 0 and 1 would distort a mean), and a label in only one of the maps
-//! scores 0.
+//! **Empty masks.** What cannot be measured is *not scored* (`None`, shown as `–` and left out of means). One rule holds everywhere:
+//!
+//! | the label is in | Dice, Jaccard, surface Dice | sensitivity | precision | HD95, ASSD | volume error | in ml |
+//! |---|---|---|---|---|---|---|
+//! | neither map | `None` | `None` | `None` | `None` | `None` | `None` |
+//! | the prediction only | 0 | `None` (0 / 0) | 0 | `None` | `None` (n / 0) | + its volume |
+//! | the reference only | 0 | 0 | `None` (0 / 0) | `None` | -1 | - its volume |
+//!
+//! With a label in neither map there is nothing to find, and both 0 and 1 would distort a mean. A distance to nothing has no finite value
+//! (DeepMind's `surface-distance` says infinite, nnU-Net NaN and leaves it out, as we do), so a mean distance is one over the cases that hold the
+//! label in both maps: read it with their number and with Dice and surface Dice, where a miss counts as 0.
+//!
+//! **Surfaces.** The surface of a mask are its voxels with one of their 6 neighbours outside the mask or the image. Its points are the centres
+//! of these voxels, all of equal weight. So it is in MedPy (and with it nnU-Net 1) and MONAI; DeepMind's `surface-distance` instead weighs elements between
+//! voxels by area. Distances go from every surface voxel of either mask to the nearest one of the other, pooled; ASSD is their mean and
+//! HD95 their 95th percentile (between ranks: linear), as in MedPy. (MONAI's HD95 is the larger of the two one-sided percentiles.)
 
-use ndarray::{ArrayView3, Zip};
+mod overlap;
+mod surface;
+
+use ndarray::{ArrayView3, s};
+use serde::{Deserialize, Serialize};
+
+pub use overlap::{dice, dice_per_label};
+
+use overlap::{Found, find};
+use surface::surface_distances;
 
 /// Two label maps on different grids were compared.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,41 +41,68 @@ pub struct ShapeMismatch {
     pub reference: [usize; 3],
 }
 
-/// The Dice coefficient `2 |P ∩ R| / (|P| + |R|)` of one label, see [`dice_per_label`].
-pub fn dice(prediction: ArrayView3<u16>, reference: ArrayView3<u16>, label: u16) -> Result<Option<f64>, ShapeMismatch> {
-    Ok(dice_per_label(prediction, reference, &[label])?[0])
+/// How one label of a prediction agrees with the reference. `None`: not scored, by the [module's rule](self).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LabelScores {
+    /// `2 |P ∩ R| / (|P| + |R|)`.
+    pub dice: Option<f64>,
+    /// `|P ∩ R| / |P ∪ R|`.
+    pub jaccard: Option<f64>,
+    /// `|P ∩ R| / |R|`: the part of the structure that was found.
+    pub sensitivity: Option<f64>,
+    /// `|P ∩ R| / |P|`: the part of the prediction that is right.
+    pub precision: Option<f64>,
+    /// Normalised surface Dice: the part of both surfaces that lies within the tolerance of the other.
+    pub surface_dice: Option<f64>,
+    /// 95th percentile of the distances between the surfaces, in mm.
+    pub hd95_mm: Option<f64>,
+    /// Average symmetric surface distance, in mm.
+    pub assd_mm: Option<f64>,
+    /// `(|P| - |R|) / |R|`: negative where the prediction is too small.
+    pub volume_error: Option<f64>,
+    /// `|P| - |R|` in ml.
+    pub volume_error_ml: Option<f64>,
 }
 
-/// The Dice coefficient of each of `labels`, in their order, from one pass over two maps `[depth, height, width]`.
+/// Scores each of `labels`, in their order, in two maps `[depth, height, width]`.
 ///
-/// `None` is a label in neither map: not scored, by the module's rule.
-pub fn dice_per_label(prediction: ArrayView3<u16>, reference: ArrayView3<u16>, labels: &[u16]) -> Result<Vec<Option<f64>>, ShapeMismatch> {
-    if prediction.dim() != reference.dim() {
-        let shape = |(depth, height, width)| [depth, height, width];
-        return Err(ShapeMismatch { prediction: shape(prediction.dim()), reference: shape(reference.dim()) });
-    }
-    let mut counts = vec![Counts::default(); usize::from(u16::MAX) + 1];
-    Zip::from(prediction).and(reference).for_each(|&predicted, &expected| {
-        counts[usize::from(predicted)].either += 1;
-        counts[usize::from(expected)].either += 1;
-        if predicted == expected {
-            counts[usize::from(expected)].both += 1;
+/// `spacing_mm` is the distance between neighbouring voxels along (depth, height, width), as [`Affine::spacing`](crate::Affine::spacing)
+/// gives it; axes are taken to be at right angles. `tolerance_mm` (not negative) is the distance up to which surfaces agree.
+pub fn score_labels(
+    prediction: ArrayView3<u16>,
+    reference: ArrayView3<u16>,
+    labels: &[u16],
+    spacing_mm: [f64; 3],
+    tolerance_mm: f64,
+) -> Result<Vec<LabelScores>, ShapeMismatch> {
+    let found = find(prediction, reference, labels)?;
+    let voxel_ml = spacing_mm.iter().product::<f64>() / 1000.0;
+    let score = |(found, &label): (&Found, &u16)| {
+        let counts = &found.counts;
+        // All of both masks is in this box, so nothing changes by looking at nothing else.
+        let mask = |map: ArrayView3<u16>| {
+            let [k, j, i] = found.bounds.clone();
+            map.slice_move(s![k, j, i]).map(|&value| value == label)
+        };
+        let distances = if counts.in_both_maps() {
+            surface_distances(mask(prediction).view(), mask(reference).view(), spacing_mm)
+        } else {
+            None
+        };
+        let surface_dice = || distances.as_ref().map_or(0.0, |d| d.surface_dice(tolerance_mm));
+        LabelScores {
+            dice: counts.dice(),
+            jaccard: counts.jaccard(),
+            sensitivity: counts.sensitivity(),
+            precision: counts.precision(),
+            surface_dice: counts.in_a_map().then(surface_dice),
+            hd95_mm: distances.as_ref().map(|d| d.percentile(95.0)),
+            assd_mm: distances.as_ref().map(|d| d.mean()),
+            volume_error: counts.volume_error(),
+            volume_error_ml: counts.in_a_map().then(|| counts.excess() * voxel_ml),
         }
-    });
-    let dice = |&label: &u16| {
-        let Counts { both, either } = counts[usize::from(label)];
-        (either > 0).then(|| 2.0 * both as f64 / either as f64)
     };
-    Ok(labels.iter().map(dice).collect())
-}
-
-/// Voxels of one label.
-#[derive(Clone, Copy, Default)]
-struct Counts {
-    /// In the intersection.
-    both: u64,
-    /// In the prediction, plus those in the reference.
-    either: u64,
+    Ok(found.iter().zip(labels).map(score).collect())
 }
 
 /// Mean and sample standard deviation (`n - 1`; 0 for a single value); `None` of no values.
@@ -74,74 +123,6 @@ pub fn mean_sd(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::{Array3, s};
-    use proptest::prelude::*;
-
-    const LABELS: [u16; 4] = [0, 1, 2, 700];
-
-    fn map(shape: [usize; 3], voxels: &[usize]) -> Array3<u16> {
-        let voxels = voxels.iter().map(|&v| LABELS[v]).collect();
-        Array3::from_shape_vec(shape, voxels).unwrap()
-    }
-
-    fn all(prediction: &Array3<u16>, reference: &Array3<u16>) -> Vec<Option<f64>> {
-        dice_per_label(prediction.view(), reference.view(), &LABELS).unwrap()
-    }
-
-    proptest! {
-        #[test]
-        fn dice_is_symmetric_blind_to_flips_and_permutations_and_equal_to_its_definition(
-            (p, r, permutation) in (
-                prop::collection::vec(0_usize..4, 24),
-                prop::collection::vec(0_usize..4, 24),
-                Just((0..24).collect::<Vec<usize>>()).prop_shuffle(),
-            ),
-        ) {
-            let (prediction, reference) = (map([2, 3, 4], &p), map([2, 3, 4], &r));
-            let scores = all(&prediction, &reference);
-
-            prop_assert_eq!(&all(&reference, &prediction), &scores);
-            let flip = s![..;-1, .., ..;-1];
-            prop_assert_eq!(&all(&prediction.slice(flip).to_owned(), &reference.slice(flip).to_owned()), &scores);
-            let permuted = |v: &[usize]| map([4, 3, 2], &permutation.iter().map(|&at| v[at]).collect::<Vec<_>>());
-            prop_assert_eq!(&all(&permuted(&p), &permuted(&r)), &scores);
-
-            for (label, score) in LABELS.into_iter().zip(scores) {
-                let both = prediction.iter().zip(&reference).filter(|&(&p, &r)| p == label && r == label).count();
-                let sum = prediction.iter().chain(&reference).filter(|&&v| v == label).count();
-                let expected = (sum > 0).then(|| (2 * both) as f64 / sum as f64);
-                prop_assert_eq!(score, expected);
-                prop_assert_eq!(dice(prediction.view(), reference.view(), label), Ok(expected));
-            }
-        }
-
-        #[test]
-        fn a_map_scores_one_against_itself_for_every_label_it_holds(v in prop::collection::vec(0_usize..4, 12)) {
-            let map = map([3, 2, 2], &v);
-            for (label, score) in LABELS.into_iter().zip(all(&map, &map)) {
-                let present = map.iter().any(|&voxel| voxel == label);
-                prop_assert_eq!(score, present.then_some(1.0));
-            }
-        }
-    }
-
-    #[test]
-    fn a_case_computed_by_hand() {
-        // Label 1: 3 predicted, 2 expected, 2 shared: 4/5. Label 2: only expected. Label 700: nowhere.
-        let prediction = map([1, 2, 3], &[1, 1, 1, 0, 0, 0]);
-        let reference = map([1, 2, 3], &[0, 1, 1, 2, 0, 0]);
-        let expected = vec![Some(2.0 * 2.0 / 6.0), Some(0.8), Some(0.0), None];
-        assert_eq!(all(&prediction, &reference), expected);
-        assert_eq!(all(&reference, &prediction), expected);
-    }
-
-    #[test]
-    fn maps_on_different_grids_are_refused_even_with_equally_many_voxels() {
-        let (prediction, reference) = (Array3::zeros((1, 2, 3)), Array3::zeros((3, 2, 1)));
-        let expected = ShapeMismatch { prediction: [1, 2, 3], reference: [3, 2, 1] };
-        assert_eq!(dice(prediction.view(), reference.view(), 1), Err(expected.clone()));
-        assert!(expected.to_string().contains("[1, 2, 3] voxels"), "{expected}");
-    }
 
     #[test]
     fn mean_and_sample_deviation_of_known_values() {

@@ -202,7 +202,7 @@ impl Cell {
     ) -> Tensor<5> {
         let [project_older, project_newer] = &self.projections;
         let mut sources = vec![project_older.forward(pass, older), project_newer.forward(pass, newer)];
-        for node in 0..NODES {
+        let nodes = std::array::from_fn::<_, NODES, _>(|node| {
             let mut sum: Option<Tensor<5>> = None;
             for (edge, source) in edges_into(node) {
                 for (op, z) in &mix[edge] {
@@ -217,9 +217,10 @@ impl Cell {
                 let halve = |n: usize| if self.place.cell_type == CellType::Reduction { n.div_ceil(2) } else { n };
                 pass.zeros([batch, channels, halve(d), halve(h), halve(w)])
             });
-            sources.push(sum);
-        }
-        Tensor::cat(sources.split_off(2), 1)
+            sources.push(sum.clone());
+            sum
+        });
+        volops::concat(nodes)
     }
 }
 

@@ -11,6 +11,7 @@ pub fn numel(shape: Shape) -> usize {
     shape.iter().product()
 }
 
+pub mod concat;
 pub mod conv;
 pub mod conv_grad_weight;
 mod correlate;

@@ -11,7 +11,7 @@ use super::simd::{SharedOut, grow, with_scratch};
 use super::threads::for_each;
 
 /// Below this estimate of serial time, handing work to other threads costs more than it saves.
-const FORK_NANOSECONDS: usize = 6_000;
+const FORK_NANOSECONDS: usize = 4_000;
 
 /// Depth planes `start..end` of one volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! The operations as they run on the CPU: one file a family, each with the public function on tensors, the forward and the
 //! backward pass in terms of [`crate::kernel`].
 
+mod concat;
 mod conv;
 mod depthwise;
 mod elementwise;
@@ -10,6 +11,7 @@ mod norm;
 mod pool;
 mod upsample;
 
+pub use concat::concat;
 pub use conv::{conv_transpose3d, conv3d};
 pub use depthwise::depthwise3d;
 pub use elementwise::{adam, add_scaled, leaky_relu};
