@@ -20,7 +20,7 @@ pub mod elementwise;
 mod microkernel;
 pub mod norm;
 mod pack;
-mod parallel;
+pub mod parallel;
 pub mod pool;
 mod rows;
 mod shuffle;
