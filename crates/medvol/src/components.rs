@@ -123,3 +123,74 @@ impl Sets {
         self.0[a.max(b)] = a.min(b);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_mask() -> impl Strategy<Value = Array3<bool>> {
+        (prop::array::uniform3(1_usize..7), 0.1..0.7).prop_flat_map(|([d, h, w], part)| {
+            let voxels = prop::collection::vec(prop::bool::weighted(part), d * h * w);
+            voxels.prop_map(move |voxels| Array3::from_shape_vec((d, h, w), voxels).unwrap())
+        })
+    }
+
+    /// Flood fill, from one first voxel after the other.
+    fn by_flooding(mask: &Array3<bool>, connectivity: Connectivity) -> Components {
+        let mut numbers = Array3::<u32>::zeros(mask.dim());
+        let mut sizes = Vec::new();
+        for (first, _) in mask.indexed_iter().filter(|(_, inside)| **inside) {
+            if numbers[first] > 0 {
+                continue;
+            }
+            sizes.push(0);
+            let mut open = vec![first];
+            while let Some((k, j, i)) = open.pop() {
+                if !mask[[k, j, i]] || numbers[[k, j, i]] > 0 {
+                    continue;
+                }
+                numbers[[k, j, i]] = sizes.len() as u32;
+                *sizes.last_mut().unwrap() += 1;
+                for (at, _) in mask.indexed_iter() {
+                    let steps = [k.abs_diff(at.0), j.abs_diff(at.1), i.abs_diff(at.2)];
+                    let touches = match connectivity {
+                        Connectivity::Faces => steps.iter().sum::<usize>() == 1,
+                        Connectivity::Corners => steps.iter().all(|&s| s <= 1),
+                    };
+                    if touches {
+                        open.push(at);
+                    }
+                }
+            }
+        }
+        Components { numbers, sizes }
+    }
+
+    proptest! {
+        #[test]
+        fn components_are_what_a_flood_reaches(mask in any_mask()) {
+            for connectivity in [Connectivity::Faces, Connectivity::Corners] {
+                prop_assert_eq!(components(mask.view(), connectivity), by_flooding(&mask, connectivity));
+            }
+        }
+
+        #[test]
+        fn the_largest_component_is_one_of_the_mask_and_none_is_larger(mask in any_mask()) {
+            let all = components(mask.view(), Connectivity::Faces);
+            let largest = largest_component(mask.view(), Connectivity::Faces);
+            let voxels = largest.iter().filter(|inside| **inside).count();
+            prop_assert_eq!(Some(voxels), all.sizes.iter().copied().max().or(Some(0)));
+            let numbers: std::collections::BTreeSet<u32> =
+                largest.iter().zip(&all.numbers).filter(|(inside, _)| **inside).map(|(_, number)| *number).collect();
+            prop_assert!(numbers.len() <= 1 && !numbers.contains(&0));
+        }
+    }
+
+    #[test]
+    fn of_two_equally_large_components_the_first_is_kept() {
+        let mask = Array3::from_shape_vec((1, 1, 7), vec![true, false, true, true, false, true, true]).unwrap();
+        let expected = vec![false, false, true, true, false, false, false];
+        assert_eq!(largest_component(mask.view(), Connectivity::Corners).into_raw_vec_and_offset().0, expected);
+    }
+}

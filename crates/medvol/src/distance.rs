@@ -66,3 +66,65 @@ fn lower_envelope(mut line: ArrayViewMut1<f64>, spacing: f64, parabolas: &mut Ve
         *out = lowest.value + mm * mm;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_sites() -> impl Strategy<Value = (Array3<bool>, [f64; 3])> {
+        let shape = prop::array::uniform3(1_usize..8);
+        let sites = shape.prop_flat_map(|[d, h, w]| {
+            let sites = prop::collection::vec(prop::bool::weighted(0.1), d * h * w);
+            sites.prop_map(move |sites| Array3::from_shape_vec((d, h, w), sites).unwrap())
+        });
+        (sites, prop::array::uniform3(0.2..5.0_f64))
+    }
+
+    /// Every voxel against every site.
+    fn by_definition(sites: &Array3<bool>, spacing: [f64; 3]) -> Array3<f64> {
+        Array3::from_shape_fn(sites.dim(), |(k, j, i)| {
+            let to = |(z, y, x): (usize, usize, usize)| {
+                let mm = [k.abs_diff(z) as f64 * spacing[0], j.abs_diff(y) as f64 * spacing[1], i.abs_diff(x) as f64 * spacing[2]];
+                mm.iter().map(|v| v * v).sum::<f64>().sqrt()
+            };
+            sites.indexed_iter().filter(|(_, site)| **site).map(|(at, _)| to(at)).fold(f64::INFINITY, f64::min)
+        })
+    }
+
+    fn close(a: &Array3<f64>, b: &Array3<f64>) -> bool {
+        a.dim() == b.dim() && a.iter().zip(b).all(|(a, b)| a == b || (a - b).abs() < 1e-12 * a.max(1.0))
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_the_distance_to_the_nearest_site((sites, spacing) in any_sites()) {
+            let found = distance_to(sites.view(), spacing);
+            let expected = by_definition(&sites, spacing);
+            prop_assert!(close(&found, &expected), "{found:?} is not {expected:?}");
+        }
+
+        #[test]
+        fn it_turns_with_the_axes_and_their_spacing((sites, spacing) in any_sites()) {
+            let found = distance_to(sites.view(), spacing);
+            let axes = [2, 0, 1];
+            let turned = distance_to(sites.view().permuted_axes(axes), axes.map(|a| spacing[a]));
+            prop_assert!(close(&turned, &found.permuted_axes(axes)));
+        }
+    }
+
+    #[test]
+    fn one_thread_and_two_give_the_same_bits() {
+        let sites = Array3::from_shape_fn((9, 20, 30), |(k, j, i)| (k * 131 + j * 37 + i * 17) % 101 == 0);
+        let on = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| distance_to(sites.view(), [2.5, 0.7, 0.9]))
+        };
+        assert_eq!(on(1), on(2));
+    }
+
+    #[test]
+    fn an_array_without_voxels_has_no_distances() {
+        assert!(distance_to(Array3::from_elem((3, 0, 2), true).view(), [1.0; 3]).is_empty());
+    }
+}

@@ -84,11 +84,8 @@ pub fn score_labels(
             let [k, j, i] = found.bounds.clone();
             map.slice_move(s![k, j, i]).map(|&value| value == label)
         };
-        let distances = if counts.in_both_maps() {
-            surface_distances(mask(prediction).view(), mask(reference).view(), spacing_mm)
-        } else {
-            None
-        };
+        let distances =
+            if counts.in_both_maps() { surface_distances(mask(prediction).view(), mask(reference).view(), spacing_mm) } else { None };
         let surface_dice = || distances.as_ref().map_or(0.0, |d| d.surface_dice(tolerance_mm));
         LabelScores {
             dice: counts.dice(),

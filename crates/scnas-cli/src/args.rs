@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::bench::BenchArgs;
 use crate::compare::CompareArgs;
 use crate::config::ConfigArgs;
 use crate::demo::DemoArgs;
@@ -60,6 +61,7 @@ pub enum Verb {
     Evaluate(EvaluateArgs),
     Show(ShowArgs),
     Compare(CompareArgs),
+    Bench(BenchArgs),
     Demo(DemoArgs),
     Config(ConfigArgs),
 }

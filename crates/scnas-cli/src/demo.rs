@@ -10,6 +10,7 @@ use medvol::phantom::{PhantomTask, phantom, write_task};
 use medvol::{Dataset, write_labels};
 use scnas::Device;
 use scnas::config::Config;
+use scnas::evaluate::TOLERANCE_MM;
 use scnas::run::Observer as _;
 
 use crate::evaluate::{self, EvaluateArgs};
@@ -73,7 +74,13 @@ pub fn run(args: &DemoArgs, device: &Device, output: Output) -> Result<ExitCode>
     if code != ExitCode::SUCCESS {
         return Ok(code);
     }
-    let evaluate = EvaluateArgs { predictions: predictions.clone(), references: Some(truth.clone()), data: Some(data.clone()), csv: None };
+    let evaluate = EvaluateArgs {
+        predictions: predictions.clone(),
+        references: Some(truth.clone()),
+        data: Some(data.clone()),
+        tolerance: TOLERANCE_MM,
+        csv: None,
+    };
     let code = evaluate::run(&evaluate, output)?;
     if !output.quiet {
         note(next_steps(&data, &run, &predictions));

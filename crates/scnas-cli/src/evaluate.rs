@@ -1,4 +1,4 @@
-//! `scnas evaluate`: Dice of predictions against references.
+//! `scnas evaluate`: Dice and other metrics of predictions against references.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use medvol::{ClassMap, Dataset, Label, LabelMap, read_labels};
-use scnas::evaluate::{CaseScore, Evaluation, score};
+use scnas::evaluate::{CaseScore, Evaluation, TOLERANCE_MM, mean_and_sd, score};
 use serde_json::json;
 
 use crate::files::{case_name, images_in, refuse_same_names};
@@ -18,13 +18,17 @@ const PLACE_TOLERANCE: f64 = 0.1;
 
 /// Score label maps against reference label maps
 ///
-/// Reads two folders (or two files) of label maps and matches them by file name. Prints Dice per class and case and its mean ± SD
-/// over cases. A class that is in neither map of a case is not scored (–).
+/// Reads two folders (or two files) of label maps and matches them by file name. Prints per class and case, and as mean ± SD over
+/// cases: Dice, Jaccard, sensitivity, precision, surface Dice within a tolerance, HD95 and average symmetric surface distance in mm,
+/// and the volume error (predicted - expected) as a part of the expected volume and in ml.
+///
+/// A class in neither map of a case is not scored (–). One that is missed or made up scores 0 in Dice, Jaccard and surface Dice, and has
+/// no distances: their means are over fewer cases, whose number follows in brackets.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   scnas evaluate predictions DATA/Task04_Hippocampus/labelsTr --data DATA/Task04_Hippocampus
-  scnas evaluate predictions references --csv dice.csv --json")]
+  scnas evaluate predictions references --tolerance 2 --csv scores.csv --json")]
 pub struct EvaluateArgs {
     /// Folder of predicted label maps, or one file
     pub predictions: PathBuf,
@@ -34,6 +38,9 @@ pub struct EvaluateArgs {
     /// Data set folder whose dataset.json names the labels [default: all values found, 0 is background]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// Distance up to which surfaces agree, for surface Dice
+    #[arg(long, value_name = "MM", default_value_t = TOLERANCE_MM, value_parser = tolerance)]
+    pub tolerance: f64,
     /// Also write the scores of all cases as CSV
     #[arg(long, value_name = "FILE")]
     pub csv: Option<PathBuf>,
@@ -60,10 +67,10 @@ pub fn run(args: &EvaluateArgs, output: Output) -> Result<ExitCode> {
         Some(dataset) => dataset.labels.clone(),
         None => labels_found(&pairs),
     };
-    let mut evaluation = Evaluation { classes: labels.iter().skip(1).map(|l| l.name.clone()).collect(), cases: Vec::new() };
+    let mut evaluation = Evaluation::new(labels.iter().skip(1).map(|l| l.name.clone()).collect(), args.tolerance);
     let mut failures = Vec::new();
     for pair in &pairs {
-        match score_pair(pair, &labels) {
+        match score_pair(pair, &labels, args.tolerance) {
             Ok(case) => evaluation.cases.push(case),
             Err(error) => failures.push(chain(&error)),
         }
@@ -80,7 +87,7 @@ pub fn run(args: &EvaluateArgs, output: Output) -> Result<ExitCode> {
     if let Some(path) = &args.csv {
         medvol::atomic_write(path, evaluation.csv().as_bytes())?;
     }
-    output.result(evaluation.table(), || {
+    output.result(text(&evaluation), || {
         let mut json = serde_json::to_value(evaluation.summary()).unwrap_or_default();
         json["failures"] = json!(failures);
         unmatched.iter().for_each(|(what, names)| json[what.replace(' ', "_")] = json!(names));
@@ -89,6 +96,20 @@ pub fn run(args: &EvaluateArgs, output: Output) -> Result<ExitCode> {
     match failures.first() {
         Some(first) => bail!("{} of {} cases could not be scored: {first}", failures.len(), pairs.len()),
         None => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// All scores, their means, and the headline last, where a terminal leaves the eye.
+fn text(evaluation: &Evaluation) -> String {
+    let (dice, cases) = (mean_and_sd(evaluation.foreground()), evaluation.cases.len());
+    format!("{}\n{}\nmean foreground Dice {dice} over {cases} cases", evaluation.details(), evaluation.means())
+}
+
+/// A distance in mm, finite and not negative.
+fn tolerance(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(mm) if mm.is_finite() && mm >= 0.0 => Ok(mm),
+        _ => Err("expected a distance in mm, such as 1 or 0.5".into()),
     }
 }
 
@@ -151,10 +172,10 @@ fn labels_found(pairs: &[Pair]) -> Vec<Label> {
     values.into_iter().map(|value| Label { value, name: value.to_string() }).collect()
 }
 
-fn score_pair(pair: &Pair, labels: &[Label]) -> Result<CaseScore> {
+fn score_pair(pair: &Pair, labels: &[Label], tolerance_mm: f64) -> Result<CaseScore> {
     let (prediction, reference) = (read_listed(&pair.prediction, labels)?, read_listed(&pair.reference, labels)?);
     let files = || format!("{} against {}", pair.prediction.display(), pair.reference.display());
-    let case = score(&pair.name, &prediction, &reference, labels).with_context(files)?;
+    let case = score(&pair.name, &prediction, &reference, labels, tolerance_mm).with_context(files)?;
     let smallest = reference.affine.spacing().into_iter().fold(f64::INFINITY, f64::min);
     let apart = reference.affine.max_displacement(&prediction.affine, reference.shape());
     if apart > PLACE_TOLERANCE * smallest {

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod args;
+mod bench;
 mod compare;
 mod config;
 mod demo;
@@ -53,6 +54,7 @@ fn run(cli: Cli, output: Output) -> Result<ExitCode> {
         Verb::Evaluate(args) => evaluate::run(&args, output),
         Verb::Show(args) => show::run(&args, &device, output),
         Verb::Compare(args) => compare::run(&args, output),
+        Verb::Bench(args) => bench::run(&args, &device, output),
         Verb::Demo(args) => demo::run(&args, &device, output),
         Verb::Config(args) => config::run(&args, output),
     }

@@ -70,9 +70,7 @@ pub fn completed(data: &Path, folder: &Path, config: &Config, network: &str) -> 
     }
     let plan = Plan::new(&Dataset::open(data)?, config)?;
     claim(&RunDir::open(folder, config, &plan)?, network)?;
-    let evaluation = folder.join("evaluation.json");
-    let evaluation = serde_json::from_value(read_json(&evaluation)?).with_context(|| not_ours(&evaluation))?;
-    Ok(Some((evaluation, read_result(folder)?)))
+    Ok(Some((read_evaluation(folder)?, read_result(folder)?)))
 }
 
 /// Begins or goes on with a run whose network comes to be as `network` says.
@@ -96,6 +94,12 @@ pub fn read_result(folder: &Path) -> Result<RunResult> {
     serde_json::from_value(read_json(&path)?).with_context(|| not_ours(&path))
 }
 
+/// Reads the `evaluation.json` of the folder of a finished run.
+pub fn read_evaluation(folder: &Path) -> Result<Evaluation> {
+    let path = folder.join("evaluation.json");
+    serde_json::from_value(read_json(&path)?).with_context(|| not_ours(&path))
+}
+
 fn read_json(path: &Path) -> Result<Value> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_str(&text).with_context(|| not_ours(path))
@@ -105,7 +109,7 @@ fn not_ours(path: &Path) -> String {
     format!("{}: not as scnas writes it; remove it and run the command that wrote it again", path.display())
 }
 
-/// Prints the Dice table of a finished run and one line that sums it up.
+/// Prints the Dice table of a finished run, the means of all metrics, and one line that sums it up.
 pub fn report(folder: &Path, evaluation: &Evaluation, result: &RunResult, output: Output) -> Result<()> {
     let mean = result.mean_dice.map_or_else(|| "not scored".into(), |m| format!("{:.4} ± {:.4}", m.mean, m.sd));
     let summary = format!(
@@ -118,7 +122,7 @@ pub fn report(folder: &Path, evaluation: &Evaluation, result: &RunResult, output
         folder.join("model.safetensors").display(),
     );
     output.result(
-        format_args!("{}\n{summary}", evaluation.table()),
+        format_args!("{}\n{}\n{summary}", evaluation.table(), evaluation.means()),
         || json!({ "run": folder, "result": result, "evaluation": evaluation.summary() }),
     )
 }

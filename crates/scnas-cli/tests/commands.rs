@@ -189,6 +189,16 @@ fn evaluate_scores_what_matches_and_says_what_does_not() {
     let scores = json(&dir, &["evaluate", "predictions", "--data", "data"]);
     assert_eq!(scores["cases"][0]["dice"], serde_json::json!([1.0, 1.0]));
     assert_eq!(scores["cases"][1]["dice"], serde_json::json!([0.0, 0.0]));
+    // Nothing to measure to in a case that was missed, and its mean says so.
+    assert_eq!(scores["cases"][0]["hd95_mm"], serde_json::json!([0.0, 0.0]));
+    assert_eq!(scores["cases"][1]["hd95_mm"], serde_json::json!([null, null]));
+    assert_eq!(scores["metrics"]["hd95_mm"]["cases"], serde_json::json!([1, 1]));
+    assert_eq!((&scores["cases"][1]["volume_error"], &scores["tolerance_mm"]), (&serde_json::json!([-1.0, -1.0]), &serde_json::json!(1.0)));
+    let text = succeed(&dir, &["evaluate", "predictions", "--data", "data", "--tolerance", "2.5"]);
+    assert!(
+        text.contains("surface Dice 2.5 mm") && text.trim_end().ends_with("mean foreground Dice 0.5000 ± 0.7071 over 2 cases"),
+        "{text}"
+    );
     assert_eq!(scores["references_without_prediction"].as_array().unwrap().len(), 4);
     // Without a data set, classes are the values found.
     assert_eq!(json(&dir, &["evaluate", "predictions", "data/labelsTr"])["classes"], serde_json::json!(["1", "2"]));

@@ -144,6 +144,10 @@ fn the_weights_of_a_search_can_be_kept_trained_on_or_trained_anew() {
         assert!(table.lines().any(|line| line.contains(network)), "{table}");
     }
 
+    let compared = json(&dir, &[&["compare"], runs.as_slice()].concat());
+    assert_eq!((&compared[0]["against_first"]["cases"], &compared[0]["against_first"]["wilcoxon"]), (&2.into(), &serde_json::Value::Null));
+    assert_eq!(compared[2]["against_first"]["mean_difference"], 0.0, "train --init finetune is what search does by default");
+
     // The search has seen the cases of fold 1, so its weights must not be scored on them.
     common::refuse(&dir, &["train", "data", "--from", "found", "--init", "inherit", "--fold", "1", "--out", "x"], &["found", "seen"]);
     common::refuse(&dir, &["train", "data", "--from", "found", "--init", "inherit", "--out", "scratch"], &["origin.json", "another run"]);

@@ -62,6 +62,9 @@ pub struct NetworkConfig {
     pub upsample: Upsample,
     /// Which cells share an architecture.
     pub share: Share,
+    /// Run every cell a second time in the backward pass instead of keeping what it computed: less memory, more time.
+    #[serde(default)]
+    pub recompute: bool,
 }
 
 impl NetworkConfig {

@@ -3,6 +3,8 @@
 //! Four types of cells of a 3-D U-Net are searched at once with their weights. A reader who wants the method reads, in this order:
 //! [`operation`], [`space`], [`genotype`], [`network`], [`relaxation`], [`search`].
 
+pub mod backprop;
+pub mod bench;
 pub mod checkpoint;
 pub mod config;
 pub mod count;
@@ -24,6 +26,8 @@ pub mod run_dir;
 pub mod search;
 pub mod show;
 pub mod space;
+pub mod statistics;
+pub mod table;
 pub mod tensors;
 pub mod train;
 pub mod weights;

@@ -271,26 +271,78 @@ impl Network {
     /// Class scores `[batch, classes, depth, height, width]` of `x` `[batch, channels, depth, height, width]`, whose extents must
     /// be divisible by 8, with the operations of `mixture` on the edges.
     pub fn forward(&self, pass: &Pass, x: Tensor<5>, mixture: &Mixture) -> Tensor<5> {
-        let stem = self.stem.forward(pass, x);
-        let (mut older, mut newer) = (stem.clone(), stem.clone());
-        // Encoder outputs by level, waiting for the decoder's first output at that level.
-        let mut skips = [Some(stem), None, None, None];
-        for cell in &self.cells {
-            let CellPlace { cell_type, level, arch } = cell.place;
-            let mut y = cell.forward(pass, older, newer.clone(), &mixture[arch], &self.operations_run);
-            match cell_type {
-                CellType::Normal => skips[level] = Some(y.clone()),
-                CellType::Expansion => {
-                    if let Some(skip) = skips[level].take() {
-                        y = volops::add_scaled(Some(y), skip, None);
-                    }
+        let outputs = self.outputs(pass, x, mixture, |network, output, cell| network.is_read_after(output, cell));
+        self.head(pass, outputs.into_iter().flatten().last().unwrap_or_else(|| unreachable!("the last output is kept")))
+    }
+
+    /// The outputs of the stem (0) and of every cell `i` (`i + 1`). After each cell, those that `keep` refuses become `None`.
+    pub(crate) fn outputs(
+        &self,
+        pass: &Pass,
+        x: Tensor<5>,
+        mixture: &Mixture,
+        keep: impl Fn(&Self, usize, usize) -> bool,
+    ) -> Vec<Option<Tensor<5>>> {
+        let mut outputs = vec![Some(self.stem(pass, x))];
+        let read = |outputs: &[Option<Tensor<5>>], i: usize| -> Tensor<5> {
+            outputs[i].clone().unwrap_or_else(|| unreachable!("output {i} is kept while cells read it"))
+        };
+        for cell in 0..self.cells() {
+            let y = self.cell(cell, pass, self.inputs_of(cell).map(|i| read(&outputs, i)), mixture);
+            let y = match self.skip_into(cell) {
+                Some(skip) => volops::add_scaled(Some(y), read(&outputs, skip), None),
+                None => y,
+            };
+            outputs.push(Some(y));
+            for i in 0..=cell {
+                if !keep(self, i, cell) {
+                    outputs[i] = None;
                 }
-                CellType::Reduction | CellType::Decoder => {}
             }
-            (older, newer) = (newer, y);
         }
+        outputs
+    }
+
+    /// Number of cells.
+    pub(crate) fn cells(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// The outputs that `cell` reads: those of the two before it, the stem's where there is none.
+    pub(crate) fn inputs_of(&self, cell: usize) -> [usize; 2] {
+        [cell.saturating_sub(1), cell]
+    }
+
+    /// The encoder's output that is added to the output of `cell`: the decoder's first at each level gets the one of its size.
+    pub(crate) fn skip_into(&self, cell: usize) -> Option<usize> {
+        let CellPlace { cell_type, level, .. } = self.cells[cell].place;
+        if cell_type != CellType::Expansion {
+            return None;
+        }
+        let encoder = |c: &Cell| c.place.cell_type == CellType::Normal && c.place.level == level;
+        // The stem's output is that of level 0.
+        Some(self.cells.iter().position(encoder).map_or(0, |cell| cell + 1))
+    }
+
+    fn is_read_after(&self, output: usize, cell: usize) -> bool {
+        (cell + 1..self.cells()).any(|later| self.inputs_of(later).contains(&output) || self.skip_into(later) == Some(output))
+    }
+
+    /// Output 0: the image `[batch, channels, depth, height, width]` at full width.
+    pub(crate) fn stem(&self, pass: &Pass, x: Tensor<5>) -> Tensor<5> {
+        self.stem.forward(pass, x)
+    }
+
+    /// One cell, without the encoder's output that may be added to it.
+    pub(crate) fn cell(&self, cell: usize, pass: &Pass, [older, newer]: [Tensor<5>; 2], mixture: &Mixture) -> Tensor<5> {
+        let cell = &self.cells[cell];
+        cell.forward(pass, older, newer, &mixture[cell.place.arch], &self.operations_run)
+    }
+
+    /// Class scores from the last cell's output.
+    pub(crate) fn head(&self, pass: &Pass, y: Tensor<5>) -> Tensor<5> {
         let spec = ConvSpec { kernel: [1; 3], stride: 1, slope: None };
-        volops::conv3d(newer, pass.weight(self.out_weight), spec) + pass.weight(self.out_bias)
+        volops::conv3d(y, pass.weight(self.out_weight), spec) + pass.weight(self.out_bias)
     }
 
     /// The mixture of a fixed architecture.

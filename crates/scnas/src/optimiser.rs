@@ -1,10 +1,12 @@
 //! Adam (Kingma & Ba 2015) for Θ and α, with decoupled weight decay (Loshchilov & Hutter 2019), and learning-rate schedules.
 
-use burn::tensor::{Gradients, Tensor};
+use std::collections::BTreeMap;
+
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use volops::AdamStep;
 
-use crate::weights::{Pass, WeightId, Weights};
+use crate::weights::{WeightId, Weights};
 
 /// Settings of an optimiser.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,14 +45,12 @@ impl WeightAdam {
         Self { config, moments: weights.iter().map(|_| None).collect() }
     }
 
-    /// One update of the weights on the tape of a pass (`leaves`), at learning rate `lr`. Gradients are scaled down when their
-    /// global norm exceeds `clip`. Returns the norm before clipping.
-    pub fn step(&mut self, weights: &mut Weights, leaves: Leaves, mut gradients: Gradients, lr: f64, clip: Option<f64>) -> f64 {
-        let grads: Vec<(WeightId, Tensor<5>)> =
-            leaves.into_iter().filter_map(|(id, leaf)| leaf.grad_remove(&mut gradients).map(|g| (id, g))).collect();
-        let norm = grads.iter().map(|(_, g)| squared_norm(g)).sum::<f64>().sqrt();
+    /// One update of the weights that have gradients, at learning rate `lr`. These are scaled down when their global norm exceeds
+    /// `clip`. Returns the norm before clipping.
+    pub fn step(&mut self, weights: &mut Weights, gradients: BTreeMap<WeightId, Tensor<5>>, lr: f64, clip: Option<f64>) -> f64 {
+        let norm = gradients.values().map(squared_norm).sum::<f64>().sqrt();
         let scale = clip.filter(|&c| norm > c).map(|c| c / norm);
-        for (id, g) in grads {
+        for (id, g) in gradients {
             let g = match scale {
                 Some(scale) => g.mul_scalar(scale),
                 None => g,
@@ -101,9 +101,6 @@ fn squared_norm(g: &Tensor<5>) -> f64 {
     }
     sums.iter().sum::<f64>() + rest.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>()
 }
-
-/// The weights a pass put on the tape.
-pub type Leaves = std::collections::BTreeMap<WeightId, Tensor<5>>;
 
 /// Adam over a flat list of f64, for α.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -185,12 +182,6 @@ impl Schedule {
             Self::Plateau => plateau.factor,
         }
     }
-}
-
-/// One pass backward: gradients of `loss`, and the weights the pass put on the tape.
-pub fn backward(pass: Pass, loss: Tensor<1>) -> (Leaves, Gradients) {
-    let gradients = loss.backward();
-    (pass.into_leaves(), gradients)
 }
 
 #[cfg(test)]

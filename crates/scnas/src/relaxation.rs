@@ -3,10 +3,11 @@
 //! The search's network only ever sees operation weights ẑ as leaves of its tape. Everything between α and ẑ is here, in f64 and
 //! in closed form, so that it can be held to finite differences and costs nothing.
 
-use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use rand::{Rng, RngExt as _};
 use serde::{Deserialize, Serialize};
 
+use crate::backprop::MixtureGradients;
 use crate::network::Mixture;
 use crate::random::{Stream, rng};
 use crate::space::{EDGES, Space};
@@ -184,20 +185,12 @@ impl Sample {
         self.edges.iter().map(|arch| arch.iter().map(edge).collect()).collect()
     }
 
-    /// dL/dα in the order of [`Alpha::values_mut`], from the gradients of the tracked mixture.
-    pub fn gradient(&self, mixture: &Mixture, gradients: &mut Gradients, operations: usize) -> Vec<f64> {
+    /// dL/dα in the order of [`Alpha::values_mut`], from dL/dẑ of the mixture.
+    pub fn gradient(&self, by_z: &MixtureGradients, operations: usize) -> Vec<f64> {
         let mut grad = Vec::with_capacity(self.edges.len() * EDGES * operations);
-        for (edges, mixes) in self.edges.iter().zip(mixture) {
-            for (edge, mix) in edges.iter().zip(mixes) {
-                let grad_z: Vec<(usize, f64)> = mix
-                    .iter()
-                    .map(|(op, z)| {
-                        let g = z.as_ref().and_then(|z| z.grad_remove(gradients));
-                        (*op, g.map_or(0.0, |g| f64::from(g.into_scalar::<f32>())))
-                    })
-                    .collect();
-                grad.extend(edge.gradient(&grad_z, self.tau, operations));
-            }
+        for (edge, by_z) in self.edges.iter().flatten().zip(by_z.iter().flatten()) {
+            let by_z: Vec<(usize, f64)> = edge.active().into_iter().map(|(op, _)| op).zip(by_z.iter().copied()).collect();
+            grad.extend(edge.gradient(&by_z, self.tau, operations));
         }
         grad
     }

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::count::count;
 use crate::data::load_cases;
 use crate::error::{Error, Result};
-use crate::evaluate::{Evaluation, MeanSd, score};
+use crate::evaluate::{Evaluation, MeanSd, TOLERANCE_MM, score};
 use crate::model::{Card, Model};
 use crate::network::Size;
 use crate::plan::Plan;
@@ -121,7 +121,7 @@ impl Run {
     /// When files cannot be read or written.
     pub fn finish(&self, network: String, model: &Model, observer: &dyn Observer) -> Result<(Evaluation, RunResult)> {
         model.write(&self.dir.file("model.safetensors"))?;
-        let mut evaluation = Evaluation { classes: self.plan.foreground(), cases: Vec::new() };
+        let mut evaluation = Evaluation::new(self.plan.foreground(), TOLERANCE_MM);
         observer.begin("scoring held-out cases", 0, self.held_out_files.len());
         for (done, files) in self.held_out_files.iter().enumerate() {
             if observer.stop() {
@@ -130,7 +130,7 @@ impl Run {
             let (image, labels) = self.dataset.load(files)?;
             let Some(labels) = labels else { continue };
             let prediction = predict(model, &image, &files.name, model.card.predict, false)?;
-            let case = score(&files.name, &prediction.labels, &labels, &self.plan.labels).map_err(|e| Error::Invalid {
+            let case = score(&files.name, &prediction.labels, &labels, &self.plan.labels, TOLERANCE_MM).map_err(|e| Error::Invalid {
                 path: files.image.clone(),
                 expected: "a prediction of the label map's shape".into(),
                 found: e.to_string(),

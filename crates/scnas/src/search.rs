@@ -4,24 +4,23 @@
 use std::path::Path;
 use std::time::Instant;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
+use crate::backprop::{Backprop, LossGradients};
 use crate::checkpoint;
-use crate::config::SearchConfig;
+use crate::config::{NetworkConfig, SearchConfig};
 use crate::data::{Batch, batch, draw_epoch, halves};
 use crate::error::{Error, Result};
 use crate::genotype::{EdgeShares, Genotype, Repair};
-use crate::loss::Loss;
 use crate::network::{Mixture, Network, Size};
-use crate::optimiser::{AlphaAdam, Plateau, WeightAdam, backward};
+use crate::optimiser::{AlphaAdam, Plateau, WeightAdam};
 use crate::predict::Predictor;
 use crate::random::{Stream, rng};
 use crate::relaxation::{Alpha, Sample};
 use crate::run::{Observer, Run, Tally, mean_of};
 use crate::run_dir::{EpochLine, RunDir, SearchLine};
-use crate::space::Space;
-use crate::weights::{Pass, Tape, Weights};
+use crate::weights::{Tape, Weights};
 
 /// Name of the phase in log and checkpoint.
 pub const PHASE: &str = "search";
@@ -56,41 +55,41 @@ pub struct Searcher {
     weights: Weights,
     adam: WeightAdam,
     state: State,
+    recompute: bool,
 }
 
 impl Searcher {
     /// A search at its beginning.
-    pub fn new(space: &Space, size: Size, config: SearchConfig, seed: u64, device: &Device) -> Self {
+    pub fn new(network: &NetworkConfig, size: Size, config: SearchConfig, seed: u64, device: &Device) -> Self {
+        let space = &network.space();
+        let recompute = network.recompute;
         let mut weights = Weights::new(device, seed);
         let network = Network::supernet(space, size, &mut weights);
         let adam = WeightAdam::new(config.weights, &weights);
         let alpha = Alpha::new(space, seed);
         let alpha_adam = AlphaAdam::new(alpha.len());
         let state = State { epoch: 0, step: 0, alpha, alpha_adam, plateau: Plateau::default(), tally: Tally::default() };
-        Self { config, seed, network, weights, adam, state }
+        Self { config, seed, network, weights, adam, state, recompute }
     }
 
     /// One iteration: the Θ step on `for_weights`, then, unless `for_alpha` is `None` (warm-up), the α step. `iteration` numbers the
     /// random draws, `rate` scales the learning rates. Returns both losses.
     pub fn iterate(&mut self, iteration: u64, rate: f64, for_weights: &Batch, for_alpha: Option<&Batch>) -> (f64, Option<f64>) {
         let sample = self.sample(2 * iteration);
-        let pass = Pass::new(&self.weights, Tape::Weights);
         let mixture = sample.mixture(self.weights.device(), false);
-        let (loss, attached) = self.loss(&pass, for_weights, &mixture);
-        let (leaves, gradients) = backward(pass, attached);
+        let found = self.gradients(Tape::Weights, for_weights, &mixture);
         let clip = (self.config.clip > 0.0).then_some(self.config.clip);
-        self.adam.step(&mut self.weights, leaves, gradients, rate * self.config.weights.lr, clip);
+        self.adam.step(&mut self.weights, found.weights, rate * self.config.weights.lr, clip);
+        let loss = found.loss;
 
         let alpha_loss = for_alpha.map(|batch| {
             let sample = if self.config.resample_for_alpha { self.sample(2 * iteration + 1) } else { sample };
-            let pass = Pass::new(&self.weights, Tape::Architecture);
             let mixture = sample.mixture(self.weights.device(), true);
-            let (loss, attached) = self.loss(&pass, batch, &mixture);
-            let mut gradients = attached.backward();
-            let gradient = sample.gradient(&mixture, &mut gradients, self.network.space().operations.len());
+            let found = self.gradients(Tape::Architecture, batch, &mixture);
+            let gradient = sample.gradient(&found.mixture, self.network.space().operations.len());
             let rate = rate * self.config.alpha.lr;
             self.state.alpha_adam.step(&self.config.alpha, rate, self.state.alpha.values_mut(), &gradient);
-            loss
+            found.loss
         });
         (loss, alpha_loss)
     }
@@ -101,10 +100,9 @@ impl Searcher {
         self.state.alpha.sample(self.config.relaxation, tau, &mut rng(self.seed, Stream::Sampling, draw))
     }
 
-    fn loss(&self, pass: &Pass, batch: &Batch, mixture: &Mixture) -> (f64, Tensor<1>) {
-        let scores = self.network.forward(pass, pass.input(batch.image.clone(), batch.shape), mixture);
-        let loss = Loss::of_tensor(self.config.loss, &scores, &batch.classes);
-        (loss.value, loss.attach(scores))
+    fn gradients(&self, tape: Tape, batch: &Batch, mixture: &Mixture) -> LossGradients {
+        let Self { network, weights, config, recompute, .. } = self;
+        Backprop { network, weights, loss: config.loss, recompute: *recompute }.gradients(tape, batch, mixture)
     }
 
     /// The architecture as α stands.
@@ -148,8 +146,7 @@ pub fn weights_of(run_folder: &Path, device: &Device) -> Result<Weights> {
 /// [`Error::Stopped`] on request, with everything saved; [`Error::Diverged`]; files that cannot be read or written.
 pub fn search(run: &mut Run, observer: &dyn Observer) -> Result<Found> {
     let config = run.config.search.clone();
-    let space = run.config.network.space();
-    let mut searcher = Searcher::new(&space, run.size(), config.clone(), run.config.seed, &run.device);
+    let mut searcher = Searcher::new(&run.config.network, run.size(), config.clone(), run.config.seed, &run.device);
     if let Some(state) = checkpoint::load(&run.dir.checkpoint(PHASE), &mut searcher.weights, &mut searcher.adam)? {
         searcher.state = state;
     }

@@ -4,19 +4,19 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::backprop::Backprop;
 use crate::checkpoint;
 use crate::data::{batch, draw_epoch};
 use crate::error::{Error, Result};
 use crate::genotype::Genotype;
-use crate::loss::Loss;
 use crate::model::Model;
 use crate::network::Network;
-use crate::optimiser::{Plateau, WeightAdam, backward};
+use crate::optimiser::{Plateau, WeightAdam};
 use crate::predict::Predictor;
 use crate::random::{Stream, rng};
 use crate::run::{Observer, Run, Tally, mean_of};
 use crate::run_dir::EpochLine;
-use crate::weights::{Pass, Tape, Weights};
+use crate::weights::{Tape, Weights};
 
 /// Name of the phase in log and checkpoint.
 pub const PHASE: &str = "train";
@@ -80,17 +80,15 @@ pub fn train(run: &mut Run, model: &mut Model, observer: &dyn Observer) -> Resul
             let progress = (epoch * steps + step) as f64 / (config.epochs * steps) as f64;
             rate = config.schedule.factor(progress, &state.plateau);
             let batch = batch(&run.training, draws, run.plan.patch);
-            let pass = Pass::new(&model.weights, Tape::Weights);
-            let x = pass.input(batch.image, batch.shape);
-            let scores = model.network.forward(&pass, x, &mixture);
-            let loss = Loss::of_tensor(config.loss, &scores, &batch.classes);
-            if !loss.value.is_finite() {
-                return Err(Error::Diverged { epoch, loss: loss.value });
+            let backprop =
+                Backprop { network: &model.network, weights: &model.weights, loss: config.loss, recompute: run.config.network.recompute };
+            let found = backprop.gradients(Tape::Weights, &batch, &mixture);
+            if !found.loss.is_finite() {
+                return Err(Error::Diverged { epoch, loss: found.loss });
             }
-            state.tally.add(loss.value);
-            let (leaves, gradients) = backward(pass, loss.attach(scores));
+            state.tally.add(found.loss);
             let clip = (config.clip > 0.0).then_some(config.clip);
-            adam.step(&mut model.weights, leaves, gradients, rate * config.weights.lr, clip);
+            adam.step(&mut model.weights, found.weights, rate * config.weights.lr, clip);
             state.step = step + 1;
             state.tally.add_time(std::mem::replace(&mut start, Instant::now()));
             observer.advance(epoch * steps + step + 1);

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor};
 use rand::RngExt as _;
+use scnas::backprop::{Backprop, LossGradients, mixture_gradients};
+use scnas::data::Batch;
 use scnas::loss::{Loss, LossKind};
 use scnas::network::{Mixture, Network, Size};
 use scnas::operation::{Kind, SLOPE};
@@ -207,8 +209,8 @@ fn every_relaxation_order_upsampling_and_sharing_agrees_with_the_reference_in_va
         assert!(largest_difference(&fast.inner(), &slow.inner()) < 2e-3, "{relaxation:?} {decoder_order:?} {upsample:?}");
 
         let operations = space.operations.len();
-        let fast_alpha = sample.gradient(&mixture, &mut fast_grads, operations);
-        let slow_alpha = sample.gradient(&slow_mixture, &mut slow_grads, operations);
+        let fast_alpha = sample.gradient(&mixture_gradients(&mixture, &mut fast_grads), operations);
+        let slow_alpha = sample.gradient(&mixture_gradients(&slow_mixture, &mut slow_grads), operations);
         let scale = slow_alpha.iter().fold(0.0_f64, |m, g| m.max(g.abs()));
         assert!(scale > 0.0);
         for (a, b) in fast_alpha.iter().zip(&slow_alpha) {
@@ -290,7 +292,7 @@ fn the_gradient_of_alpha_through_the_network_is_that_of_finite_differences() {
             (sample, mixture, scores, loss)
         };
         let (sample, mixture, scores, value) = loss(&alpha, Tape::Architecture);
-        let gradient = sample.gradient(&mixture, &mut value.attach(scores).backward(), space.operations.len());
+        let gradient = sample.gradient(&mixture_gradients(&mixture, &mut value.attach(scores).backward()), space.operations.len());
         let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
         // Along the gradient itself the slope is its norm.
         let h = 0.02;
@@ -302,6 +304,39 @@ fn the_gradient_of_alpha_through_the_network_is_that_of_finite_differences() {
         };
         let slope = (along(1.0) - along(-1.0)) / (2.0 * h);
         assert!((slope - norm).abs() < 0.05 * norm, "{relaxation:?}: {slope} against {norm}");
+    }
+}
+
+#[test]
+fn running_cells_again_gives_the_gradients_of_keeping_what_they_computed() {
+    for (seed, decoder_order) in [DecoderOrder::NormalFirst, DecoderOrder::ExpansionFirst].into_iter().enumerate() {
+        let space = Space { decoder_order, ..Space::paper() };
+        let (network, weights) = supernet(&space);
+        let sample = random_alpha(&space, 8).sample(Relaxation::Scnas, 1.0, &mut rng(seed as u64, Stream::Sampling, 2));
+        let shape = [1, SIZE.channels, PATCH[0], PATCH[1], PATCH[2]];
+        let image = random_values(shape.iter().product(), 3);
+        let classes = random_values(PATCH.iter().product(), 4).iter().map(|v| ((v + 1.0) * 1.49) as u8).collect();
+        let batch = Batch { image, classes, shape };
+        for tape in [Tape::Weights, Tape::Architecture] {
+            let mixture = sample.mixture(&device(), tape == Tape::Architecture);
+            let with = |recompute| {
+                let loss = LossKind::DiceCrossEntropy;
+                Backprop { network: &network, weights: &weights, loss, recompute }.gradients(tape, &batch, &mixture)
+            };
+            let (kept, again) = (with(false), with(true));
+            assert_eq!(kept.loss, again.loss);
+            assert!(kept.weights.keys().eq(again.weights.keys()));
+            assert_eq!(kept.weights.is_empty(), tape == Tape::Architecture);
+            for (id, g) in &kept.weights {
+                let scale = g.clone().abs().max().into_scalar::<f32>().max(1e-4);
+                assert!(largest_difference(g, &again.weights[id]) < 1e-3 * scale, "{}", weights.name(*id));
+            }
+            let z = |found: &LossGradients| -> Vec<f64> { found.mixture.iter().flatten().flatten().copied().collect() };
+            let (kept, again) = (z(&kept), z(&again));
+            let scale = kept.iter().fold(0.0_f64, |m, g| m.max(g.abs()));
+            assert_eq!(scale > 0.0, tape == Tape::Architecture);
+            assert!(kept.iter().zip(&again).all(|(a, b)| (a - b).abs() <= 1e-4 * scale));
+        }
     }
 }
 

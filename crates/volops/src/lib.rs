@@ -19,10 +19,12 @@
 //! | `composition.rs` | the same operations from stock Burn ones |
 //! | `device.rs` | devices by name |
 //! | `memory.rs` | the allocator to use with them |
+//! | `machine.rs` | what the machine can do at most, to judge the kernels by |
 
 pub mod composition;
 mod device;
 pub mod kernel;
+pub mod machine;
 pub mod memory;
 mod ops;
 

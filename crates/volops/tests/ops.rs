@@ -1,5 +1,10 @@
-//! Every operation on the CPU equals the composition of stock Burn operations of the same name: its result, and the gradient of
+//! Every operation equals the composition of stock Burn operations of the same name on the CPU: its result, and the gradient of
 //! every input through Burn's autodiff.
+//!
+//! On the CPU that compares the kernels. The environment variable `VOLOPS_TEST_DEVICE` names another device to put to the same test
+//! (see `docs/DEVICES.md`); there the operations are the compositions, and what is tested is the device.
+
+mod support;
 
 use std::array;
 
@@ -8,20 +13,41 @@ use burn::{
     tensor::{DType, Device, Tensor, TensorData},
 };
 use proptest::prelude::*;
+use support::{assert_close, devices, gradients, inputs, random, values};
 use volops::{AdamStep, ConvSpec, DepthwiseSpec, composition};
 
 /// The largest error allowed, relative to the largest element of the reference.
-const TOLERANCE: [(&str, f32); 9] = [
-    ("conv3d", 1e-5),
-    ("conv_transpose3d", 1e-5),
-    ("depthwise3d", 1e-5),
-    ("max_pool3d", 1e-6),
-    ("avg_pool3d", 1e-6),
-    ("upsample2", 1e-6),
-    ("leaky_relu", 1e-7),
-    ("instance_norm", 2e-5),
-    ("add_scaled", 1e-5),
+struct Tolerance {
+    operation: &'static str,
+    cpu: f32,
+    other_devices: f32,
+}
+
+#[rustfmt::skip]
+const TOLERANCES: [Tolerance; 12] = [
+    Tolerance { operation: "conv3d",            cpu: 1e-5, other_devices: 1e-5 },
+    Tolerance { operation: "conv_transpose3d",  cpu: 1e-5, other_devices: 1e-5 },
+    Tolerance { operation: "depthwise3d",       cpu: 1e-5, other_devices: 1e-5 },
+    Tolerance { operation: "max_pool3d",        cpu: 1e-6, other_devices: 1e-6 },
+    Tolerance { operation: "avg_pool3d",        cpu: 1e-6, other_devices: 1e-6 },
+    Tolerance { operation: "upsample2",         cpu: 1e-6, other_devices: 1e-6 },
+    Tolerance { operation: "concat",            cpu: 0.0,  other_devices: 0.0  },
+    Tolerance { operation: "leaky_relu",        cpu: 1e-7, other_devices: 1e-6 },
+    Tolerance { operation: "instance_norm",     cpu: 2e-5, other_devices: 2e-5 },
+    Tolerance { operation: "add_instance_norm", cpu: 2e-5, other_devices: 2e-5 },
+    Tolerance { operation: "add_scaled",        cpu: 1e-5, other_devices: 1e-5 },
+    Tolerance { operation: "adam",              cpu: 1e-6, other_devices: 1e-6 },
 ];
+
+fn tolerance(operation: &str, device: &Device) -> f32 {
+    let row = TOLERANCES.iter().find(|row| row.operation == operation).expect("every operation has a tolerance");
+    if *device == Device::flex() { row.cpu } else { row.other_devices }
+}
+
+/// How far two runs of an operation on the same numbers may be apart: not at all on the CPU.
+fn repeated(operation: &str, device: &Device) -> f32 {
+    if *device == Device::flex() { 0.0 } else { tolerance(operation, device) }
+}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
@@ -139,6 +165,37 @@ proptest! {
             |[y]| composition::add_scaled(None, y, None),
         );
     }
+
+    #[test]
+    fn a_weighted_sum_of_norms_equals_its_composition([n, c, d, h, w] in shapes(6)) {
+        let x = [n, c, d + 1, h + 1, w + 1];
+        let scale = [1, c, 1, 1, 1];
+        let z = [1; 5];
+        check(
+            "add_instance_norm",
+            [x, x, scale, scale, z],
+            |[acc, x, gamma, beta, z]| volops::add_instance_norm(Some(acc), x, gamma, beta, Some(z.reshape([1]))),
+            |[acc, x, gamma, beta, z]| composition::add_instance_norm(Some(acc), x, gamma, beta, Some(z.reshape([1]))),
+        );
+        check(
+            "add_instance_norm",
+            [x, scale, scale, z],
+            |[x, gamma, beta, z]| volops::add_instance_norm(None, x, gamma, beta, Some(z.reshape([1]))),
+            |[x, gamma, beta, z]| composition::add_instance_norm(None, x, gamma, beta, Some(z.reshape([1]))),
+        );
+        check(
+            "add_instance_norm",
+            [x, x, scale, scale],
+            |[acc, x, gamma, beta]| volops::add_instance_norm(Some(acc), x, gamma, beta, None),
+            |[acc, x, gamma, beta]| composition::add_instance_norm(Some(acc), x, gamma, beta, None),
+        );
+    }
+
+    #[test]
+    fn concat_equals_the_stock_operation([n, c, d, h, w] in shapes(9), more in 0..3usize) {
+        let parts = array::from_fn(|i| [n, c + i * more, d, h, w]);
+        check("concat", parts, volops::concat, |parts| Tensor::cat(parts.to_vec(), 1));
+    }
 }
 
 #[test]
@@ -163,47 +220,51 @@ fn adam_is_the_textbook_loop() {
         *p -= step.lr * step.weight_decay * *p;
         *p -= step.lr * (*m / step.bias1) / ((*v / step.bias2).sqrt() + step.eps);
     }
-    let [p, g, m, v] = [p, g, m, v].map(|values| Tensor::<5>::from_data(TensorData::new(values, shape), &Device::flex()));
-    for update in [volops::adam, composition::adam] {
-        let (p, m, v) = update(p.clone(), g.clone(), m.clone(), v.clone(), &step);
-        for (found, expected) in [p, m, v].into_iter().zip(&expected) {
-            let expected = Tensor::from_data(TensorData::new(expected.clone(), shape), &Device::flex());
-            assert_close("adam", found, expected, 1e-6);
+    for device in devices() {
+        let on_device = |values: &Vec<f32>| Tensor::<5>::from_data(TensorData::new(values.clone(), shape), &device);
+        for update in [volops::adam, composition::adam] {
+            let [p, g, m, v] = [&p, &g, &m, &v].map(on_device);
+            let (p, m, v) = update(p, g, m, v, &step);
+            for (found, expected) in [p, m, v].into_iter().zip(&expected) {
+                assert_close(&format!("adam on {device:?}"), found, on_device(expected), tolerance("adam", &device));
+            }
         }
     }
 }
 
 #[test]
 fn gradients_are_computed_for_tracked_inputs_only() {
-    let spec = ConvSpec { kernel: [3; 3], stride: 1, slope: Some(0.01) };
-    let [x, w] = [random([1, 2, 4, 5, 3], 0), random([3, 2, 3, 3, 3], 1)];
-    let both = gradients(&[x.clone(), w.clone()], |[x, w]| volops::conv3d(x, w, spec));
-    for tracked in 0..2 {
-        let mut inputs = [x.clone(), w.clone()].map(Tensor::from_inner);
-        inputs[tracked] = inputs[tracked].clone().require_grad();
-        let [x, w] = inputs.clone();
-        let y = volops::conv3d(x, w, spec);
-        let g = Tensor::from_inner(random(y.dims(), 9));
-        let grads = (y * g).sum().backward();
-        let found = inputs.map(|input| input.grad(&grads));
-        assert!(found[1 - tracked].is_none());
-        assert_close("conv3d", found[tracked].clone().expect("tracked"), both.1[tracked].clone(), 0.0);
+    for device in devices() {
+        let tolerance = repeated("conv3d", &device);
+        let spec = ConvSpec { kernel: [3; 3], stride: 1, slope: Some(0.01) };
+        let [x, w] = inputs([[1, 2, 4, 5, 3], [3, 2, 3, 3, 3]], &device);
+        let (_, both) = gradients(&[x.clone(), w.clone()], |[x, w]| volops::conv3d(x, w, spec));
+        let backward = |y: Tensor<5>| (y.clone() * Tensor::from_inner(random(y.dims(), 9, &device))).sum().backward();
+        for tracked in 0..2 {
+            let mut inputs = [x.clone(), w.clone()].map(Tensor::from_inner);
+            inputs[tracked] = inputs[tracked].clone().require_grad();
+            let [x, w] = inputs.clone();
+            let grads = backward(volops::conv3d(x, w, spec));
+            let found = inputs.map(|input| input.grad(&grads));
+            assert!(found[1 - tracked].is_none());
+            assert_close("conv3d", found[tracked].clone().expect("tracked"), both[tracked].clone(), tolerance);
+        }
+        // A weight that lives on the plain device is a constant as well.
+        let x = Tensor::from_inner(x).require_grad();
+        let grads = backward(volops::conv3d(x.clone(), w, spec));
+        assert_close("conv3d", x.grad(&grads).expect("tracked"), both[0].clone(), tolerance);
     }
-    // A weight that lives on the plain device is a constant as well.
-    let x = Tensor::from_inner(x).require_grad();
-    let y = volops::conv3d(x.clone(), w.clone(), spec);
-    let g = Tensor::from_inner(random(y.dims(), 9));
-    let grads = (y * g).sum().backward();
-    assert_close("conv3d", x.grad(&grads).expect("tracked"), both.1[0].clone(), 0.0);
 }
 
 #[test]
 fn nothing_is_recorded_when_nothing_is_tracked() {
-    let [x, w] = [random([1, 2, 4, 5, 3], 0), random([2, 1, 3, 3, 3], 1)];
-    let spec = DepthwiseSpec { kernel: [3; 3], dilation: 1, stride: 1, slope: None };
-    let y = volops::depthwise3d(Tensor::from_inner(x.clone()), Tensor::from_inner(w.clone()), spec);
-    assert!(y.is_autodiff() && !y.is_require_grad());
-    assert_close("depthwise3d", y.inner(), volops::depthwise3d(x, w, spec), 0.0);
+    for device in devices() {
+        let [x, w] = inputs([[1, 2, 4, 5, 3], [2, 1, 3, 3, 3]], &device);
+        let spec = DepthwiseSpec { kernel: [3; 3], dilation: 1, stride: 1, slope: None };
+        let y = volops::depthwise3d(Tensor::from_inner(x.clone()), Tensor::from_inner(w.clone()), spec);
+        assert!(y.is_autodiff() && !y.is_require_grad());
+        assert_close("depthwise3d", y.inner(), volops::depthwise3d(x, w, spec), repeated("depthwise3d", &device));
+    }
 }
 
 #[test]
@@ -234,17 +295,20 @@ fn a_sum_leaves_an_accumulator_alone_that_something_else_refers_to() {
 
 #[test]
 fn an_operation_sees_through_views() {
-    let x = random([2, 6, 5, 4, 3], 0);
-    // A slice of the channels, a transposed grid, every second plane.
-    let views = [x.clone().narrow(1, 2, 3), x.clone().swap_dims(2, 4), x.clone().slice_dim(2, burn::tensor::s![0..5;2])];
-    for view in views {
-        let copy = Tensor::from_data(view.to_data(), &Device::flex());
-        let spec = DepthwiseSpec { kernel: [3; 3], dilation: 2, stride: 1, slope: Some(0.1) };
-        let weight = random([view.dims()[1], 1, 3, 3, 3], 1);
-        let [of_view, of_copy] = [view, copy].map(|x| gradients(&[x, weight.clone()], |[x, w]| volops::depthwise3d(x, w, spec)));
-        assert_close("depthwise3d", of_view.0, of_copy.0, 0.0);
-        for (of_view, of_copy) in of_view.1.into_iter().zip(of_copy.1) {
-            assert_close("depthwise3d", of_view, of_copy, 0.0);
+    for device in devices() {
+        let tolerance = repeated("depthwise3d", &device);
+        let x = random([2, 6, 5, 4, 3], 0, &device);
+        // A slice of the channels, a transposed grid, every second plane.
+        let views = [x.clone().narrow(1, 2, 3), x.clone().swap_dims(2, 4), x.clone().slice_dim(2, burn::tensor::s![0..5;2])];
+        for view in views {
+            let copy = Tensor::from_data(view.to_data(), &device);
+            let spec = DepthwiseSpec { kernel: [3; 3], dilation: 2, stride: 1, slope: Some(0.1) };
+            let weight = random([view.dims()[1], 1, 3, 3, 3], 1, &device);
+            let [of_view, of_copy] = [view, copy].map(|x| gradients(&[x, weight.clone()], |[x, w]| volops::depthwise3d(x, w, spec)));
+            assert_close("depthwise3d", of_view.0, of_copy.0, tolerance);
+            for (of_view, of_copy) in of_view.1.into_iter().zip(of_copy.1) {
+                assert_close("depthwise3d", of_view, of_copy, tolerance);
+            }
         }
     }
 }
@@ -270,7 +334,7 @@ fn a_gradient_that_is_a_view_is_as_good_as_a_copy() {
 #[test]
 fn gradient_checkpointing_changes_nothing() {
     let run = |device: Device| {
-        let on = |shape, seed| Tensor::<5>::from_data(random(shape, seed).to_data(), &device).require_grad();
+        let on = |shape, seed| random(shape, seed, &device).require_grad();
         let [x, w, gamma, beta, z] =
             [[1, 2, 4, 6, 4], [2, 2, 3, 3, 3], [1, 2, 1, 1, 1], [1, 2, 1, 1, 1], [1; 5]].map(|shape| on(shape, shape.iter().sum()));
         let spec = ConvSpec { kernel: [3; 3], stride: 1, slope: Some(0.01) };
@@ -284,16 +348,18 @@ fn gradient_checkpointing_changes_nothing() {
         let grads = (y.clone() * y).sum().backward();
         [x, w, gamma, beta, z].map(|input| input.grad(&grads).expect("tracked"))
     };
-    let kept = run(Device::flex().autodiff());
-    let recomputed = run(Device::flex().autodiff().gradient_checkpointing());
-    for (kept, recomputed) in kept.into_iter().zip(recomputed) {
-        assert_close("conv3d", recomputed, kept, 0.0);
+    for device in devices() {
+        let kept = run(device.clone().autodiff());
+        let recomputed = run(device.clone().autodiff().gradient_checkpointing());
+        for (kept, recomputed) in kept.into_iter().zip(recomputed) {
+            assert_close("conv3d", recomputed, kept, repeated("conv3d", &device));
+        }
     }
 }
 
 #[test]
 fn other_element_types_take_the_composition() {
-    let double = |seed| random([1, 2, 4, 5, 3], seed).cast(DType::F64);
+    let double = |seed| random([1, 2, 4, 5, 3], seed, &Device::flex()).cast(DType::F64);
     let y = volops::add_scaled(Some(volops::max_pool3d(double(0), 1)), double(1), None);
     assert_eq!(y.dtype(), DType::F64);
     assert_close("add_scaled", y, composition::max_pool3d(double(0), 1) + double(1), 0.0);
@@ -303,61 +369,26 @@ fn other_element_types_take_the_composition() {
 #[should_panic(expected = "weights [out, in, kd, kh, kw] for an input [1, 2, 4, 4, 4]")]
 fn weights_that_do_not_fit_the_input_are_refused() {
     let spec = ConvSpec { kernel: [3; 3], stride: 1, slope: None };
-    volops::conv3d(random([1, 2, 4, 4, 4], 0), random([2, 3, 3, 3, 3], 1), spec);
+    let [x, w] = inputs([[1, 2, 4, 4, 4], [2, 3, 3, 3, 3]], &Device::flex());
+    volops::conv3d(x, w, spec);
 }
 
-/// Compares result and gradients of two functions of tensors of the given shapes.
+/// Compares result and gradients of an operation, on all devices to test, with those of its composition on the CPU.
 fn check<const N: usize>(
     name: &str,
     shapes: [[usize; 5]; N],
-    fast: impl Fn([Tensor<5>; N]) -> Tensor<5>,
-    slow: impl Fn([Tensor<5>; N]) -> Tensor<5>,
+    operation: impl Fn([Tensor<5>; N]) -> Tensor<5>,
+    composition: impl Fn([Tensor<5>; N]) -> Tensor<5>,
 ) {
-    let (_, tolerance) = TOLERANCE.into_iter().find(|(op, _)| *op == name).expect("every operation has a tolerance");
-    let inputs = array::from_fn(|i| random(shapes[i], i));
-    let (y, grads) = gradients(&inputs, fast);
-    let (expected, expected_grads) = gradients(&inputs, slow);
-    assert_close(&format!("{name} of {shapes:?}"), y, expected, tolerance);
-    for (i, (grad, expected)) in grads.into_iter().zip(expected_grads).enumerate() {
-        assert_close(&format!("gradient {i} of {name} of {shapes:?}"), grad, expected, tolerance);
+    let (expected, expected_grads) = gradients(&inputs(shapes, &Device::flex()), composition);
+    for device in devices() {
+        let tolerance = tolerance(name, &device);
+        let (y, grads) = gradients(&inputs(shapes, &device), &operation);
+        assert_close(&format!("{name} of {shapes:?} on {device:?}"), y, expected.clone(), tolerance);
+        for (i, (grad, expected)) in grads.into_iter().zip(&expected_grads).enumerate() {
+            assert_close(&format!("gradient {i} of {name} of {shapes:?} on {device:?}"), grad, expected.clone(), tolerance);
+        }
     }
-}
-
-/// The result of `f`, and the gradient of a random linear function of it for every input.
-fn gradients<const N: usize>(inputs: &[Tensor<5>; N], f: impl Fn([Tensor<5>; N]) -> Tensor<5>) -> (Tensor<5>, [Tensor<5>; N]) {
-    let inputs = inputs.each_ref().map(|input| Tensor::from_inner(input.clone()).require_grad());
-    let y = f(inputs.clone());
-    let g = Tensor::from_inner(random(y.dims(), 9));
-    let grads = (y.clone() * g).sum().backward();
-    (y.inner(), inputs.map(|input| input.grad(&grads).expect("every input is tracked")))
-}
-
-fn assert_close(what: &str, found: Tensor<5>, expected: Tensor<5>, tolerance: f32) {
-    assert_eq!(found.dims(), expected.dims(), "{what}");
-    let largest = expected.clone().abs().max().into_scalar::<f32>();
-    let error = (found - expected).abs().max().into_scalar::<f32>();
-    assert!(error <= tolerance * largest.max(0.1), "{what}: error {error}, largest {largest}");
-}
-
-fn random(shape: [usize; 5], seed: usize) -> Tensor<5> {
-    Tensor::from_data(TensorData::new(values(shape.iter().product(), seed), shape), &Device::flex())
-}
-
-/// `n` scattered numbers in (-1, 1), all different (a maximum is in one place) and none of them 0 (where LeakyReLU has a kink).
-fn values(n: usize, seed: usize) -> Vec<f32> {
-    const BITS: u32 = 20;
-    const MASK: u32 = (1 << BITS) - 1;
-    (0..n as u32)
-        .map(|i| {
-            // Every line is a bijection of the numbers of that many bits.
-            let mut k = (i + 7919 * seed as u32) & MASK;
-            k = k.wrapping_mul(0x9E375) & MASK;
-            k ^= k >> 9;
-            k = k.wrapping_mul(0xB5297) & MASK;
-            k ^= k >> 7;
-            (2 * k + 1) as f32 / (1 << BITS) as f32 - 1.0
-        })
-        .collect()
 }
 
 fn address(tensor: &Tensor<5>) -> *const f32 {

@@ -77,7 +77,7 @@ pub(super) struct Found {
 impl Found {
     fn extend(&mut self, run: [Range<usize>; 3]) {
         for (bounds, run) in self.bounds.iter_mut().zip(run) {
-            *bounds = if bounds.is_empty() { run } else { bounds.start.min(run.start)..bounds.end.max(run.end) };
+            *bounds = if bounds.end == 0 { run } else { bounds.start.min(run.start)..bounds.end.max(run.end) };
         }
     }
 }

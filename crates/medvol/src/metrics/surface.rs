@@ -65,3 +65,75 @@ fn surface(mask: ArrayView3<bool>) -> Array3<bool> {
     Zip::from(&mut inner).and(mask).for_each(|inner, &inside| *inner = inside && !*inner);
     inner
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_mask([d, h, w]: [usize; 3]) -> impl Strategy<Value = Array3<bool>> {
+        let voxels = prop::collection::vec(prop::bool::weighted(0.4), d * h * w);
+        voxels.prop_map(move |voxels| Array3::from_shape_vec((d, h, w), voxels).unwrap())
+    }
+
+    fn any_two_masks() -> impl Strategy<Value = (Array3<bool>, Array3<bool>, [f64; 3])> {
+        prop::array::uniform3(1_usize..7).prop_flat_map(|shape| (any_mask(shape), any_mask(shape), prop::array::uniform3(0.2..5.0_f64)))
+    }
+
+    proptest! {
+        #[test]
+        fn a_surface_voxel_has_a_neighbour_outside((mask, _, _) in any_two_masks()) {
+            let inside = |at: [isize; 3]| {
+                let [k, j, i] = at.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+                mask.get([k, j, i]).copied().unwrap_or(false)
+            };
+            let expected = Array3::from_shape_fn(mask.dim(), |(k, j, i)| {
+                let at = [k as isize, j as isize, i as isize];
+                let neighbour = |axis: usize, step: isize| {
+                    let mut at = at;
+                    at[axis] += step;
+                    at
+                };
+                inside(at) && (0..3).any(|axis| !inside(neighbour(axis, -1)) || !inside(neighbour(axis, 1)))
+            });
+            prop_assert_eq!(surface(mask.view()), expected);
+        }
+
+        #[test]
+        fn distances_are_symmetric_and_mean_and_95th_percentile_are_at_most_the_hausdorff_distance((a, b, spacing) in any_two_masks()) {
+            let distances = surface_distances(a.view(), b.view(), spacing);
+            prop_assert_eq!(&surface_distances(b.view(), a.view(), spacing), &distances);
+            let empty = [&a, &b].iter().any(|mask| mask.iter().all(|inside| !inside));
+            prop_assert_eq!(distances.is_none(), empty);
+            if let Some(distances) = distances {
+                let hausdorff = distances.percentile(100.0);
+                prop_assert!(distances.percentile(95.0) <= hausdorff && distances.mean() <= hausdorff + 1e-12);
+                prop_assert!(distances.percentile(0.0) <= distances.mean() + 1e-12);
+                prop_assert_eq!(distances.surface_dice(hausdorff), 1.0);
+            }
+        }
+
+        #[test]
+        fn a_mask_is_at_no_distance_from_itself((mask, _, spacing) in any_two_masks()) {
+            if let Some(distances) = surface_distances(mask.view(), mask.view(), spacing) {
+                prop_assert_eq!((distances.percentile(100.0), distances.mean(), distances.surface_dice(0.0)), (0.0, 0.0, 1.0));
+            }
+        }
+    }
+
+    #[test]
+    fn percentiles_are_linear_between_ranks() {
+        let distances = SurfaceDistances(vec![0.0, 1.0, 2.0, 4.0]);
+        let percentiles = [0.0, 50.0, 95.0, 100.0].map(|p| distances.percentile(p));
+        for (found, expected) in percentiles.into_iter().zip([0.0, 1.5, 3.7, 4.0]) {
+            assert!((found - expected).abs() < 1e-12, "{percentiles:?}");
+        }
+        assert_eq!(SurfaceDistances(vec![3.0]).percentile(95.0), 3.0);
+    }
+
+    #[test]
+    fn a_voxel_counts_as_one_voxel_away_though_its_spacing_was_rounded() {
+        let distances = SurfaceDistances(vec![0.0, f64::from(1.000_000_1_f32), 1.1]);
+        assert_eq!(distances.surface_dice(1.0), 2.0 / 3.0);
+    }
+}

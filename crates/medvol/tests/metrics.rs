@@ -1,0 +1,262 @@
+//! Metrics, distances and components against independent implementations, and the laws of the metrics.
+
+mod common;
+
+use medvol::components::{Connectivity, components};
+use medvol::distance::distance_to;
+use medvol::metrics::{LabelScores, dice_per_label, score_labels};
+use ndarray::{Array3, s};
+use proptest::prelude::*;
+use serde::Deserialize;
+
+/// What `fixtures/metrics.py` wrote.
+#[derive(Deserialize)]
+struct Fixture {
+    scores: Vec<ScoreCase>,
+    distances: Vec<DistanceCase>,
+    components: Vec<ComponentsCase>,
+}
+
+#[derive(Deserialize)]
+struct ScoreCase {
+    shape: [usize; 3],
+    spacing_mm: [f64; 3],
+    tolerance_mm: f64,
+    prediction: String,
+    reference: String,
+    labels: Vec<u16>,
+    expected: Vec<Expected>,
+}
+
+#[derive(Deserialize)]
+struct Expected {
+    dice: Option<f64>,
+    jaccard: Option<f64>,
+    sensitivity: Option<f64>,
+    precision: Option<f64>,
+    surface_dice: Option<f64>,
+    hd95_mm: Option<f64>,
+    assd_mm: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct DistanceCase {
+    shape: [usize; 3],
+    spacing_mm: [f64; 3],
+    sites: String,
+    expected_mm: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct ComponentsCase {
+    shape: [usize; 3],
+    mask: String,
+    faces: Vec<u32>,
+    corners: Vec<u32>,
+}
+
+fn fixture() -> Fixture {
+    serde_json::from_str(&std::fs::read_to_string(common::fixture("metrics.json")).unwrap()).unwrap()
+}
+
+/// A map from a string of one digit per voxel.
+fn map(shape: [usize; 3], digits: &str) -> Array3<u16> {
+    let voxels = digits.bytes().map(|digit| u16::from(digit - b'0')).collect();
+    Array3::from_shape_vec(shape, voxels).unwrap()
+}
+
+fn mask(shape: [usize; 3], digits: &str) -> Array3<bool> {
+    map(shape, digits).mapv(|value| value > 0)
+}
+
+/// Equal within `tolerance`, or both not scored.
+fn close(a: Option<f64>, b: Option<f64>, tolerance: f64) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => (a - b).abs() <= tolerance,
+        (a, b) => a == b,
+    }
+}
+
+#[test]
+fn scores_are_those_of_medpy_and_monai() {
+    let cases = fixture().scores;
+    assert!(cases.len() >= 7);
+    for (number, case) in cases.iter().enumerate() {
+        let (prediction, reference) = (map(case.shape, &case.prediction), map(case.shape, &case.reference));
+        let found = score_labels(prediction.view(), reference.view(), &case.labels, case.spacing_mm, case.tolerance_mm).unwrap();
+        for ((found, expected), label) in found.iter().zip(&case.expected).zip(&case.labels) {
+            for (name, found, expected, tolerance) in [
+                ("dice", found.dice, expected.dice, 1e-12),
+                ("jaccard", found.jaccard, expected.jaccard, 1e-12),
+                ("sensitivity", found.sensitivity, expected.sensitivity, 1e-12),
+                ("precision", found.precision, expected.precision, 1e-12),
+                // MONAI computes in single precision.
+                ("surface dice", found.surface_dice, expected.surface_dice, 1e-6),
+                ("hd95", found.hd95_mm, expected.hd95_mm, 1e-9),
+                ("assd", found.assd_mm, expected.assd_mm, 1e-9),
+            ] {
+                assert!(close(found, expected, tolerance), "case {number}, label {label}, {name}: {found:?}, expected {expected:?}");
+            }
+        }
+        let dice = dice_per_label(prediction.view(), reference.view(), &case.labels).unwrap();
+        assert_eq!(dice, found.iter().map(|scores| scores.dice).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn distances_are_those_of_scipy() {
+    for case in fixture().distances {
+        let found = distance_to(mask(case.shape, &case.sites).view(), case.spacing_mm);
+        assert_eq!(found.len(), case.expected_mm.len());
+        for ((at, found), expected) in found.indexed_iter().zip(&case.expected_mm) {
+            assert!((found - expected).abs() < 1e-8, "{at:?}: {found}, expected {expected}");
+        }
+    }
+}
+
+#[test]
+fn components_are_those_of_scipy() {
+    for case in fixture().components {
+        let mask = mask(case.shape, &case.mask);
+        for (connectivity, expected) in [(Connectivity::Faces, case.faces), (Connectivity::Corners, case.corners)] {
+            let found = components(mask.view(), connectivity);
+            assert_eq!(found.numbers.iter().copied().collect::<Vec<_>>(), expected, "{connectivity:?}");
+            let count = |number: usize| expected.iter().filter(|&&n| n as usize == number).count();
+            assert_eq!(found.sizes, (1..=found.sizes.len()).map(count).collect::<Vec<_>>(), "{connectivity:?}");
+        }
+    }
+}
+
+const SPACING: [f64; 3] = [2.5, 0.7, 1.2];
+
+fn score(prediction: &Array3<u16>, reference: &Array3<u16>) -> LabelScores {
+    score_labels(prediction.view(), reference.view(), &[1], SPACING, 1.0).unwrap()[0]
+}
+
+#[test]
+fn what_is_not_scored_follows_the_rule_for_empty_masks() {
+    let empty = Array3::<u16>::zeros((4, 5, 6));
+    let mut two = empty.clone();
+    two.slice_mut(s![1, 2, 3..5]).fill(1);
+    let ml = 2.0 * 2.5 * 0.7 * 1.2 / 1000.0;
+    let zero = Some(0.0);
+
+    assert_eq!(score(&empty, &empty), LabelScores::default());
+    let overlap = LabelScores { dice: zero, jaccard: zero, surface_dice: zero, ..LabelScores::default() };
+    let predicted = score(&two, &empty);
+    assert!(close(predicted.volume_error_ml, Some(ml), 1e-15));
+    assert_eq!(LabelScores { volume_error_ml: None, ..predicted }, LabelScores { precision: zero, ..overlap });
+    let missed = score(&empty, &two);
+    assert!(close(missed.volume_error_ml, Some(-ml), 1e-15));
+    assert_eq!(LabelScores { volume_error_ml: None, ..missed }, LabelScores { sensitivity: zero, volume_error: Some(-1.0), ..overlap });
+}
+
+#[test]
+fn a_plane_moved_by_a_voxel_is_one_spacing_away() {
+    for (axis, spacing) in SPACING.into_iter().enumerate() {
+        let plane = |at: usize| {
+            let mut map = Array3::<u16>::zeros((5, 6, 7));
+            map.index_axis_mut(ndarray::Axis(axis), at).fill(1);
+            map
+        };
+        let at = |tolerance: f64| score_labels(plane(2).view(), plane(3).view(), &[1], SPACING, tolerance).unwrap()[0];
+        let scores = at(spacing);
+        assert!(close(scores.hd95_mm, Some(spacing), 1e-12), "{scores:?}");
+        assert!(close(scores.assd_mm, Some(spacing), 1e-12), "{scores:?}");
+        assert_eq!((scores.surface_dice, at(0.99 * spacing).surface_dice), (Some(1.0), Some(0.0)));
+        assert_eq!((scores.dice, scores.volume_error), (Some(0.0), Some(0.0)));
+    }
+}
+
+#[test]
+fn a_label_asked_for_twice_is_scored_twice() {
+    let map = Array3::from_elem((2, 2, 2), 3_u16);
+    let scores = score_labels(map.view(), map.view(), &[3, 5, 3], SPACING, 1.0).unwrap();
+    assert_eq!(scores.iter().map(|scores| scores.dice).collect::<Vec<_>>(), [Some(1.0), None, Some(1.0)]);
+}
+
+#[test]
+fn maps_on_different_grids_are_refused() {
+    let (prediction, reference) = (Array3::zeros((1, 2, 3)), Array3::zeros((3, 2, 1)));
+    assert!(score_labels(prediction.view(), reference.view(), &[1], SPACING, 1.0).is_err());
+}
+
+fn any_two_maps() -> impl Strategy<Value = (Array3<u16>, Array3<u16>)> {
+    prop::array::uniform3(1_usize..6).prop_flat_map(|[d, h, w]| {
+        let voxels = || prop::collection::vec(0_u16..3, d * h * w);
+        (voxels(), voxels()).prop_map(move |(p, r)| {
+            let map = |voxels| Array3::from_shape_vec((d, h, w), voxels).unwrap();
+            (map(p), map(r))
+        })
+    })
+}
+
+/// All scores, for comparing.
+fn values(scores: &LabelScores) -> [Option<f64>; 9] {
+    let LabelScores { dice, jaccard, sensitivity, precision, surface_dice, hd95_mm, assd_mm, volume_error, volume_error_ml } = *scores;
+    [dice, jaccard, sensitivity, precision, surface_dice, hd95_mm, assd_mm, volume_error, volume_error_ml]
+}
+
+fn same(a: &LabelScores, b: &LabelScores) -> bool {
+    values(a).into_iter().zip(values(b)).all(|(a, b)| close(a, b, 1e-12))
+}
+
+proptest! {
+    #[test]
+    fn exchanging_the_maps_exchanges_sensitivity_and_precision_and_turns_the_sign_of_the_volume((p, r) in any_two_maps()) {
+        let (forth, back) = (score(&p, &r), score(&r, &p));
+        prop_assert_eq!((forth.sensitivity, forth.precision), (back.precision, back.sensitivity));
+        prop_assert_eq!(forth.volume_error_ml, back.volume_error_ml.map(|ml| 0.0 - ml));
+        let symmetric = |s: LabelScores| [s.dice, s.jaccard, s.surface_dice, s.hd95_mm, s.assd_mm];
+        prop_assert_eq!(symmetric(forth), symmetric(back));
+    }
+
+    #[test]
+    fn scores_do_not_see_how_the_axes_lie((p, r) in any_two_maps()) {
+        let scores = score(&p, &r);
+        let axes = [1, 2, 0];
+        let turn = |map: &Array3<u16>| map.view().permuted_axes(axes).slice_move(s![..;-1, .., ..;-1]).to_owned();
+        let turned = score_labels(turn(&p).view(), turn(&r).view(), &[1], axes.map(|a| SPACING[a]), 1.0).unwrap()[0];
+        prop_assert!(same(&turned, &scores), "{turned:?}, {scores:?}");
+    }
+
+    #[test]
+    fn background_around_changes_nothing((p, r) in any_two_maps(), before in 0_usize..3, after in 0_usize..3) {
+        let pad = |map: &Array3<u16>| {
+            let (d, h, w) = map.dim();
+            let mut padded = Array3::zeros((d + before, h + before + after, w + after));
+            padded.slice_mut(s![before.., before..before + h, ..w]).assign(map);
+            padded
+        };
+        prop_assert_eq!(score(&pad(&p), &pad(&r)), score(&p, &r));
+    }
+
+    #[test]
+    fn distances_grow_with_the_grid_and_overlap_does_not((p, r) in any_two_maps()) {
+        let scores = score(&p, &r);
+        let twice = score_labels(p.view(), r.view(), &[1], SPACING.map(|mm| 2.0 * mm), 2.0).unwrap()[0];
+        let expected = LabelScores {
+            hd95_mm: scores.hd95_mm.map(|mm| 2.0 * mm),
+            assd_mm: scores.assd_mm.map(|mm| 2.0 * mm),
+            volume_error_ml: scores.volume_error_ml.map(|ml| 8.0 * ml),
+            ..scores
+        };
+        prop_assert!(same(&twice, &expected), "{twice:?}, {expected:?}");
+    }
+
+    #[test]
+    fn jaccard_follows_from_dice_and_dice_from_sensitivity_and_precision((p, r) in any_two_maps()) {
+        let LabelScores { dice, jaccard, sensitivity, precision, .. } = score(&p, &r);
+        prop_assert!(close(jaccard, dice.map(|dice| dice / (2.0 - dice)), 1e-12));
+        if let (Some(s), Some(p)) = (sensitivity, precision) && s + p > 0.0 {
+            prop_assert!(close(dice, Some(2.0 * s * p / (s + p)), 1e-12));
+        }
+    }
+
+    #[test]
+    fn a_larger_tolerance_never_lowers_the_surface_dice((p, r) in any_two_maps()) {
+        let at = |tolerance: f64| score_labels(p.view(), r.view(), &[1], SPACING, tolerance).unwrap()[0].surface_dice;
+        let scores: Vec<Option<f64>> = [0.0, 0.5, 1.0, 2.0, 4.0].into_iter().map(at).collect();
+        prop_assert!(scores.is_sorted(), "{scores:?}");
+    }
+}

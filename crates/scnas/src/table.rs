@@ -1,0 +1,26 @@
+//! Text tables with aligned columns.
+
+/// One line per row, columns two blanks apart: the first `left` columns flush left, the others flush right. A short row leaves its last
+/// columns out.
+pub fn aligned(rows: &[Vec<String>], left: usize) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let cell = |(column, text): (usize, &String)| {
+        let width = widths[column];
+        if column < left { format!("{text:<width$}") } else { format!("{text:>width$}") }
+    };
+    let line = |row: &Vec<String>| row.iter().enumerate().map(cell).collect::<Vec<_>>().join("  ");
+    rows.iter().map(|row| line(row).trim_end().to_string() + "\n").collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stand_to_the_left_and_numbers_to_the_right_counted_in_characters() {
+        let rows = [["case", "Dice"], ["é – long", "0.5"]].map(|row| row.map(String::from).to_vec());
+        assert_eq!(aligned(&rows, 1), "case      Dice\né – long   0.5\n");
+    }
+}
