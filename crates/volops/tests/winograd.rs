@@ -3,6 +3,8 @@
 
 use proptest::prelude::*;
 use volops::kernel::conv::{ConvSpec, conv3d, conv3d_grad_input};
+use volops::kernel::conv_grad_weight::conv3d_grad_weight;
+use volops::kernel::winograd::worth;
 use volops::kernel::{Shape, numel};
 
 /// Normally distributed values.
@@ -15,16 +17,6 @@ fn values(len: usize, seed: u64) -> Vec<f32> {
         ((state >> 11) as f64 + 0.5) / (1u64 << 53) as f64
     };
     (0..len).map(|_| ((-2.0 * uniform().ln()).sqrt() * (std::f64::consts::TAU * uniform()).cos()) as f32).collect()
-}
-
-/// As the kernel's own rule.
-fn worth([_, channels, depth, height, width]: Shape, out_channels: usize, _: &ConvSpec) -> bool {
-    let volume = depth * height * width;
-    channels.min(out_channels) >= 4
-        && channels * out_channels >= 32
-        && depth.min(height).min(width) >= 2
-        && volume >= 512
-        && channels * out_channels * volume >= 1 << 17
 }
 
 fn spec(slope: Option<f32>) -> ConvSpec {
@@ -60,6 +52,27 @@ fn reference(x: &[f64], xs: Shape, out_channels: usize, step: usize, weight: imp
     (0..batch * out_channels * volume).step_by(step).map(element).collect()
 }
 
+/// The elements of the gradient with respect to the weights that have the given indices, in f64.
+fn weight_reference(x: &[f64], g: &[f64], xs: Shape, out_channels: usize, indices: impl Iterator<Item = usize>) -> Vec<(usize, f64)> {
+    let [batch, channels, depth, height, width] = xs;
+    let volume = depth * height * width;
+    let element = |i: usize| {
+        let (o, c, t) = (i / 27 / channels, i / 27 % channels, i % 27);
+        let mut sum = 0.0;
+        for b in 0..batch {
+            let (x, g) = (&x[(b * channels + c) * volume..][..volume], &g[(b * out_channels + o) * volume..][..volume]);
+            for (p, g) in g.iter().enumerate() {
+                let (d, h, w) = (p / (height * width) + t / 9, p / width % height + t / 3 % 3, p % width + t % 3);
+                if (1..=depth).contains(&d) && (1..=height).contains(&h) && (1..=width).contains(&w) {
+                    sum += g * x[((d - 1) * height + h - 1) * width + w - 1];
+                }
+            }
+        }
+        (i, sum)
+    };
+    indices.map(element).collect()
+}
+
 /// Largest and root mean square difference, relative to the root mean square of the expected.
 fn errors(found: &[f32], expected: &[(usize, f64)]) -> (f64, f64) {
     let rms = |squares: &mut dyn Iterator<Item = f64>| (squares.sum::<f64>() / expected.len() as f64).sqrt();
@@ -69,9 +82,13 @@ fn errors(found: &[f32], expected: &[(usize, f64)]) -> (f64, f64) {
     (differences.iter().copied().fold(0.0, f64::max) / scale, rms(&mut differences.iter().map(|d| d * d)) / scale)
 }
 
-/// The rounding errors of an f32 convolution with 128 channels, direct or not, are half of these bounds.
+/// Bounds on the rounding errors of a convolution: twice those of a direct one in f32 with 128 channels.
 const LARGEST: f64 = 2e-5;
 const MEAN_SQUARE: f64 = 2e-6;
+
+/// A weight gradient sums over positions, which without vectors all go to one sum: there it is twice as inexact.
+const WEIGHT_LARGEST: f64 = 4e-5;
+const WEIGHT_MEAN_SQUARE: f64 = 4e-6;
 
 fn check(xs: Shape, out_channels: usize, slope: Option<f32>, step: usize) {
     let spec = spec(slope);
@@ -91,13 +108,18 @@ fn check(xs: Shape, out_channels: usize, slope: Option<f32>, step: usize) {
     expected.iter_mut().for_each(|(i, e)| *e *= derivative(x[*i], slope));
     let (largest, mean) = errors(&conv3d_grad_input(&g, &w, &x, xs, out_channels, spec), &expected);
     assert!(largest < LARGEST && mean < MEAN_SQUARE, "input gradient of {what}: {largest:e}, {mean:e}");
+
+    let weights = w.len();
+    let expected = weight_reference(&activated, &gradient, xs, out_channels, (0..weights).step_by(weights.div_ceil(60) | 1));
+    let (largest, mean) = errors(&conv3d_grad_weight(&x, xs, &g, out_channels, spec), &expected);
+    assert!(largest < WEIGHT_LARGEST && mean < WEIGHT_MEAN_SQUARE, "weight gradient of {what}: {largest:e}, {mean:e}");
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn a_convolution_and_its_input_gradient_are_the_sums_they_stand_for(
+    fn a_convolution_and_its_gradients_are_the_sums_they_stand_for(
         batch in 1..3usize,
         channels in 4..24usize,
         out_channels in 4..24usize,
@@ -126,6 +148,28 @@ fn many_channels_and_volumes_of_many_boxes_are_convolved_right() {
 }
 
 #[test]
+fn what_is_not_finite_does_not_leak_into_the_next_call() {
+    let (xs, out_channels) = ([1, 16, 11, 12, 13], 16);
+    let (x, w, g) = (values(numel(xs), 1), values(out_channels * 16 * 27, 2), values(numel(xs), 3));
+    let all = |x: &[f32]| {
+        let y = conv3d(x, xs, &w, out_channels, spec(None));
+        let dx = conv3d_grad_input(&g, &w, x, xs, out_channels, spec(None));
+        [y, dx, conv3d_grad_weight(x, xs, &g, out_channels, spec(None))]
+    };
+    let before = all(&x);
+    let [y, ..] = all(&vec![f32::NAN; x.len()]);
+    assert!(y.iter().all(|y| y.is_nan()));
+    assert!(before == all(&x));
+}
+
+#[test]
+fn the_gradients_of_an_empty_batch_are_zero() {
+    let xs = [0, 16, 11, 12, 13];
+    assert!(conv3d(&[], xs, &vec![1.0; 16 * 16 * 27], 16, spec(None)).is_empty());
+    assert_eq!(conv3d_grad_weight(&[], xs, &[], 16, spec(None)), vec![0.0; 16 * 16 * 27]);
+}
+
+#[test]
 fn the_input_gradient_is_the_adjoint_of_the_convolution() {
     let (xs, out_channels) = ([2, 12, 9, 11, 13], 20);
     let ys = [2, out_channels, 9, 11, 13];
@@ -148,7 +192,8 @@ fn results_are_the_same_bits_for_any_number_of_threads() {
             pool.install(|| {
                 let y = conv3d(&x, xs, &w, out_channels, spec(Some(0.01)));
                 let dx = conv3d_grad_input(&g, &w, &x, xs, out_channels, spec(Some(0.01)));
-                [y, dx].map(|v| v.iter().map(|v| v.to_bits()).collect::<Vec<_>>())
+                let dw = conv3d_grad_weight(&x, xs, &g, out_channels, spec(Some(0.01)));
+                [y, dx, dw].map(|v| v.iter().map(|v| v.to_bits()).collect::<Vec<_>>())
             })
         };
         let one = on(1);

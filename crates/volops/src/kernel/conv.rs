@@ -5,7 +5,7 @@
 
 use super::correlate::{Correlation, KernelTap, Operand, Weights};
 use super::tile::{Axes, Axis};
-use super::{Shape, numel};
+use super::{Shape, numel, winograd};
 
 /// What kind of convolution.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -87,6 +87,9 @@ fn gather(
     spec: &ConvSpec,
     derivative: Option<(&[f32], f32)>,
 ) -> Vec<f32> {
+    if winograd::worth(source.shape, out_channels, spec) {
+        return winograd::correlate(source, weights, &taps, out_channels, derivative);
+    }
     let axes = gather_axes(source.shape, spec);
     let out = axes.map(|a| a.positions);
     Correlation { source, out_channels, axes, weights, taps: vec![taps], step: 1, out, derivative }.compute()

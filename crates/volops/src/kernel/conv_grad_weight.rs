@@ -15,7 +15,7 @@ use super::parallel::{with_floats, worth_forking};
 use super::simd::{MAX_LANES, SharedOut, dispatch};
 use super::threads::for_each;
 use super::tile::{Axes, Tile, Tiling};
-use super::{Shape, numel};
+use super::{Shape, numel, winograd, winograd_grad_weight};
 
 /// Floats of both packed tiles: most of a level-2 cache.
 const TILE_BUDGET: usize = 192 * 1024;
@@ -36,13 +36,12 @@ const VECTORS: usize = 48;
 /// gradient `g` with respect to its output.
 pub fn conv3d_grad_weight(x: &[f32], xs: Shape, g: &[f32], out_channels: usize, spec: ConvSpec) -> Vec<f32> {
     spec.check();
-    WeightGradient {
-        rows: Operand { data: g, shape: out_shape(xs, out_channels, &spec), slope: None },
-        columns: Operand { data: x, shape: xs, slope: spec.slope },
-        axes: gather_axes(xs, &spec),
-        taps: all_taps(&spec),
+    let x = Operand { data: x, shape: xs, slope: spec.slope };
+    let g = Operand { data: g, shape: out_shape(xs, out_channels, &spec), slope: None };
+    if winograd::worth(xs, out_channels, &spec) {
+        return winograd_grad_weight::grad_weight(x, g);
     }
-    .compute()
+    WeightGradient { rows: g, columns: x, axes: gather_axes(xs, &spec), taps: all_taps(&spec) }.compute()
 }
 
 /// Gradient of [`conv_transpose3d`](super::conv::conv_transpose3d) with respect to its weights, `[channels, out_channels, 3, 3, 3]`.

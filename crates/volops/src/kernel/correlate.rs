@@ -300,7 +300,7 @@ fn write_channel<S: Simd>(simd: S, of: &Correlation, tile: &Tile, channel: usize
 
 /// `to = from`, times the derivative of a LeakyReLU; `from` goes on to the end of `to`'s last vector.
 #[inline(always)]
-fn write_row<S: Simd>(simd: S, to: &mut [f32], from: &[f32], derivative: Option<(&[f32], f32)>) {
+pub fn write_row<S: Simd>(simd: S, to: &mut [f32], from: &[f32], derivative: Option<(&[f32], f32)>) {
     let (lanes, count) = (S::F32_LANES, to.len());
     assert!(count.next_multiple_of(lanes) <= from.len());
     assert!(derivative.is_none_or(|(x, _)| x.len() == count));

@@ -30,3 +30,8 @@ mod threads;
 mod tile;
 pub mod upsample;
 mod vectorize;
+pub mod winograd;
+mod winograd_adjoint;
+mod winograd_grad_weight;
+mod winograd_pack;
+mod winograd_transform;

@@ -153,7 +153,7 @@ fn zero<S: Simd>(simd: S, to: &mut [f32], start: usize, end: usize) {
 
 /// `to = from`, activated, and zeros for the rest of the last vector.
 #[inline(always)]
-fn copy<S: Simd>(simd: S, from: &[f32], slope: Option<f32>, to: &mut [f32]) {
+pub fn copy<S: Simd>(simd: S, from: &[f32], slope: Option<f32>, to: &mut [f32]) {
     let (lanes, count) = (S::F32_LANES, from.len());
     assert!(count.next_multiple_of(lanes) <= to.len());
     let (from, to) = (from.as_ptr(), to.as_mut_ptr());

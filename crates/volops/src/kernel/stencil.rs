@@ -1,215 +1,280 @@
-//! The two inner loops of a depthwise convolution over padded planes: a weighted sum of shifted planes, and its transpose
-//! in the weights, the products of shifted planes with others.
+//! The inner loops of a depthwise convolution over runs of floats.
 //!
-//! Loads bound both, so every element of the shifted plane is used for up to three others once it is in a register:
-//! one plane of the input contributes to as many planes of the output as the kernel is deep.
+//! A plane without padding between its rows is one run of floats, and a shift by whole rows or planes is a shift of that
+//! run: however short the rows are, every lane has work. A shift along the width would mix the ends of neighbouring rows.
+//! So the taps of each column of the kernel are summed apart, and only the few column sums are shifted along the width
+//! and masked. Every float loaded serves all columns; nothing but the column sums is stored on the way.
 
-use pulp::{Simd, WithSimd};
+use std::mem::MaybeUninit;
+use std::ops::Range;
 
-use super::simd::{dispatch, load, store};
+use pulp::Simd;
 
-/// Lengths of planes are rounded up to this, the longest vector of any instruction set.
-const LANES: usize = 16;
+use super::simd::{load, load_first, store, store_first};
 
-/// The in-plane taps of a kernel, and the layout of a ring of planes that meet the shifted plane.
-pub(crate) struct Stencil {
-    /// Distance, in the shifted plane, of each tap.
-    pub offsets: Vec<usize>,
-    /// Length of a plane of the ring that counts.
-    len: usize,
-    /// Distance between the planes of the ring.
-    pub slot_len: usize,
-}
+/// Runs are padded to multiples of this, the longest vector of any instruction set.
+pub(crate) const LANES: usize = 16;
 
-/// Layer `k` of the kernel meets the plane in `slot` of the ring.
+/// One row of a kernel: its first weight, and where the run it meets begins.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Reach {
-    pub k: usize,
-    pub slot: usize,
+pub(crate) struct Tap {
+    pub weights: usize,
+    pub source: usize,
 }
 
-impl Stencil {
-    /// For planes of `len` floats that need `slack` more.
-    pub(crate) fn new(offsets: Vec<usize>, len: usize, slack: usize) -> Self {
-        let len = len.next_multiple_of(LANES);
-        Self { offsets, len, slot_len: len + slack }
-    }
+/// Runs for the columns of the kernel, `pitch` floats apart.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ColumnRuns {
+    /// Floats before and behind each run, a multiple of `LANES`.
+    pub margin: usize,
+    pub pitch: usize,
+}
 
-    /// Length a shifted plane must have.
-    pub(crate) fn source_len(&self) -> usize {
-        self.offsets.iter().max().unwrap_or(&0) + self.len
-    }
-
-    /// `sums[slot][i] += sum over taps of kernel[k][tap] * plane[i + offset of tap]` for all `reached` (slots differ).
-    pub(crate) fn add_weighted(&self, sums: &mut [f32], reached: &[Reach], kernel: &[f32], plane: &[f32]) {
-        for group in reached.chunks(3) {
-            match *group {
-                [a, b, c] => self.add_weighted_to(sums, [a, b, c], kernel, plane),
-                [a, b] => self.add_weighted_to(sums, [a, b], kernel, plane),
-                [a] => self.add_weighted_to(sums, [a], kernel, plane),
-                _ => {}
+/// Calls a function with the columns in groups that share their loads: all of a kernel of three columns (of which the
+/// outer two meet the same part of the source), or one at a time. `$call` is generic in the size of the group, and in
+/// whether the middle column meets another part than the outer two.
+macro_rules! by_columns {
+    ($parts:expr, |$first:ident, $part:ident| $call:ident :: < $S:ty > $args:tt) => {
+        match *$parts {
+            [outer, middle, last] if outer == last => {
+                let ($first, $part) = (0, [middle, outer]);
+                if middle == outer { $call::<$S, 3, false> $args } else { $call::<$S, 3, true> $args }
+            }
+            _ => {
+                for ($first, &part) in $parts.iter().enumerate() {
+                    let $part = [part; 2];
+                    $call::<$S, 1, false> $args;
+                }
             }
         }
-    }
+    };
+}
 
-    fn add_weighted_to<const M: usize>(&self, sums: &mut [f32], to: [Reach; M], kernel: &[f32], plane: &[f32]) {
-        assert!(plane.len() >= self.source_len(), "shifted plane too short");
-        let slots = to.map(|Reach { slot, .. }| slot * self.slot_len..slot * self.slot_len + self.len);
-        let sums = sums.get_disjoint_mut(slots).expect("distinct slots of the ring");
-        let taps = self.offsets.len();
-        let weights = to.map(|Reach { k, .. }| &kernel[k * taps..][..taps]);
-        dispatch(AddWeighted { sums, weights, plane, offsets: &self.offsets });
-    }
+/// Sums over the rows of the kernel, for each column `k`:
+/// `sums[k][i] = sum over taps of kernel[tap.weights + k] * source[tap.source + parts[k] + i]`, `i < len`.
+/// Up to `LANES - 1` elements behind each run of sums are overwritten. `join` is called for consecutive ranges, which
+/// begin at multiples of a vector, when the sums up to `runs.margin` further are there: its loads and stores wait while
+/// the next sums are computed.
+#[inline(always)]
+pub(crate) fn column_sums<S: Simd>(
+    simd: S,
+    (sums, runs, len): (&mut [f32], ColumnRuns, usize),
+    (taps, kernel): (&[Tap], &[f32]),
+    (source, parts): (&[f32], &[usize]),
+    mut join: impl FnMut(&[f32], Range<usize>),
+) {
+    let n = parts.len();
+    by_columns!(parts, |first, part| sums_of::<S>(simd, (sums, runs, len), (taps, kernel), (source, part), (first, n), &mut join));
+}
 
-    /// `sums[k][tap] += sum over i of ring[slot][i] * plane[i + offset of tap]` for all `reached` (the `k` differ).
-    pub(crate) fn add_dots(&self, sums: &mut [f64], reached: &[Reach], ring: &[f32], plane: &[f32]) {
-        for group in reached.chunks(3) {
-            match *group {
-                [a, b, c] => self.add_dots_to(sums, [a, b, c], ring, plane),
-                [a, b] => self.add_dots_to(sums, [a, b], ring, plane),
-                [a] => self.add_dots_to(sums, [a], ring, plane),
-                _ => {}
+#[inline(always)]
+fn sums_of<S: Simd, const K: usize, const SPLIT: bool>(
+    simd: S,
+    (sums, runs, len): (&mut [f32], ColumnRuns, usize),
+    (taps, kernel): (&[Tap], &[f32]),
+    (source, parts): (&[f32], [usize; 2]),
+    (first, columns): (usize, usize),
+    join: &mut impl FnMut(&[f32], Range<usize>),
+) {
+    let whole = len.next_multiple_of(LANES);
+    let start = runs.margin + first * runs.pitch;
+    let kernel = &kernel[first..];
+    assert!(start + (K - 1) * runs.pitch + whole <= sums.len(), "sums too short");
+    let last = parts[0].max(parts[1]) + whole;
+    assert!(taps.iter().all(|tap| tap.source + last <= source.len() && tap.weights + K <= kernel.len()), "source too short");
+    let complete = first + K == columns;
+    let vectors = len.div_ceil(S::F32_LANES);
+    let (mut at, mut joined) = (0, 0);
+    while at < vectors {
+        let ready = (at * S::F32_LANES).saturating_sub(runs.margin);
+        let to = [start + at * S::F32_LANES, runs.pitch];
+        let parts = parts.map(|part| part + at * S::F32_LANES);
+        // SAFETY: the two assertions above; `at + V` vectors are at most `whole` floats.
+        at += unsafe {
+            match vectors - at {
+                1 => block::<S, K, 1, SPLIT>(simd, sums, to, (taps, kernel), source, parts),
+                2 => block::<S, K, 2, SPLIT>(simd, sums, to, (taps, kernel), source, parts),
+                // As many as leave a register for each sum, a row of weights, and the element; no lone vector at the end.
+                3 | 5 | 6 | 9 => block::<S, K, 3, SPLIT>(simd, sums, to, (taps, kernel), source, parts),
+                _ if S::REGISTER_COUNT < 32 => block::<S, K, 3, SPLIT>(simd, sums, to, (taps, kernel), source, parts),
+                _ => block::<S, K, 4, SPLIT>(simd, sums, to, (taps, kernel), source, parts),
             }
+        };
+        if complete && ready > joined {
+            join(sums, joined..ready);
+            joined = ready;
         }
     }
-
-    fn add_dots_to<const M: usize>(&self, sums: &mut [f64], to: [Reach; M], ring: &[f32], plane: &[f32]) {
-        assert!(plane.len() >= self.source_len(), "shifted plane too short");
-        let factors = to.map(|Reach { slot, .. }| &ring[slot * self.slot_len..][..self.len]);
-        let taps = self.offsets.len();
-        let mut at = 0;
-        while at < taps {
-            let at_each = to.map(|Reach { k, .. }| k * taps + at);
-            let offsets = &self.offsets[at..];
-            // As many taps at a time as leave a register for each sum, but enough that additions need not wait.
-            at += match (M, offsets.len()) {
-                (1, 9..) => add_dots_of::<M, 9>(sums, at_each, factors, plane, offsets),
-                (_, 3..) => add_dots_of::<M, 3>(sums, at_each, factors, plane, offsets),
-                _ => add_dots_of::<M, 1>(sums, at_each, factors, plane, offsets),
-            };
-        }
+    if complete {
+        join(sums, joined..len);
     }
 }
 
-/// Adds the products with the first `T` taps to `sums`, the first of each layer at `at`; returns `T`.
-fn add_dots_of<const M: usize, const T: usize>(
-    sums: &mut [f64],
-    at: [usize; M],
-    factors: [&[f32]; M],
-    plane: &[f32],
-    offsets: &[usize],
+/// `V` vectors of `K` column sums; returns `V`.
+///
+/// # Safety
+/// All of the vectors must be inside the slices.
+#[inline(always)]
+unsafe fn block<S: Simd, const K: usize, const V: usize, const SPLIT: bool>(
+    simd: S,
+    sums: &mut [f32],
+    [to, pitch]: [usize; 2],
+    (taps, kernel): (&[Tap], &[f32]),
+    source: &[f32],
+    [middle, outer]: [usize; 2],
 ) -> usize {
-    let mut taps = [0; T];
-    taps.copy_from_slice(&offsets[..T]);
-    let dots = dispatch(Dots { factors, plane, offsets: taps });
-    for (at, dots) in at.into_iter().zip(dots) {
-        for (sum, dot) in sums[at..].iter_mut().zip(dots) {
-            *sum += f64::from(dot);
+    let mut values = [[simd.splat_f32s(0.0); V]; K];
+    for tap in taps {
+        // SAFETY: the caller's promise, here and below.
+        let from = unsafe { source.as_ptr().add(tap.source) };
+        let weights: [_; K] = std::array::from_fn(|k| simd.splat_f32s(unsafe { *kernel.as_ptr().add(tap.weights + k) }));
+        for v in 0..V {
+            let x = unsafe { load(simd, from.add(middle + v * S::F32_LANES)) };
+            let other = if SPLIT { unsafe { load(simd, from.add(outer + v * S::F32_LANES)) } } else { x };
+            for k in 0..K {
+                let x = if k == 1 { x } else { other };
+                values[k][v] = simd.mul_add_e_f32s(x, weights[k], values[k][v]);
+            }
+        }
+    }
+    for (k, values) in values.iter().enumerate() {
+        for (v, &value) in values.iter().enumerate() {
+            unsafe { store(simd, sums.as_mut_ptr().add(to + k * pitch + v * S::F32_LANES), value) };
+        }
+    }
+    V
+}
+
+/// The transpose in the weights: for each column `k` and every tap, adds to the `LANES` sums of weight `tap.weights + k`,
+/// lane by lane, `factors[k][i] * source[tap.source + parts[k] + i]`. The factors end with zeros up to whole `LANES`.
+#[inline(always)]
+pub(crate) fn add_dots<S: Simd>(
+    simd: S,
+    (sums, taps): (&mut [[f32; LANES]], &[Tap]),
+    (factors, runs, len): (&[f32], ColumnRuns, usize),
+    (source, parts): (&[f32], &[usize]),
+) {
+    by_columns!(parts, |first, part| dots_of::<S>(simd, (sums, taps), (factors, runs, len), (source, part), first));
+}
+
+#[inline(always)]
+fn dots_of<S: Simd, const K: usize, const SPLIT: bool>(
+    simd: S,
+    (sums, taps): (&mut [[f32; LANES]], &[Tap]),
+    (factors, runs, len): (&[f32], ColumnRuns, usize),
+    (source, parts): (&[f32], [usize; 2]),
+    first: usize,
+) {
+    let whole = len.next_multiple_of(LANES);
+    let start = runs.margin + first * runs.pitch;
+    let sums = &mut sums[first..];
+    assert!(start + (K - 1) * runs.pitch + whole <= factors.len(), "factors too short");
+    let last = parts[0].max(parts[1]) + whole;
+    assert!(taps.iter().all(|tap| tap.source + last <= source.len() && tap.weights + K <= sums.len()), "source too short");
+    let from = [start, runs.pitch, whole];
+    let mut rest = taps;
+    while !rest.is_empty() {
+        // SAFETY: the two assertions above.
+        let done = unsafe {
+            match rest.len() {
+                9.. if S::REGISTER_COUNT >= 32 => dots_block::<S, K, 9, SPLIT>(simd, sums, rest, (factors, from), source, parts),
+                3.. => dots_block::<S, K, 3, SPLIT>(simd, sums, rest, (factors, from), source, parts),
+                _ => dots_block::<S, K, 1, SPLIT>(simd, sums, rest, (factors, from), source, parts),
+            }
+        };
+        rest = &rest[done..];
+    }
+}
+
+/// The first `T` taps of `K` columns; returns `T`.
+///
+/// # Safety
+/// All of the runs must be inside the slices, and there must be `T` taps.
+#[inline(always)]
+unsafe fn dots_block<S: Simd, const K: usize, const T: usize, const SPLIT: bool>(
+    simd: S,
+    sums: &mut [[f32; LANES]],
+    taps: &[Tap],
+    (factors, [start, pitch, len]): (&[f32], [usize; 3]),
+    source: &[f32],
+    [middle, outer]: [usize; 2],
+) -> usize {
+    // SAFETY: the caller's promise, here and below.
+    let sum_at = |t: usize, k: usize| unsafe { taps.get_unchecked(t).weights } + k;
+    let sources: [_; T] = std::array::from_fn(|t| unsafe { source.as_ptr().add(taps.get_unchecked(t).source) });
+    let mut values = [[simd.splat_f32s(0.0); K]; T];
+    for (t, values) in values.iter_mut().enumerate() {
+        for (k, value) in values.iter_mut().enumerate() {
+            *value = unsafe { load(simd, sums.as_ptr().add(sum_at(t, k)).cast()) };
+        }
+    }
+    let mut i = 0;
+    while i < len {
+        let factors: [_; K] = std::array::from_fn(|k| unsafe { load(simd, factors.as_ptr().add(start + k * pitch + i)) });
+        for (source, values) in sources.iter().zip(&mut values) {
+            let x = unsafe { load(simd, source.add(middle + i)) };
+            let other = if SPLIT { unsafe { load(simd, source.add(outer + i)) } } else { x };
+            for k in 0..K {
+                values[k] = simd.mul_add_e_f32s(if k == 1 { x } else { other }, factors[k], values[k]);
+            }
+        }
+        i += S::F32_LANES;
+    }
+    for (t, values) in values.iter().enumerate() {
+        for (k, &value) in values.iter().enumerate() {
+            unsafe { store(simd, sums.as_mut_ptr().add(sum_at(t, k)).cast(), value) };
         }
     }
     T
 }
 
-/// `sums[m][i] += sum over taps of weights[m][tap] * plane[i + offsets[tap]]`; [`Stencil`] has checked the lengths.
-struct AddWeighted<'a, const M: usize> {
-    sums: [&'a mut [f32]; M],
-    weights: [&'a [f32]; M],
-    plane: &'a [f32],
-    offsets: &'a [usize],
+/// A run shifted along the width.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shifted<'a> {
+    /// Where the element is that meets the first of the output.
+    pub start: usize,
+    /// All bits set where the shifted element belongs to the same row.
+    pub mask: &'a [u32],
 }
 
-impl<const M: usize> WithSimd for AddWeighted<'_, M> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
-        let len = self.sums[0].len();
-        let mut i = 0;
-        // As many vectors at a time as leave a register for each sum, each element of the plane, and a weight.
-        while i < len {
-            let vectors = (len - i) / S::F32_LANES;
-            i += S::F32_LANES
-                * match M {
-                    1 if vectors >= 8 => self.run::<S, 8>(simd, i),
-                    2 if vectors >= 4 => self.run::<S, 4>(simd, i),
-                    _ if vectors >= 3 => self.run::<S, 3>(simd, i),
-                    _ => self.run::<S, 1>(simd, i),
-                };
+/// `out[i] = sum over runs of sums[run.start + i]` where the run's mask is set, for `i` in a range.
+#[inline(always)]
+pub(crate) fn join_columns<S: Simd>(simd: S, out: &mut [MaybeUninit<f32>], sums: &[f32], runs: &[Shifted], range: Range<usize>) {
+    let whole = range.end.next_multiple_of(LANES);
+    assert!(runs.iter().all(|run| run.start + whole <= sums.len() && whole <= run.mask.len()), "runs too short");
+    if runs.is_empty() {
+        out[range.clone()].fill(MaybeUninit::new(0.0));
+    }
+    for (i, runs) in runs.chunks(3).enumerate() {
+        match *runs {
+            [a, b, c] => join::<S, 3>(simd, &mut out[..range.end], sums, [a, b, c], range.start, i > 0),
+            [a, b] => join::<S, 2>(simd, &mut out[..range.end], sums, [a, b], range.start, i > 0),
+            [a] => join::<S, 1>(simd, &mut out[..range.end], sums, [a], range.start, i > 0),
+            _ => {}
         }
     }
 }
 
-impl<const M: usize> AddWeighted<'_, M> {
-    /// Finishes `V` vectors of each of the sums, from element `i` on; returns `V`.
-    #[inline(always)]
-    fn run<S: Simd, const V: usize>(&mut self, simd: S, i: usize) -> usize {
-        let at = |v: usize| i + v * S::F32_LANES;
-        let mut values = [[simd.splat_f32s(0.0); V]; M];
-        for (values, sums) in values.iter_mut().zip(&self.sums) {
-            for (v, value) in values.iter_mut().enumerate() {
-                // SAFETY: `V` vectors from `i` on are inside the sums, which have one length.
-                *value = unsafe { load(simd, sums.as_ptr().add(at(v))) };
+#[inline(always)]
+fn join<S: Simd, const K: usize>(simd: S, out: &mut [MaybeUninit<f32>], sums: &[f32], runs: [Shifted; K], mut i: usize, add: bool) {
+    let to = out.as_mut_ptr().cast::<f32>();
+    while i < out.len() {
+        let left = out.len() - i;
+        // SAFETY: `join_columns` has checked that runs and masks are as long as the output, in whole `LANES`. The output
+        // has been written before if it is added to.
+        unsafe {
+            let mut value = if add { load_first(simd, to.add(i), left) } else { simd.splat_f32s(0.0) };
+            for run in &runs {
+                let shifted = simd.transmute_u32s_f32s(load(simd, sums.as_ptr().add(run.start + i)));
+                let mask = run.mask.as_ptr().add(i).cast::<S::u32s>().read_unaligned();
+                value = simd.add_f32s(value, simd.transmute_f32s_u32s(simd.and_u32s(shifted, mask)));
+            }
+            if left >= S::F32_LANES {
+                store(simd, to.add(i), value);
+            } else {
+                store_first(simd, to.add(i), value, left);
             }
         }
-        for (tap, offset) in self.offsets.iter().enumerate() {
-            let mut shifted = [simd.splat_f32s(0.0); V];
-            for (v, shifted) in shifted.iter_mut().enumerate() {
-                // SAFETY: `Stencil` checked that the shifted plane is as long as the sums.
-                *shifted = unsafe { load(simd, self.plane.as_ptr().add(offset + at(v))) };
-            }
-            for (values, weights) in values.iter_mut().zip(&self.weights) {
-                let weight = simd.splat_f32s(weights[tap]);
-                for (value, &shifted) in values.iter_mut().zip(&shifted) {
-                    *value = simd.mul_add_e_f32s(shifted, weight, *value);
-                }
-            }
-        }
-        for (values, sums) in values.iter().zip(&mut self.sums) {
-            for (v, &value) in values.iter().enumerate() {
-                // SAFETY: as for the loads.
-                unsafe { store(simd, sums.as_mut_ptr().add(at(v)), value) };
-            }
-        }
-        V
-    }
-}
-
-/// The products of each factor with the plane shifted by each offset.
-struct Dots<'a, const M: usize, const T: usize> {
-    factors: [&'a [f32]; M],
-    plane: &'a [f32],
-    offsets: [usize; T],
-}
-
-impl<const M: usize, const T: usize> WithSimd for Dots<'_, M, T> {
-    type Output = [[f32; T]; M];
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> [[f32; T]; M] {
-        let len = self.factors[0].len();
-        assert!(len.is_multiple_of(S::F32_LANES) && self.factors.iter().all(|factor| factor.len() == len));
-        assert!(self.offsets.iter().all(|offset| offset + len <= self.plane.len()));
-        let mut sums = [[simd.splat_f32s(0.0); T]; M];
-        for i in (0..len).step_by(S::F32_LANES) {
-            let mut factors = [simd.splat_f32s(0.0); M];
-            for (factor, plane) in factors.iter_mut().zip(&self.factors) {
-                // SAFETY: the factors have the length `len`, a multiple of the vector's.
-                *factor = unsafe { load(simd, plane.as_ptr().add(i)) };
-            }
-            for (t, offset) in self.offsets.iter().enumerate() {
-                // SAFETY: `len` elements from every offset on are inside the plane.
-                let shifted = unsafe { load(simd, self.plane.as_ptr().add(offset + i)) };
-                for (sums, &factor) in sums.iter_mut().zip(&factors) {
-                    sums[t] = simd.mul_add_e_f32s(shifted, factor, sums[t]);
-                }
-            }
-        }
-        let mut totals = [[0.0; T]; M];
-        for m in 0..M {
-            for t in 0..T {
-                totals[m][t] = simd.reduce_sum_f32s(sums[m][t]);
-            }
-        }
-        totals
+        i += S::F32_LANES;
     }
 }

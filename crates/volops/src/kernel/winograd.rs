@@ -16,22 +16,22 @@ use pulp::{Simd, WithSimd};
 use super::conv::ConvSpec;
 use super::correlate::{KernelTap, Operand, Weights, write_row};
 use super::microkernel::{Correlate, MAX_ROWS, Tap, next_rows};
-use super::pack::copy;
 use super::parallel::{with_floats, worth_forking};
 use super::simd::{MAX_LANES, SharedOut, dispatch};
 use super::threads::for_each;
-use super::tile::{Axes, Axis, Tile};
-use super::winograd_transform::{OUTPUTS, PLANE_POINTS, POINTS, TransformBack, TransformInput, TransformWeights, TransformWidth};
+use super::tile::{Axes, Tile};
+use super::winograd_pack::{even_cuts, pack, pack_scratch, tile_axes};
+use super::winograd_transform::{OUTPUTS, PLANE_POINTS, POINTS, TransformBack, TransformInput, TransformWeights};
 use super::{Shape, numel};
 
 /// Floats of an item's packed source and results: more than that spill from the level-2 cache.
 const TILE_BUDGET: usize = 192 * 1024;
 
-/// Least volume, and least number of multiplications per kernel element, at which this is reliably faster than the direct kernel.
+/// Least volume, and least number of multiplications per kernel element, at which this is faster.
 const LEAST_VOLUME: usize = 512;
 const LEAST_PRODUCTS: usize = 1 << 17;
 
-/// Whether this does such a convolution, of a source of this shape, and is faster at it than the direct kernel.
+/// Whether this does such a convolution, of a source of this shape, and is faster at it and its gradients than the direct kernels.
 ///
 /// From measurements: few channels leave too little to multiply for what the transforms cost, small volumes do not fill vectors
 /// with tiles, and of an axis of one element a tile wastes half or more.
@@ -84,12 +84,8 @@ pub fn correlate(
     // SAFETY: the blocks are all the output channels.
     unsafe { transformed.set_len(transform.len()) };
 
-    // In depth and height, tile `p` reads elements `2 p - 1 .. 2 p + 3`. Along the width that is the packing's business.
-    let two = |n: usize| Axis { source: n, positions: n.div_ceil(2), stride: 2, lead: 1, taps: 4 };
-    let tiles = width.div_ceil(OUTPUTS);
-    let axes = [two(depth), two(height), Axis { source: tiles, positions: tiles, stride: 1, lead: 0, taps: 1 }];
     let mut out = Vec::with_capacity(len);
-    Winograd { source, axes, weights: &transformed, point: transform.point(), blocks, out_channels, derivative }
+    Winograd { source, axes: tile_axes(source.shape), weights: &transformed, point: transform.point(), blocks, out_channels, derivative }
         .fill(SharedOut::new(out.as_mut_ptr()));
     // SAFETY: the work items of `fill` write every row of every channel of every batch entry.
     unsafe { out.set_len(len) };
@@ -159,16 +155,11 @@ impl Winograd<'_> {
     fn divide(&self) -> Division {
         let [batch, channels, ..] = self.source.shape;
         let threads = rayon::current_num_threads();
-        let cuts = |n: usize| {
-            let mut cuts: Vec<usize> = (1..=n).map(|parts| n.div_ceil(parts)).collect();
-            cuts.dedup();
-            cuts
-        };
         let mut chunkings = vec![self.blocks.len(), self.blocks.len().div_ceil(threads)];
         chunkings.dedup();
         let mut best = (usize::MAX, Division { len: [1, 1], blocks: self.blocks.len(), threads });
-        for d in cuts(self.axes[0].positions) {
-            for h in cuts(self.axes[1].positions) {
+        for d in even_cuts(self.axes[0].positions) {
+            for h in even_cuts(self.axes[1].positions) {
                 let tile = Tile::new(&self.axes, [0; 3], [d, h, self.axes[2].positions]);
                 let boxes = batch * self.axes[0].positions.div_ceil(d) * self.axes[1].positions.div_ceil(h);
                 for &blocks in &chunkings {
@@ -206,10 +197,8 @@ struct Sizes {
     source: usize,
     /// Products with it: `[PLANE_POINTS, MAX_ROWS, group, lanes]`.
     product: usize,
-    /// One source channel before the transform along the width.
-    raw: usize,
-    /// Whether a tile has neighbours to the left, and to the right.
-    masks: usize,
+    /// For [`pack`].
+    pack: usize,
 }
 
 impl Sizes {
@@ -225,13 +214,12 @@ impl Sizes {
             results: rows * 4 * (vectors * OUTPUTS + 1) * MAX_LANES,
             source: PLANE_POINTS * (channels * group + 1) * MAX_LANES,
             product: PLANE_POINTS * (MAX_ROWS * group + 1) * MAX_LANES,
-            raw: OUTPUTS * (tile.channel + 2 * MAX_LANES),
-            masks: 2 * tile.channel,
+            pack: pack_scratch(tile),
         }
     }
 
     fn total(&self) -> usize {
-        self.packed + self.results + self.source + self.product + self.raw + self.masks
+        self.packed + self.results + self.source + self.product + self.pack
     }
 }
 
@@ -258,8 +246,7 @@ impl WithSimd for Item<'_> {
         let (results, scratch) = scratch.split_at_mut(sizes.results);
         let (source, scratch) = scratch.split_at_mut(sizes.source);
         let (product, scratch) = scratch.split_at_mut(sizes.product);
-        let (raw, masks) = scratch.split_at_mut(sizes.raw);
-        pack(simd, of, tile, batch, raw, masks, packed);
+        pack(simd, of.source, of.source.entry(batch), &of.axes, tile, scratch, packed);
         // Runs are stored one after the other, rounded up to whole vectors.
         let runs = tile.runs(lanes);
         let run = runs[0].len().next_multiple_of(lanes);
@@ -316,49 +303,6 @@ impl WithSimd for Item<'_> {
         for (i, results) in results.chunks_exact(volume).enumerate().take(volumes) {
             let channel = batch * of.out_channels + first_channel + i / 4;
             write_volume(simd, of, tile, channel, [i / 2 % 2, i % 2], results, plane, out);
-        }
-    }
-}
-
-/// Packs the source of a box: rows one after the other, split by the parity of depth and height, and transformed along the width.
-#[inline(always)]
-fn pack<S: Simd>(simd: S, of: &Winograd, tile: &Tile, batch: usize, raw: &mut [f32], masks: &mut [f32], to: &mut [f32]) {
-    let [_, _, depth, height, width] = of.source.shape;
-    let (lanes, tiles, rows) = (S::F32_LANES, tile.len[2], tile.pitch[0]);
-    let (left, right) = masks.split_at_mut(tile.channel);
-    left.fill(1.0);
-    right.fill(1.0);
-    for grid in left.chunks_exact_mut(tile.sub_grid) {
-        grid.iter_mut().step_by(tiles).for_each(|m| *m = 0.0);
-    }
-    for grid in right.chunks_exact_mut(tile.sub_grid) {
-        grid.iter_mut().skip(tiles - 1).step_by(tiles).for_each(|m| *m = 0.0);
-    }
-    // What no row covers stays zero.
-    raw.fill(0.0);
-    for (channel, to) in of.source.entry(batch).chunks_exact(depth * height * width).zip(to.chunks_exact_mut(POINTS * tile.channel)) {
-        for d in 0..2 * tile.planes {
-            let plane = of.axes[0].source_index(tile.start[0] + d / 2, d % 2);
-            for h in 0..2 * rows {
-                let at = (2 * (d % 2) + h % 2) * tile.sub_grid + (d / 2 * rows + h / 2) * tiles;
-                let raw = &mut raw[MAX_LANES + OUTPUTS * at..];
-                match (plane, of.axes[1].source_index(tile.start[1] + h / 2, h % 2)) {
-                    (Some(d), Some(h)) => copy(simd, &channel[(d * height + h) * width..][..width], of.source.slope, raw),
-                    _ => raw[..OUTPUTS * tiles].fill(0.0),
-                }
-            }
-        }
-        assert!(raw.len() >= OUTPUTS * (tile.channel + 1) + MAX_LANES);
-        let last = tile.channel - lanes;
-        for t in (0..last).step_by(lanes).chain([last]) {
-            let from = raw[MAX_LANES + OUTPUTS * t..].as_ptr();
-            simd.vectorize(TransformWidth {
-                from,
-                left: left[t..].as_ptr(),
-                right: right[t..].as_ptr(),
-                to: to[t..].as_mut_ptr(),
-                point: tile.channel,
-            });
         }
     }
 }

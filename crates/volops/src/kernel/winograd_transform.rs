@@ -31,7 +31,7 @@ pub const POINTS: usize = OUTPUTS + 2;
 pub const PLANE_POINTS: usize = 16;
 
 /// `G` of `F(4, 3)`.
-const WEIGHTS: [[f32; 3]; POINTS] = [
+pub const WEIGHTS: [[f32; 3]; POINTS] = [
     [1.0 / 4.0, 0.0, 0.0],
     [-1.0 / 6.0, -1.0 / 6.0, -1.0 / 6.0],
     [-1.0 / 6.0, 1.0 / 6.0, -1.0 / 6.0],
@@ -52,7 +52,7 @@ const OUTPUT: [[f32; OUTPUTS]; POINTS] = [
 
 /// `B^T` of `F(2, 3)`.
 #[inline(always)]
-fn input<S: Simd>(simd: S, d: [S::f32s; 4]) -> [S::f32s; 4] {
+pub fn input<S: Simd>(simd: S, d: [S::f32s; 4]) -> [S::f32s; 4] {
     [simd.sub_f32s(d[0], d[2]), simd.add_f32s(d[1], d[2]), simd.sub_f32s(d[2], d[1]), simd.sub_f32s(d[1], d[3])]
 }
 
