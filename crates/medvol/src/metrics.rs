@@ -12,10 +12,11 @@
 //! (DeepMind's `surface-distance` says infinite, nnU-Net NaN and leaves it out, as we do), so a mean distance is one over the cases that hold the
 //! label in both maps: read it with their number and with Dice and surface Dice, where a miss counts as 0.
 //!
-//! **Surfaces.** The surface of a mask are its voxels with one of their 6 neighbours outside the mask or the image. Its points are the centres
-//! of these voxels, all of equal weight. So it is in MedPy (and with it nnU-Net 1) and MONAI; DeepMind's `surface-distance` instead weighs elements between
-//! voxels by area. Distances go from every surface voxel of either mask to the nearest one of the other, pooled; ASSD is their mean and
-//! HD95 their 95th percentile (between ranks: linear), as in MedPy. (MONAI's HD95 is the larger of the two one-sided percentiles.)
+//! **Surfaces.** The surface of a mask are its voxels with one of their 6 neighbours outside the mask or the image. Its points are the
+//! centres of these voxels, all of equal weight. So it is in MedPy (and with it nnU-Net 1) and MONAI; DeepMind's `surface-distance` instead
+//! weighs elements between voxels by area. Distances go from every surface voxel of either mask to the nearest one of the other, pooled;
+//! ASSD is their mean and HD95 their 95th percentile (between ranks: linear), as in MedPy. (MONAI's HD95 is the larger of the two one-sided
+//! percentiles.)
 
 mod overlap;
 mod surface;

@@ -42,10 +42,10 @@ pub struct BenchArgs {
     #[arg(long, num_args = 3, value_names = ["D", "H", "W"], value_parser = extent)]
     pub size: Option<Vec<usize>>,
     /// Input channels, with --size [default: 1]
-    #[arg(long, requires = "size", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    #[arg(long, conflicts_with = "data", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub channels: Option<u16>,
     /// Classes, background included, with --size [default: 2]
-    #[arg(long, requires = "size", value_name = "N", value_parser = clap::value_parser!(u16).range(2..=256))]
+    #[arg(long, conflicts_with = "data", value_name = "N", value_parser = clap::value_parser!(u16).range(2..=256))]
     pub classes: Option<u16>,
     #[arg(long, value_name = "ARCH", default_value = "random:0", help = ARCHITECTURES)]
     pub arch: String,

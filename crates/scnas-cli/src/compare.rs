@@ -21,9 +21,9 @@ use crate::run_options::{read_evaluation, read_result};
 /// Reads the results of each run folder. Prints network, size, cost, Dice per class and its mean over the foreground classes
 /// (mean ± SD over the held-out cases), and the minutes that search and training took.
 ///
-/// Then every run against the first, on the cases of one data set that both have scored: the mean difference of a case's mean foreground Dice,
-/// its 95 % bootstrap interval, how many cases are better and worse, and the p value of Wilcoxon's signed-rank test (two-sided). Both speak of the spread
-/// over cases only, not over seeds or architectures.
+/// Then every run against the first, on the cases of one data set that both have scored: the mean difference of a case's mean
+/// foreground Dice, its 95 % bootstrap interval, how many cases are better and worse, and the p value of Wilcoxon's signed-rank test
+/// (two-sided). Interval and p speak of the spread over cases only, not over seeds or architectures.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  scnas compare runs/Task04_Hippocampus/*")]
 pub struct CompareArgs {

@@ -79,7 +79,7 @@ fn impossible_benches_are_refused_by_name() {
         (&["--size", "8", "8", "8", "--classes", "1"], "--classes"),
         (&["--size", "8", "8", "8", "--repetitions", "0"], "--repetitions"),
         (&["data", "--size", "8", "8", "8"], "--size"),
-        (&["data", "--channels", "2"], "--size"),
+        (&["data", "--channels", "2"], "--channels"),
         (&[], "--size"),
     ] {
         let output = scnas(&dir, &[&["bench"], args].concat()).output().unwrap();

@@ -1,10 +1,11 @@
 //! Adam (Kingma & Ba 2015) for Θ and α, with decoupled weight decay (Loshchilov & Hutter 2019), and learning-rate schedules.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
-use volops::AdamStep;
+use volops::{AdamStep, map_indices};
 
 use crate::weights::{WeightId, Weights};
 
@@ -39,6 +40,28 @@ pub struct Moments {
     pub steps: u32,
 }
 
+/// A weight on its way through an Adam step.
+struct Update {
+    id: WeightId,
+    p: Tensor<5>,
+    g: Tensor<5>,
+    moments: Moments,
+    step: AdamStep,
+}
+
+impl Update {
+    /// The new value and moments, the gradient scaled first.
+    fn apply(self, scale: Option<f64>) -> (WeightId, Tensor<5>, Moments) {
+        let Self { id, p, g, moments: Moments { first, second, steps }, step } = self;
+        let g = match scale {
+            Some(scale) => g.mul_scalar(scale),
+            None => g,
+        };
+        let (p, first, second) = volops::adam(p, g, first, second, &step);
+        (id, p, Moments { first, second, steps })
+    }
+}
+
 impl WeightAdam {
     /// For all of `weights`.
     pub fn new(config: AdamConfig, weights: &Weights) -> Self {
@@ -48,33 +71,43 @@ impl WeightAdam {
     /// One update of the weights that have gradients, at learning rate `lr`. These are scaled down when their global norm exceeds
     /// `clip`. Returns the norm before clipping.
     pub fn step(&mut self, weights: &mut Weights, gradients: BTreeMap<WeightId, Tensor<5>>, lr: f64, clip: Option<f64>) -> f64 {
-        let norm = gradients.values().map(squared_norm).sum::<f64>().sqrt();
+        // Many small tensors: shared out among the threads one by one, at about a nanosecond an element and some microseconds each.
+        let elements: usize = gradients.values().map(|g| g.dims().iter().product::<usize>()).sum();
+        let nanoseconds = elements + 5000 * gradients.len();
+        let gradients: Vec<(WeightId, Tensor<5>)> = gradients.into_iter().collect();
+        let norm = map_indices(gradients.len(), elements, |i| squared_norm(&gradients[i].1)).iter().sum::<f64>().sqrt();
         let scale = clip.filter(|&c| norm > c).map(|c| c / norm);
-        for (id, g) in gradients {
-            let g = match scale {
-                Some(scale) => g.mul_scalar(scale),
-                None => g,
-            };
-            let moments = self.moments[id.index()].take();
-            let p = weights.take(id);
-            let zeros = || Tensor::zeros(p.dims(), weights.device());
-            let (first, second, steps) = moments.map_or_else(|| (zeros(), zeros(), 0), |m| (m.first, m.second, m.steps));
-            let steps = steps.saturating_add(1);
-            let AdamConfig { betas: [beta1, beta2], weight_decay, .. } = self.config;
-            let step = AdamStep {
-                lr: lr as f32,
-                beta1: beta1 as f32,
-                beta2: beta2 as f32,
-                eps: EPS as f32,
-                weight_decay: weight_decay as f32,
-                bias1: (1.0 - beta1.powf(f64::from(steps))) as f32,
-                bias2: (1.0 - beta2.powf(f64::from(steps))) as f32,
-            };
-            let (p, first, second) = volops::adam(p, g, first, second, &step);
+        let updates: Vec<Mutex<Option<Update>>> =
+            gradients.into_iter().map(|(id, g)| Mutex::new(Some(self.update(weights, id, g, lr)))).collect();
+        let updated = map_indices(updates.len(), nanoseconds, |i| {
+            let update = updates[i].lock().unwrap_or_else(PoisonError::into_inner).take();
+            update.map(|update| update.apply(scale))
+        });
+        for (id, p, moments) in updated.into_iter().flatten() {
             weights.set(id, p);
-            self.moments[id.index()] = Some(Moments { first, second, steps });
+            self.moments[id.index()] = Some(moments);
         }
         norm
+    }
+
+    /// Takes a weight and its moments out, to be updated.
+    fn update(&mut self, weights: &mut Weights, id: WeightId, g: Tensor<5>, lr: f64) -> Update {
+        let zeros = || Tensor::zeros(g.dims(), weights.device());
+        let moments = self.moments[id.index()].take();
+        let mut moments = moments.unwrap_or_else(|| Moments { first: zeros(), second: zeros(), steps: 0 });
+        moments.steps = moments.steps.saturating_add(1);
+        let AdamConfig { betas: [beta1, beta2], weight_decay, .. } = self.config;
+        let steps = f64::from(moments.steps);
+        let step = AdamStep {
+            lr: lr as f32,
+            beta1: beta1 as f32,
+            beta2: beta2 as f32,
+            eps: EPS as f32,
+            weight_decay: weight_decay as f32,
+            bias1: (1.0 - beta1.powf(steps)) as f32,
+            bias2: (1.0 - beta2.powf(steps)) as f32,
+        };
+        Update { id, p: weights.take(id), g, moments, step }
     }
 
     /// State of every weight, in the order of the weights.
