@@ -28,9 +28,9 @@ fn dense(family: &mut Family, name: &str, xs: Shape, spec: ConvSpec) {
     let (x, w, g) = (tensor(xs), tensor(ws), tensor(ys));
     let operations = 2 * numel(ws) * numel(ys) / channels;
     let floats = numel(xs) + numel(ws) + numel(ys);
-    let work = Work { operations, floats };
+    let work = Work::new(operations, floats);
     // The LeakyReLU's derivative reads x too.
-    let work_input = Work { operations, floats: floats + numel(xs) };
+    let work_input = Work::new(operations, floats + numel(xs));
     family.bench(name, xs, work, || conv3d(&x, xs, &w, channels, spec));
     family.bench(&format!("{name} grad input"), xs, work_input, || conv3d_grad_input(&g, &w, &x, xs, channels, spec));
     family.bench(&format!("{name} grad weight"), xs, work, || conv3d_grad_weight(&x, xs, &g, channels, spec));
@@ -44,8 +44,8 @@ fn transposed(family: &mut Family, [batch, channels, d, h, w]: Shape) {
     let (x, w, g) = (tensor(xs), tensor(ws), tensor(ys));
     let operations = 2 * numel(ws) * numel(xs) / channels;
     let floats = numel(xs) + numel(ws) + numel(ys);
-    let work = Work { operations, floats };
-    let work_input = Work { operations, floats: floats + numel(xs) };
+    let work = Work::new(operations, floats);
+    let work_input = Work::new(operations, floats + numel(xs));
     family.bench("transposed", xs, work, || conv_transpose3d(&x, xs, &w, channels, SLOPE));
     family.bench("transposed grad input", xs, work_input, || conv_transpose3d_grad_input(&g, &w, &x, xs, channels, SLOPE));
     family.bench("transposed grad weight", xs, work, || conv_transpose3d_grad_weight(&x, xs, &g, channels, SLOPE));

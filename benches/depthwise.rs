@@ -13,9 +13,9 @@ fn main() {
             let (x, w, g) = (tensor(xs), tensor([xs[1], 1, 3, 3, 3]), tensor(ys));
             let operations = 2 * 27 * numel(ys);
             let floats = numel(xs) + numel(ys);
-            let work = Work { operations, floats };
+            let work = Work::new(operations, floats);
             // The LeakyReLU's derivative reads x too.
-            let work_input = Work { operations, floats: floats + numel(xs) };
+            let work_input = Work::new(operations, floats + numel(xs));
             family.bench(&name, xs, work, || depthwise3d(&x, xs, &w, spec));
             family.bench(&format!("{name} grad input"), xs, work_input, || depthwise3d_grad_input(&g, &w, &x, xs, spec));
             family.bench(&format!("{name} grad weight"), xs, work, || depthwise3d_grad_weight(&x, xs, &g, spec));

@@ -11,9 +11,9 @@ fn main() {
             let [batch, channels, d, h, w] = xs;
             let ys = [batch, channels, d.div_ceil(stride), h.div_ceil(stride), w.div_ceil(stride)];
             let (x, g) = (tensor(xs), tensor(ys));
-            let work = Work { operations: 0, floats: numel(xs) + numel(ys) };
+            let work = Work::new(0, numel(xs) + numel(ys));
             // Where the maximum was is found again in x.
-            let work_max_grad = Work { operations: 0, floats: 2 * numel(xs) + numel(ys) };
+            let work_max_grad = Work::new(0, 2 * numel(xs) + numel(ys));
             family.bench(&name("maximum"), xs, work, || max_pool3d(&x, xs, stride));
             family.bench(&name("maximum grad"), xs, work_max_grad, || max_pool3d_grad(&g, &x, xs, stride));
             family.bench(&name("average"), xs, work, || avg_pool3d(&x, xs, stride));

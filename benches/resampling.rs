@@ -10,7 +10,7 @@ fn main() {
             let xs = [batch, channels, d / 2, h / 2, w / 2];
             let ys = [batch, channels, 2 * xs[2], 2 * xs[3], 2 * xs[4]];
             let (x, g) = (tensor(xs), tensor(ys));
-            let work = Work { operations: 0, floats: numel(xs) + numel(ys) };
+            let work = Work::new(0, numel(xs) + numel(ys));
             family.bench("upsample", xs, work, || upsample2(&x, xs));
             family.bench("upsample grad", xs, work, || upsample2_grad(&g, xs));
         }

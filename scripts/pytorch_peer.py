@@ -10,7 +10,7 @@ of the output of `scnas show ARCH --json`, or of `random`, which draws an archit
 
 Needs PyTorch 2 and nothing else. Tensors are float32, [batch, channels, depth, height, width]. Prints one JSON object with the names
 that `scnas bench --json` uses. Tensors lie in memory with channels last unless --layout says otherwise: PyTorch's depthwise convolutions
-and pooling are several times faster so, and the whole is. Adam is PyTorch's fused one.
+and pooling are several times faster so. Adam is PyTorch's fused one.
 """
 
 import argparse
@@ -290,7 +290,7 @@ def main():
     parser.add_argument("--upsample", choices=["transposed", "trilinear"], default="transposed", help="of search")
     parser.add_argument("--tau", type=float, default=1.0, help="temperature of search")
     parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--warm-up", type=int, default=3, help="repetitions before those that count")
+    parser.add_argument("--warm-up", type=int, default=2, help="repetitions before those that count")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--layout", choices=["channels-last", "channels-first"], default="channels-last")
     parser.add_argument("--seed", type=int, default=0)

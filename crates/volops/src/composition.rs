@@ -16,7 +16,8 @@ const SPATIAL: [usize; 3] = [2, 3, 4];
 
 /// See [`crate::conv3d`].
 pub fn conv3d(x: Tensor<5>, weight: Tensor<5>, spec: ConvSpec) -> Tensor<5> {
-    let options = ConvOptions::new([spec.stride; 3], same_padding(spec.kernel, 1), [1; 3], 1);
+    let (x, stride) = thinned(x, spec.kernel, spec.stride);
+    let options = ConvOptions::new(stride, same_padding(spec.kernel, 1), [1; 3], 1);
     module::conv3d(activated(x, spec.slope), weight, None, options)
 }
 
@@ -30,8 +31,8 @@ pub fn conv_transpose3d(x: Tensor<5>, weight: Tensor<5>, slope: Option<f32>) -> 
 /// See [`crate::depthwise3d`].
 pub fn depthwise3d(x: Tensor<5>, weight: Tensor<5>, spec: DepthwiseSpec) -> Tensor<5> {
     let channels = x.dims()[1];
-    let padding = same_padding(spec.kernel, spec.dilation);
-    let options = ConvOptions::new([spec.stride; 3], padding, [spec.dilation; 3], channels);
+    let (x, stride) = thinned(x, spec.kernel, spec.stride);
+    let options = ConvOptions::new(stride, same_padding(spec.kernel, spec.dilation), [spec.dilation; 3], channels);
     module::conv3d(activated(x, spec.slope), weight, None, options)
 }
 
@@ -123,6 +124,22 @@ fn activated(x: Tensor<5>, slope: Option<f32>) -> Tensor<5> {
         Some(slope) => leaky_relu(x, slope),
         None => x,
     }
+}
+
+/// Drops the planes that a stride steps over where the kernel is flat, and returns the strides left for the convolution.
+///
+/// The same as leaving it to the convolution, but for its gradient on a GPU: along an axis where the kernel is smaller than the
+/// stride, Burn 0.22's transposed convolution finds no voxel to add up and gives zeros.
+fn thinned(x: Tensor<5>, kernel: [usize; 3], stride: usize) -> (Tensor<5>, [usize; 3]) {
+    let mut strides = [stride; 3];
+    let mut thinned = x;
+    for (i, axis) in SPATIAL.into_iter().enumerate() {
+        if kernel[i] == 1 && stride > 1 {
+            thinned = thinned.slice_dim(axis, s![..;stride as isize]);
+            strides[i] = 1;
+        }
+    }
+    (thinned, strides)
 }
 
 /// The padding that keeps a stride-1 grid as it is, for odd kernel sizes.

@@ -88,6 +88,12 @@ fn shape() -> impl Strategy<Value = Shape> {
     prop_oneof![4 => short, 1 => long]
 }
 
+/// The widths of the real grids, and those around the length of a vector.
+fn wide_shape() -> impl Strategy<Value = Shape> {
+    let width = prop_oneof![1 => 1usize..=35, 2 => prop::sample::select(vec![1usize, 3, 5, 7, 10, 20, 63, 64, 130])];
+    (1usize..=2, 1usize..=3, 1usize..=12, 1usize..=30, width).prop_map(|(b, c, d, h, w)| [b, c, d, h, w])
+}
+
 fn spec() -> impl Strategy<Value = DepthwiseSpec> {
     let kernel = prop_oneof![
         4 => Just([3, 3, 3]),
@@ -100,6 +106,10 @@ fn spec() -> impl Strategy<Value = DepthwiseSpec> {
     ];
     (kernel, 1usize..=4, 1usize..=2, prop_oneof![Just(None), Just(Some(0.01f32))])
         .prop_map(|(kernel, dilation, stride, slope)| DepthwiseSpec { kernel, dilation, stride, slope })
+}
+
+fn inner(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
 }
 
 fn leak(v: f32, slope: Option<f32>) -> f32 {
@@ -157,6 +167,27 @@ proptest! {
         prop_close!(max_pool3d_grad(&g, &x, xs, stride), gmax, 1e-5);
         prop_close!(avg_pool3d(&x, xs, stride), avg, 1e-5);
         prop_close!(avg_pool3d_grad(&g, xs, stride), gavg, 1e-5);
+    }
+
+    /// `<f(x), g> = <x, f*(g)>`. Pooling by the maximum and LeakyReLU are linear as long as no winner or sign changes.
+    #[test]
+    fn every_backward_is_the_adjoint_of_its_forward(xs in wide_shape(), spec in spec(), seed: u64) {
+        let spec = DepthwiseSpec { slope: None, ..spec };
+        let (small, large) = (strided(xs, spec.stride), [xs[0], xs[1], 2 * xs[2], 2 * xs[3], 2 * xs[4]]);
+        let w = noise(xs[1] * spec.kernel.iter().product::<usize>(), !seed);
+        let x = noise(numel(xs), seed);
+        let [g, g_same, g_large] = [small, xs, large].map(|shape| noise(numel(shape), seed ^ 7));
+        let pairs = [
+            ("depthwise", inner(&depthwise3d(&x, xs, &w, spec), &g), inner(&x, &depthwise3d_grad_input(&g, &w, &x, xs, spec))),
+            ("weights", inner(&depthwise3d(&x, xs, &w, spec), &g), inner(&w, &depthwise3d_grad_weight(&x, xs, &g, spec))),
+            ("maximum", inner(&max_pool3d(&x, xs, spec.stride), &g), inner(&x, &max_pool3d_grad(&g, &x, xs, spec.stride))),
+            ("average", inner(&avg_pool3d(&x, xs, spec.stride), &g), inner(&x, &avg_pool3d_grad(&g, xs, spec.stride))),
+            ("upsampling", inner(&upsample2(&x, xs), &g_large), inner(&x, &upsample2_grad(&g_large, xs))),
+            ("leaky", inner(&leaky_relu(&x, 0.1), &g_same), inner(&x, &leaky_relu_grad(&g_same, &x, 0.1))),
+        ];
+        for (name, a, b) in pairs {
+            prop_assert!((a - b).abs() < 1e-5 * (numel(large) as f64).sqrt(), "{name}: {a} and {b}");
+        }
     }
 
     #[test]
@@ -261,7 +292,6 @@ proptest! {
 /// `<f(x), y> = <x, f*(y)>` at the sizes the kernels are made for, where the plain loops are too slow.
 #[test]
 fn linear_kernels_and_their_gradients_are_adjoint_at_full_size() {
-    let inner = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
     let check = |name: &str, a: f64, b: f64, terms: usize| {
         assert!((a - b).abs() < 1e-5 * (terms as f64).sqrt(), "{name}: {a} and {b}");
     };

@@ -4,15 +4,18 @@
 //! and below, and with stride 2 split by the parity of row and column. So each row of the kernel meets one run of floats,
 //! and what is left to do at the ends of rows is done once per column of the kernel (see `stencil`).
 
+mod ring;
+
 use std::mem::MaybeUninit;
 
 use pulp::{Simd, WithSimd};
 
 use super::parallel::{Slab, collect_slabs, map_indices, with_floats};
-use super::rows::{join_row, split_row};
-use super::simd::dispatch;
-use super::stencil::{ColumnRuns, LANES, Shifted, Tap, add_dots, column_sums, join_columns};
+use super::rows::join_row;
+use super::simd::{dispatch, load};
+use super::stencil::{LANES, Shifted, Tap, add_dots, column_sums, join_columns};
 use super::{Shape, numel};
+use ring::{Columns, Ring};
 
 /// What a depthwise convolution does besides its weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -100,7 +103,7 @@ pub fn depthwise3d_grad_weight(x: &[f32], xs: Shape, g: &[f32], spec: DepthwiseS
     // The gradients are shifted instead of the inputs, the other way.
     let [_, height, width] = stencil.out;
     let columns = Columns::new(stencil.shifts.iter().map(|shift| -shift).collect(), width, height);
-    let scratch_len = stencil.ring.len() + columns.len() + columns.runs.pitch;
+    let scratch_len = stencil.ring.len() + columns.runs.pitch;
     let partial = map_indices(batch * channels * parts, numel(xs), |index| {
         let (volume, start) = (index / parts, index % parts * thickness);
         let slab = Slab { volume, start, end: (start + thickness).min(depth) };
@@ -119,7 +122,7 @@ fn correlate(x: &[f32], xs: Shape, w: &[f32], spec: DepthwiseSpec, finish: impl 
     let stencil = Stencil::new(xs, spec);
     let [batch, channels, depth, height, width] = spec.out_shape(xs);
     let columns = Columns::new(stencil.shifts.clone(), width, height);
-    let shifted = columns.shifted(stencil.shifts.iter().map(|_| true));
+    let shifted = columns.shifted(columns.runs.pitch);
     let fill = |slab: Slab, out: &mut [MaybeUninit<f32>]| {
         let kernel = &w[slab.volume % channels * spec.taps()..][..spec.taps()];
         with_aligned(stencil.ring.len() + columns.len(), |scratch| {
@@ -211,12 +214,14 @@ impl<F: Fn(&mut [f32], usize)> WithSimd for Correlate<'_, F> {
         let run = columns.rows * width;
         for (d, out) in (slab.start..slab.end).zip(out.chunks_exact_mut(height * width)) {
             stencil.load(&mut taps, ring, &mut holds, volume, d);
+            let ahead = volume.get((d + 1 + stencil.spec.padding()[0]) * stencil.plane..).unwrap_or(&[]);
             for (i, out) in out.chunks_mut(run).enumerate() {
                 column_sums(
                     simd,
                     (sums, columns.runs, out.len()),
                     (&taps, kernel),
                     (&ring[i * run..], &stencil.parts),
+                    &ahead[(i * run).min(ahead.len())..],
                     #[inline(always)]
                     |sums, range| join_columns(simd, out, sums, shifted, range),
                 );
@@ -249,41 +254,36 @@ impl WithSimd for GradWeight<'_> {
         let mut totals = vec![0.0; stencil.spec.taps()];
         let mut sums = vec![[0.0; LANES]; stencil.spec.taps()];
         let mut products = 0;
-        let (ring, scratch) = scratch.split_at_mut(stencil.ring.len());
-        let (factors, padded) = scratch.split_at_mut(columns.len());
-        padded[..columns.runs.margin].fill(0.0);
+        let (ring, gradients) = scratch.split_at_mut(stencil.ring.len());
+        let shifted = columns.shifted(0);
+        gradients[..columns.runs.margin].fill(0.0);
         let run = columns.rows * width;
         for d in slab.start..slab.end {
             stencil.load(&mut taps, ring, &mut holds, volume, d);
             let g = &g[(slab.volume * depth + d) * height * width..][..height * width];
             for (i, g) in g.chunks(run).enumerate() {
-                let (gradients, behind) = padded[columns.runs.margin..].split_at_mut(g.len());
-                gradients.copy_from_slice(g);
+                let (to, behind) = gradients[columns.runs.margin..].split_at_mut(g.len());
+                to.copy_from_slice(g);
                 behind.fill(0.0);
-                columns.shift_apart(simd, factors, padded, g.len());
-                add_dots(simd, (&mut sums, &taps), (factors, columns.runs, g.len()), (&ring[i * run..], &stencil.parts));
+                add_dots(simd, (&mut sums, &taps), (gradients, &shifted, g.len()), (&ring[i * run..], &stencil.parts));
                 products += g.len();
                 if products >= GRAD_WEIGHT_PRODUCTS {
-                    drain(&mut totals, &mut sums);
+                    drain(simd, &mut totals, &mut sums);
                     products = 0;
                 }
             }
         }
-        drain(&mut totals, &mut sums);
+        drain(simd, &mut totals, &mut sums);
         totals
     }
 }
 
 /// Moves the sums of each weight's lanes to the totals.
 #[inline(always)]
-fn drain(totals: &mut [f64], sums: &mut [[f32; LANES]]) {
+fn drain<S: Simd>(simd: S, totals: &mut [f64], sums: &mut [[f32; LANES]]) {
     for (total, sums) in totals.iter_mut().zip(sums) {
-        for half in [8, 4, 2, 1] {
-            for i in 0..half {
-                sums[i] += sums[i + half];
-            }
-        }
-        *total += f64::from(sums[0]);
+        // SAFETY: no vector is longer than `LANES`, and the lanes behind a shorter one are not in use.
+        *total += f64::from(simd.reduce_sum_f32s(unsafe { load(simd, sums.as_ptr()) }));
         *sums = [0.0; LANES];
     }
 }
@@ -299,7 +299,8 @@ fn spread(g: &[f32], xs: Shape, w: &[f32], spec: DepthwiseSpec, finish: impl Fn(
     let reached = |parity: usize| offsets().map(move |offset| reach(parity, pw, offset));
     let shifts = reached(0).zip(reached(1)).map(|(even, odd)| even.or(odd).unwrap_or(0)).collect();
     let columns = Columns::new(shifts, ow, oh);
-    let shifted = [0, 1].map(|parity| columns.shifted(reached(parity).map(|reach| reach.is_some())));
+    let all = columns.shifted(columns.runs.pitch);
+    let shifted = [0, 1].map(|parity| all.iter().zip(reached(parity)).filter_map(|(&run, reach)| reach.map(|_| run)).collect());
     let layout = Ring::new([oh, ow], [oh, ow], 1, ph.div_ceil(2), pd + 1);
     let scratch_len = layout.len() + columns.len() + 4 * columns.runs.pitch;
     let fill = |slab: Slab, out: &mut [MaybeUninit<f32>]| {
@@ -374,6 +375,7 @@ impl<F: Fn(&mut [f32], usize)> WithSimd for Spread<'_, F> {
                         (sums, columns.runs, len),
                         (taps, kernel),
                         (&ring[i * rows * ow..], &parts),
+                        &[],
                         #[inline(always)]
                         |sums, range| {
                             join_columns(simd, uninit(&mut to_even[..len]), sums, even, range.clone());
@@ -416,129 +418,3 @@ const GRAD_WEIGHT_PLANES: usize = 64;
 
 /// Products that are added up in single precision, over all lanes.
 const GRAD_WEIGHT_PRODUCTS: usize = 4096;
-
-/// Floats of a run that are worked on at a time: its column sums stay in the first-level cache.
-const RUN: usize = 1024;
-
-/// A ring of planes of one volume, packed when they are first needed: activated, with rows of zeros above and below.
-/// With stride 2 a plane has four parts, by the parity of (padded row, column); else one.
-struct Ring {
-    stride: usize,
-    /// Rows of zeros above and below.
-    padding: usize,
-    height: usize,
-    width: usize,
-    /// Length of the rows of a part.
-    pitch: usize,
-    /// Length of a part.
-    part: usize,
-    slots: usize,
-}
-
-impl Ring {
-    /// `out` is the height and width of the planes that are computed from those of the ring.
-    fn new([height, width]: [usize; 2], out: [usize; 2], stride: usize, padding: usize, slots: usize) -> Self {
-        let rows = if stride == 1 { height.max(out[0]) + 2 * padding } else { out[0] + padding };
-        let part = (rows * out[1]).next_multiple_of(LANES) + LANES;
-        Self { stride, padding, height, width, pitch: out[1], part, slots }
-    }
-
-    fn slot_len(&self) -> usize {
-        self.part * self.stride * self.stride
-    }
-
-    fn len(&self) -> usize {
-        self.slots * self.slot_len()
-    }
-
-    /// Where the plane `index` is; `plane` is packed if it is not there yet. `holds` is the index in each slot.
-    #[inline(always)]
-    fn load(&self, ring: &mut [f32], holds: &mut [usize], index: usize, plane: &[f32], f: impl Fn(f32) -> f32 + Copy) -> usize {
-        let slot = index % self.slots;
-        let start = slot * self.slot_len();
-        if holds[slot] != index {
-            holds[slot] = index;
-            let to = &mut ring[start..][..self.slot_len()];
-            if self.stride == 1 {
-                let (above, rest) = to.split_at_mut(self.padding * self.pitch);
-                let (rows, below) = rest.split_at_mut(plane.len());
-                above.fill(0.0);
-                rows.iter_mut().zip(plane).for_each(|(to, &from)| *to = f(from));
-                below.fill(0.0);
-            } else {
-                self.split(to, plane, f);
-            }
-        }
-        start
-    }
-
-    #[inline(always)]
-    fn split(&self, to: &mut [f32], plane: &[f32], f: impl Fn(f32) -> f32 + Copy) {
-        for (parity, to) in to.chunks_exact_mut(2 * self.part).enumerate() {
-            let (even, odd) = to.split_at_mut(self.part);
-            let first = (self.padding + parity) % 2;
-            let mut at = (self.padding + first) / 2 * self.pitch;
-            even[..at].fill(0.0);
-            odd[..at].fill(0.0);
-            for row in (first..self.height).step_by(2) {
-                split_row(&mut even[at..], &mut odd[at..], &plane[row * self.width..], self.width, 1, f);
-                at += self.pitch;
-            }
-            even[at..].fill(0.0);
-            odd[at..].fill(0.0);
-        }
-    }
-
-    /// Where, in a packed plane, the row of taps begins that is `row` padded rows below the first one of the first output.
-    fn row(&self, row: usize) -> usize {
-        row % self.stride * 2 * self.part + row / self.stride * self.pitch
-    }
-}
-
-/// Columns of taps, and what keeps a run of rows shifted by them from mixing its rows.
-struct Columns {
-    shifts: Vec<isize>,
-    masks: Vec<Vec<u32>>,
-    /// Rows that are worked on at a time.
-    rows: usize,
-    runs: ColumnRuns,
-}
-
-impl Columns {
-    /// For planes of `height` rows of `width`.
-    fn new(shifts: Vec<isize>, width: usize, height: usize) -> Self {
-        let rows = (RUN / width).min(height).max(1);
-        let len = (rows * width).next_multiple_of(LANES);
-        let mask = |&shift: &isize| {
-            let inside = |column: usize| column.checked_add_signed(shift).is_some_and(|column| column < width);
-            let row: Vec<u32> = (0..width).map(|column| if inside(column) { u32::MAX } else { 0 }).collect();
-            let mut mask = vec![0; len];
-            mask.chunks_mut(width).for_each(|to| to.copy_from_slice(&row[..to.len()]));
-            mask
-        };
-        let masks = shifts.iter().map(mask).collect();
-        let margin = shifts.iter().map(|shift| shift.unsigned_abs()).max().unwrap_or(0).next_multiple_of(LANES);
-        Self { shifts, masks, rows, runs: ColumnRuns { margin, pitch: margin + len + margin } }
-    }
-
-    fn len(&self) -> usize {
-        self.shifts.len() * self.runs.pitch
-    }
-
-    /// The shifted runs of the columns that are wanted.
-    fn shifted(&self, wanted: impl Iterator<Item = bool>) -> Vec<Shifted<'_>> {
-        let start = |k: usize| (self.runs.margin + k * self.runs.pitch).wrapping_add_signed(self.shifts[k]);
-        let all = self.masks.iter().enumerate().map(|(k, mask)| Shifted { start: start(k), mask });
-        all.zip(wanted).filter_map(|(shifted, wanted)| wanted.then_some(shifted)).collect()
-    }
-
-    /// One copy of a padded run for each column, shifted. (The transpose of joining them.)
-    #[inline(always)]
-    fn shift_apart<S: Simd>(&self, simd: S, to: &mut [f32], from: &[f32], len: usize) {
-        for (k, (mask, &shift)) in self.masks.iter().zip(&self.shifts).enumerate() {
-            let to = &mut to[self.runs.margin + k * self.runs.pitch..][..len.next_multiple_of(LANES)];
-            let start = self.runs.margin.wrapping_add_signed(shift);
-            join_columns(simd, uninit(to), from, &[Shifted { start, mask }], 0..len.next_multiple_of(LANES));
-        }
-    }
-}

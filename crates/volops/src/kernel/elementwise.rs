@@ -2,16 +2,34 @@
 //!
 //! All of them are bound by memory, so each reads and writes every element once.
 
-use rayon::prelude::*;
+use std::ops::Range;
 
 use super::parallel::{collect_slabs, map_indices, worth_forking};
+use super::simd::SharedOut;
+use super::threads::for_each;
 use super::vectorize::vectorize;
 
 /// Elements one piece of work handles; also the partition of [`dot`], which therefore never depends on the threads.
-const BLOCK: usize = 1 << 15;
+const BLOCK: usize = 1 << 13;
 
 /// Partial sums kept by [`dot`]: enough independent additions to fill the vector units.
 const SUMS: usize = 32;
+
+/// Calls `f` for ranges that cover `0..len` once, on several threads if `nanoseconds` of work are worth it.
+fn blocks(len: usize, nanoseconds: usize, f: impl Fn(Range<usize>) + Sync) {
+    if worth_forking(nanoseconds) {
+        for_each(len.div_ceil(BLOCK), |i| f(i * BLOCK..len.min((i + 1) * BLOCK)));
+    } else {
+        f(0..len);
+    }
+}
+
+/// # Safety
+/// The range must be inside the slice that begins at `start`, and nobody else may use that part of it.
+unsafe fn part<'a>(start: SharedOut, range: &Range<usize>) -> &'a mut [f32] {
+    // SAFETY: the caller's promise.
+    unsafe { std::slice::from_raw_parts_mut(start.ptr().add(range.start), range.len()) }
+}
 
 /// `out[i] = f(x[i], y[i])`.
 fn zip_map(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32 + Copy + Sync) -> Vec<f32> {
@@ -50,17 +68,16 @@ pub fn scaled(y: &[f32], z: f32) -> Vec<f32> {
 /// `acc += z * y`.
 pub fn add_scaled(acc: &mut [f32], y: &[f32], z: f32) {
     assert_eq!(acc.len(), y.len(), "operands differ in length");
-    let add = |(acc, y): (&mut [f32], &[f32])| {
+    let acc_start = SharedOut::new(acc.as_mut_ptr());
+    blocks(acc.len(), acc.len() / 8, |range| {
+        // SAFETY: the ranges are inside the slice and disjoint.
+        let acc = unsafe { part(acc_start, &range) };
+        let y = &y[range];
         vectorize(
             #[inline(always)]
             || acc.iter_mut().zip(y).for_each(|(acc, &y)| *acc += z * y),
         );
-    };
-    if worth_forking(acc.len() / 8) {
-        acc.par_chunks_mut(BLOCK).zip(y.par_chunks(BLOCK)).for_each(add);
-    } else {
-        add((acc, y));
-    }
+    });
 }
 
 /// `sum of a[i] * b[i]`, accumulated in `f64`.
@@ -113,18 +130,16 @@ pub struct AdamStep {
 pub fn adam(p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], step: &AdamStep) {
     let n = p.len();
     assert_eq!([g.len(), m.len(), v.len()], [n; 3], "operands differ in length");
-    let update = |p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]| {
+    let [p, m, v] = [p, m, v].map(|tensor| SharedOut::new(tensor.as_mut_ptr()));
+    blocks(n, n / 3, |range| {
+        // SAFETY: the ranges are inside the slices and disjoint.
+        let [p, m, v] = [p, m, v].map(|tensor| unsafe { part(tensor, &range) });
+        let g = &g[range];
         vectorize(
             #[inline(always)]
             || adam_block(p, g, m, v, step),
         );
-    };
-    if worth_forking(n / 3) {
-        let chunks = p.par_chunks_mut(BLOCK).zip(g.par_chunks(BLOCK));
-        chunks.zip(m.par_chunks_mut(BLOCK)).zip(v.par_chunks_mut(BLOCK)).for_each(|(((p, g), m), v)| update(p, g, m, v));
-    } else {
-        update(p, g, m, v);
-    }
+    });
 }
 
 #[inline(always)]

@@ -1,354 +1,356 @@
 //! Maximum and average pooling over 3x3x3 windows, padding 1, stride 1 or 2, and their gradients.
 //!
-//! A window is reduced along one axis after the other, over whole padded planes (see `rows`): width, then height, then
-//! depth with a ring of reduced planes. Strided outputs are picked from the unstrided plane at the end, and a strided
-//! gradient is the unstrided one of a gradient spread out with zeros. Inputs are taken to be finite.
+//! A window is reduced along one axis after the other. Planes keep their dense rows, so that each step is one run of
+//! vectors however short the rows are: neighbouring planes and rows are shifted runs, with rows of padding above and below,
+//! and neighbouring columns are shifted runs masked at the ends of rows (see `frames`). With stride 2 a plane is split by
+//! the parity of row and column, and every step works on such quarters. Inputs are taken to be finite.
+
+mod frames;
+mod max_grad;
+
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+
+use pulp::{Simd, WithSimd};
 
 use super::parallel::{Slab, collect_slabs, with_floats};
-use super::rows::{Rows, SLACK, pack, pack_spread, unpack, unpack_even};
-use super::vectorize::vectorize;
+use super::rows::SLACK;
+use super::simd::dispatch;
 use super::{Shape, numel};
+use frames::{Frames, Grid, Run, zip};
+pub use max_grad::max_pool3d_grad;
 
 /// Maximum over the 3x3x3 window (padding never wins) at every `stride`-th voxel of `x` (shape `xs = [b, c, d, h, w]`):
 /// returns `[b, c, ceil(d / stride), ceil(h / stride), ceil(w / stride)]`.
 pub fn max_pool3d(x: &[f32], xs: Shape, stride: usize) -> Vec<f32> {
-    pool::<Max>(x, xs, stride, |_, _| {})
+    pool::<Max>(x, xs, stride)
 }
 
 /// Mean over the voxels of the 3x3x3 window that are inside the volume; shapes as [`max_pool3d`].
 pub fn avg_pool3d(x: &[f32], xs: Shape, stride: usize) -> Vec<f32> {
-    let weights = MeanWeights::new(Grid::new(xs, stride));
-    pool::<Sum>(
-        x,
-        xs,
-        stride,
-        #[inline(always)]
-        |d, plane| weights.apply(d, plane),
-    )
+    pool::<Mean>(x, xs, stride)
 }
 
 /// Gradient of [`avg_pool3d`] (its transpose): from `g`, shaped as its output, to `[b, c, d, h, w] = xs`.
 pub fn avg_pool3d_grad(g: &[f32], xs: Shape, stride: usize) -> Vec<f32> {
+    if stride == 1 {
+        return pool::<MeanTranspose>(g, xs, 1);
+    }
     let grid = Grid::new(xs, stride);
-    let weights = MeanWeights::new(grid);
-    let fill = |slab: Slab, out: &mut [_]| {
-        let mut out = out.chunks_exact_mut(grid.plane());
-        windows::<Sum>(
-            grid,
-            (slab.start..slab.end).step_by(1),
-            stride,
-            #[inline(always)]
-            |d, to| {
-                grid.pack_gradient(to, g, slab.volume, d, stride);
-                weights.apply(d, &mut to[grid.origin()..][..grid.rows_len()]);
-            },
-            #[inline(always)]
-            |_, sums| {
-                if let Some(out) = out.next() {
-                    unpack(out, sums, grid.pitch(), grid.width);
-                }
-            },
-        );
-    };
-    // SAFETY: `windows` emits every plane of the slab.
-    unsafe { collect_slabs([xs[0] * xs[1], grid.depth, grid.plane()], 1, numel(xs), fill) }
-}
-
-/// Gradient of [`max_pool3d`]: from `g`, shaped as its output, to `[b, c, d, h, w] = xs`. It goes to the first maximum of
-/// each window in (depth, height, width) order: to the first plane that holds the maximum, in it to the first such row,
-/// in it to the first such voxel. So it is sent back through the three one-dimensional reductions in turn.
-pub fn max_pool3d_grad(g: &[f32], x: &[f32], xs: Shape, stride: usize) -> Vec<f32> {
-    let grid = Grid::new(xs, stride);
-    let fill = |slab: Slab, out: &mut [_]| {
-        let (rows, frame, origin, pitch) = (grid.rows_len(), grid.frame_len(), grid.origin(), grid.pitch());
-        with_floats(11 * frame + 8 * rows + SLACK, |scratch| {
-            scratch.fill(0.0);
-            // Packed x and its maxima along the width, and the packed g: three planes are in use at a time.
-            let (packed, rest) = scratch.split_at_mut(3 * frame);
-            let (across, rest) = rest.split_at_mut(3 * frame);
-            let (incoming, rest) = rest.split_at_mut(3 * frame);
-            // Gradients of the maxima along width and height, and of those along the width.
-            let (gradient, rest) = rest.split_at_mut(frame);
-            let (row_gradient, rest) = rest.split_at_mut(frame);
-            // Maxima along width and height, of five planes; and what there is outside of the volume.
-            let (maxima, rest) = rest.split_at_mut(5 * rows);
-            let (outside, rest) = rest.split_at_mut(rows);
-            let (zero, plain) = rest.split_at_mut(rows);
-            packed.fill(Max::PADDING);
-            across.fill(Max::PADDING);
-            outside.fill(Max::PADDING);
-            let mut packed_until = slab.start.saturating_sub(2);
-            let mut incoming_until = slab.start.saturating_sub(1);
-            vectorize(
-                #[inline(always)]
-                || {
-                    for (d, out) in (slab.start..slab.end).zip(out.chunks_exact_mut(grid.plane())) {
-                        while packed_until < grid.depth.min(d + 3) {
-                            let to = &mut packed[packed_until % 3 * frame..][..frame];
-                            let across = &mut across[packed_until % 3 * frame..][..frame];
-                            grid.pack(to, x, slab.volume, packed_until, Max::PADDING);
-                            grid.reduce_plane::<Max>(to, across, &mut maxima[packed_until % 5 * rows..][..rows]);
-                            packed_until += 1;
-                        }
-                        while incoming_until < grid.depth.min(d + 2) {
-                            if incoming_until.is_multiple_of(stride) {
-                                let to = &mut incoming[incoming_until % 3 * frame..][..frame];
-                                grid.pack_gradient(to, g, slab.volume, incoming_until, stride);
-                            }
-                            incoming_until += 1;
-                        }
-                        let inside = |ahead: usize, back: usize| (d + ahead).checked_sub(back).filter(|&i| i < grid.depth);
-                        let value = |ahead: usize, back: usize| match inside(ahead, back) {
-                            Some(i) => &maxima[i % 5 * rows..][..rows],
-                            None => &*outside,
-                        };
-                        let arriving = |ahead: usize, back: usize| match inside(ahead, back) {
-                            Some(i) if i.is_multiple_of(stride) => &incoming[i % 3 * frame + origin..][..rows],
-                            _ => &*zero,
-                        };
-                        let values = [value(0, 2), value(0, 1), value(0, 0), value(1, 0), value(2, 0)];
-                        let arriving = [arriving(0, 1), arriving(0, 0), arriving(1, 0)];
-                        route(&mut gradient[origin..][..rows], values, arriving);
-                        let across = &across[d % 3 * frame..][..frame];
-                        route_in_plane(&mut row_gradient[origin..][..rows], across, gradient, origin, pitch);
-                        let packed = &packed[d % 3 * frame..][..frame];
-                        route_in_plane(&mut plain[..rows], packed, row_gradient, origin, 1);
-                        unpack(out, plain, pitch, grid.width);
-                    }
-                },
-            );
+    let (edges, weights) = (Edges::<MeanTranspose>::new(&grid), Weights::new(&grid));
+    let fill = |slab: Slab, out: &mut [MaybeUninit<f32>]| {
+        with_floats(MEAN_SPREAD_FRAMES * grid.pitch(), |scratch| {
+            let (grid, edges, weights) = (&grid, &edges, &weights);
+            dispatch(MeanSpread { grid, edges, weights, g, slab, out, scratch });
         });
     };
-    // SAFETY: every plane of the slab is unpacked to.
-    unsafe { collect_slabs([xs[0] * xs[1], grid.depth, grid.plane()], 2, numel(xs) * 2, fill) }
+    // SAFETY: every row of the slab is written.
+    unsafe { collect_slabs([grid.volumes, grid.depth, grid.plane()], 1, numel(xs), fill) }
 }
 
-/// Sends gradients of the outputs before, at and after a place back to it, where it is the first maximum of the window.
-/// `values` are the window's inputs at distance -2 to 2, `incoming` the gradients at distance -1 to 1.
-#[inline(always)]
-fn route(to: &mut [f32], values: [&[f32]; 5], incoming: [&[f32]; 3]) {
-    let n = to.len();
-    let [before2, before, at, after, after2] = values;
-    let (before2, before, at, after, after2) = (&before2[..n], &before[..n], &at[..n], &after[..n], &after2[..n]);
-    let [from_before, from_at, from_after] = incoming;
-    let (from_before, from_at, from_after) = (&from_before[..n], &from_at[..n], &from_after[..n]);
-    for i in 0..n {
-        let rises = at[i] > before[i];
-        let holds = at[i] >= after[i];
-        let when = |wins: bool, gradient: f32| if wins { gradient } else { 0.0 };
-        to[i] = when(rises & (at[i] > before2[i]), from_before[i])
-            + when(rises & holds, from_at[i])
-            + when(holds & (at[i] >= after2[i]), from_after[i]);
-    }
-}
-
-/// [`route`] between rows (`step` = pitch) or columns (`step` = 1) of a frame.
-#[inline(always)]
-fn route_in_plane(to: &mut [f32], values: &[f32], incoming: &[f32], origin: usize, step: usize) {
-    let value = |i: usize| &values[origin + i * step - 2 * step..];
-    let gradient = |i: usize| &incoming[origin + i * step - step..];
-    let values = [value(0), value(1), value(2), value(3), value(4)];
-    route(to, values, [gradient(0), gradient(1), gradient(2)]);
-}
-
-/// An associative, commutative operation and its neutral element.
+/// An associative, commutative operation, and what is done before and after it.
 trait Reduction {
+    /// The neutral element.
     const PADDING: f32;
-    fn join(a: f32, b: f32) -> f32;
+    /// What [`Reduction::keep`] is given inside of a row, and where there is no neighbour.
+    const EDGES: [f32; 2];
+    fn join<S: Simd>(simd: S, a: S::f32s, b: S::f32s) -> S::f32s;
+    /// The value or, behind the end of a row, the neutral element.
+    fn keep<S: Simd>(simd: S, value: S::f32s, edge: S::f32s) -> S::f32s;
+    /// Joins planes; `weights` are the reciprocals of the number of planes in their windows (zero: there is no such plane),
+    /// `weight` those of the number of voxels in a plane's windows.
+    fn enter<S: Simd>(simd: S, planes: [S::f32s; 3], weights: [f32; 3], weight: S::f32s) -> S::f32s;
+    /// What becomes of a complete reduction.
+    fn finish<S: Simd>(simd: S, value: S::f32s, weight: S::f32s, planes: f32) -> S::f32s;
 }
 
 struct Max;
 
 impl Reduction for Max {
     const PADDING: f32 = f32::NEG_INFINITY;
+    const EDGES: [f32; 2] = [0.0, f32::NEG_INFINITY];
 
     #[inline(always)]
-    fn join(a: f32, b: f32) -> f32 {
-        if b > a { b } else { a }
+    fn join<S: Simd>(simd: S, a: S::f32s, b: S::f32s) -> S::f32s {
+        simd.max_f32s(a, b)
+    }
+
+    #[inline(always)]
+    fn keep<S: Simd>(simd: S, value: S::f32s, edge: S::f32s) -> S::f32s {
+        simd.add_f32s(value, edge)
+    }
+
+    #[inline(always)]
+    fn enter<S: Simd>(simd: S, [a, b, c]: [S::f32s; 3], _: [f32; 3], _: S::f32s) -> S::f32s {
+        simd.max_f32s(simd.max_f32s(a, b), c)
+    }
+
+    #[inline(always)]
+    fn finish<S: Simd>(_: S, value: S::f32s, _: S::f32s, _: f32) -> S::f32s {
+        value
     }
 }
 
-struct Sum;
+struct Mean;
 
-impl Reduction for Sum {
+impl Reduction for Mean {
     const PADDING: f32 = 0.0;
+    const EDGES: [f32; 2] = [1.0, 0.0];
 
     #[inline(always)]
-    fn join(a: f32, b: f32) -> f32 {
-        a + b
+    fn join<S: Simd>(simd: S, a: S::f32s, b: S::f32s) -> S::f32s {
+        simd.add_f32s(a, b)
+    }
+
+    #[inline(always)]
+    fn keep<S: Simd>(simd: S, value: S::f32s, edge: S::f32s) -> S::f32s {
+        simd.mul_f32s(value, edge)
+    }
+
+    #[inline(always)]
+    fn enter<S: Simd>(simd: S, planes: [S::f32s; 3], weights: [f32; 3], _: S::f32s) -> S::f32s {
+        let present = weights.map(|weight| if weight > 0.0 { 1.0 } else { 0.0 });
+        weighted(simd, planes, present)
+    }
+
+    #[inline(always)]
+    fn finish<S: Simd>(simd: S, value: S::f32s, weight: S::f32s, planes: f32) -> S::f32s {
+        simd.mul_f32s(value, simd.mul_f32s(weight, simd.splat_f32s(planes)))
     }
 }
 
-/// Geometry of a volume and of its padded planes. A frame is a padded plane with one column of padding between rows and
-/// margins of two rows and two elements at either end.
-#[derive(Clone, Copy)]
-struct Grid {
-    depth: usize,
-    height: usize,
-    width: usize,
-}
+/// The transpose of [`Mean`]: weighted first, then summed.
+struct MeanTranspose;
 
-impl Grid {
-    fn new([.., depth, height, width]: Shape, stride: usize) -> Self {
-        assert!(matches!(stride, 1 | 2), "stride must be 1 or 2, found {stride}");
-        Self { depth, height, width }
-    }
+impl Reduction for MeanTranspose {
+    const PADDING: f32 = Mean::PADDING;
+    const EDGES: [f32; 2] = Mean::EDGES;
 
-    fn plane(self) -> usize {
-        self.height * self.width
-    }
-
-    fn pitch(self) -> usize {
-        self.width + 1
-    }
-
-    /// Length of the padded rows, without margins.
-    fn rows_len(self) -> usize {
-        self.height * self.pitch()
-    }
-
-    fn origin(self) -> usize {
-        2 * self.pitch() + 2
-    }
-
-    fn frame_len(self) -> usize {
-        self.rows_len() + 2 * self.origin() + SLACK
-    }
-
-    fn rows(self) -> Rows {
-        Rows { origin: self.origin(), pitch: self.pitch(), gap: 1 }
+    #[inline(always)]
+    fn join<S: Simd>(simd: S, a: S::f32s, b: S::f32s) -> S::f32s {
+        Mean::join(simd, a, b)
     }
 
     #[inline(always)]
-    fn pack(self, to: &mut [f32], x: &[f32], volume: usize, d: usize, padding: f32) {
-        let from = &x[(volume * self.depth + d) * self.plane()..][..self.plane()];
-        pack(to, self.rows(), from, self.width, padding, |v| v);
+    fn keep<S: Simd>(simd: S, value: S::f32s, edge: S::f32s) -> S::f32s {
+        Mean::keep(simd, value, edge)
     }
 
-    /// Packs the gradients of the outputs whose windows are centred in plane `d`, a multiple of `stride`.
     #[inline(always)]
-    fn pack_gradient(self, to: &mut [f32], g: &[f32], volume: usize, d: usize, stride: usize) {
-        if stride == 1 {
-            return self.pack(to, g, volume, d, 0.0);
-        }
-        let [depth, height, width] = [self.depth, self.height, self.width].map(|n| n.div_ceil(stride));
-        let from = &g[(volume * depth + d / stride) * height * width..][..height * width];
-        pack_spread(to, self.rows(), from, width, self.width);
+    fn enter<S: Simd>(simd: S, planes: [S::f32s; 3], weights: [f32; 3], weight: S::f32s) -> S::f32s {
+        simd.mul_f32s(weight, weighted(simd, planes, weights))
     }
 
-    /// Reduces 3x3 windows of the frame `packed` to `to`; `across` receives the reduction along the width.
     #[inline(always)]
-    fn reduce_plane<R: Reduction>(self, packed: &[f32], across: &mut [f32], to: &mut [f32]) {
-        let (origin, pitch) = (self.origin(), self.pitch());
-        let from = origin - pitch;
-        let tall = self.rows_len() + 2 * pitch;
-        join3::<R>(&mut across[from..][..tall], [&packed[from - 1..], &packed[from..], &packed[from + 1..]]);
-        let rows = self.rows_len();
-        join3::<R>(&mut to[..rows], [&across[from..], &across[origin..], &across[origin + pitch..]]);
+    fn finish<S: Simd>(_: S, value: S::f32s, _: S::f32s, _: f32) -> S::f32s {
+        value
     }
 }
 
 #[inline(always)]
-fn join3<R: Reduction>(to: &mut [f32], [a, b, c]: [&[f32]; 3]) {
-    let n = to.len();
-    let (a, b, c) = (&a[..n], &b[..n], &c[..n]);
-    for i in 0..n {
-        to[i] = R::join(R::join(a[i], b[i]), c[i]);
+fn weighted<S: Simd>(simd: S, [a, b, c]: [S::f32s; 3], weights: [f32; 3]) -> S::f32s {
+    let [wa, wb, wc] = weights.map(|weight| simd.splat_f32s(weight));
+    simd.mul_add_e_f32s(c, wc, simd.mul_add_e_f32s(a, wa, simd.mul_f32s(b, wb)))
+}
+
+/// For every element of a dense plane of the output, whether it has a neighbour in its row.
+struct Edges<R> {
+    left: Vec<f32>,
+    right: Vec<f32>,
+    of: PhantomData<fn(R)>,
+}
+
+impl<R: Reduction> Edges<R> {
+    fn new(grid: &Grid) -> Self {
+        let width = grid.out[2];
+        let [inside, outside] = R::EDGES;
+        let (mut left, mut right) = (vec![inside; grid.part()], vec![inside; grid.part()]);
+        left.iter_mut().step_by(width).for_each(|edge| *edge = outside);
+        right.iter_mut().skip(width - 1).step_by(width).for_each(|edge| *edge = outside);
+        Self { left, right, of: PhantomData }
     }
 }
 
-/// Pools `x`; `finish` sees each reduced plane, unstrided and padded, with its index, before it is copied out.
-fn pool<R: Reduction>(x: &[f32], xs: Shape, stride: usize, finish: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
-    let grid = Grid::new(xs, stride);
-    let [depth, height, width] = [grid.depth, grid.height, grid.width].map(|n| n.div_ceil(stride));
-    let fill = |slab: Slab, out: &mut [_]| {
-        let mut out = out.chunks_exact_mut(height * width);
-        windows::<R>(
-            grid,
-            (slab.start * stride..slab.end * stride).step_by(stride),
-            1,
-            #[inline(always)]
-            |d, to| grid.pack(to, x, slab.volume, d, R::PADDING),
-            #[inline(always)]
-            |d, reduced| {
-                finish(d, reduced);
-                match out.next() {
-                    Some(out) if stride == 1 => unpack(out, reduced, grid.pitch(), grid.width),
-                    Some(out) => unpack_even(out, reduced, grid.pitch(), width),
-                    None => return,
-                };
-            },
-        );
-    };
-    // SAFETY: `windows` emits every plane of the slab.
-    unsafe { collect_slabs([xs[0] * xs[1], depth, height * width], 1, numel(xs), fill) }
-}
-
-/// Reduces the 3x3x3 windows around all voxels of each plane in `centers` (ascending) and hands the result to `emit`.
-/// `load` packs an input plane; only planes whose index is a multiple of `source_step` exist, others are padding.
-#[inline(always)]
-fn windows<R: Reduction>(
-    grid: Grid,
-    mut centers: impl Iterator<Item = usize>,
-    source_step: usize,
-    load: impl Fn(usize, &mut [f32]),
-    mut emit: impl FnMut(usize, &mut [f32]),
-) {
-    let (rows, frame) = (grid.rows_len(), grid.frame_len());
-    with_floats(2 * frame + 5 * rows + SLACK, |scratch| {
-        let (packed, rest) = scratch.split_at_mut(frame);
-        let (across, rest) = rest.split_at_mut(frame);
-        let (padding, rest) = rest.split_at_mut(rows);
-        let (ring, reduced) = rest.split_at_mut(3 * rows);
-        packed.fill(R::PADDING);
-        padding.fill(R::PADDING);
-        vectorize(
-            #[inline(always)]
-            || {
-                let mut holds = [usize::MAX; 3];
-                for center in &mut centers {
-                    let exists = |d: usize| d < grid.depth && d.is_multiple_of(source_step);
-                    for d in (center.saturating_sub(1)..=center + 1).filter(|&d| exists(d)) {
-                        if holds[d % 3] != d {
-                            load(d, packed);
-                            grid.reduce_plane::<R>(packed, across, &mut ring[d % 3 * rows..][..rows]);
-                            holds[d % 3] = d;
-                        }
-                    }
-                    let plane = |i: usize| match (center + i).checked_sub(1) {
-                        Some(d) if exists(d) => &ring[d % 3 * rows..][..rows],
-                        _ => &*padding,
-                    };
-                    join3::<R>(&mut reduced[..rows], [plane(0), plane(1), plane(2)]);
-                    emit(center, reduced);
-                }
-            },
-        );
-    });
-}
-
-/// Reciprocals of the number of voxels in each window of a volume.
-struct MeanWeights {
+/// Reciprocals of the number of planes, and of the voxels of a plane, in the windows of the outputs.
+struct Weights {
     depth: Vec<f32>,
-    /// For the padded rows of a plane.
     plane: Vec<f32>,
 }
 
-impl MeanWeights {
-    fn new(grid: Grid) -> Self {
-        let counts = |n: usize| (0..n).map(move |i| ((i + 1).min(n - 1) + 1 - i.saturating_sub(1)) as f32);
-        let mut plane = vec![0.0; grid.rows_len()];
-        for (row, rows) in plane.chunks_exact_mut(grid.pitch()).zip(counts(grid.height)) {
-            row.iter_mut().zip(counts(grid.width)).for_each(|(weight, columns)| *weight = 1.0 / (rows * columns));
+impl Weights {
+    fn new(grid: &Grid) -> Self {
+        let counts = |n: usize| {
+            let count = move |i: usize| ((i + 1).min(n - 1) + 1 - i.saturating_sub(1)) as f32;
+            (0..n).step_by(grid.stride).map(move |i| 1.0 / count(i))
+        };
+        let columns: Vec<f32> = counts(grid.width).collect();
+        let mut plane = Vec::with_capacity(grid.part());
+        for row in counts(grid.height) {
+            plane.extend(columns.iter().map(|column| row * column));
         }
-        Self { depth: counts(grid.depth).map(|planes| 1.0 / planes).collect(), plane }
+        Self { depth: counts(grid.depth).collect(), plane }
     }
+}
+
+fn pool<R: Reduction>(x: &[f32], xs: Shape, stride: usize) -> Vec<f32> {
+    let grid = Grid::new(xs, stride);
+    let (edges, weights) = (Edges::<R>::new(&grid), Weights::new(&grid));
+    // A whole plane, before it is split.
+    let whole = if stride == 1 { 0 } else { grid.plane() + SLACK };
+    let fill = |slab: Slab, out: &mut [MaybeUninit<f32>]| {
+        with_floats(POOL_FRAMES * grid.pitch() + whole, |scratch| {
+            let (grid, edges, weights) = (&grid, &edges, &weights);
+            dispatch(Pool { grid, edges, weights, x, slab, out, scratch });
+        });
+    };
+    // SAFETY: every plane of the slab is written.
+    unsafe { collect_slabs([grid.volumes, grid.out[0], grid.part()], 1, numel(xs), fill) }
+}
+
+/// One slab of a pooled tensor.
+struct Pool<'a, R> {
+    grid: &'a Grid,
+    edges: &'a Edges<R>,
+    weights: &'a Weights,
+    x: &'a [f32],
+    slab: Slab,
+    out: &'a mut [MaybeUninit<f32>],
+    scratch: &'a mut [f32],
+}
+
+const POOL_FRAMES: usize = 6;
+
+impl<R: Reduction> WithSimd for Pool<'_, R> {
+    type Output = ();
 
     #[inline(always)]
-    fn apply(&self, d: usize, values: &mut [f32]) {
-        let planes = self.depth[d];
-        for (value, weight) in values.iter_mut().zip(&self.plane) {
-            *value *= planes * weight;
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { grid, edges, weights, x, slab, out, scratch } = self;
+        let (scratch, whole) = scratch.split_at_mut(POOL_FRAMES * grid.pitch());
+        let frames = grid.frames(scratch);
+        let width = grid.out[2] as isize;
+        let (left, right, weight) = (Run::from(&edges.left[..]), Run::from(&edges.right[..]), Run::from(&weights.plane[..]));
+        (0..POOL_FRAMES).for_each(|index| frames.fill_margins(index, R::PADDING));
+        for (d, out) in (slab.start..slab.end).zip(out.chunks_exact_mut(grid.part())) {
+            let center = d * grid.stride;
+            let around = [center.checked_sub(1), Some(center), (center + 1 < grid.depth).then_some(center + 1)];
+            // A plane that is not there is replaced by the one in the middle: it does no harm in a maximum, nor with weight zero.
+            let [a, b, c] = around.map(|d| Run::from(grid.plane_of(x, slab.volume, d.unwrap_or(center))));
+            let planes = around.map(|d| d.map_or(0.0, |d| weights.depth[d / grid.stride]));
+            if grid.stride == 1 {
+                zip(
+                    simd,
+                    frames.out(0),
+                    [a, b, c, weight],
+                    #[inline(always)]
+                    |[a, b, c, weight]| R::enter(simd, [a, b, c], planes, weight),
+                );
+                zip(
+                    simd,
+                    frames.out(1),
+                    [frames.at(0, -width), frames.get(0), frames.at(0, width)],
+                    #[inline(always)]
+                    |[above, at, below]| R::join(simd, R::join(simd, above, at), below),
+                );
+                zip(
+                    simd,
+                    out,
+                    [frames.at(1, -1), frames.get(1), frames.at(1, 1), left, right, weight],
+                    #[inline(always)]
+                    |[before, at, after, left, right, weight]| {
+                        let sides = R::join(simd, R::keep(simd, before, left), R::keep(simd, after, right));
+                        R::finish(simd, R::join(simd, at, sides), weight, weights.depth[d])
+                    },
+                );
+            } else {
+                zip(
+                    simd,
+                    &mut whole[..grid.plane()],
+                    [a, b, c],
+                    #[inline(always)]
+                    |planes_around| R::enter(simd, planes_around, planes, simd.splat_f32s(1.0)),
+                );
+                grid.split(frames, 0, whole, R::PADDING);
+                for parity in 0..2 {
+                    across(simd, frames, 4 + parity, 2 * parity, edges);
+                }
+                zip(
+                    simd,
+                    out,
+                    [frames.at(5, -width), frames.get(4), frames.get(5), weight],
+                    #[inline(always)]
+                    |[above, at, below, weight]| R::finish(simd, R::join(simd, R::join(simd, above, at), below), weight, weights.depth[d]),
+                );
+            }
+        }
+    }
+}
+
+/// Reduces the windows around the even columns of a frame along the width; the odd columns are in the frame behind it.
+#[inline(always)]
+fn across<S: Simd, R: Reduction>(simd: S, frames: Frames, to: usize, even: usize, edges: &Edges<R>) {
+    zip(
+        simd,
+        frames.out(to),
+        [frames.at(even + 1, -1), frames.get(even), frames.get(even + 1), Run::from(&edges.left[..])],
+        #[inline(always)]
+        |[before, at, after, left]| R::join(simd, R::join(simd, R::keep(simd, before, left), at), after),
+    );
+}
+
+/// One slab of the transpose of the stride-2 average. An even plane, row or column is in one window, an odd one in two.
+struct MeanSpread<'a> {
+    grid: &'a Grid,
+    edges: &'a Edges<MeanTranspose>,
+    weights: &'a Weights,
+    g: &'a [f32],
+    slab: Slab,
+    out: &'a mut [MaybeUninit<f32>],
+    scratch: &'a mut [f32],
+}
+
+const MEAN_SPREAD_FRAMES: usize = 4;
+
+impl WithSimd for MeanSpread<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { grid, edges, weights, g, slab, out, scratch } = self;
+        let frames = grid.frames(scratch);
+        let width = grid.out[2] as isize;
+        let (right, weight) = (Run::from(&edges.right[..]), Run::from(&weights.plane[..]));
+        let [even_rows, odd_rows, even_ends, odd_ends] = [0, 1, 2, 3];
+        frames.fill_margins(even_rows, 0.0);
+        frames.fill_margins(odd_rows, 0.0);
+        for (d, out) in (slab.start..slab.end).zip(out.chunks_exact_mut(grid.plane())) {
+            let windows = [Some(d / 2), Some(d.div_ceil(2)).filter(|&after| d % 2 == 1 && after < grid.out[0])];
+            let [before, after] = windows.map(|i| Run::from(grid.part_of(g, slab.volume, i.unwrap_or(d / 2))));
+            let planes = windows.map(|i| simd.splat_f32s(i.map_or(0.0, |i| weights.depth[i])));
+            zip(
+                simd,
+                frames.out(even_rows),
+                [before, after, weight],
+                #[inline(always)]
+                |[before, after, weight]| simd.mul_f32s(weight, simd.mul_add_e_f32s(after, planes[1], simd.mul_f32s(before, planes[0]))),
+            );
+            zip(
+                simd,
+                frames.out(odd_rows),
+                [frames.get(even_rows), frames.at(even_rows, width)],
+                #[inline(always)]
+                |[above, below]| simd.add_f32s(above, below),
+            );
+            for (rows, ends) in [(even_rows, even_ends), (odd_rows, odd_ends)] {
+                zip(
+                    simd,
+                    frames.out(ends),
+                    [frames.get(rows), frames.at(rows, 1), right],
+                    #[inline(always)]
+                    |[before, after, right]| simd.mul_add_e_f32s(after, right, before),
+                );
+            }
+            grid.join(out, frames, [[even_rows, even_ends], [odd_rows, odd_ends]]);
         }
     }
 }

@@ -61,10 +61,11 @@ pub(crate) fn column_sums<S: Simd>(
     (sums, runs, len): (&mut [f32], ColumnRuns, usize),
     (taps, kernel): (&[Tap], &[f32]),
     (source, parts): (&[f32], &[usize]),
+    next: &[f32],
     mut join: impl FnMut(&[f32], Range<usize>),
 ) {
     let n = parts.len();
-    by_columns!(parts, |first, part| sums_of::<S>(simd, (sums, runs, len), (taps, kernel), (source, part), (first, n), &mut join));
+    by_columns!(parts, |first, part| sums_of::<S>(simd, (sums, runs, len), (taps, kernel), (source, part), (first, n), next, &mut join));
 }
 
 #[inline(always)]
@@ -74,6 +75,7 @@ fn sums_of<S: Simd, const K: usize, const SPLIT: bool>(
     (taps, kernel): (&[Tap], &[f32]),
     (source, parts): (&[f32], [usize; 2]),
     (first, columns): (usize, usize),
+    next: &[f32],
     join: &mut impl FnMut(&[f32], Range<usize>),
 ) {
     let whole = len.next_multiple_of(LANES);
@@ -100,6 +102,9 @@ fn sums_of<S: Simd, const K: usize, const SPLIT: bool>(
                 _ => block::<S, K, 4, SPLIT>(simd, sums, to, (taps, kernel), source, parts),
             }
         };
+        if complete {
+            prefetch(next, ready..at * S::F32_LANES);
+        }
         if complete && ready > joined {
             join(sums, joined..ready);
             joined = ready;
@@ -131,9 +136,8 @@ unsafe fn block<S: Simd, const K: usize, const V: usize, const SPLIT: bool>(
         for v in 0..V {
             let x = unsafe { load(simd, from.add(middle + v * S::F32_LANES)) };
             let other = if SPLIT { unsafe { load(simd, from.add(outer + v * S::F32_LANES)) } } else { x };
-            for k in 0..K {
-                let x = if k == 1 { x } else { other };
-                values[k][v] = simd.mul_add_e_f32s(x, weights[k], values[k][v]);
+            for (k, values) in values.iter_mut().enumerate() {
+                values[v] = simd.mul_add_e_f32s(if k == 1 { x } else { other }, weights[k], values[v]);
             }
         }
     }
@@ -146,40 +150,40 @@ unsafe fn block<S: Simd, const K: usize, const V: usize, const SPLIT: bool>(
 }
 
 /// The transpose in the weights: for each column `k` and every tap, adds to the `LANES` sums of weight `tap.weights + k`,
-/// lane by lane, `factors[k][i] * source[tap.source + parts[k] + i]`. The factors end with zeros up to whole `LANES`.
+/// lane by lane, `factors[shifts[k].start + i] * source[tap.source + parts[k] + i]` where the mask is set, `i < len`.
+/// The factors go on with zeros up to whole `LANES`.
 #[inline(always)]
 pub(crate) fn add_dots<S: Simd>(
     simd: S,
     (sums, taps): (&mut [[f32; LANES]], &[Tap]),
-    (factors, runs, len): (&[f32], ColumnRuns, usize),
+    (factors, shifts, len): (&[f32], &[Shifted], usize),
     (source, parts): (&[f32], &[usize]),
 ) {
-    by_columns!(parts, |first, part| dots_of::<S>(simd, (sums, taps), (factors, runs, len), (source, part), first));
+    by_columns!(parts, |first, part| dots_of::<S>(simd, (sums, taps), (factors, &shifts[first..], len), (source, part), first));
 }
 
 #[inline(always)]
 fn dots_of<S: Simd, const K: usize, const SPLIT: bool>(
     simd: S,
     (sums, taps): (&mut [[f32; LANES]], &[Tap]),
-    (factors, runs, len): (&[f32], ColumnRuns, usize),
+    (factors, shifts, len): (&[f32], &[Shifted], usize),
     (source, parts): (&[f32], [usize; 2]),
     first: usize,
 ) {
     let whole = len.next_multiple_of(LANES);
-    let start = runs.margin + first * runs.pitch;
     let sums = &mut sums[first..];
-    assert!(start + (K - 1) * runs.pitch + whole <= factors.len(), "factors too short");
+    let shifts: [Shifted; K] = std::array::from_fn(|k| shifts[k]);
+    assert!(shifts.iter().all(|run| run.start + whole <= factors.len() && whole <= run.mask.len()), "factors too short");
     let last = parts[0].max(parts[1]) + whole;
     assert!(taps.iter().all(|tap| tap.source + last <= source.len() && tap.weights + K <= sums.len()), "source too short");
-    let from = [start, runs.pitch, whole];
     let mut rest = taps;
     while !rest.is_empty() {
         // SAFETY: the two assertions above.
         let done = unsafe {
             match rest.len() {
-                9.. if S::REGISTER_COUNT >= 32 => dots_block::<S, K, 9, SPLIT>(simd, sums, rest, (factors, from), source, parts),
-                3.. => dots_block::<S, K, 3, SPLIT>(simd, sums, rest, (factors, from), source, parts),
-                _ => dots_block::<S, K, 1, SPLIT>(simd, sums, rest, (factors, from), source, parts),
+                9.. if S::REGISTER_COUNT >= 32 => dots_block::<S, K, 9, SPLIT>(simd, sums, rest, (factors, &shifts, whole), source, parts),
+                3.. => dots_block::<S, K, 3, SPLIT>(simd, sums, rest, (factors, &shifts, whole), source, parts),
+                _ => dots_block::<S, K, 1, SPLIT>(simd, sums, rest, (factors, &shifts, whole), source, parts),
             }
         };
         rest = &rest[done..];
@@ -195,7 +199,7 @@ unsafe fn dots_block<S: Simd, const K: usize, const T: usize, const SPLIT: bool>
     simd: S,
     sums: &mut [[f32; LANES]],
     taps: &[Tap],
-    (factors, [start, pitch, len]): (&[f32], [usize; 3]),
+    (factors, shifts, len): (&[f32], &[Shifted; K], usize),
     source: &[f32],
     [middle, outer]: [usize; 2],
 ) -> usize {
@@ -210,7 +214,7 @@ unsafe fn dots_block<S: Simd, const K: usize, const T: usize, const SPLIT: bool>
     }
     let mut i = 0;
     while i < len {
-        let factors: [_; K] = std::array::from_fn(|k| unsafe { load(simd, factors.as_ptr().add(start + k * pitch + i)) });
+        let factors: [_; K] = std::array::from_fn(|k| unsafe { masked(simd, factors, &shifts[k], i) });
         for (source, values) in sources.iter().zip(&mut values) {
             let x = unsafe { load(simd, source.add(middle + i)) };
             let other = if SPLIT { unsafe { load(simd, source.add(outer + i)) } } else { x };
@@ -235,6 +239,18 @@ pub(crate) struct Shifted<'a> {
     pub start: usize,
     /// All bits set where the shifted element belongs to the same row.
     pub mask: &'a [u32],
+}
+
+/// The vector at `i` of a shifted run, zeros where its mask is not set.
+///
+/// # Safety
+/// The vector must be inside the slice, and inside the mask.
+#[inline(always)]
+unsafe fn masked<S: Simd>(simd: S, floats: &[f32], run: &Shifted, i: usize) -> S::f32s {
+    // SAFETY: the caller's promise; a `S::u32s` is plain data of as many lanes.
+    let (value, mask) =
+        unsafe { (load(simd, floats.as_ptr().add(run.start + i)), run.mask.as_ptr().add(i).cast::<S::u32s>().read_unaligned()) };
+    simd.transmute_f32s_u32s(simd.and_u32s(simd.transmute_u32s_f32s(value), mask))
 }
 
 /// `out[i] = sum over runs of sums[run.start + i]` where the run's mask is set, for `i` in a range.
@@ -265,9 +281,7 @@ fn join<S: Simd, const K: usize>(simd: S, out: &mut [MaybeUninit<f32>], sums: &[
         unsafe {
             let mut value = if add { load_first(simd, to.add(i), left) } else { simd.splat_f32s(0.0) };
             for run in &runs {
-                let shifted = simd.transmute_u32s_f32s(load(simd, sums.as_ptr().add(run.start + i)));
-                let mask = run.mask.as_ptr().add(i).cast::<S::u32s>().read_unaligned();
-                value = simd.add_f32s(value, simd.transmute_f32s_u32s(simd.and_u32s(shifted, mask)));
+                value = simd.add_f32s(value, masked(simd, sums, run, i));
             }
             if left >= S::F32_LANES {
                 store(simd, to.add(i), value);
@@ -276,5 +290,16 @@ fn join<S: Simd, const K: usize>(simd: S, out: &mut [MaybeUninit<f32>], sums: &[
             }
         }
         i += S::F32_LANES;
+    }
+}
+
+/// Asks for the part of a slice that is in a range to be brought into the cache.
+#[inline(always)]
+fn prefetch(slice: &[f32], range: Range<usize>) {
+    #[cfg(target_arch = "x86_64")]
+    for i in range.step_by(LANES) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: every processor of this architecture has the instruction, and it may be given any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(slice.as_ptr().wrapping_add(i).cast()) };
     }
 }

@@ -58,14 +58,15 @@ pub fn gradients<const N: usize>(inputs: &[Tensor<5>; N], f: impl Fn([Tensor<5>;
     (y.inner(), inputs.map(|input| input.grad(&grads).expect("every input is tracked")))
 }
 
-/// Compares two tensors, wherever they are. The error is relative to the largest element expected.
+/// Compares two tensors, wherever they are. The error is relative to the largest element expected, and printed.
 pub fn assert_close(what: &str, found: Tensor<5>, expected: Tensor<5>, tolerance: f32) {
     assert_eq!(found.dims(), expected.dims(), "{what}");
     let [found, expected] = [found, expected].map(|tensor| tensor.into_data().iter::<f64>().collect::<Vec<_>>());
     let largest = expected.iter().fold(0.0, |largest, e| e.abs().max(largest));
     // A NaN is the largest of errors.
-    let error = found.iter().zip(&expected).map(|(f, e)| (f - e).abs()).max_by(f64::total_cmp).unwrap_or(0.0);
-    assert!(error <= f64::from(tolerance) * largest.max(0.1), "{what}: error {error}, largest {largest}");
+    let error = found.iter().zip(&expected).map(|(f, e)| (f - e).abs()).max_by(f64::total_cmp).unwrap_or(0.0) / largest.max(0.1);
+    println!("error {error:.1e}: {what}");
+    assert!(error <= f64::from(tolerance), "{what}: error {error:.1e}, allowed are {tolerance:.1e}");
 }
 
 /// Tensors of these shapes, scattered differently.
