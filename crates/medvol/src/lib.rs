@@ -1,7 +1,7 @@
 //! Medical volumes without a tensor library: NIfTI files, data sets, orientation, resampling, patches, stitching and metrics.
 //!
 //! A voxel's way: [`Dataset::load`] reads an [`Image`] and its [`LabelMap`]; [`preprocess`] brings them to a common grid as a [`Case`];
-//! [`patch`] cuts what a network sees; [`stitch`] joins what it says; [`Geometry`] brings that back to the image's own grid;
+//! [`patch`] cuts what a network sees, [`augment`] varies it in training; [`stitch`] joins what it says; [`Geometry`] brings that back to the image's own grid;
 //! [`components`](mod@components) cleans stray voxels away; [`metrics`] scores it there. [`phantom`] makes data sets up.
 //!
 //! Arrays are indexed `[depth, height, width]`, an image's channels come first. Shapes and spacings (mm) are given in that order too.
@@ -9,6 +9,7 @@
 
 mod affine;
 mod atomic;
+pub mod augment;
 mod class_map;
 pub mod components;
 mod dataset;

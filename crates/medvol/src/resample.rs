@@ -16,9 +16,9 @@ const SAME_SPACING: f64 = 1e-3;
 const VOXELS_PER_TASK: usize = 1 << 14;
 
 /// The input voxels that one output voxel is a weighted sum of: `first`, `first + 1`, …
-struct Taps {
-    first: usize,
-    weights: Vec<f32>,
+pub(crate) struct Taps {
+    pub first: usize,
+    pub weights: Vec<f32>,
 }
 
 /// Whether two spacings count as the same.
@@ -87,7 +87,8 @@ fn averaged_triangle(x: f64, window: f64) -> f64 {
     (integral(x + window / 2.0) - integral(x - window / 2.0)) / window
 }
 
-fn along_axis(volume: &Array3<f32>, axis: usize, taps: &[Taps]) -> Array3<f32> {
+/// The volume with every row along `axis` replaced by the weighted sums that `taps` says.
+pub(crate) fn along_axis(volume: &Array3<f32>, axis: usize, taps: &[Taps]) -> Array3<f32> {
     let mut shape = volume.raw_dim();
     let size = shape[axis];
     shape[axis] = taps.len();

@@ -1,9 +1,10 @@
-//! An architecture as the command line names it: a run, a genotype, a model, `random:SEED` or one operation everywhere.
+//! An architecture as the command line names it: a run, a genotype, a model, `random:SEED`, one operation everywhere, or a U-ResNet.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use scnas::Device;
+use scnas::architecture::{Architecture, DESIGNED};
 use scnas::config::Config;
 use scnas::genotype::Genotype;
 use scnas::model::Model;
@@ -14,32 +15,36 @@ use scnas::space::Space;
 use serde_json::Value;
 
 /// Help for an argument that names one.
-pub const ARCHITECTURES: &str =
-    "A run folder, a genotype.json, a model.safetensors, random, random:SEED, or an operation for all edges, such as conv3";
+pub const ARCHITECTURES: &str = "A run folder, a genotype.json, a model.safetensors, random, random:SEED, an operation for all edges, such as conv3, or a human-designed \
+     network: u-resnet, u-resnet-half";
 
 /// A named architecture.
 #[derive(Debug)]
-pub struct Architecture {
+pub struct Named {
     /// Short, without folders.
     pub name: String,
-    pub genotype: Genotype,
+    pub architecture: Architecture,
     /// Size and patch `[depth, height, width]` of the network it was found or trained for, where that is known.
     pub made_for: Option<(Size, [usize; 3])>,
 }
 
-impl Architecture {
+impl Named {
     /// Finds the architecture that `text` names. `space` and `seed` are for random ones and single operations.
     pub fn resolve(text: &str, space: &Space, seed: u64, device: &Device) -> Result<Self> {
         let path = Path::new(text);
+        let made = |name: String, architecture| Ok(Self { name, architecture, made_for: None });
+        // First, as a folder of results is easily called so.
+        if let Some(designed) = Architecture::designed(text) {
+            return made(text.into(), designed);
+        }
         if path.is_dir() {
             return Self::of_run(path);
         }
-        let made = |name: String, genotype| Ok(Self { name, genotype, made_for: None });
         match text.split_once(':') {
-            None if text == "random" => return made(format!("random:{seed}"), Genotype::random(space, seed)),
+            None if text == "random" => return made(format!("random:{seed}"), Genotype::random(space, seed).into()),
             Some(("random", number)) => {
                 let seed = number.parse().with_context(|| format!("{text}: expected a number after random:"))?;
-                return made(text.into(), Genotype::random(space, seed));
+                return made(text.into(), Genotype::random(space, seed).into());
             }
             _ => {}
         }
@@ -47,19 +52,20 @@ impl Architecture {
             if space.operations.get(op).kind == Kind::Zero {
                 bail!("{text}: a network without any connection computes nothing; name another operation");
             }
-            return made(text.into(), Genotype::uniform(space, text).context("the operation is not in the table")?);
+            return made(text.into(), Genotype::uniform(space, text).context("the operation is not in the table")?.into());
         }
         match path.extension().and_then(|e| e.to_str()) {
-            Some("json") => made(name_of_file(path), Genotype::read(path)?),
+            Some("json") => made(name_of_file(path), Architecture::read(path)?),
             Some("safetensors") => {
                 let card = Model::read(path, device)?.card;
-                Ok(Self { name: name_of_file(path), genotype: card.genotype, made_for: Some((card.size, card.plan.patch)) })
+                Ok(Self { name: name_of_file(path), architecture: card.architecture, made_for: Some((card.size, card.plan.patch)) })
             }
             _ => {
                 let operations: Vec<&str> = space.operations.iter().map(|o| o.name.as_str()).collect();
                 bail!(
-                    "{text}: no such run folder; expected one, a genotype.json, a model.safetensors, random, random:SEED, or one of the \
+                    "{text}: no such run folder; expected one, a genotype.json, a model.safetensors, random, random:SEED, {}, or one of the \
                      operations {}",
+                    DESIGNED.map(|(name, _)| name).join(", "),
                     operations.join(", ")
                 );
             }
@@ -80,8 +86,14 @@ impl Architecture {
             }
             _ => None,
         };
-        Ok(Self { name: name_of_folder(folder), genotype: Genotype::read(&genotype)?, made_for })
+        Ok(Self { name: name_of_folder(folder), architecture: Architecture::read(&genotype)?, made_for })
     }
+}
+
+/// The settings of the run that `text` names, if it names one.
+pub fn settings_of(text: &str) -> Option<PathBuf> {
+    let path = Path::new(text).join("config.toml");
+    (Architecture::designed(text).is_none() && path.exists()).then_some(path)
 }
 
 /// Reads a run's plan.

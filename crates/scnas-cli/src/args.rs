@@ -5,6 +5,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::bench::BenchArgs;
 use crate::compare::CompareArgs;
 use crate::config::ConfigArgs;
+use crate::cross_validate::CrossValidateArgs;
 use crate::demo::DemoArgs;
 use crate::evaluate::EvaluateArgs;
 use crate::predict::PredictArgs;
@@ -35,7 +36,7 @@ pub struct Global {
     /// Threads to use; results do not depend on it [default: all cores]
     #[arg(long, global = true, help_heading = "Options of every command", value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
-    /// Where to compute: cpu, or cuda, rocm, metal, vulkan, webgpu (with :INDEX) in a build with that feature
+    /// Where to compute: cpu, or cuda, rocm, metal, vulkan, wgpu (with :INDEX) in a build with that feature
     #[arg(long, global = true, help_heading = "Options of every command", default_value = "cpu", value_name = "DEVICE")]
     pub device: String,
     /// No progress and no messages but warnings and errors
@@ -57,6 +58,7 @@ fn threads(text: &str) -> Result<usize, String> {
 pub enum Verb {
     Search(SearchArgs),
     Train(TrainArgs),
+    CrossValidate(CrossValidateArgs),
     Predict(PredictArgs),
     Evaluate(EvaluateArgs),
     Show(ShowArgs),

@@ -9,14 +9,13 @@ use medvol::Dataset;
 use scnas::Device;
 use scnas::bench::{Bench, Estimate, Timing, Workload, peak_memory_mib};
 use scnas::config::{Config, PRESETS};
-use scnas::count::count;
 use scnas::network::Size;
 use scnas::plan::Plan;
 use scnas::table::aligned;
 use serde_json::{Value, json};
 use volops::machine;
 
-use crate::architecture::{ARCHITECTURES, Architecture};
+use crate::architecture::{ARCHITECTURES, Named};
 use crate::output::Output;
 use crate::progress::Progress;
 
@@ -112,16 +111,15 @@ impl Subject {
 pub fn run(args: &BenchArgs, device: &Device, output: Output) -> Result<ExitCode> {
     let config = Config::load(&args.preset, args.config.as_deref(), &args.set)?;
     let subject = Subject::new(args, &config)?;
-    let Architecture { name: architecture, genotype, .. } =
-        Architecture::resolve(&args.arch, &config.network.space(), config.seed, device)?;
+    let Named { name, architecture, .. } = Named::resolve(&args.arch, &config.network.space(), config.seed, device)?;
     let Subject { size, patch, .. } = subject;
     let progress = Progress::new(output);
     let repetitions = usize::from(args.repetitions);
     let bench = Bench { config: &config, size, patch, device, repetitions, observer: &progress };
     let wanted = |part| args.only.is_none_or(|only| only == part);
     let search = wanted(Part::Search).then(|| bench.search());
-    let train = wanted(Part::Train).then(|| bench.train(&genotype));
-    let predict = wanted(Part::Predict).then(|| bench.predict(&genotype));
+    let train = wanted(Part::Train).then(|| bench.train(&architecture));
+    let predict = wanted(Part::Predict).then(|| bench.predict(&architecture));
     let peak_memory_mib = peak_memory_mib();
     drop(progress);
 
@@ -132,8 +130,8 @@ pub fn run(args: &BenchArgs, device: &Device, output: Output) -> Result<ExitCode
         _ => None,
     };
     let report = Report {
-        title: title(&subject, &config, &architecture),
-        gflops: count(&genotype, size, patch, true).gflops(),
+        title: title(&subject, &config, &name),
+        gflops: architecture.cost(size, patch).gflops(),
         peak_gflops: machine::multiply_add_gflops(),
         copy_gb_per_s: machine::copy_gb_per_s(COPIED),
         search,
@@ -142,7 +140,7 @@ pub fn run(args: &BenchArgs, device: &Device, output: Output) -> Result<ExitCode
         peak_memory_mib,
         estimate,
     };
-    output.result(report.text(&config), || report.json(json!({ "size": size, "patch": patch, "architecture": architecture })))?;
+    output.result(report.text(&config), || report.json(json!({ "size": size, "patch": patch, "architecture": name })))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -69,6 +69,7 @@ pub fn run(args: &DemoArgs, device: &Device, output: Output) -> Result<ExitCode>
         probabilities: false,
         overlap: None,
         blend: None,
+        flips: None,
     };
     let code = predict_all(&predict, device, output)?.exit()?;
     if code != ExitCode::SUCCESS {

@@ -5,11 +5,14 @@
 mod architecture;
 mod args;
 mod bench;
+mod beside;
 mod compare;
 mod config;
+mod cross_validate;
 mod demo;
 mod evaluate;
 mod files;
+mod finished;
 mod interrupt;
 mod output;
 mod predict;
@@ -50,6 +53,7 @@ fn run(cli: Cli, output: Output) -> Result<ExitCode> {
     match cli.verb {
         Verb::Search(args) => search::run(&args, &device, output),
         Verb::Train(args) => train::run(&args, &device, output),
+        Verb::CrossValidate(args) => cross_validate::run(&args, &device, output),
         Verb::Predict(args) => predict::run(&args, &device, output),
         Verb::Evaluate(args) => evaluate::run(&args, output),
         Verb::Show(args) => show::run(&args, &device, output),

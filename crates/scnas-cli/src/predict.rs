@@ -53,6 +53,9 @@ pub struct PredictArgs {
     /// Weights inside a window [default: the model's]
     #[arg(long, value_enum)]
     pub blend: Option<BlendName>,
+    /// Mean over all mirrorings of each window: eight times the work [default: the model's]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub flips: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -116,6 +119,7 @@ pub fn predict_all(args: &PredictArgs, device: &Device, output: Output) -> Resul
     let model = Model::read(&model_path, device)?;
     let mut settings = model.card.predict;
     settings.overlap = args.overlap.unwrap_or(settings.overlap);
+    settings.flips = args.flips.unwrap_or(settings.flips);
     settings.blend = match args.blend {
         None => settings.blend,
         Some(BlendName::Gaussian) => Blend::Gaussian,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 use clap::Args;
 use medvol::Dataset;
 use scnas::Device;
@@ -11,9 +11,11 @@ use scnas::evaluate::Evaluation;
 use scnas::plan::Plan;
 use scnas::run::{Observer, Run, RunResult};
 use scnas::run_dir::RunDir;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::architecture::name_of_folder;
+use crate::beside::AgainstRandom;
+use crate::finished::read_run;
 use crate::output::Output;
 
 /// Data and settings of a run.
@@ -24,6 +26,16 @@ pub struct RunArgs {
     /// Run folder to write; a run that was stopped there goes on
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+    /// Fold to hold out for evaluation; short for --set data.fold=K
+    #[arg(long, value_name = "K")]
+    pub fold: Option<usize>,
+}
+
+/// Settings of a run.
+#[derive(Debug, Args)]
+pub struct SettingsArgs {
     /// Settings to start from
     #[arg(long, value_parser = PRESETS, value_name = "NAME")]
     pub preset: Option<String>,
@@ -33,19 +45,23 @@ pub struct RunArgs {
     /// Change one setting, such as search.epochs=10; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Fold to hold out for evaluation; short for --set data.fold=K
-    #[arg(long, value_name = "K")]
-    pub fold: Option<usize>,
+}
+
+impl SettingsArgs {
+    /// The settings: preset, then the file (or, without one, `base`), then `--set` and `more`.
+    pub fn load(&self, base: Option<&Path>, more: &[String]) -> Result<Config> {
+        let preset = self.preset.as_deref().unwrap_or("default");
+        let base = base.filter(|_| self.preset.is_none());
+        let overrides: Vec<String> = self.set.iter().chain(more).cloned().collect();
+        Ok(Config::load(preset, self.config.as_deref().or(base), &overrides)?)
+    }
 }
 
 impl RunArgs {
     /// The settings: preset, then the file (or, without one, `base`), then `--set` and `--fold`.
     pub fn settings(&self, base: Option<&Path>) -> Result<Config> {
-        let preset = self.preset.as_deref().unwrap_or("default");
-        let base = base.filter(|_| self.preset.is_none());
-        let fold = self.fold.map(|fold| format!("data.fold={fold}"));
-        let overrides: Vec<String> = self.set.iter().cloned().chain(fold).collect();
-        Ok(Config::load(preset, self.config.as_deref().or(base), &overrides)?)
+        let fold: Vec<String> = self.fold.map(|fold| format!("data.fold={fold}")).into_iter().collect();
+        self.settings.load(base, &fold)
     }
 
     /// The run folder: `--out`, or `runs/<data>/<kind>-fold<K>`.
@@ -55,7 +71,7 @@ impl RunArgs {
 }
 
 /// `runs/<name of the data folder>/<name>`.
-fn default_folder(data: &Path, name: &str) -> PathBuf {
+pub fn default_folder(data: &Path, name: &str) -> PathBuf {
     Path::new("runs").join(name_of_folder(data)).join(name)
 }
 
@@ -70,7 +86,8 @@ pub fn completed(data: &Path, folder: &Path, config: &Config, network: &str) -> 
     }
     let plan = Plan::new(&Dataset::open(data)?, config)?;
     claim(&RunDir::open(folder, config, &plan)?, network)?;
-    Ok(Some((read_evaluation(folder)?, read_result(folder)?)))
+    let (result, evaluation) = read_run(folder)?;
+    Ok(Some((evaluation, result)))
 }
 
 /// Begins or goes on with a run whose network comes to be as `network` says.
@@ -85,31 +102,8 @@ fn claim(dir: &RunDir, network: &str) -> Result<()> {
     Ok(dir.same_or_new("origin.json", format!("{}\n", json!({ "network": network })).as_bytes())?)
 }
 
-/// Reads the `result.json` of a run folder.
-pub fn read_result(folder: &Path) -> Result<RunResult> {
-    let path = folder.join("result.json");
-    if !path.exists() {
-        bail!("{}: no result.json there; expected the folder of a finished run", folder.display());
-    }
-    serde_json::from_value(read_json(&path)?).with_context(|| not_ours(&path))
-}
-
-/// Reads the `evaluation.json` of the folder of a finished run.
-pub fn read_evaluation(folder: &Path) -> Result<Evaluation> {
-    let path = folder.join("evaluation.json");
-    serde_json::from_value(read_json(&path)?).with_context(|| not_ours(&path))
-}
-
-fn read_json(path: &Path) -> Result<Value> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| not_ours(path))
-}
-
-fn not_ours(path: &Path) -> String {
-    format!("{}: not as scnas writes it; remove it and run the command that wrote it again", path.display())
-}
-
-/// Prints the Dice table of a finished run, the means of all metrics, and one line that sums it up.
+/// Prints the Dice table of a finished run, the means of all metrics, one line that sums it up, and, of a search, whether it beats random
+/// networks that lie beside it.
 pub fn report(folder: &Path, evaluation: &Evaluation, result: &RunResult, output: Output) -> Result<()> {
     let mean = result.mean_dice.map_or_else(|| "not scored".into(), |m| format!("{:.4} ± {:.4}", m.mean, m.sd));
     let summary = format!(
@@ -121,8 +115,13 @@ pub fn report(folder: &Path, evaluation: &Evaluation, result: &RunResult, output
         result.seconds / 60.0,
         folder.join("model.safetensors").display(),
     );
-    output.result(
-        format_args!("{}\n{}\n{summary}", evaluation.table(), evaluation.means()),
-        || json!({ "run": folder, "result": result, "evaluation": evaluation.summary() }),
-    )
+    let random = folder.join("alpha.json").exists().then(|| AgainstRandom::of(folder)).flatten();
+    let mut text = format!("{}\n{}\n{summary}", evaluation.table(), evaluation.means());
+    if let Some(random) = &random {
+        text = format!("{text}\n\n{}", random.text());
+    }
+    output.result(text, || {
+        let random = random.as_ref().map(AgainstRandom::json);
+        json!({ "run": folder, "result": result, "evaluation": evaluation.summary(), "against_random": random })
+    })
 }

@@ -7,13 +7,12 @@ use anyhow::{Result, bail};
 use clap::Args;
 use scnas::Device;
 use scnas::config::{Config, PRESETS};
-use scnas::count::count;
 use scnas::genotype::EdgeShares;
 use scnas::network::Size;
 use scnas::show::svg;
 use serde_json::json;
 
-use crate::architecture::{ARCHITECTURES, Architecture};
+use crate::architecture::{ARCHITECTURES, Named};
 use crate::output::{Output, note};
 
 /// Channels and classes of the paper's Table 1, for architectures that belong to no data yet.
@@ -54,6 +53,10 @@ pub struct ShowArgs {
     pub svg: Option<PathBuf>,
 }
 
+/// What the networks are that have no cells.
+const DESIGN: &str = "3-D residual U-Net: three times down and up, attention gates on the skip connections, a segmentation map at each of the \
+                      decoder's levels, added up; u-resnet-half has half the width";
+
 fn patch(text: &str) -> Result<[usize; 3], String> {
     let numbers: Option<Vec<usize>> = text.split([',', 'x']).map(|n| n.trim().parse().ok().filter(|n| (1..=4096).contains(n))).collect();
     let patch: Option<[usize; 3]> = numbers.and_then(|n| n.try_into().ok());
@@ -62,9 +65,9 @@ fn patch(text: &str) -> Result<[usize; 3], String> {
 
 pub fn run(args: &ShowArgs, device: &Device, output: Output) -> Result<ExitCode> {
     let config = Config::load(&args.preset, None, &[])?;
-    let architecture = Architecture::resolve(&args.arch, &config.network.space(), config.seed, device)?;
+    let Named { name, architecture, made_for } = Named::resolve(&args.arch, &config.network.space(), config.seed, device)?;
     let unknown = Size { channels: TABLE_CHANNELS, classes: TABLE_CLASSES, width: config.network.width };
-    let (known, known_patch) = architecture.made_for.unwrap_or((unknown, TABLE_PATCH));
+    let (known, known_patch) = made_for.unwrap_or((unknown, TABLE_PATCH));
     let size = Size {
         channels: args.channels.unwrap_or(known.channels),
         classes: args.classes.unwrap_or(known.classes),
@@ -76,10 +79,11 @@ pub fn run(args: &ShowArgs, device: &Device, output: Output) -> Result<ExitCode>
     }
     let patch = args.patch.unwrap_or(known_patch);
 
-    let genotype = &architecture.genotype;
-    let cost = count(genotype, size, patch, true);
-    let shares = EdgeShares::of(genotype);
+    let cost = architecture.cost(size, patch);
+    let genotype = architecture.genotype();
+    let shares = genotype.map(EdgeShares::of);
     if let Some(path) = &args.svg {
+        let Some(genotype) = genotype else { bail!("{name}: only cells of the search space can be drawn; leave --svg out") };
         medvol::atomic_write(path, svg(genotype).as_bytes())?;
         if !output.quiet {
             note(format_args!("drawing: {}", path.display()));
@@ -87,24 +91,28 @@ pub fn run(args: &ShowArgs, device: &Device, output: Output) -> Result<ExitCode>
     }
     let [d, h, w] = patch;
     let text = format!(
-        "{}: {:.3} M parameters, {:.2} GFLOPs a patch of {d}×{h}×{w} (width {}, {} channel(s), {} classes)\n\
-         edges: {:.0} % zero, {:.0} % identity, {:.0} % pooling\n{}",
-        architecture.name,
+        "{name}: {:.3} M parameters, {:.2} GFLOPs a patch of {d}×{h}×{w} (width {}, {} channel(s), {} classes)\n{}",
         cost.millions(),
         cost.gflops(),
         size.width,
         size.channels,
         size.classes,
-        100.0 * shares.zero,
-        100.0 * shares.identity,
-        100.0 * shares.pool,
-        genotype.text(),
+        match (genotype, shares) {
+            (Some(genotype), Some(EdgeShares { zero, identity, pool })) => format!(
+                "edges: {:.0} % zero, {:.0} % identity, {:.0} % pooling\n{}",
+                100.0 * zero,
+                100.0 * identity,
+                100.0 * pool,
+                genotype.text()
+            ),
+            _ => DESIGN.into(),
+        },
     );
     output.result(text, || {
         json!({
-            "name": architecture.name, "size": size, "patch": patch,
+            "name": name, "size": size, "patch": patch,
             "parameters": cost.parameters, "multiply_adds": cost.multiply_adds, "gflops": cost.gflops(),
-            "edges": shares, "genotype": genotype,
+            "edges": shares, "genotype": architecture,
         })
     })?;
     Ok(ExitCode::SUCCESS)

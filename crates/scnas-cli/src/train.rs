@@ -7,11 +7,12 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use medvol::Dataset;
 use scnas::config::Config;
-use scnas::plan::Plan;
-use scnas::run::Observer as _;
+use scnas::evaluate::Evaluation;
+use scnas::plan::{Plan, to_json};
+use scnas::run::{Observer as _, RunResult};
 use scnas::{Device, search, train};
 
-use crate::architecture::{ARCHITECTURES, Architecture, name_of_folder, read_plan};
+use crate::architecture::{ARCHITECTURES, Named, name_of_folder, read_plan, settings_of};
 use crate::interrupt;
 use crate::output::Output;
 use crate::progress::Progress;
@@ -19,7 +20,8 @@ use crate::run_options::{RunArgs, completed, open, report};
 
 /// Train a given architecture and score it on the held-out fold
 ///
-/// --arch trains an architecture from scratch: a found one (also on other data), a random one, or one operation everywhere.
+/// --arch trains an architecture from scratch: a found one (also on other data), a random one, one operation everywhere, or a U-ResNet
+/// of the same width.
 /// --from takes architecture and weights of a search: --init inherit scores them as the search left them, finetune trains on,
 /// scratch trains new weights; so the three can be compared. Both take their settings from the run they are given, unless --preset
 /// or --config is there. Reads and writes what search does; Ctrl-C saves and stops, the same command goes on.
@@ -27,6 +29,7 @@ use crate::run_options::{RunArgs, completed, open, report};
 #[command(after_help = "\
 Examples:
   scnas train DATA/Task04_Hippocampus --arch random:1
+  scnas train DATA/Task04_Hippocampus --arch u-resnet
   scnas train DATA/Task04_Hippocampus --from runs/Task04_Hippocampus/search-fold0 --init inherit
   scnas train DATA/Task02_Heart --arch runs/Task04_Hippocampus/search-fold0
   scnas compare runs/Task04_Hippocampus/*
@@ -67,60 +70,87 @@ pub fn run(args: &TrainArgs, device: &Device, output: Output) -> Result<ExitCode
         bail!("--init {}: there are no weights to begin with; name the run of a search with --from", init.name());
     }
     let config = args.run.settings(base_settings(args).as_deref())?;
-    let architecture = match (&args.from, &args.arch) {
-        (Some(folder), _) => Architecture::of_run(folder)?,
-        (None, Some(text)) => Architecture::resolve(text, &config.network.space(), config.seed, device)?,
+    let mut named = match (&args.from, &args.arch) {
+        (Some(folder), _) => Named::of_run(folder)?,
+        (None, Some(text)) => Named::resolve(text, &config.network.space(), config.seed, device)?,
         (None, None) => bail!("give --arch or --from"),
     };
-    let kind = format!("train-{}-{}", architecture.name.replace(':', "-"), init.name());
+    let kind = format!("train-{}-{}", named.name.replace(':', "-"), init.name());
     let folder = args.run.folder(&kind, &config);
+    if args.from.is_some() {
+        named.name = format!("{} + {}", named.name, init.name());
+    }
+    let start = Start { init, from: args.from.as_deref() };
     let progress = Progress::new(output);
-    let network = if args.from.is_some() { format!("{} + {}", architecture.name, init.name()) } else { architecture.name };
-    if let Some((evaluation, result)) = completed(&args.run.data, &folder, &config, &network)? {
-        progress.message(&format!("{}: this run is complete", folder.display()));
-        drop(progress);
-        report(&folder, &evaluation, &result, output)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-
-    let weights_of = args.from.as_deref().filter(|_| init != Init::Scratch);
-    let inherited = match weights_of {
-        Some(from) => {
-            refuse_seen_cases(&args.run.data, &config, from)?;
-            Some(search::weights_of(from, device)?)
-        }
-        None => None,
-    };
-    let mut run = open(&args.run.data, &folder, config, &network, device, &progress)?;
-    run.dir.same_or_new("genotype.json", &scnas::plan::to_json(&architecture.genotype))?;
-    let mut model = train::prepare(&run, architecture.genotype, inherited.as_ref())?;
-    if init != Init::Inherit {
-        train::train(&mut run, &mut model, &progress)?;
-    }
-    let (evaluation, result) = run.finish(network, &model, &progress)?;
+    let (evaluation, result) = fit(&args.run.data, &folder, config, &named, start, device, &progress)?;
     drop(progress);
     report(&folder, &evaluation, &result, output)?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// How the weights begin.
+#[derive(Clone, Copy)]
+pub struct Start<'a> {
+    init: Init,
+    /// Run of a search whose weights are taken unless they begin anew.
+    from: Option<&'a Path>,
+}
+
+impl Start<'_> {
+    pub const SCRATCH: Self = Self { init: Init::Scratch, from: None };
+}
+
+/// Trains, or goes on training, an architecture to the evaluated model; a complete run is only read.
+pub fn fit(
+    data: &Path,
+    folder: &Path,
+    config: Config,
+    named: &Named,
+    Start { init, from }: Start,
+    device: &Device,
+    progress: &Progress,
+) -> Result<(Evaluation, RunResult)> {
+    let Named { name, architecture, .. } = named;
+    if let Some(before) = completed(data, folder, &config, name)? {
+        progress.message(&format!("{}: this run is complete", folder.display()));
+        return Ok(before);
+    }
+    let inherited = match from.filter(|_| init != Init::Scratch) {
+        Some(from) => {
+            refuse_seen_cases(data, &config, from)?;
+            Some(search::weights_of(from, device)?)
+        }
+        None => None,
+    };
+    let mut run = open(data, folder, config, name, device, progress)?;
+    run.dir.same_or_new("genotype.json", &to_json(architecture))?;
+    let mut model = train::prepare(&run, architecture.clone(), inherited.as_ref())?;
+    if init != Init::Inherit {
+        train::train(&mut run, &mut model, progress)?;
+    }
+    Ok(run.finish(name.clone(), &model, progress)?)
+}
+
 /// The settings of the run that is named, so that what is compared differs in nothing else.
 fn base_settings(args: &TrainArgs) -> Option<PathBuf> {
-    let run = args.from.clone().or_else(|| args.arch.as_ref().map(PathBuf::from))?;
-    Some(run.join("config.toml")).filter(|path| path.exists())
+    match &args.from {
+        Some(run) => Some(run.join("config.toml")).filter(|path| path.exists()),
+        None => settings_of(args.arch.as_ref()?),
+    }
 }
 
 /// Weights that have seen a held-out case in their search would score too well on it.
 fn refuse_seen_cases(data: &Path, config: &Config, from: &Path) -> Result<()> {
     let plan = Plan::new(&Dataset::open(data)?, config)?;
     let source = read_plan(&from.join("plan.json"))?;
-    let seen = source.folds.iter().enumerate().filter(|(fold, _)| *fold != source.fold).flat_map(|(_, names)| names);
-    let seen = seen.filter(|name| plan.folds[plan.fold].contains(name)).count();
+    let seen = source.training_names();
+    let seen = plan.held_out().iter().filter(|name| seen.contains(name.as_str())).count();
     if plan.dataset == source.dataset && seen > 0 {
         bail!(
             "{}: its search has seen {seen} of the {} cases held out here, so their scores would be too good; use the fold and seed of that \
              run (fold {}), or --init scratch",
             name_of_folder(from),
-            plan.folds[plan.fold].len(),
+            plan.held_out().len(),
             source.fold
         );
     }

@@ -8,18 +8,22 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Gradients, Tensor};
 
+use crate::architecture::Segmenter;
 use crate::data::Batch;
 use crate::loss::{Loss, LossKind};
 use crate::network::{Mixture, Network};
+use crate::supervision::{DeepSupervision, Head, coarse_classes};
 use crate::weights::{Pass, Tape, WeightId, Weights};
 
 /// Where gradients are taken.
 #[derive(Clone, Copy, Debug)]
 pub struct Backprop<'a> {
-    pub network: &'a Network,
+    pub network: &'a dyn Segmenter,
     pub weights: &'a Weights,
     pub loss: LossKind,
-    /// Cell by cell: less memory, one more forward pass.
+    /// More outputs to judge, of a network of cells.
+    pub supervision: Option<&'a DeepSupervision>,
+    /// Cell by cell, where the network has cells: less memory, one more forward pass.
     pub recompute: bool,
 }
 
@@ -39,19 +43,50 @@ pub type MixtureGradients = Vec<Vec<Vec<f64>>>;
 impl Backprop<'_> {
     /// Loss and gradients of `batch` with the operations of `mixture` on the edges.
     pub fn gradients(&self, tape: Tape, batch: &Batch, mixture: &Mixture) -> LossGradients {
-        if self.recompute {
-            return self.by_cell(tape, batch, mixture);
+        if let Some(network) = self.network.cells().filter(|_| self.recompute) {
+            return self.by_cell(network, tape, batch, mixture);
         }
         let pass = Pass::new(self.weights, tape);
-        let scores = self.network.forward(&pass, pass.input(batch.image.clone(), batch.shape), mixture);
-        let loss = Loss::of_tensor(self.loss, &scores, &batch.classes);
-        let mut found = LossGradients::new(loss.value, mixture);
-        found.collect(pass, mixture, &mut loss.attach(scores).backward());
+        let x = pass.input(batch.image.clone(), batch.shape);
+        let heads = self.heads();
+        let (loss, surrogate) = match self.network.cells().filter(|_| !heads.is_empty()) {
+            None => self.judge(self.network.forward(&pass, x, mixture), batch, 0),
+            Some(network) => {
+                let judged = |output| heads.iter().any(|head| head.output == output);
+                let outputs =
+                    network.outputs(&pass, x, mixture, |network, output, cell| judged(output) || network.is_read_after(output, cell));
+                let read = |output: usize| outputs[output].clone().unwrap_or_else(|| unreachable!("judged outputs are kept"));
+                let last = self.judge(network.head(&pass, read(network.cells())), batch, 0);
+                heads.iter().fold(last, |(sum, surrogate), head| {
+                    let (loss, more) = self.judge(head.map.forward(&pass, read(head.output)), batch, head.level);
+                    (sum + loss, surrogate + more)
+                })
+            }
+        };
+        let mut found = LossGradients::new(loss, mixture);
+        found.collect(pass, mixture, &mut surrogate.backward());
         found
     }
 
-    fn by_cell(&self, tape: Tape, batch: &Batch, mixture: &Mixture) -> LossGradients {
-        let network = self.network;
+    fn heads(&self) -> &[Head] {
+        self.supervision.map_or(&[], |supervision| &supervision.heads)
+    }
+
+    /// The share in the loss of class scores at `level`, and a scalar with its gradient.
+    fn judge(&self, scores: Tensor<5>, batch: &Batch, level: usize) -> (f64, Tensor<1>) {
+        let [.., d, h, w] = batch.shape;
+        let coarse = (level > 0).then(|| coarse_classes(&batch.classes, [d, h, w], level));
+        let loss = Loss::of_tensor(self.loss, &scores, coarse.as_ref().unwrap_or(&batch.classes));
+        match self.supervision {
+            None => (loss.value, loss.attach(scores)),
+            Some(supervision) => {
+                let share = supervision.share(level);
+                (share * loss.value, loss.attach(scores).mul_scalar(share))
+            }
+        }
+    }
+
+    fn by_cell(&self, network: &Network, tape: Tape, batch: &Batch, mixture: &Mixture) -> LossGradients {
         let off = Pass::new(self.weights, Tape::Off);
         let image = || (batch.image.clone(), batch.shape);
         let constant = constants(mixture);
@@ -62,15 +97,21 @@ impl Backprop<'_> {
             let output = outputs[i].clone().unwrap_or_else(|| unreachable!("all outputs are kept"));
             Tensor::from_inner(output).require_grad()
         };
-        let pass = Pass::new(self.weights, tape);
-        let last = leaf(&outputs, network.cells());
-        let scores = network.head(&pass, last.clone());
-        let loss = Loss::of_tensor(self.loss, &scores, &batch.classes);
-        let mut found = LossGradients::new(loss.value, mixture);
-        let mut gradients = loss.attach(scores).backward();
+        let mut found = LossGradients::new(0.0, mixture);
         let mut by_output: Vec<Option<Tensor<5>>> = vec![None; network.cells() + 1];
-        by_output[network.cells()] = last.grad_remove(&mut gradients);
-        found.collect(pass, mixture, &mut gradients);
+        let judged = self.heads().iter().map(|head| (head.output, Some(head)));
+        for (output, head) in judged.chain([(network.cells(), None)]) {
+            let pass = Pass::new(self.weights, tape);
+            let y = leaf(&outputs, output);
+            let (loss, surrogate) = match head {
+                None => self.judge(network.head(&pass, y.clone()), batch, 0),
+                Some(head) => self.judge(head.map.forward(&pass, y.clone()), batch, head.level),
+            };
+            found.loss += loss;
+            let mut gradients = surrogate.backward();
+            by_output[output] = y.grad_remove(&mut gradients);
+            found.collect(pass, mixture, &mut gradients);
+        }
 
         for cell in (0..network.cells()).rev() {
             let Some(g) = by_output[cell + 1].take() else { continue };

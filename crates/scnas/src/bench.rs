@@ -8,12 +8,12 @@ use medvol::{CaseFiles, Dataset, Orientation, canonical_spacing, read_grid};
 use rand::RngExt as _;
 use serde::Serialize;
 
+use crate::architecture::Architecture;
 use crate::backprop::Backprop;
 use crate::config::Config;
 use crate::data::{Batch, halves};
 use crate::error::Result;
-use crate::genotype::Genotype;
-use crate::network::{Network, Size};
+use crate::network::Size;
 use crate::optimiser::WeightAdam;
 use crate::plan::Plan;
 use crate::random::{Stream, rng};
@@ -58,28 +58,34 @@ impl Bench<'_> {
         })
     }
 
-    /// Training steps of the network of `genotype`.
-    pub fn train(&self, genotype: &Genotype) -> Timing {
+    /// Training steps of a network of `architecture`.
+    pub fn train(&self, architecture: &Architecture) -> Timing {
         let config = &self.config.train;
         let batch = self.batch(config.batch, Stream::TrainPatches);
         let mut weights = Weights::new(self.device, self.config.seed);
-        let network = Network::fixed(genotype, self.size, &mut weights);
-        let mixture = Network::mixture_of(genotype);
+        let network = architecture.build(self.size, &mut weights);
+        let mixture = architecture.mixture();
         let mut adam = WeightAdam::new(config.weights, &weights);
         let clip = (config.clip > 0.0).then_some(config.clip);
         self.repeat("training steps", |_| {
-            let backprop = Backprop { network: &network, weights: &weights, loss: config.loss, recompute: self.config.network.recompute };
+            let backprop = Backprop {
+                network: network.as_ref(),
+                weights: &weights,
+                loss: config.loss,
+                supervision: None,
+                recompute: self.config.network.recompute,
+            };
             let found = backprop.gradients(Tape::Weights, &batch, &mixture);
             adam.step(&mut weights, found.weights, config.weights.lr, clip);
         })
     }
 
-    /// Class scores of one patch by the network of `genotype`.
-    pub fn predict(&self, genotype: &Genotype) -> Timing {
+    /// Class scores of one patch by a network of `architecture`.
+    pub fn predict(&self, architecture: &Architecture) -> Timing {
         let Batch { image, shape, .. } = self.batch(1, Stream::TrainPatches);
         let mut weights = Weights::new(self.device, self.config.seed);
-        let network = Network::fixed(genotype, self.size, &mut weights);
-        let mixture = Network::mixture_of(genotype);
+        let network = architecture.build(self.size, &mut weights);
+        let mixture = architecture.mixture();
         self.repeat("predictions", |_| {
             let pass = Pass::new(&weights, Tape::Off);
             let scores = network.forward(&pass, pass.input(image.clone(), shape), &mixture);

@@ -24,17 +24,23 @@ struct Document<S> {
     steps: BTreeMap<String, u32>,
 }
 
-/// Writes a checkpoint, replacing the one before.
+/// Names of the tensors that are not weights begin so.
+const FIRST: &str = "first.";
+const SECOND: &str = "second.";
+const AVERAGE: &str = "average.";
+
+/// Writes a checkpoint, replacing the one before. `average` are averaged weights, where there are any.
 ///
 /// # Errors
 /// When the file cannot be written; the one before is then still there.
-pub fn save(path: &Path, state: &impl Serialize, weights: &Weights, adam: &WeightAdam) -> Result<()> {
+pub fn save(path: &Path, state: &impl Serialize, weights: &Weights, adam: &WeightAdam, average: Option<&Weights>) -> Result<()> {
     let moments = || weights.iter().zip(adam.moments()).filter_map(|((_, w), m)| m.as_ref().map(|m| (&w.name, m)));
     let document = Document { version: VERSION, state, steps: moments().map(|(name, m)| (name.clone(), m.steps)).collect() };
     let values = weights.iter().map(|(_, w)| (w.name.clone(), &w.value));
-    let first = moments().map(|(name, m)| (format!("first.{name}"), &m.first));
-    let second = moments().map(|(name, m)| (format!("second.{name}"), &m.second));
-    tensors::write(path, &document, values.chain(first).chain(second))
+    let first = moments().map(|(name, m)| (format!("{FIRST}{name}"), &m.first));
+    let second = moments().map(|(name, m)| (format!("{SECOND}{name}"), &m.second));
+    let average = average.into_iter().flat_map(Weights::iter).map(|(_, w)| (format!("{AVERAGE}{}", w.name), &w.value));
+    tensors::write(path, &document, values.chain(first).chain(second).chain(average))
 }
 
 /// Reads the weights of a checkpoint, without the optimiser's moments.
@@ -43,15 +49,20 @@ pub fn save(path: &Path, state: &impl Serialize, weights: &Weights, adam: &Weigh
 /// When the file cannot be read or is no checkpoint.
 pub fn weights(path: &Path, device: &Device) -> Result<Weights> {
     let (_, tensors): (Document<serde_json::Value>, _) = tensors::read(path, "a checkpoint", device)?;
-    let moment = |name: &str| name.starts_with("first.") || name.starts_with("second.");
-    Ok(Weights::from_tensors(device, tensors.into_iter().filter(|(name, _)| !moment(name))))
+    let other = |name: &str| [FIRST, SECOND, AVERAGE].iter().any(|prefix| name.starts_with(prefix));
+    Ok(Weights::from_tensors(device, tensors.into_iter().filter(|(name, _)| !other(name))))
 }
 
-/// Reads a checkpoint into weights and optimiser; `None` when there is none.
+/// Reads a checkpoint into weights, optimiser and averaged weights; `None` when there is none.
 ///
 /// # Errors
 /// When the file is there but cannot be read or does not fit the network.
-pub fn load<S: DeserializeOwned>(path: &Path, weights: &mut Weights, adam: &mut WeightAdam) -> Result<Option<S>> {
+pub fn load<S: DeserializeOwned>(
+    path: &Path,
+    weights: &mut Weights,
+    adam: &mut WeightAdam,
+    average: Option<&mut Weights>,
+) -> Result<Option<S>> {
     if !path.exists() {
         return Ok(None);
     }
@@ -67,7 +78,7 @@ pub fn load<S: DeserializeOwned>(path: &Path, weights: &mut Weights, adam: &mut 
     }
     let mut moments = Vec::new();
     for (_, weight) in weights.iter() {
-        let (first, second) = (tensors.remove(&format!("first.{}", weight.name)), tensors.remove(&format!("second.{}", weight.name)));
+        let (first, second) = (tensors.remove(&format!("{FIRST}{}", weight.name)), tensors.remove(&format!("{SECOND}{}", weight.name)));
         moments.push(match (first, second, document.steps.get(&weight.name)) {
             (Some(first), Some(second), Some(&steps)) if [&first, &second].iter().all(|m| m.dims() == weight.value.dims()) => {
                 Some(Moments { first, second, steps })
@@ -75,6 +86,11 @@ pub fn load<S: DeserializeOwned>(path: &Path, weights: &mut Weights, adam: &mut 
             (None, None, None) => None,
             _ => return Err(invalid(format!("incomplete moments of {}", weight.name))),
         });
+    }
+    if let Some(average) = average {
+        let averages: Vec<String> = tensors.keys().filter(|name| name.starts_with(AVERAGE)).cloned().collect();
+        let named = averages.into_iter().filter_map(|name| Some((name[AVERAGE.len()..].to_string(), tensors.remove(&name)?)));
+        average.assign(named.collect()).map_err(&invalid)?;
     }
     weights.assign(tensors).map_err(invalid)?;
     adam.restore(moments);

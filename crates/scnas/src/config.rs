@@ -3,8 +3,9 @@
 //! Keys where METHOD leaves a choice are all here. `paper` follows the paper to the letter; `default` departs from it where a
 //! measurement says it is better (see `ARCHITECTURE.md`).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use medvol::augment::AugmentSettings;
 use medvol::stitch::Blend;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,9 @@ pub struct Config {
     /// Seed of every random stream.
     pub seed: u64,
     pub data: DataConfig,
+    /// How training patches are varied where `search.augment` or `train.augment` says so; absent: not at all.
+    #[serde(default)]
+    pub augment: AugmentSettings,
     pub network: NetworkConfig,
     pub search: SearchConfig,
     pub train: TrainConfig,
@@ -36,6 +40,9 @@ pub struct DataConfig {
     pub folds: usize,
     /// The fold held out for evaluation, 0-based; never seen by search or training.
     pub fold: usize,
+    /// File that says who is held out in each fold, in the form of nnU-Net's `splits_final.json`, instead of `folds` seeded ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub splits: Option<PathBuf>,
     /// Voxel spacing `[depth, height, width]` in mm that every case is resampled to; absent: median of the training cases.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spacing: Option<[f64; 3]>,
@@ -99,6 +106,9 @@ pub struct SearchConfig {
     pub schedule: Schedule,
     /// Patches per step (paper: 1).
     pub batch: usize,
+    /// Vary the patches of both halves as `[augment]` says.
+    #[serde(default)]
+    pub augment: bool,
     /// Loss of both levels.
     pub loss: LossKind,
     /// Gradients of Θ with a larger global norm are scaled down to it; 0: never.
@@ -142,10 +152,22 @@ pub struct TrainConfig {
     pub schedule: Schedule,
     /// Patches per step.
     pub batch: usize,
+    /// Vary the patches as `[augment]` says.
+    #[serde(default)]
+    pub augment: bool,
+    /// Epochs at the start over which the learning rate rises from 0; the schedule's factor is applied on top.
+    #[serde(default)]
+    pub warmup_epochs: usize,
     /// Loss.
     pub loss: LossKind,
+    /// Train also by class scores from the decoder's outputs at 1/2 and 1/4 of the size (networks of cells only).
+    #[serde(default)]
+    pub deep_supervision: bool,
     /// Gradients with a larger global norm are scaled down to it; 0: never.
     pub clip: f64,
+    /// Decay of a moving average of the weights, which is what is validated and saved; 0: the weights themselves.
+    #[serde(default)]
+    pub ema: f64,
     /// Validate on the held-out fold every this many epochs (and after the last); 0: only after the last.
     pub validate_every: usize,
 }
@@ -158,6 +180,10 @@ pub struct PredictConfig {
     pub overlap: f64,
     /// Weights of a window's voxels.
     pub blend: Blend,
+    /// Predict each window mirrored along all combinations of axes too, and take the mean: eight times the work. Only for networks
+    /// that were trained on mirrored patches.
+    #[serde(default)]
+    pub flips: bool,
 }
 
 const DEFAULT: &str = include_str!("presets/default.toml");
@@ -207,9 +233,10 @@ impl Config {
         let check = |ok: bool, key: &str, expected: &str, found: String| {
             if ok { Ok(()) } else { Err(config_error(key, expected.into(), found, "change it in the config or with --set")) }
         };
-        let Self { data, network, search, train, predict, .. } = self;
+        let Self { data, augment, network, search, train, predict, .. } = self;
         check(data.folds >= 2, "data.folds", "2 or more", data.folds.to_string())?;
-        check(data.fold < data.folds, "data.fold", &format!("0 to {}", data.folds - 1), data.fold.to_string())?;
+        // How many a file of splits has is not known yet.
+        check(data.splits.is_some() || data.fold < data.folds, "data.fold", &format!("0 to {}", data.folds - 1), data.fold.to_string())?;
         if let Some(patch) = data.patch {
             let step = 1 << DEPTH;
             // 512 per axis is beyond any memory, and products of more could overflow.
@@ -244,6 +271,8 @@ impl Config {
         for (key, clip) in [("search.clip", search.clip), ("train.clip", train.clip)] {
             check(clip.is_finite() && clip >= 0.0, key, "0 (off) or a positive number", clip.to_string())?;
         }
+        check((0.0..1.0).contains(&train.ema), "train.ema", "0 (off) to less than 1", train.ema.to_string())?;
+        augment.check().or_else(|bad| check(false, &format!("augment.{}", bad.key), bad.expected, bad.found))?;
         check((0.0..1.0).contains(&predict.overlap), "predict.overlap", "0 to less than 1", predict.overlap.to_string())
     }
 }
@@ -336,6 +365,9 @@ mod tests {
             ("data.fold=5", "data.fold"),
             ("search.tau=[0, 1]", "search.tau"),
             ("predict.overlap=1", "predict.overlap"),
+            ("train.ema=1.0", "train.ema"),
+            ("augment.blurr.probability=0.5", "blurr"),
+            ("augment.blur.range=[2.0, 1.0]", "augment.blur"),
             ("network.operations=[\"conv3\", \"conv4\"]", "conv4"),
             ("epochs", "--set"),
         ] {

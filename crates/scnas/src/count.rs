@@ -28,7 +28,7 @@ impl Cost {
     }
 
     /// A convolution with `weights` parameters applied at `voxels` places.
-    fn add(&mut self, weights: usize, voxels: usize) {
+    pub(crate) fn add(&mut self, weights: usize, voxels: usize) {
         self.parameters += weights as u64;
         self.multiply_adds += (weights * voxels) as u64;
     }

@@ -2,16 +2,16 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use medvol::patch::{draw_corner, draw_corner_containing, draw_foreground_voxel, extract, extract_classes};
+use medvol::augment::{AugmentSettings, Augmentation};
+use medvol::patch::{draw_corner, draw_corner_containing, draw_foreground_voxel};
 use medvol::{Case, CaseFiles, Dataset, preprocess};
-use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom as _;
 use rand::{Rng, RngExt as _};
 use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::plan::Plan;
-use crate::random::{Stream, rng};
+use crate::random::{Stream, epoch_and_case, rng};
 
 /// Reads and preprocesses cases in parallel; `progress` hears how many are done.
 ///
@@ -38,11 +38,12 @@ pub fn halves(cases: usize, seed: u64, fold: usize) -> (Vec<usize>, Vec<usize>) 
     (order, architecture)
 }
 
-/// One patch to cut: a case and a corner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One patch to cut: a case, a corner, and how the patch is varied.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Draw {
     case: usize,
     corner: [isize; 3],
+    augmentation: Augmentation,
 }
 
 /// A batch of patches.
@@ -56,39 +57,60 @@ pub struct Batch {
     pub classes: Vec<u8>,
 }
 
-/// The patches of an epoch: one from each case in `members`, in random order; a share `foreground` of them contains a voxel of a
-/// foreground class. All is drawn before anything is cut, so that an epoch can be resumed in its middle.
-pub fn draw_epoch(cases: &[Case], members: &[usize], patch: [usize; 3], foreground: f64, mut rng: ChaCha8Rng) -> Vec<Draw> {
-    let mut order = members.to_vec();
-    order.shuffle(&mut rng);
-    order.into_iter().map(|case| Draw { case, corner: draw(&cases[case], patch, foreground, &mut rng) }).collect()
+/// Where training patches come from.
+#[derive(Clone, Copy, Debug)]
+pub struct Patches<'a> {
+    pub cases: &'a [Case],
+    /// Size `[depth, height, width]` in voxels.
+    pub patch: [usize; 3],
+    /// Share of patches that contain a voxel of a foreground class.
+    pub foreground: f64,
+    /// How patches are varied, if they are.
+    pub augment: Option<&'a AugmentSettings>,
+    pub seed: u64,
 }
 
-fn draw(case: &Case, patch: [usize; 3], foreground: f64, rng: &mut impl Rng) -> [isize; 3] {
-    let [_, d, h, w]: [usize; 4] = case.image.dim().into();
-    let shape = [d, h, w];
-    let forced = rng.random::<f64>() < foreground;
-    let voxel = case.classes.as_ref().filter(|_| forced).and_then(|c| draw_foreground_voxel(c.view(), rng));
-    match voxel {
-        Some(voxel) => draw_corner_containing(voxel, shape, patch, rng),
-        None => draw_corner(shape, patch, rng),
+impl Patches<'_> {
+    /// The patches of an epoch: one from each case in `members`, in random order. All is drawn before anything is cut, so that an epoch
+    /// can be resumed in its middle. `places` is the stream of order and corners, `augmentations` that of what is done to them.
+    pub fn draw(&self, members: &[usize], epoch: usize, places: Stream, augmentations: Stream) -> Vec<Draw> {
+        let mut random = rng(self.seed, places, epoch as u64);
+        let mut order = members.to_vec();
+        order.shuffle(&mut random);
+        let draw = |case: usize| {
+            let corner = self.corner(&self.cases[case], &mut random);
+            let augmentation = self.augment.map_or_else(Augmentation::default, |settings| {
+                let channels = self.cases[case].image.dim().0;
+                Augmentation::draw(settings, channels, &mut rng(self.seed, augmentations, epoch_and_case(epoch, case)))
+            });
+            Draw { case, corner, augmentation }
+        };
+        order.into_iter().map(draw).collect()
     }
-}
 
-/// Cuts the patches of one step.
-pub fn batch(cases: &[Case], draws: &[Draw], patch: [usize; 3]) -> Batch {
-    let [d, h, w] = patch;
-    let channels = draws.first().map_or(0, |draw| cases[draw.case].image.dim().0);
-    let mut batch = Batch { image: Vec::new(), shape: [draws.len(), channels, d, h, w], classes: Vec::new() };
-    for draw in draws {
-        let case = &cases[draw.case];
-        batch.image.extend(extract(case.image.view(), draw.corner, patch));
-        match &case.classes {
-            Some(classes) => batch.classes.extend(extract_classes(classes.view(), draw.corner, patch)),
-            None => batch.classes.resize(batch.classes.len() + patch.iter().product::<usize>(), 0),
+    fn corner(&self, case: &Case, rng: &mut impl Rng) -> [isize; 3] {
+        let [_, d, h, w]: [usize; 4] = case.image.dim().into();
+        let shape = [d, h, w];
+        let forced = rng.random::<f64>() < self.foreground;
+        let voxel = case.classes.as_ref().filter(|_| forced).and_then(|c| draw_foreground_voxel(c.view(), rng));
+        match voxel {
+            Some(voxel) => draw_corner_containing(voxel, shape, self.patch, rng),
+            None => draw_corner(shape, self.patch, rng),
         }
     }
-    batch
+
+    /// Cuts and varies the patches of one step.
+    pub fn batch(&self, draws: &[Draw]) -> Batch {
+        let [d, h, w] = self.patch;
+        let channels = draws.first().map_or(0, |draw| self.cases[draw.case].image.dim().0);
+        let mut batch = Batch { image: Vec::new(), shape: [draws.len(), channels, d, h, w], classes: Vec::new() };
+        for Draw { case, corner, augmentation } in draws {
+            let cut = augmentation.apply(&self.cases[*case], *corner, self.patch);
+            batch.image.extend(cut.image);
+            batch.classes.extend(cut.classes.unwrap_or_else(|| vec![0; d * h * w]));
+        }
+        batch
+    }
 }
 
 #[cfg(test)]

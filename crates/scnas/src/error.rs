@@ -18,6 +18,9 @@ pub enum Error {
     /// A file is not what it should be.
     #[error("{}: expected {expected}; found {found}; {remedy}", path.display())]
     Invalid { path: PathBuf, expected: String, found: String, remedy: String },
+    /// Another process works in a run folder.
+    #[error("{}: expected a run folder that no other process uses; it is in use; wait for the other process, stop it, or give another folder with --out", path.display())]
+    InUse { path: PathBuf },
     /// A setting is impossible.
     #[error("{key}: expected {expected}; found {found}; {remedy}")]
     Config { key: String, expected: String, found: String, remedy: String },

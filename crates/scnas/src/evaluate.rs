@@ -2,13 +2,12 @@
 //! classes that are empty in prediction or reference, are those of [`medvol::metrics`].
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use medvol::metrics::{LabelScores, ShapeMismatch, mean_sd, score_labels};
 use medvol::{Label, LabelMap};
 use serde::{Deserialize, Serialize};
 
-use crate::table::aligned;
+use crate::table::{aligned, csv_line};
 
 /// Up to this distance in mm surfaces agree, where nothing else is asked for.
 pub const TOLERANCE_MM: f64 = 1.0;
@@ -263,23 +262,19 @@ impl Evaluation {
             vec!["mean".into()],
             by_class(&|class, metric| format!("{} {}", self.classes[class], metric.key())),
         ];
-        let quote = |s: &String| if s.contains([',', '"', '\n']) { format!("\"{}\"", s.replace('"', "\"\"")) } else { s.clone() };
-        let mut text = String::new();
-        let mut line = |cells: Vec<String>| {
-            let _ = writeln!(text, "{}", cells.iter().map(quote).collect::<Vec<_>>().join(","));
-        };
-        line(head.concat());
+        let mut text = csv_line(&head.concat());
         for case in &self.cases {
             let exact = |value: Option<f64>| value.map_or_else(String::new, |v| v.to_string());
             let dice = (0..self.classes.len()).map(|class| exact(case.get(Metric::Dice, class)));
             let rest = by_class(&|class, metric| exact(case.get(metric, class)));
-            line([case.case.clone()].into_iter().chain(dice).chain([exact(case.mean(Metric::Dice))]).chain(rest).collect());
+            let cells = [case.case.clone()].into_iter().chain(dice).chain([exact(case.mean(Metric::Dice))]).chain(rest);
+            text += &csv_line(&cells.collect::<Vec<_>>());
         }
         text
     }
 }
 
-fn spread(values: impl IntoIterator<Item = f64>) -> Option<MeanSd> {
+pub(crate) fn spread(values: impl IntoIterator<Item = f64>) -> Option<MeanSd> {
     mean_sd(values).map(|(mean, sd)| MeanSd { mean, sd })
 }
 

@@ -6,7 +6,6 @@ use std::fmt::Write as _;
 use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
 use crate::operation::Kind;
 use crate::random::{Stream, rng};
 use crate::space::{CELLS, CellType, EDGES, NODES, Space, edge_list, edges_into};
@@ -130,20 +129,6 @@ impl Genotype {
             }
         }
         Ok(())
-    }
-
-    /// Reads `genotype.json`.
-    ///
-    /// # Errors
-    /// [`Error::File`] when the file cannot be read, [`Error::Invalid`] when it is not a genotype.
-    pub fn read(path: &std::path::Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::file("read", path, e))?;
-        serde_json::from_str(&text).map_err(|e| Error::Invalid {
-            path: path.into(),
-            expected: "a genotype (JSON with \"space\" and \"cells\", as written by `scnas search`)".into(),
-            found: e.to_string(),
-            remedy: "give the genotype.json of a finished run".into(),
-        })
     }
 }
 

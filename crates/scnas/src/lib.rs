@@ -3,15 +3,18 @@
 //! Four types of cells of a 3-D U-Net are searched at once with their weights. A reader who wants the method reads, in this order:
 //! [`operation`], [`space`], [`genotype`], [`network`], [`relaxation`], [`search`].
 
+pub mod architecture;
 pub mod backprop;
 pub mod bench;
 pub mod checkpoint;
 pub mod config;
 pub mod count;
+pub mod cross_validation;
 pub mod data;
 pub mod error;
 pub mod evaluate;
 pub mod genotype;
+mod layers;
 pub mod loss;
 pub mod model;
 pub mod network;
@@ -19,6 +22,7 @@ pub mod operation;
 pub mod optimiser;
 pub mod plan;
 pub mod predict;
+mod prefetch;
 pub mod random;
 pub mod relaxation;
 pub mod run;
@@ -26,10 +30,13 @@ pub mod run_dir;
 pub mod search;
 pub mod show;
 pub mod space;
+pub mod splits;
 pub mod statistics;
+pub mod supervision;
 pub mod table;
 pub mod tensors;
 pub mod train;
+pub mod u_resnet;
 pub mod weights;
 
 pub use burn::tensor::Device;

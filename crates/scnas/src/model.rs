@@ -5,10 +5,10 @@ use std::path::Path;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
+use crate::architecture::{Architecture, Segmenter};
 use crate::config::PredictConfig;
 use crate::error::{Error, Result};
-use crate::genotype::Genotype;
-use crate::network::{Network, Size};
+use crate::network::{Mixture, Size};
 use crate::plan::Plan;
 use crate::tensors;
 use crate::weights::Weights;
@@ -22,7 +22,7 @@ pub struct Model {
     /// What it is.
     pub card: Card,
     /// Its structure.
-    pub network: Network,
+    pub network: Box<dyn Segmenter>,
     /// Its weights.
     pub weights: Weights,
 }
@@ -32,8 +32,9 @@ pub struct Model {
 #[serde(deny_unknown_fields)]
 pub struct Card {
     version: u32,
-    /// Architecture.
-    pub genotype: Genotype,
+    /// Called genotype in files: it was always one at first.
+    #[serde(rename = "genotype")]
+    pub architecture: Architecture,
     /// Channels, classes, width.
     pub size: Size,
     /// Spacing, patch, labels.
@@ -44,8 +45,8 @@ pub struct Card {
 
 impl Card {
     /// The description of a network.
-    pub fn new(genotype: Genotype, size: Size, plan: Plan, predict: PredictConfig) -> Self {
-        Self { version: VERSION, genotype, size, plan, predict }
+    pub fn new(architecture: Architecture, size: Size, plan: Plan, predict: PredictConfig) -> Self {
+        Self { version: VERSION, architecture, size, plan, predict }
     }
 }
 
@@ -53,8 +54,13 @@ impl Model {
     /// A network with initial weights drawn from `seed`.
     pub fn new(card: Card, device: &Device, seed: u64) -> Self {
         let mut weights = Weights::new(device, seed);
-        let network = Network::fixed(&card.genotype, card.size, &mut weights);
+        let network = card.architecture.build(card.size, &mut weights);
         Self { card, network, weights }
+    }
+
+    /// What [`Model::network`] runs with.
+    pub fn mixture(&self) -> Mixture {
+        self.card.architecture.mixture()
     }
 
     /// Writes `model.safetensors`.

@@ -10,27 +10,13 @@ use burn::tensor::Tensor;
 use volops::{ConvSpec, DepthwiseSpec};
 
 use crate::genotype::{Genotype, strided};
+use crate::layers::{Builder, ConvNorm, Map};
 use crate::operation::{Kind, SLOPE};
 use crate::space::{CELLS, CellPlace, CellType, EDGES, NODES, Space, Upsample, edges_into};
-use crate::weights::{Init, Pass, WeightId, Weights};
+use crate::weights::{Pass, Weights};
 
 /// The operations to run on every edge: `[architecture][edge]` → `(operation, ẑ)`; no ẑ means 1.
 pub type Mixture = Vec<Vec<Vec<(usize, Option<Tensor<1>>)>>>;
-
-/// A convolution with its norm: (LeakyReLU →) convolution → instance norm.
-#[derive(Clone, Debug)]
-struct ConvNorm {
-    conv: Convolution,
-    gamma: WeightId,
-    beta: WeightId,
-}
-
-#[derive(Clone, Debug)]
-enum Convolution {
-    Dense { weight: WeightId, spec: ConvSpec },
-    Transposed { weight: WeightId },
-    Separable { depthwise: WeightId, spec: DepthwiseSpec, pointwise: WeightId },
-}
 
 /// A candidate operation of an edge with its weights.
 #[derive(Clone, Debug)]
@@ -75,53 +61,11 @@ pub struct Network {
     space: Space,
     stem: ConvNorm,
     cells: Vec<Cell>,
-    out_weight: WeightId,
-    out_bias: WeightId,
+    out: Map,
     operations_run: AtomicU64,
 }
 
-/// Adds weights under a common name prefix.
-struct Builder<'a> {
-    weights: &'a mut Weights,
-}
-
 impl Builder<'_> {
-    fn norm(&mut self, name: &str, channels: usize) -> (WeightId, WeightId) {
-        let shape = [1, channels, 1, 1, 1];
-        let gamma = self.weights.add(format!("{name}.gamma"), shape, Init::Constant(1.0));
-        (gamma, self.weights.add(format!("{name}.beta"), shape, Init::Constant(0.0)))
-    }
-
-    fn dense(&mut self, name: &str, from: usize, to: usize, spec: ConvSpec) -> ConvNorm {
-        let [d, h, w] = spec.kernel;
-        let init = Init::He { fan_in: from * d * h * w };
-        let weight = self.weights.add(format!("{name}.weight"), [to, from, d, h, w], init);
-        let (gamma, beta) = self.norm(name, to);
-        ConvNorm { conv: Convolution::Dense { weight, spec }, gamma, beta }
-    }
-
-    fn pointwise(&mut self, name: &str, from: usize, to: usize, stride: usize) -> ConvNorm {
-        self.dense(name, from, to, ConvSpec { kernel: [1; 3], stride, slope: Some(SLOPE) })
-    }
-
-    fn transposed(&mut self, name: &str, from: usize, to: usize) -> ConvNorm {
-        // Each output voxel sees 27/8 taps on average.
-        let init = Init::He { fan_in: (from * 27).div_ceil(8) };
-        let weight = self.weights.add(format!("{name}.weight"), [from, to, 3, 3, 3], init);
-        let (gamma, beta) = self.norm(name, to);
-        ConvNorm { conv: Convolution::Transposed { weight }, gamma, beta }
-    }
-
-    fn separable(&mut self, name: &str, channels: usize, spec: DepthwiseSpec) -> ConvNorm {
-        let [d, h, w] = spec.kernel;
-        let init = Init::He { fan_in: d * h * w };
-        let depthwise = self.weights.add(format!("{name}.depthwise"), [channels, 1, d, h, w], init);
-        let init = Init::He { fan_in: channels };
-        let pointwise = self.weights.add(format!("{name}.pointwise"), [channels, channels, 1, 1, 1], init);
-        let (gamma, beta) = self.norm(name, channels);
-        ConvNorm { conv: Convolution::Separable { depthwise, spec, pointwise }, gamma, beta }
-    }
-
     /// Brings an input of `from` channels at `level` to `to` channels at the level the cell's edges start from.
     fn projection(&mut self, name: &str, (from, level): (usize, usize), to: usize, target: usize, upsample: Upsample) -> Projection {
         let (conv, resize) = if level > target && upsample == Upsample::Transposed {
@@ -144,25 +88,6 @@ impl Builder<'_> {
             Kind::Identity => EdgeOp::Conv(self.pointwise(name, channels, channels, stride)),
             Kind::Zero => EdgeOp::Zero,
         }
-    }
-}
-
-impl ConvNorm {
-    fn forward(&self, pass: &Pass, x: Tensor<5>) -> Tensor<5> {
-        self.add_to(None, pass, x, None)
-    }
-
-    /// `sum + z · self(x)`.
-    fn add_to(&self, sum: Option<Tensor<5>>, pass: &Pass, x: Tensor<5>, z: Option<Tensor<1>>) -> Tensor<5> {
-        let y = match &self.conv {
-            Convolution::Dense { weight, spec } => volops::conv3d(x, pass.weight(*weight), *spec),
-            Convolution::Transposed { weight } => volops::conv_transpose3d(x, pass.weight(*weight), Some(SLOPE)),
-            Convolution::Separable { depthwise, spec, pointwise } => {
-                let y = volops::depthwise3d(x, pass.weight(*depthwise), *spec);
-                volops::conv3d(y, pass.weight(*pointwise), ConvSpec { kernel: [1; 3], stride: 1, slope: None })
-            }
-        };
-        volops::add_instance_norm(sum, y, pass.weight(self.gamma), pass.weight(self.beta), z)
     }
 }
 
@@ -263,9 +188,8 @@ impl Network {
             cells.push(Cell { place, projections, edges });
             inputs = [inputs[1], (width << level, level)];
         }
-        let out_weight = weights.add("out.weight".into(), [classes, width, 1, 1, 1], Init::He { fan_in: width });
-        let out_bias = weights.add("out.bias".into(), [1, classes, 1, 1, 1], Init::Constant(0.0));
-        Self { space: space.clone(), stem, cells, out_weight, out_bias, operations_run: AtomicU64::new(0) }
+        let out = b.map("out", width, classes, None);
+        Self { space: space.clone(), stem, cells, out, operations_run: AtomicU64::new(0) }
     }
 
     /// Class scores `[batch, classes, depth, height, width]` of `x` `[batch, channels, depth, height, width]`, whose extents must
@@ -294,9 +218,9 @@ impl Network {
                 None => y,
             };
             outputs.push(Some(y));
-            for i in 0..=cell {
+            for (i, output) in outputs.iter_mut().enumerate().take(cell + 1) {
                 if !keep(self, i, cell) {
-                    outputs[i] = None;
+                    *output = None;
                 }
             }
         }
@@ -324,7 +248,13 @@ impl Network {
         Some(self.cells.iter().position(encoder).map_or(0, |cell| cell + 1))
     }
 
-    fn is_read_after(&self, output: usize, cell: usize) -> bool {
+    /// The last of the decoder's outputs at `level`.
+    pub(crate) fn decoder_output(&self, level: usize) -> Option<usize> {
+        let decodes = |c: &Cell| matches!(c.place.cell_type, CellType::Decoder | CellType::Expansion) && c.place.level == level;
+        self.cells.iter().rposition(decodes).map(|cell| cell + 1)
+    }
+
+    pub(crate) fn is_read_after(&self, output: usize, cell: usize) -> bool {
         (cell + 1..self.cells()).any(|later| self.inputs_of(later).contains(&output) || self.skip_into(later) == Some(output))
     }
 
@@ -341,8 +271,7 @@ impl Network {
 
     /// Class scores from the last cell's output.
     pub(crate) fn head(&self, pass: &Pass, y: Tensor<5>) -> Tensor<5> {
-        let spec = ConvSpec { kernel: [1; 3], stride: 1, slope: None };
-        volops::conv3d(y, pass.weight(self.out_weight), spec) + pass.weight(self.out_bias)
+        self.out.forward(pass, y)
     }
 
     /// The mixture of a fixed architecture.

@@ -162,6 +162,36 @@ impl AlphaAdam {
     }
 }
 
+/// An exponential moving average of weights (Polyak & Juditsky 1992): it generalises better than the weights on their noisy way.
+#[derive(Clone, Debug)]
+pub struct Average {
+    pub weights: Weights,
+    decay: f64,
+}
+
+impl Average {
+    /// The average of one set of weights.
+    pub fn new(weights: &Weights, decay: f64) -> Self {
+        Self { weights: weights.clone(), decay }
+    }
+
+    /// Takes in the weights after their update number `updates`. At first the decay is smaller, or the average would hold little but
+    /// the initial weights.
+    pub fn update(&mut self, weights: &Weights, updates: usize) {
+        let share = 1.0 - self.decay.min((1.0 + updates as f64) / (10.0 + updates as f64));
+        for (id, weight) in weights.iter() {
+            let old = self.weights.take(id);
+            let step = (weight.value.clone() - old.clone()).mul_scalar(share);
+            self.weights.set(id, old + step);
+        }
+    }
+}
+
+/// Factor on the learning rate in step `step` of the first `steps`, over which it rises from 0; 1 afterwards.
+pub fn warmup(step: usize, steps: usize) -> f64 {
+    if step < steps { (step + 1) as f64 / (steps + 1) as f64 } else { 1.0 }
+}
+
 /// How the learning rate falls over the epochs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -171,6 +201,8 @@ pub enum Schedule {
     /// Half a cosine to zero over the epochs.
     #[default]
     Cosine,
+    /// (1 - progress)^0.9, to zero over the epochs.
+    Poly,
     /// ÷10 when the training loss has not improved for 20 epochs (paper).
     Plateau,
 }
@@ -212,6 +244,7 @@ impl Schedule {
         match self {
             Self::Constant => 1.0,
             Self::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * progress.clamp(0.0, 1.0)).cos()),
+            Self::Poly => (1.0 - progress.clamp(0.0, 1.0)).powf(0.9),
             Self::Plateau => plateau.factor,
         }
     }
@@ -220,6 +253,7 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weights::Init;
 
     #[test]
     fn the_first_adam_step_moves_by_the_learning_rate_against_the_sign_of_the_gradient() {
@@ -238,6 +272,40 @@ mod tests {
             adam.step(&config, config.lr, values.iter_mut(), &[gradient]);
         }
         assert!((values[0] - 3.0).abs() < 0.05, "{}", values[0]);
+    }
+
+    #[test]
+    fn an_average_forgets_old_weights_at_its_decay_and_keeps_constant_ones() {
+        let device = volops::device("cpu").unwrap();
+        let mut weights = Weights::new(&device, 0);
+        let moving = weights.add("moving".into(), [1, 1, 1, 1, 1], Init::Constant(1.0));
+        let still = weights.add("still".into(), [1, 2, 1, 1, 1], Init::Constant(0.7));
+        let mut average = Average::new(&weights, 0.9);
+        weights.set(moving, Tensor::zeros([1; 5], &device));
+        let value = |average: &Average, id| average.weights.value(id).to_data().try_to_vec::<f32>().unwrap();
+        let late = 1000;
+        for n in 1..=5 {
+            average.update(&weights, late);
+            assert!((value(&average, moving)[0] - 0.9_f32.powi(n)).abs() < 1e-6);
+            assert_eq!(value(&average, still), [0.7; 2]);
+        }
+        let mut early = Average::new(&weights, 0.9);
+        weights.set(moving, Tensor::ones([1; 5], &device));
+        early.update(&weights, 1);
+        assert!((value(&early, moving)[0] - 9.0 / 11.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_learning_rate_rises_to_its_full_value_and_falls_to_zero() {
+        let rates: Vec<f64> = (0..6).map(|step| warmup(step, 4)).collect();
+        assert!(rates[0] > 0.0 && rates.windows(2).take(4).all(|r| r[0] < r[1]));
+        assert_eq!(rates[4..], [1.0, 1.0]);
+        assert_eq!(warmup(0, 0), 1.0);
+        for schedule in [Schedule::Cosine, Schedule::Poly] {
+            let at = |progress| schedule.factor(progress, &Plateau::default());
+            assert_eq!(at(0.0), 1.0);
+            assert!(at(1.0).abs() < 1e-12 && at(0.5) < at(0.4));
+        }
     }
 
     #[test]

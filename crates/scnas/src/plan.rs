@@ -1,17 +1,16 @@
 //! What is derived from the data before the first step: spacing, patch, folds. Written to `plan.json` and into every model.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use medvol::{CaseFiles, Dataset, Label, canonical_spacing, median_spacing, read_grid};
-use rand::seq::SliceRandom as _;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::random::{Stream, rng};
 use crate::space::DEPTH;
+use crate::splits::{self, Split};
 
 /// How images are brought to the network and back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,10 +26,13 @@ pub struct Plan {
     pub spacing: [f64; 3],
     /// Patch `[depth, height, width]` in voxels.
     pub patch: [usize; 3],
-    /// Names of the cases of each fold.
+    /// Names of the cases held out in each fold.
     pub folds: Vec<Vec<String>>,
     /// The fold held out.
     pub fold: usize,
+    /// Names of the training cases, where a file of splits gave them; otherwise all that other folds hold out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<Vec<String>>,
 }
 
 impl Plan {
@@ -41,7 +43,7 @@ impl Plan {
     pub fn new(dataset: &Dataset, config: &Config) -> Result<Self> {
         let cases = labelled(dataset);
         let data = &config.data;
-        if cases.len() < data.folds {
+        if data.splits.is_none() && cases.len() < data.folds {
             return Err(Error::Invalid {
                 path: dataset.root.clone(),
                 expected: format!("at least {} labelled cases for {} folds", data.folds, data.folds),
@@ -70,22 +72,32 @@ impl Plan {
             .collect();
         let patch = data.patch.unwrap_or_else(|| derive_patch(&shapes, data.max_patch_voxels));
 
-        let mut names: Vec<String> = cases.iter().map(|c| c.name.clone()).collect();
-        names.shuffle(&mut rng(config.seed, Stream::Folds, 0));
-        let folds = (0..data.folds)
-            .map(|f| {
-                let mut fold: Vec<String> = names.iter().skip(f).step_by(data.folds).cloned().collect();
-                fold.sort();
-                fold
-            })
-            .collect();
+        let names: Vec<String> = cases.iter().map(|c| c.name.clone()).collect();
+        let splits = match &data.splits {
+            Some(path) => splits::read(path, &names)?,
+            None => splits::seeded(&names, data.folds, config.seed),
+        };
+        let Some(Split { training, .. }) = splits.get(data.fold) else {
+            return Err(Error::Config {
+                key: "data.fold".into(),
+                expected: format!(
+                    "0 to {}, as {} holds {} folds",
+                    splits.len() - 1,
+                    data.splits.clone().unwrap_or_default().display(),
+                    splits.len()
+                ),
+                found: data.fold.to_string(),
+                remedy: "choose one of these".into(),
+            });
+        };
         Ok(Self {
             dataset: dataset.name.clone(),
             channels: dataset.channels.clone(),
             labels: dataset.labels.clone(),
             spacing,
             patch,
-            folds,
+            training: data.splits.is_some().then(|| training.clone()),
+            folds: splits.into_iter().map(|split| split.held_out).collect(),
             fold: data.fold,
         })
     }
@@ -109,20 +121,34 @@ impl Plan {
     /// When the data set has lost a case since the plan was made.
     pub fn split(&self, dataset: &Dataset) -> Result<(Vec<CaseFiles>, Vec<CaseFiles>)> {
         let by_name: BTreeMap<&str, &CaseFiles> = dataset.cases.iter().map(|c| (c.name.as_str(), c)).collect();
-        let (mut training, mut held_out) = (Vec::new(), Vec::new());
-        for (f, fold) in self.folds.iter().enumerate() {
-            for name in fold {
-                let case = by_name.get(name.as_str()).ok_or_else(|| Error::Invalid {
+        let files = |names: BTreeSet<&str>| -> Result<Vec<CaseFiles>> {
+            let file = |name: &str| {
+                by_name.get(name).map(|case| (*case).clone()).ok_or_else(|| Error::Invalid {
                     path: dataset.root.clone(),
                     expected: format!("the case {name} of this run's plan"),
                     found: "no such case".into(),
                     remedy: "put it back, or start a new run in another folder".into(),
-                })?;
-                if f == self.fold { held_out.push((*case).clone()) } else { training.push((*case).clone()) }
+                })
+            };
+            names.into_iter().map(file).collect()
+        };
+        Ok((files(self.training_names())?, files(self.held_out().iter().map(String::as_str).collect())?))
+    }
+
+    /// Names of the cases held out.
+    pub fn held_out(&self) -> &[String] {
+        self.folds.get(self.fold).map_or(&[], Vec::as_slice)
+    }
+
+    /// Names of the training cases.
+    pub fn training_names(&self) -> BTreeSet<&str> {
+        match &self.training {
+            Some(names) => names.iter().map(String::as_str).collect(),
+            None => {
+                let others = self.folds.iter().enumerate().filter(|(fold, _)| *fold != self.fold);
+                others.flat_map(|(_, names)| names).map(String::as_str).collect()
             }
         }
-        training.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok((training, held_out))
     }
 }
 

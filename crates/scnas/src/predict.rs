@@ -2,21 +2,23 @@
 //! to the image's own grid.
 
 use burn::tensor::activation::softmax;
+use medvol::augment::flip;
 use medvol::patch::extract;
 use medvol::stitch::{Stitcher, windows};
 use medvol::{Case, Image, LabelMap, preprocess};
 use ndarray::{Array3, Array4, ArrayView4, Axis};
 
+use crate::architecture::Segmenter;
 use crate::config::PredictConfig;
 use crate::error::Result;
 use crate::model::Model;
-use crate::network::{Mixture, Network};
+use crate::network::Mixture;
 use crate::weights::{Pass, Tape, Weights};
 
 /// A network with what it takes to run it over volumes.
 #[derive(Clone, Copy, Debug)]
 pub struct Predictor<'a> {
-    pub network: &'a Network,
+    pub network: &'a dyn Segmenter,
     pub weights: &'a Weights,
     pub mixture: &'a Mixture,
     /// Patch `[depth, height, width]`.
@@ -42,15 +44,31 @@ impl Predictor<'_> {
         let mut stitcher = Stitcher::new(self.classes, shape, self.patch, self.settings.blend);
         for corner in windows(shape, self.patch, self.settings.overlap) {
             let window = extract(image, corner.map(|c| c as isize), self.patch);
-            let pass = Pass::new(self.weights, Tape::Off);
-            let [pd, ph, pw] = self.patch;
-            let x = pass.input(window, [1, channels, pd, ph, pw]);
-            let scores = self.network.forward(&pass, x, self.mixture);
-            let probabilities = softmax(scores, 1).into_data();
-            // The network's output is f32 by construction; an empty slice would only leave this window out.
-            stitcher.add(corner, probabilities.as_slice::<f32>().unwrap_or(&[]));
+            let mut mean = self.window(window.clone(), channels);
+            if self.settings.flips {
+                for flips in 1..1 << 3 {
+                    let axes = [0, 1, 2].map(|axis| flips >> axis & 1 == 1);
+                    let mut mirrored = window.clone();
+                    flip(&mut mirrored, self.patch, axes);
+                    let mut probabilities = self.window(mirrored, channels);
+                    flip(&mut probabilities, self.patch, axes);
+                    mean.iter_mut().zip(probabilities).for_each(|(sum, p)| *sum += p);
+                }
+                mean.iter_mut().for_each(|sum| *sum /= 8.0);
+            }
+            stitcher.add(corner, &mean);
         }
         stitcher.finish()
+    }
+
+    /// Class probabilities `[classes, depth, height, width]` of one window `[channels, depth, height, width]`.
+    fn window(&self, window: Vec<f32>, channels: usize) -> Vec<f32> {
+        let pass = Pass::new(self.weights, Tape::Off);
+        let [d, h, w] = self.patch;
+        let x = pass.input(window, [1, channels, d, h, w]);
+        let scores = self.network.forward(&pass, x, self.mixture);
+        // The network's output is f32 by construction; an empty list would only leave this window out.
+        softmax(scores, 1).into_data().try_into_vec::<f32>().unwrap_or_default()
     }
 
     /// The most probable class of every voxel of a preprocessed image; the lower class in a tie.
@@ -78,9 +96,9 @@ impl Predictor<'_> {
 pub fn predict(model: &Model, image: &Image, name: &str, settings: PredictConfig, probabilities: bool) -> Result<Prediction> {
     let plan = &model.card.plan;
     let case = preprocess(name, image, None, &plan.labels, plan.spacing)?;
-    let mixture = Network::mixture_of(&model.card.genotype);
+    let mixture = model.mixture();
     let predictor = Predictor {
-        network: &model.network,
+        network: model.network.as_ref(),
         weights: &model.weights,
         mixture: &mixture,
         patch: plan.patch,

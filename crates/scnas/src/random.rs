@@ -26,6 +26,15 @@ pub enum Stream {
     RandomGenotype = 8,
     /// Order of the cases and crop corners in training a fixed network; index = epoch.
     TrainPatches = 9,
+    /// Augmentation of the patches of a search; index = [`epoch_and_case`].
+    SearchAugmentation = 10,
+    /// Augmentation of the patches in training a fixed network; index = [`epoch_and_case`].
+    TrainAugmentation = 11,
+}
+
+/// The index of a case in an epoch, both below 2²⁴.
+pub fn epoch_and_case(epoch: usize, case: usize) -> u64 {
+    (epoch as u64) << 24 | case as u64
 }
 
 /// The generator of `stream`, substream `index`, under `seed`.

@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use medvol::metrics::mean_sd;
-use medvol::{Case, CaseFiles, Dataset};
+use medvol::{Case, CaseFiles, Dataset, write_labels};
 use serde::{Deserialize, Serialize};
 
+use crate::architecture::Architecture;
 use crate::config::Config;
-use crate::count::count;
 use crate::data::load_cases;
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, MeanSd, TOLERANCE_MM, score};
@@ -84,11 +84,11 @@ impl Run {
                 remedy: "add labelled cases or raise data.folds".into(),
             });
         }
+        let dir = RunDir::open(out, &config, &plan)?;
         let files: Vec<CaseFiles> = training_files.iter().chain(&held_out_files).cloned().collect();
         observer.begin("reading cases", 0, files.len());
         let mut training = load_cases(&dataset, &files, &plan, |done| observer.advance(done))?;
         let held_out = training.split_off(training_files.len());
-        let dir = RunDir::open(out, &config, &plan)?;
         let [d, h, w] = plan.patch;
         observer.message(&format!(
             "{}: {} training and {} held-out cases, {} channel(s), {} classes, patch {d}×{h}×{w} at {:.2}×{:.2}×{:.2} mm",
@@ -115,12 +115,14 @@ impl Run {
         (0..predictor.classes - 1).map(|c| mean_sd(scores.iter().filter_map(|s| s[c])).map(|(mean, _)| mean)).collect()
     }
 
-    /// Writes the model, scores it on the held-out cases on their own grids, and writes evaluation and result.
+    /// Writes the model, predicts the held-out cases on their own grids, and writes predictions, evaluation and result.
     ///
     /// # Errors
     /// When files cannot be read or written.
     pub fn finish(&self, network: String, model: &Model, observer: &dyn Observer) -> Result<(Evaluation, RunResult)> {
         model.write(&self.dir.file("model.safetensors"))?;
+        let predictions = self.dir.file("predictions");
+        std::fs::create_dir_all(&predictions).map_err(|e| Error::file("create", &predictions, e))?;
         let mut evaluation = Evaluation::new(self.plan.foreground(), TOLERANCE_MM);
         observer.begin("scoring held-out cases", 0, self.held_out_files.len());
         for (done, files) in self.held_out_files.iter().enumerate() {
@@ -130,6 +132,7 @@ impl Run {
             let (image, labels) = self.dataset.load(files)?;
             let Some(labels) = labels else { continue };
             let prediction = predict(model, &image, &files.name, model.card.predict, false)?;
+            write_labels(predictions.join(format!("{}.nii.gz", files.name)), &prediction.labels)?;
             let case = score(&files.name, &prediction.labels, &labels, &self.plan.labels, TOLERANCE_MM).map_err(|e| Error::Invalid {
                 path: files.image.clone(),
                 expected: "a prediction of the label map's shape".into(),
@@ -139,7 +142,7 @@ impl Run {
             evaluation.cases.push(case);
             observer.advance(done + 1);
         }
-        let cost = count(&model.card.genotype, model.card.size, self.plan.patch, true);
+        let cost = model.card.architecture.cost(model.card.size, self.plan.patch);
         let result = RunResult {
             network,
             dataset: self.plan.dataset.clone(),
@@ -161,8 +164,8 @@ impl Run {
     }
 
     /// The description of a model of this run.
-    pub fn card(&self, genotype: crate::genotype::Genotype) -> Card {
-        Card::new(genotype, self.size(), self.plan.clone(), self.config.predict)
+    pub fn card(&self, architecture: Architecture) -> Card {
+        Card::new(architecture, self.size(), self.plan.clone(), self.config.predict)
     }
 }
 
@@ -179,6 +182,7 @@ pub struct Tally {
     steps: usize,
     alpha_steps: usize,
     seconds: f64,
+    waited: f64,
 }
 
 impl Tally {
@@ -199,6 +203,11 @@ impl Tally {
         self.seconds += start.elapsed().as_secs_f64();
     }
 
+    /// Adds the time since `start`, of which nothing was done but wait for data.
+    pub fn add_wait(&mut self, start: Instant) {
+        self.waited += start.elapsed().as_secs_f64();
+    }
+
     /// Mean loss of the Θ steps.
     pub fn mean(&self) -> f64 {
         self.loss / self.steps.max(1) as f64
@@ -212,5 +221,10 @@ impl Tally {
     /// Seconds spent.
     pub fn seconds(&self) -> f64 {
         self.seconds
+    }
+
+    /// Seconds of these spent waiting for data.
+    pub fn waited_seconds(&self) -> f64 {
+        self.waited
     }
 }

@@ -1,5 +1,5 @@
 //! A run is a folder: `config.toml` (effective settings), `plan.json`, `log.jsonl` (one line an epoch), `checkpoint/`, `genotype.json`,
-//! `model.safetensors`, `evaluation.json`, `result.json`. Every file is replaced whole; one process at a time holds `lock`.
+//! `model.safetensors`, `evaluation.json`, `result.json`, `predictions/`. Every file is replaced whole; one process at a time holds `lock`.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -35,6 +35,9 @@ pub struct EpochLine {
     pub mean_dice: Option<f64>,
     pub learning_rate: f64,
     pub seconds: f64,
+    /// Of these, spent waiting for patches.
+    #[serde(default)]
+    pub waited_seconds: f64,
     /// Only in a search.
     #[serde(flatten, skip_serializing_if = "Option::is_none", default)]
     pub search: Option<SearchLine>,
@@ -65,14 +68,7 @@ impl RunDir {
         let lock = File::create(&lock_path).map_err(|e| Error::file("create", &lock_path, e))?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::Invalid {
-                    path: path.into(),
-                    expected: "a run folder that no other process uses".into(),
-                    found: "it is in use".into(),
-                    remedy: "wait for the other process, stop it, or give another folder with --out".into(),
-                });
-            }
+            Err(TryLockError::WouldBlock) => return Err(Error::InUse { path: path.into() }),
             Err(TryLockError::Error(e)) => return Err(Error::file("lock", &lock_path, e)),
         }
         let dir = Self { path: path.into(), lines: read_log(&path.join("log.jsonl"))?, _lock: lock };

@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 use crate::backprop::{Backprop, LossGradients};
 use crate::checkpoint;
 use crate::config::{NetworkConfig, SearchConfig};
-use crate::data::{Batch, batch, draw_epoch, halves};
+use crate::data::{Batch, Patches, halves};
 use crate::error::{Error, Result};
 use crate::genotype::{EdgeShares, Genotype, Repair};
 use crate::network::{Mixture, Network, Size};
 use crate::optimiser::{AlphaAdam, Plateau, WeightAdam};
 use crate::predict::Predictor;
+use crate::prefetch::ahead;
 use crate::random::{Stream, rng};
 use crate::relaxation::{Alpha, Sample};
 use crate::run::{Observer, Run, Tally, mean_of};
@@ -102,7 +103,7 @@ impl Searcher {
 
     fn gradients(&self, tape: Tape, batch: &Batch, mixture: &Mixture) -> LossGradients {
         let Self { network, weights, config, recompute, .. } = self;
-        Backprop { network, weights, loss: config.loss, recompute: *recompute }.gradients(tape, batch, mixture)
+        Backprop { network, weights, loss: config.loss, supervision: None, recompute: *recompute }.gradients(tape, batch, mixture)
     }
 
     /// The architecture as α stands.
@@ -116,7 +117,7 @@ impl Searcher {
     }
 
     fn save(&self, run: &Run) -> Result<()> {
-        checkpoint::save(&run.dir.checkpoint(PHASE), &self.state, &self.weights, &self.adam)
+        checkpoint::save(&run.dir.checkpoint(PHASE), &self.state, &self.weights, &self.adam, None)
     }
 
     /// Held-out Dice of the architecture as α stands, with the search's weights: what `inherit` would give.
@@ -147,7 +148,7 @@ pub fn weights_of(run_folder: &Path, device: &Device) -> Result<Weights> {
 pub fn search(run: &mut Run, observer: &dyn Observer) -> Result<Found> {
     let config = run.config.search.clone();
     let mut searcher = Searcher::new(&run.config.network, run.size(), config.clone(), run.config.seed, &run.device);
-    if let Some(state) = checkpoint::load(&run.dir.checkpoint(PHASE), &mut searcher.weights, &mut searcher.adam)? {
+    if let Some(state) = checkpoint::load(&run.dir.checkpoint(PHASE), &mut searcher.weights, &mut searcher.adam, None)? {
         searcher.state = state;
     }
     run.dir.rewind(PHASE, searcher.state.epoch);
@@ -158,38 +159,51 @@ pub fn search(run: &mut Run, observer: &dyn Observer) -> Result<Found> {
     while searcher.state.epoch < config.epochs {
         let epoch = searcher.state.epoch;
         let mut start = Instant::now();
-        let draws = |members: &[usize], stream| {
-            let rng = rng(run.config.seed, stream, epoch as u64);
-            draw_epoch(&run.training, members, run.plan.patch, run.config.data.foreground, rng)
+        let patches = Patches {
+            cases: &run.training,
+            patch: run.plan.patch,
+            foreground: run.config.data.foreground,
+            augment: config.augment.then_some(&run.config.augment),
+            seed: run.config.seed,
         };
-        let (for_weights, for_alpha) = (draws(&weights_half, Stream::WeightPatches), draws(&alpha_half, Stream::AlphaPatches));
-        let alpha_batches: Vec<&[_]> = for_alpha.chunks(config.batch).collect();
-        let mut rate = 1.0;
-        for (step, draws) in for_weights.chunks(config.batch).enumerate().skip(searcher.state.step) {
-            if observer.stop() {
-                searcher.state.tally.add_time(start);
-                searcher.save(run)?;
-                return Err(Error::Stopped);
-            }
-            let progress = (epoch * steps + step) as f64 / (config.epochs * steps) as f64;
-            rate = config.schedule.factor(progress, &searcher.state.plateau);
-            let for_weights = batch(&run.training, draws, run.plan.patch);
+        // The halves have no case in common, so one stream of augmentations serves both.
+        let draw = |members: &[usize], places| patches.draw(members, epoch, places, Stream::SearchAugmentation);
+        let (for_weights, for_alpha) = (draw(&weights_half, Stream::WeightPatches), draw(&alpha_half, Stream::AlphaPatches));
+        let alpha_steps: Vec<&[_]> = for_alpha.chunks(config.batch).collect();
+        let batches = for_weights.chunks(config.batch).enumerate().skip(searcher.state.step).map(|(step, draws)| {
             // The halves differ by one case at most: the last α batch may serve twice.
-            let for_alpha = (epoch >= config.warmup_epochs)
-                .then(|| batch(&run.training, alpha_batches[step.min(alpha_batches.len() - 1)], run.plan.patch));
-            let iteration = (epoch * steps + step) as u64;
-            let (loss, alpha_loss) = searcher.iterate(iteration, rate, &for_weights, for_alpha.as_ref());
-            for loss in [Some(loss), alpha_loss].into_iter().flatten() {
-                if !loss.is_finite() {
-                    return Err(Error::Diverged { epoch, loss });
+            let for_alpha = (epoch >= config.warmup_epochs).then(|| patches.batch(alpha_steps[step.min(alpha_steps.len() - 1)]));
+            (patches.batch(draws), for_alpha)
+        });
+        let mut rate = 1.0;
+        ahead(batches, |batches| {
+            for step in searcher.state.step..steps {
+                if observer.stop() {
+                    searcher.state.tally.add_time(start);
+                    searcher.save(run)?;
+                    return Err(Error::Stopped);
                 }
+                let waiting = Instant::now();
+                // No batch: the other thread panicked, and so will this one when it joins it.
+                let Ok((for_weights, for_alpha)) = batches.recv() else { break };
+                searcher.state.tally.add_wait(waiting);
+                let progress = (epoch * steps + step) as f64 / (config.epochs * steps) as f64;
+                rate = config.schedule.factor(progress, &searcher.state.plateau);
+                let iteration = (epoch * steps + step) as u64;
+                let (loss, alpha_loss) = searcher.iterate(iteration, rate, &for_weights, for_alpha.as_ref());
+                for loss in [Some(loss), alpha_loss].into_iter().flatten() {
+                    if !loss.is_finite() {
+                        return Err(Error::Diverged { epoch, loss });
+                    }
+                }
+                searcher.state.tally.add(loss);
+                alpha_loss.into_iter().for_each(|loss| searcher.state.tally.add_alpha(loss));
+                searcher.state.step = step + 1;
+                searcher.state.tally.add_time(std::mem::replace(&mut start, Instant::now()));
+                observer.advance(epoch * steps + step + 1);
             }
-            searcher.state.tally.add(loss);
-            alpha_loss.into_iter().for_each(|loss| searcher.state.tally.add_alpha(loss));
-            searcher.state.step = step + 1;
-            searcher.state.tally.add_time(std::mem::replace(&mut start, Instant::now()));
-            observer.advance(epoch * steps + step + 1);
-        }
+            Ok(())
+        })?;
 
         let (genotype, _) = searcher.genotype();
         let dice = searcher.validate(run, &genotype);
@@ -205,6 +219,7 @@ pub fn search(run: &mut Run, observer: &dyn Observer) -> Result<Found> {
             dice: Some(dice),
             learning_rate: rate * config.weights.lr,
             seconds: tally.seconds(),
+            waited_seconds: tally.waited_seconds(),
             search: Some(SearchLine {
                 alpha_loss: tally.alpha_mean(),
                 tau: config.tau_at(epoch),

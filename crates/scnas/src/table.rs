@@ -1,4 +1,4 @@
-//! Text tables with aligned columns.
+//! Text tables with aligned columns, and lines of CSV.
 
 /// One line per row, columns two blanks apart: the first `left` columns flush left, the others flush right. A short row leaves its last
 /// columns out.
@@ -12,6 +12,12 @@ pub fn aligned(rows: &[Vec<String>], left: usize) -> String {
     };
     let line = |row: &Vec<String>| row.iter().enumerate().map(cell).collect::<Vec<_>>().join("  ");
     rows.iter().map(|row| line(row).trim_end().to_string() + "\n").collect()
+}
+
+/// One line of CSV with its line end; cells that need it are quoted.
+pub fn csv_line(cells: &[String]) -> String {
+    let quote = |s: &String| if s.contains([',', '"', '\n']) { format!("\"{}\"", s.replace('"', "\"\"")) } else { s.clone() };
+    cells.iter().map(quote).collect::<Vec<_>>().join(",") + "\n"
 }
 
 #[cfg(test)]

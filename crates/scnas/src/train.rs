@@ -4,18 +4,19 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::architecture::Architecture;
 use crate::backprop::Backprop;
 use crate::checkpoint;
-use crate::data::{batch, draw_epoch};
+use crate::data::Patches;
 use crate::error::{Error, Result};
-use crate::genotype::Genotype;
 use crate::model::Model;
-use crate::network::Network;
-use crate::optimiser::{Plateau, WeightAdam};
+use crate::optimiser::{Average, Plateau, WeightAdam, warmup};
 use crate::predict::Predictor;
-use crate::random::{Stream, rng};
+use crate::prefetch::ahead;
+use crate::random::Stream;
 use crate::run::{Observer, Run, Tally, mean_of};
 use crate::run_dir::EpochLine;
+use crate::supervision::DeepSupervision;
 use crate::weights::{Tape, Weights};
 
 /// Name of the phase in log and checkpoint.
@@ -30,12 +31,12 @@ struct State {
     tally: Tally,
 }
 
-/// The network of `genotype` with new weights, or those of the same name in `inherited`.
+/// The network of `architecture` with new weights, or those of the same name in `inherited`.
 ///
 /// # Errors
 /// When `inherited` is of another size.
-pub fn prepare(run: &Run, genotype: Genotype, inherited: Option<&Weights>) -> Result<Model> {
-    let mut model = Model::new(run.card(genotype), &run.device, run.config.seed);
+pub fn prepare(run: &Run, architecture: impl Into<Architecture>, inherited: Option<&Weights>) -> Result<Model> {
+    let mut model = Model::new(run.card(architecture.into()), &run.device, run.config.seed);
     if let Some(weights) = inherited {
         let missing = model.weights.inherit(weights);
         if let Some(name) = missing.first() {
@@ -50,56 +51,82 @@ pub fn prepare(run: &Run, genotype: Genotype, inherited: Option<&Weights>) -> Re
     Ok(model)
 }
 
-/// Trains `model`, or resumes its training, with all training cases.
+/// Trains `model`, or resumes its training, with all training cases. Its weights are then the averages, where the settings ask for them.
 ///
 /// # Errors
 /// [`Error::Stopped`] on request, with everything saved; [`Error::Diverged`]; files that cannot be read or written.
 pub fn train(run: &mut Run, model: &mut Model, observer: &dyn Observer) -> Result<()> {
     let config = run.config.train.clone();
+    let cells = model.network.cells().filter(|_| config.deep_supervision);
+    let supervision = cells.map(|network| DeepSupervision::new(network, model.card.size, &mut model.weights));
     let mut adam = WeightAdam::new(config.weights, &model.weights);
+    let mut average = (config.ema > 0.0).then(|| Average::new(&model.weights, config.ema));
     let path = run.dir.checkpoint(PHASE);
-    let mut state: State = checkpoint::load(&path, &mut model.weights, &mut adam)?.unwrap_or_default();
+    let averaged = average.as_mut().map(|average| &mut average.weights);
+    let mut state: State = checkpoint::load(&path, &mut model.weights, &mut adam, averaged)?.unwrap_or_default();
     run.dir.rewind(PHASE, state.epoch);
     let members: Vec<usize> = (0..run.training.len()).collect();
     let steps = members.len().div_ceil(config.batch);
-    let mixture = Network::mixture_of(&model.card.genotype);
+    let mixture = model.mixture();
     observer.begin(PHASE, state.epoch * steps + state.step, config.epochs * steps);
 
     while state.epoch < config.epochs {
         let epoch = state.epoch;
         let mut start = Instant::now();
-        let rng = rng(run.config.seed, Stream::TrainPatches, epoch as u64);
-        let draws = draw_epoch(&run.training, &members, run.plan.patch, run.config.data.foreground, rng);
+        let patches = Patches {
+            cases: &run.training,
+            patch: run.plan.patch,
+            foreground: run.config.data.foreground,
+            augment: config.augment.then_some(&run.config.augment),
+            seed: run.config.seed,
+        };
+        let draws = patches.draw(&members, epoch, Stream::TrainPatches, Stream::TrainAugmentation);
+        let batches = draws.chunks(config.batch).skip(state.step).map(|draws| patches.batch(draws));
         let mut rate = 1.0;
-        for (step, draws) in draws.chunks(config.batch).enumerate().skip(state.step) {
-            if observer.stop() {
-                state.tally.add_time(start);
-                checkpoint::save(&path, &state, &model.weights, &adam)?;
-                return Err(Error::Stopped);
+        ahead(batches, |batches| {
+            for step in state.step..steps {
+                if observer.stop() {
+                    state.tally.add_time(start);
+                    checkpoint::save(&path, &state, &model.weights, &adam, average.as_ref().map(|average| &average.weights))?;
+                    return Err(Error::Stopped);
+                }
+                let waiting = Instant::now();
+                // No batch: the other thread panicked, and so will this one when it joins it.
+                let Ok(batch) = batches.recv() else { break };
+                state.tally.add_wait(waiting);
+                let done = epoch * steps + step;
+                let progress = done as f64 / (config.epochs * steps) as f64;
+                rate = warmup(done, config.warmup_epochs * steps) * config.schedule.factor(progress, &state.plateau);
+                let backprop = Backprop {
+                    network: model.network.as_ref(),
+                    weights: &model.weights,
+                    loss: config.loss,
+                    supervision: supervision.as_ref(),
+                    recompute: run.config.network.recompute,
+                };
+                let found = backprop.gradients(Tape::Weights, &batch, &mixture);
+                if !found.loss.is_finite() {
+                    return Err(Error::Diverged { epoch, loss: found.loss });
+                }
+                state.tally.add(found.loss);
+                let clip = (config.clip > 0.0).then_some(config.clip);
+                adam.step(&mut model.weights, found.weights, rate * config.weights.lr, clip);
+                if let Some(average) = &mut average {
+                    average.update(&model.weights, done + 1);
+                }
+                state.step = step + 1;
+                state.tally.add_time(std::mem::replace(&mut start, Instant::now()));
+                observer.advance(done + 1);
             }
-            let progress = (epoch * steps + step) as f64 / (config.epochs * steps) as f64;
-            rate = config.schedule.factor(progress, &state.plateau);
-            let batch = batch(&run.training, draws, run.plan.patch);
-            let backprop =
-                Backprop { network: &model.network, weights: &model.weights, loss: config.loss, recompute: run.config.network.recompute };
-            let found = backprop.gradients(Tape::Weights, &batch, &mixture);
-            if !found.loss.is_finite() {
-                return Err(Error::Diverged { epoch, loss: found.loss });
-            }
-            state.tally.add(found.loss);
-            let clip = (config.clip > 0.0).then_some(config.clip);
-            adam.step(&mut model.weights, found.weights, rate * config.weights.lr, clip);
-            state.step = step + 1;
-            state.tally.add_time(std::mem::replace(&mut start, Instant::now()));
-            observer.advance(epoch * steps + step + 1);
-        }
+            Ok(())
+        })?;
 
         let last = epoch + 1 == config.epochs;
         let due = config.validate_every > 0 && (epoch + 1).is_multiple_of(config.validate_every);
         let dice = (last || due).then(|| {
             run.validate(&Predictor {
-                network: &model.network,
-                weights: &model.weights,
+                network: model.network.as_ref(),
+                weights: average.as_ref().map_or(&model.weights, |average| &average.weights),
                 mixture: &mixture,
                 patch: run.plan.patch,
                 classes: run.size().classes,
@@ -117,6 +144,7 @@ pub fn train(run: &mut Run, model: &mut Model, observer: &dyn Observer) -> Resul
             dice,
             learning_rate: rate * config.weights.lr,
             seconds: tally.seconds(),
+            waited_seconds: tally.waited_seconds(),
             search: None,
         };
         state.plateau.observe(tally.mean());
@@ -124,7 +152,13 @@ pub fn train(run: &mut Run, model: &mut Model, observer: &dyn Observer) -> Resul
         // The line first: killed in between, the epoch is run again and its line rewritten; the other way round it would be lost.
         observer.epoch(&line, &run.plan.foreground());
         run.dir.log(line)?;
-        checkpoint::save(&path, &state, &model.weights, &adam)?;
+        checkpoint::save(&path, &state, &model.weights, &adam, average.as_ref().map(|average| &average.weights))?;
+    }
+    if let Some(average) = average {
+        model.weights = average.weights;
+    }
+    if let Some(supervision) = supervision {
+        supervision.remove_from(&mut model.weights);
     }
     Ok(())
 }

@@ -111,6 +111,16 @@ impl Weights {
         &self.device
     }
 
+    /// Drops all weights but the first `count`.
+    pub fn truncate(&mut self, count: usize) {
+        self.entries.truncate(count);
+    }
+
+    /// Number of weights.
+    pub fn count(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Number of scalars, norms and biases included.
     pub fn scalars(&self) -> usize {
         self.entries.iter().map(|w| w.value.dims().iter().product::<usize>()).sum()

@@ -3,15 +3,20 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor};
+use medvol::augment::flip;
+use medvol::stitch::Blend;
 use rand::RngExt as _;
 use scnas::backprop::{Backprop, LossGradients, mixture_gradients};
+use scnas::config::PredictConfig;
 use scnas::data::Batch;
 use scnas::loss::{Loss, LossKind};
 use scnas::network::{Mixture, Network, Size};
 use scnas::operation::{Kind, SLOPE};
+use scnas::predict::Predictor;
 use scnas::random::{Stream, rng};
 use scnas::relaxation::{Alpha, Relaxation, Sample};
 use scnas::space::{CELLS, DecoderOrder, Share, Space, Upsample};
+use scnas::supervision::DeepSupervision;
 use scnas::weights::{Pass, Tape, Weights};
 use volops::composition as slow;
 use volops::{ConvSpec, DepthwiseSpec};
@@ -307,24 +312,85 @@ fn the_gradient_of_alpha_through_the_network_is_that_of_finite_differences() {
     }
 }
 
+fn random_batch() -> Batch {
+    let shape = [1, SIZE.channels, PATCH[0], PATCH[1], PATCH[2]];
+    let image = random_values(shape.iter().product(), 3);
+    let classes = random_values(PATCH.iter().product(), 4).iter().map(|v| ((v + 1.0) * 1.49) as u8).collect();
+    Batch { image, classes, shape }
+}
+
+#[test]
+fn the_gradient_under_deep_supervision_is_that_of_finite_differences_and_reaches_all_its_weights() {
+    let genotype = scnas::genotype::Genotype::random(&Space::paper(), 4);
+    let mixture = Network::mixture_of(&genotype);
+    let mut weights = Weights::new(&device(), 3);
+    let network = Network::fixed(&genotype, SIZE, &mut weights);
+    let supervision = DeepSupervision::new(&network, SIZE, &mut weights);
+    let batch = random_batch();
+    let at = |weights: &Weights| {
+        let backprop =
+            Backprop { network: &network, weights, loss: LossKind::DiceCrossEntropy, supervision: Some(&supervision), recompute: false };
+        backprop.gradients(Tape::Weights, &batch, &mixture)
+    };
+    let found = at(&weights);
+    // The weights that only the additional outputs use, along whose gradient the slope is its norm.
+    let own: Vec<_> = weights.iter().filter(|(_, w)| w.name.starts_with("supervision")).map(|(id, _)| id).collect();
+    assert_eq!(own.len(), 4);
+    let norm = own.iter().map(|id| found.weights[id].clone().powi_scalar(2).sum().into_scalar::<f32>()).sum::<f32>().sqrt();
+    let h = 0.02;
+    let along = |sign: f32| {
+        let mut moved = weights.clone();
+        for &id in &own {
+            moved.set(id, weights.value(id).clone() + found.weights[&id].clone().mul_scalar(sign * h / norm));
+        }
+        at(&moved).loss
+    };
+    let slope = (along(1.0) - along(-1.0)) / f64::from(2.0 * h);
+    let norm = f64::from(norm);
+    assert!(norm > 0.0 && (slope - norm).abs() < 0.02 * norm, "{slope} against {norm}");
+}
+
+#[test]
+fn a_prediction_with_flips_of_a_mirrored_image_is_the_mirrored_prediction_and_one_without_is_not() {
+    let genotype = scnas::genotype::Genotype::random(&Space::paper(), 4);
+    let mixture = Network::mixture_of(&genotype);
+    let mut weights = Weights::new(&device(), 3);
+    let network = Network::fixed(&genotype, SIZE, &mut weights);
+    let difference = |flips| {
+        let settings = PredictConfig { overlap: 0.5, blend: Blend::Uniform, flips };
+        let predictor =
+            Predictor { network: &network, weights: &weights, mixture: &mixture, patch: PATCH, classes: SIZE.classes, settings };
+        let predict = |values: Vec<f32>| {
+            let image = ndarray::Array4::from_shape_vec((SIZE.channels, PATCH[0], PATCH[1], PATCH[2]), values).unwrap();
+            predictor.probabilities(image.view()).into_raw_vec_and_offset().0
+        };
+        let mut image = random_values(SIZE.channels * PATCH.iter().product::<usize>(), 5);
+        let mut straight = predict(image.clone());
+        flip(&mut image, PATCH, [true, false, true]);
+        flip(&mut straight, PATCH, [true, false, true]);
+        let mirrored = predict(image);
+        straight.iter().zip(&mirrored).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    };
+    assert!(difference(true) < 1e-4);
+    assert!(difference(false) > 1e-2);
+}
+
 #[test]
 fn running_cells_again_gives_the_gradients_of_keeping_what_they_computed() {
     for (seed, decoder_order) in [DecoderOrder::NormalFirst, DecoderOrder::ExpansionFirst].into_iter().enumerate() {
         let space = Space { decoder_order, ..Space::paper() };
-        let (network, weights) = supernet(&space);
+        let (network, mut weights) = supernet(&space);
+        let supervision = DeepSupervision::new(&network, SIZE, &mut weights);
         let sample = random_alpha(&space, 8).sample(Relaxation::Scnas, 1.0, &mut rng(seed as u64, Stream::Sampling, 2));
-        let shape = [1, SIZE.channels, PATCH[0], PATCH[1], PATCH[2]];
-        let image = random_values(shape.iter().product(), 3);
-        let classes = random_values(PATCH.iter().product(), 4).iter().map(|v| ((v + 1.0) * 1.49) as u8).collect();
-        let batch = Batch { image, classes, shape };
-        for tape in [Tape::Weights, Tape::Architecture] {
+        let batch = random_batch();
+        for (tape, supervision) in [(Tape::Weights, None), (Tape::Architecture, None), (Tape::Weights, Some(&supervision))] {
             let mixture = sample.mixture(&device(), tape == Tape::Architecture);
             let with = |recompute| {
                 let loss = LossKind::DiceCrossEntropy;
-                Backprop { network: &network, weights: &weights, loss, recompute }.gradients(tape, &batch, &mixture)
+                Backprop { network: &network, weights: &weights, loss, supervision, recompute }.gradients(tape, &batch, &mixture)
             };
             let (kept, again) = (with(false), with(true));
-            assert_eq!(kept.loss, again.loss);
+            assert!((kept.loss - again.loss).abs() < 1e-12);
             assert!(kept.weights.keys().eq(again.weights.keys()));
             assert_eq!(kept.weights.is_empty(), tape == Tape::Architecture);
             for (id, g) in &kept.weights {

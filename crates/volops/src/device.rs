@@ -5,9 +5,9 @@ use std::{error::Error, fmt};
 use burn::tensor::Device;
 
 /// Names of the GPU devices, which are also the Cargo features that compile them in.
-const GPUS: [&str; 5] = ["cuda", "rocm", "metal", "vulkan", "webgpu"];
+const GPUS: [&str; 5] = ["cuda", "rocm", "metal", "vulkan", "wgpu"];
 
-/// The device called `name`: `"cpu"`, or one of `"cuda"`, `"rocm"`, `"metal"`, `"vulkan"`, `"webgpu"` when the feature of that
+/// The device called `name`: `"cpu"`, or one of `"cuda"`, `"rocm"`, `"metal"`, `"vulkan"`, `"wgpu"` when the feature of that
 /// name is compiled in, optionally followed by `":index"` (`"cuda:1"`; without it, the driver's default).
 ///
 /// The device has no autodiff yet: call `.autodiff()` on it to train.
@@ -36,14 +36,14 @@ pub fn device(name: &str) -> Result<Device, DeviceError> {
         "metal" => Ok(Device::metal(adapter(index))),
         #[cfg(feature = "vulkan")]
         "vulkan" => Ok(Device::vulkan(adapter(index))),
-        #[cfg(feature = "webgpu")]
-        "webgpu" => Ok(Device::webgpu(adapter(index))),
+        #[cfg(feature = "wgpu")]
+        "wgpu" => Ok(Device::wgpu(adapter(index))),
         gpu if GPUS.contains(&gpu) => Err(DeviceError::NotCompiled { name: gpu.into() }),
         _ => Err(DeviceError::Unknown { name: name.into() }),
     }
 }
 
-#[cfg(any(feature = "metal", feature = "vulkan", feature = "webgpu"))]
+#[cfg(any(feature = "metal", feature = "vulkan", feature = "wgpu"))]
 fn adapter(index: Option<usize>) -> burn::tensor::DeviceKind {
     use burn::tensor::DeviceKind;
     index.map_or(DeviceKind::DefaultDevice, DeviceKind::DiscreteGpu)

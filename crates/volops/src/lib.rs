@@ -5,7 +5,7 @@
 //! tensor's device, at run time:
 //!
 //! - on the CPU (`Flex`) it calls the kernels in [`kernel`], with a hand-written backward pass on an autodiff device;
-//! - elsewhere (CUDA, ROCm, Metal, Vulkan, WebGPU), and for any other element type than `f32`, it is the [`composition`] of
+//! - elsewhere (CUDA, ROCm, Metal, Vulkan, wgpu), and for any other element type than `f32`, it is the [`composition`] of
 //!   stock Burn operations of the same name, which is also the reference the kernels are tested against.
 //!
 //! The backward pass keeps references to the inputs it reads and computes the gradients of tracked inputs only. On a device with

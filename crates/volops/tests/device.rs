@@ -13,13 +13,13 @@ fn an_unknown_name_lists_the_known_ones() {
         let error = device(name).unwrap_err();
         assert_eq!(error, DeviceError::Unknown { name: name.into() });
         let text = error.to_string();
-        assert!(text.contains(&format!("`{name}`")) && text.contains("cuda, rocm, metal, vulkan, webgpu"), "{text}");
+        assert!(text.contains(&format!("`{name}`")) && text.contains("cuda, rocm, metal, vulkan, wgpu"), "{text}");
     }
 }
 
 #[test]
 fn an_index_has_to_be_a_number() {
-    for name in ["cuda:", "vulkan:-1", "webgpu:first"] {
+    for name in ["cuda:", "vulkan:-1", "wgpu:first"] {
         assert_eq!(device(name), Err(DeviceError::BadIndex { name: name.into() }));
     }
 }

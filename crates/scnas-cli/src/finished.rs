@@ -1,0 +1,202 @@
+//! Results that are there to be compared: the folder of a finished run, or that of a cross-validation with the folds that are complete.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use scnas::cross_validation::CrossValidation;
+use scnas::evaluate::{Evaluation, MeanSd, Metric};
+use scnas::run::RunResult;
+use scnas::statistics::{Paired, paired};
+use serde_json::{Value, json};
+
+use crate::architecture::{name_of_folder, read_plan};
+
+/// What a folder holds.
+pub enum Results {
+    Run(RunResult),
+    Folds(CrossValidation),
+}
+
+/// Results with what they are compared by.
+pub struct Finished {
+    pub name: String,
+    pub results: Results,
+    /// Mean foreground Dice by held-out case; of all folds.
+    pub dice: BTreeMap<String, f64>,
+}
+
+impl Finished {
+    /// Reads the folder of a run, or of a cross-validation.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let name = name_of_folder(folder);
+        if !folder.join("result.json").exists() && !fold_folders(folder).is_empty() {
+            let folds = read_folds(folder)?;
+            let dice = folds.iter().flat_map(|(_, evaluation)| dice_by_case(evaluation)).collect();
+            return match cross_validation(folder, folds)? {
+                Some(all) => Ok(Self { name, results: Results::Folds(all), dice }),
+                None => bail!("{}: no fold of this cross-validation is complete yet", folder.display()),
+            };
+        }
+        let (result, evaluation) = read_run(folder)?;
+        Ok(Self { name, results: Results::Run(result), dice: dice_by_case(&evaluation) })
+    }
+
+    pub fn network(&self) -> &str {
+        match &self.results {
+            Results::Run(result) => &result.network,
+            Results::Folds(all) => &all.network,
+        }
+    }
+
+    pub fn dataset(&self) -> &str {
+        match &self.results {
+            Results::Run(result) => &result.dataset,
+            Results::Folds(all) => &all.dataset,
+        }
+    }
+
+    pub fn classes(&self) -> &[String] {
+        match &self.results {
+            Results::Run(result) => &result.classes,
+            Results::Folds(all) => &all.classes,
+        }
+    }
+
+    /// The fold, or the folds that are complete.
+    pub fn folds(&self) -> String {
+        match &self.results {
+            Results::Run(result) => result.fold.to_string(),
+            Results::Folds(all) => all.fold_list(),
+        }
+    }
+
+    /// Over cases, of all folds.
+    pub fn class(&self, class: usize) -> Option<MeanSd> {
+        let per_class = match &self.results {
+            Results::Run(result) => &result.dice,
+            Results::Folds(all) => &all.over_cases.per_class,
+        };
+        per_class.get(class).copied().flatten()
+    }
+
+    /// Over cases, of all folds.
+    pub fn mean(&self) -> Option<MeanSd> {
+        match &self.results {
+            Results::Run(result) => result.mean_dice,
+            Results::Folds(all) => all.over_cases.mean_foreground,
+        }
+    }
+
+    /// Parameters in millions and GFLOPs of a patch; means of folds.
+    pub fn cost(&self) -> [f64; 2] {
+        match &self.results {
+            Results::Run(result) => [result.parameters_m, result.gflops],
+            Results::Folds(all) => [all.parameters_m, all.gflops].map(|of| of.map_or(0.0, |of| of.mean)),
+        }
+    }
+
+    /// In search and training, of all folds together.
+    pub fn minutes(&self) -> f64 {
+        match &self.results {
+            Results::Run(result) => result.seconds / 60.0,
+            Results::Folds(all) => all.seconds / 60.0,
+        }
+    }
+
+    pub fn json(&self) -> Value {
+        match &self.results {
+            Results::Run(result) => json!(result),
+            Results::Folds(all) => json!(all),
+        }
+    }
+
+    /// Case by case against `other`: positive where this is better. `None` where they share no case.
+    pub fn against(&self, other: &Self) -> Option<Paired> {
+        if self.dataset() != other.dataset() {
+            return None;
+        }
+        let differences: Vec<f64> = self.dice.iter().filter_map(|(case, dice)| Some(dice - other.dice.get(case)?)).collect();
+        paired(&differences)
+    }
+}
+
+/// Cells of a comparison: cases, difference, interval, better, worse, p.
+pub fn paired_cells(comparison: Option<&Paired>) -> Vec<String> {
+    let Some(Paired { cases, mean_difference, interval_95: [low, high], better, worse, wilcoxon }) = comparison else {
+        return vec!["0".into()];
+    };
+    let p_value = |p: f64| if p < 1e-4 { "< 0.0001".into() } else { format!("{p:.4}") };
+    vec![
+        cases.to_string(),
+        format!("{mean_difference:+.4}"),
+        format!("{low:+.4} to {high:+.4}"),
+        better.to_string(),
+        worse.to_string(),
+        wilcoxon.map_or_else(|| "–".into(), |test| p_value(test.p)),
+    ]
+}
+
+/// Heads of [`paired_cells`].
+pub const PAIRED_HEAD: [&str; 6] = ["cases", "difference", "95 % interval", "better", "worse", "Wilcoxon p"];
+
+fn dice_by_case(evaluation: &Evaluation) -> BTreeMap<String, f64> {
+    evaluation.cases.iter().filter_map(|case| Some((case.case.clone(), case.mean(Metric::Dice)?))).collect()
+}
+
+/// The folder of a fold of a cross-validation.
+pub fn fold_folder(folder: &Path, fold: usize) -> PathBuf {
+    folder.join(format!("fold-{fold}"))
+}
+
+/// The folders of folds in a folder, by number.
+pub fn fold_folders(folder: &Path) -> BTreeMap<usize, PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let numbered = entries.filter_map(|entry| Some((entry.file_name().to_str()?.strip_prefix("fold-")?.parse().ok()?, entry.path())));
+    numbered.filter(|(_, path)| path.is_dir()).collect()
+}
+
+/// The complete folds of a cross-validation, in order.
+///
+/// # Errors
+/// Results that cannot be read, or that do not belong together.
+pub fn read_folds(folder: &Path) -> Result<Vec<(RunResult, Evaluation)>> {
+    let complete = fold_folders(folder).into_values().filter(|fold| fold.join("result.json").exists());
+    let folds = complete.map(|fold| read_run(&fold)).collect::<Result<Vec<_>>>()?;
+    if let Some([(a, _), (b, _)]) = folds.array_windows().find(|[(a, _), (b, _)]| a.network != b.network || a.dataset != b.dataset) {
+        bail!(
+            "{}: expected folds of one network and data set; fold {} is {} on {}, fold {} is {} on {}; remove what does not belong there",
+            folder.display(),
+            a.fold,
+            a.network,
+            a.dataset,
+            b.fold,
+            b.network,
+            b.dataset
+        );
+    }
+    Ok(folds)
+}
+
+/// All of the folds' results together; `None` of none.
+pub fn cross_validation(folder: &Path, folds: Vec<(RunResult, Evaluation)>) -> Result<Option<CrossValidation>> {
+    let Some((first, _)) = folds.first() else { return Ok(None) };
+    let of = read_plan(&fold_folder(folder, first.fold).join("plan.json"))?.folds.len();
+    Ok(CrossValidation::new(folds, of))
+}
+
+/// Reads the `result.json` and `evaluation.json` of the folder of a finished run.
+pub fn read_run(folder: &Path) -> Result<(RunResult, Evaluation)> {
+    let path = folder.join("result.json");
+    if !path.exists() {
+        bail!("{}: no result.json there; expected the folder of a finished run or of a cross-validation", folder.display());
+    }
+    let not_ours = |path: &Path| format!("{}: not as scnas writes it; remove it and run the command that wrote it again", path.display());
+    let read = |path: &Path| -> Result<Value> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        serde_json::from_str(&text).with_context(|| not_ours(path))
+    };
+    let result = serde_json::from_value(read(&path)?).with_context(|| not_ours(&path))?;
+    let path = folder.join("evaluation.json");
+    Ok((result, serde_json::from_value(read(&path)?).with_context(|| not_ours(&path))?))
+}

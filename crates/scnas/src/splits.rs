@@ -1,0 +1,156 @@
+//! Which cases are held out: seeded folds, or a file in nnU-Net's form (`splits_final.json`), a list with one `{"train": […], "val": […]}`
+//! a fold.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use rand::seq::SliceRandom as _;
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+use crate::random::{Stream, rng};
+
+/// The cases of one fold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    pub training: Vec<String>,
+    pub held_out: Vec<String>,
+}
+
+/// An entry of the file.
+#[derive(Deserialize)]
+struct Entry {
+    train: Vec<String>,
+    val: Vec<String>,
+}
+
+/// `count` folds of `names`, each case held out in one of them; the same for the same seed.
+pub fn seeded(names: &[String], count: usize, seed: u64) -> Vec<Split> {
+    let mut shuffled = names.to_vec();
+    shuffled.shuffle(&mut rng(seed, Stream::Folds, 0));
+    (0..count)
+        .map(|fold| {
+            let (held_out, training): (Vec<_>, Vec<_>) = shuffled.iter().cloned().enumerate().partition(|(i, _)| i % count == fold);
+            let sorted = |cases: Vec<(usize, String)>| {
+                let mut names: Vec<String> = cases.into_iter().map(|(_, name)| name).collect();
+                names.sort();
+                names
+            };
+            Split { training: sorted(training), held_out: sorted(held_out) }
+        })
+        .collect()
+}
+
+/// Reads a file of splits of the labelled cases `names`. Every fold must place each of them on one side.
+///
+/// # Errors
+/// A file that cannot be read or has another form; in any fold, a case that the data set has not, that is on both sides, twice on one, or
+/// on none; a side without cases.
+pub fn read(path: &Path, names: &[String]) -> Result<Vec<Split>> {
+    let invalid = |expected: &str, found: String, remedy: &str| Error::Invalid {
+        path: path.into(),
+        expected: expected.into(),
+        found,
+        remedy: remedy.into(),
+    };
+    let text = std::fs::read_to_string(path).map_err(|e| Error::file("read", path, e))?;
+    let form = r#"splits as nnU-Net writes them: [{"train": ["case", …], "val": ["case", …]}, …]"#;
+    let entries: Vec<Entry> = serde_json::from_str(&text).map_err(|e| invalid(form, e.to_string(), "give its splits_final.json"))?;
+    if entries.is_empty() {
+        return Err(invalid(form, "an empty list".into(), "give at least one fold"));
+    }
+    let known: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+    let check = |fold: usize, Entry { mut train, mut val }: Entry| {
+        let problem =
+            |found: String, remedy: &str| invalid("each labelled case once in every fold", format!("in fold {fold} {found}"), remedy);
+        let mut placed = BTreeSet::new();
+        for (side, cases) in [("train", &train), ("val", &val)] {
+            if cases.is_empty() {
+                return Err(problem(format!("no case under \"{side}\""), "put some there"));
+            }
+            for name in cases {
+                if !known.contains(name.as_str()) {
+                    return Err(problem(
+                        format!("the case {name}, which the data set has not, or not labelled"),
+                        "use the names of the image files without .nii.gz",
+                    ));
+                }
+                if !placed.insert(name.clone()) {
+                    let twice = if train.contains(name) && val.contains(name) { "on both sides" } else { "twice on one side" };
+                    return Err(problem(format!("the case {name} {twice}"), "leave it on one side, once"));
+                }
+            }
+        }
+        let missing: Vec<&str> = known.iter().copied().filter(|name| !placed.contains(*name)).collect();
+        if let Some(first) = missing.first() {
+            return Err(problem(
+                format!("{} labelled case(s) on no side, such as {first}", missing.len()),
+                "add them, or take them out of dataset.json",
+            ));
+        }
+        train.sort();
+        val.sort();
+        Ok(Split { training: train, held_out: val })
+    };
+    entries.into_iter().enumerate().map(|(fold, entry)| check(fold, entry)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(n: usize) -> Vec<String> {
+        (0..n).map(|i| format!("case_{i}")).collect()
+    }
+
+    fn read_text(text: &str) -> Result<Vec<Split>> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("splits_final.json");
+        std::fs::write(&path, text).unwrap();
+        read(&path, &names(3))
+    }
+
+    #[test]
+    fn seeded_folds_hold_out_every_case_once_and_train_on_the_others() {
+        let names = names(11);
+        let splits = seeded(&names, 3, 5);
+        let mut held_out: Vec<&String> = splits.iter().flat_map(|s| &s.held_out).collect();
+        held_out.sort();
+        assert!(held_out.into_iter().eq(names.iter().collect::<BTreeSet<_>>()));
+        for Split { training, held_out } in &splits {
+            assert_eq!(training.iter().chain(held_out).collect::<BTreeSet<_>>().len(), names.len());
+            assert!(training.is_sorted() && held_out.is_sorted());
+        }
+        assert_eq!(splits, seeded(&names, 3, 5));
+        assert_ne!(splits, seeded(&names, 3, 6));
+    }
+
+    #[test]
+    fn a_file_of_splits_says_who_is_held_out() {
+        let splits =
+            read_text(r#"[{"train": ["case_2", "case_0"], "val": ["case_1"]}, {"train": ["case_1", "case_2"], "val": ["case_0"]}]"#)
+                .unwrap();
+        assert_eq!(splits[0].training, ["case_0", "case_2"]);
+        assert_eq!((splits[0].held_out.as_slice(), splits[1].held_out.as_slice()), (&names(2)[1..], &names(1)[..]));
+    }
+
+    #[test]
+    fn impossible_splits_are_refused_with_the_fold_and_the_case() {
+        for (text, named) in [
+            (
+                r#"[{"train": ["case_0", "case_1"], "val": ["case_2"]}, {"train": ["case_0", "case_7"], "val": ["case_2"]}]"#,
+                "fold 1 the case case_7",
+            ),
+            (r#"[{"train": ["case_0", "case_1"], "val": ["case_2", "case_1"]}]"#, "case_1 on both sides"),
+            (r#"[{"train": ["case_0", "case_1", "case_0"], "val": ["case_2"]}]"#, "case_0 twice on one side"),
+            (r#"[{"train": ["case_0"], "val": ["case_2"]}]"#, "1 labelled case(s) on no side, such as case_1"),
+            (r#"[{"train": ["case_0", "case_1", "case_2"], "val": []}]"#, "no case under \"val\""),
+            (r#"[{"train": ["case_0", "case_1"]}]"#, "val"),
+            ("[]", "empty"),
+            ("{", "nnU-Net"),
+        ] {
+            let message = read_text(text).unwrap_err().to_string();
+            assert!(message.contains(named) && message.contains("splits_final.json"), "{text}: {message}");
+        }
+    }
+}
