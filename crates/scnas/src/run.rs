@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::architecture::Architecture;
 use crate::config::Config;
-use crate::data::load_cases;
+use crate::data::{Patches, load_cases};
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, MeanSd, TOLERANCE_MM, score};
 use crate::model::{Card, Model};
@@ -68,6 +68,17 @@ pub struct RunResult {
 }
 
 impl Run {
+    /// Where patches of the training cases come from, varied as the settings say if `augment`.
+    pub fn patches(&self, augment: bool) -> Patches<'_> {
+        Patches {
+            cases: &self.training,
+            patch: self.plan.patch,
+            foreground: self.config.data.foreground,
+            augment: augment.then_some(&self.config.augment),
+            seed: self.config.seed,
+        }
+    }
+
     /// Opens the data set and the run folder, and loads all cases.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::backprop::{Backprop, LossGradients};
 use crate::checkpoint;
 use crate::config::{NetworkConfig, SearchConfig};
-use crate::data::{Batch, Patches, halves};
+use crate::data::{Batch, halves};
 use crate::error::{Error, Result};
 use crate::genotype::{EdgeShares, Genotype, Repair};
 use crate::network::{Mixture, Network, Size};
@@ -159,13 +159,7 @@ pub fn search(run: &mut Run, observer: &dyn Observer) -> Result<Found> {
     while searcher.state.epoch < config.epochs {
         let epoch = searcher.state.epoch;
         let mut start = Instant::now();
-        let patches = Patches {
-            cases: &run.training,
-            patch: run.plan.patch,
-            foreground: run.config.data.foreground,
-            augment: config.augment.then_some(&run.config.augment),
-            seed: run.config.seed,
-        };
+        let patches = run.patches(config.augment);
         // The halves have no case in common, so one stream of augmentations serves both.
         let draw = |members: &[usize], places| patches.draw(members, epoch, places, Stream::SearchAugmentation);
         let (for_weights, for_alpha) = (draw(&weights_half, Stream::WeightPatches), draw(&alpha_half, Stream::AlphaPatches));

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use crate::architecture::Architecture;
 use crate::backprop::Backprop;
 use crate::checkpoint;
-use crate::data::Patches;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::optimiser::{Average, Plateau, WeightAdam, warmup};
@@ -73,13 +72,7 @@ pub fn train(run: &mut Run, model: &mut Model, observer: &dyn Observer) -> Resul
     while state.epoch < config.epochs {
         let epoch = state.epoch;
         let mut start = Instant::now();
-        let patches = Patches {
-            cases: &run.training,
-            patch: run.plan.patch,
-            foreground: run.config.data.foreground,
-            augment: config.augment.then_some(&run.config.augment),
-            seed: run.config.seed,
-        };
+        let patches = run.patches(config.augment);
         let draws = patches.draw(&members, epoch, Stream::TrainPatches, Stream::TrainAugmentation);
         let batches = draws.chunks(config.batch).skip(state.step).map(|draws| patches.batch(draws));
         let mut rate = 1.0;
