@@ -3,6 +3,8 @@
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
+use rayon::ThreadPoolBuilder;
+
 /// Items that may wait to be used. One is enough where each takes less time to prepare than to use; the others even out the exceptions.
 const AHEAD: usize = 2;
 
@@ -12,7 +14,13 @@ pub fn ahead<T: Send, R>(items: impl Iterator<Item = T> + Send, consume: impl Fn
     thread::scope(|scope| {
         let (sender, receiver) = sync_channel(AHEAD);
         // Sending fails when nobody receives any more.
-        scope.spawn(move || items.map(|item| sender.send(item)).find(Result::is_err));
+        let send = move || items.map(|item| sender.send(item)).find(Result::is_err);
+        // What is shared out among threads meanwhile must not wait for the pool whose threads wait here for items.
+        let own = ThreadPoolBuilder::new().num_threads(1).build();
+        scope.spawn(move || match own {
+            Ok(own) => own.install(send),
+            Err(_) => send(),
+        });
         consume(receiver)
     })
 }
@@ -20,6 +28,7 @@ pub fn ahead<T: Send, R>(items: impl Iterator<Item = T> + Send, consume: impl Fn
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rayon::prelude::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
@@ -31,6 +40,14 @@ mod tests {
         let used: Vec<usize> = ahead(items, |received| received.iter().take(5).collect());
         assert_eq!(used, [0, 1, 2, 3, 4]);
         assert!(prepared.load(Ordering::Relaxed) <= 5 + AHEAD + 1);
+    }
+
+    #[test]
+    fn preparing_may_be_shared_out_while_every_thread_waits() {
+        let items = (0..4_usize).map(|n| (0..1000_usize).into_par_iter().map(|i| i * n).sum::<usize>());
+        let one = ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let used: Vec<usize> = one.install(|| ahead(items, |received| received.iter().collect()));
+        assert_eq!(used, [0, 499_500, 999_000, 1_498_500]);
     }
 
     #[test]
