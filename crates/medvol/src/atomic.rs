@@ -1,6 +1,6 @@
 //! Files that are either complete or not there: a reader never sees half a file, whatever stops the writer.
 
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -10,11 +10,15 @@ use crate::error::{Error, Result};
 /// # Errors
 /// [`Error::Write`]; an older file at `path` is then left as it was.
 pub fn atomic_write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
-    let path = path.as_ref();
-    write_and_rename(path, bytes).map_err(|source| Error::Write { path: path.to_path_buf(), source })
+    atomic_write_with(path.as_ref(), |file| file.write_all(bytes))
 }
 
-fn write_and_rename(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+/// [`atomic_write`] of what `write` writes piece by piece.
+pub(crate) fn atomic_write_with(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
+    write_and_rename(path, write).map_err(|source| Error::Write { path: path.to_path_buf(), source })
+}
+
+fn write_and_rename(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> std::io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -25,7 +29,10 @@ fn write_and_rename(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
+    let mut buffered = BufWriter::new(file.as_file_mut());
+    write(&mut buffered)?;
+    buffered.flush()?;
+    drop(buffered);
     file.as_file().sync_all()?;
     file.persist(path)?;
     // The rename itself is durable only once the folder is on disk. Other systems cannot open a folder as a file.

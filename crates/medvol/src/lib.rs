@@ -23,6 +23,7 @@ pub mod patch;
 pub mod phantom;
 mod preprocess;
 mod resample;
+pub mod sliding;
 pub mod stitch;
 mod volume;
 
@@ -32,8 +33,8 @@ pub use class_map::{ClassMap, Label};
 pub use dataset::{CaseFiles, Dataset, load_image};
 pub use error::{Error, Result};
 pub use geometry::Geometry;
-pub use nifti_io::{Grid, read_grid, read_image, read_labels, write_image, write_labels};
+pub use nifti_io::{Grid, read_grid, read_image, read_labels, write_classes, write_image, write_labels};
 pub use orient::{Orientation, canonical_spacing, median_spacing};
-pub use preprocess::{Case, preprocess};
+pub use preprocess::{Case, Preprocessed, preprocess};
 pub use resample::{resample, resample_classes};
 pub use volume::{Image, LabelMap};

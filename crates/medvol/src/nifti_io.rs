@@ -18,7 +18,7 @@ use crate::affine::Affine;
 use crate::error::{Error, Result};
 use crate::volume::{Image, LabelMap};
 
-pub use write::{write_image, write_labels};
+pub use write::{write_classes, write_image, write_labels};
 
 /// How far a label may be from an integer: files with a scale factor store integers inexactly.
 const INTEGER_TOLERANCE: f64 = 1e-4;

@@ -70,6 +70,7 @@ pub fn run(args: &DemoArgs, device: &Device, output: Output) -> Result<ExitCode>
         overlap: None,
         blend: None,
         flips: None,
+        memory: None,
     };
     let code = predict_all(&predict, device, output)?.exit()?;
     if code != ExitCode::SUCCESS {

@@ -7,12 +7,12 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use medvol::stitch::Blend;
-use medvol::{Dataset, load_image, read_grid, write_image, write_labels};
+use medvol::{Dataset, load_image, read_grid, write_classes, write_image};
 use scnas::Device;
-use scnas::config::PredictConfig;
-use scnas::model::Model;
-use scnas::predict::predict;
-use scnas::run::Observer as _;
+use scnas::memory;
+use scnas::model::{Card, Model};
+use scnas::predict::{ImagePredictor, Options};
+use scnas::run::{Observer, Within};
 use serde_json::{Value, json};
 
 use crate::files::{Protected, case_name, files_of, images_in, refuse_same_names};
@@ -56,6 +56,9 @@ pub struct PredictArgs {
     /// Mean over all mirrorings of each window: eight times the work [default: the model's]
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub flips: Option<bool>,
+    /// The most memory to use, such as 1GiB or 800MB; less takes longer [default: what the machine allows]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub memory: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -66,6 +69,24 @@ pub enum BlendName {
 
 fn overlap(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|x| (0.0..1.0).contains(x)).ok_or_else(|| "expected a number from 0 to less than 1".into())
+}
+
+/// A number of bytes, with a unit or without.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let bytes = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kb" => 1e3,
+        "m" | "mb" => 1e6,
+        "g" | "gb" => 1e9,
+        "kib" => 1024.0,
+        "mib" => 1024.0 * 1024.0,
+        "gib" => 1024.0 * 1024.0 * 1024.0,
+        _ => f64::NAN,
+    };
+    let bytes = number.parse::<f64>().map_or(f64::NAN, |number| number * bytes);
+    if bytes >= 1.0 { Ok(bytes as u64) } else { Err("expected a size like 1GiB or 800MB".into()) }
 }
 
 /// What to predict and where to put it.
@@ -126,6 +147,8 @@ pub fn predict_all(args: &PredictArgs, device: &Device, output: Output) -> Resul
         Some(BlendName::Uniform) => Blend::Uniform,
     };
 
+    let options = Options { settings, probabilities: args.probabilities, memory: args.memory.or_else(memory::allowed) };
+
     let total = jobs.len();
     let (jobs, mut failures): (Vec<Job>, Vec<(Job, String)>) = check_headers(jobs, &model);
     if jobs.is_empty() {
@@ -135,23 +158,27 @@ pub fn predict_all(args: &PredictArgs, device: &Device, output: Output) -> Resul
 
     make_folder(args)?;
     let progress = Progress::new(output);
-    progress.begin("predicting", 0, jobs.len());
+    // Of one image the windows are the steps that can be watched, of several the images.
+    let within = Within(&progress);
+    let (images, windows): (&dyn Observer, &dyn Observer) = if jobs.len() == 1 { (&within, &progress) } else { (&progress, &within) };
+    images.begin("predicting", 0, jobs.len());
+    let predictor = ImagePredictor::new(&model, options);
     let mut written = Vec::new();
     let mut stopped = false;
     for (done, job) in jobs.into_iter().enumerate() {
-        stopped = interrupt::requested();
-        if stopped {
-            break;
-        }
         let start = Instant::now();
-        match predict_one(&model, &job, settings) {
+        match predict_one(&predictor, &model.card, &job, windows) {
             Ok(()) => written.push((job, start.elapsed().as_secs_f64())),
+            Err(_) if interrupt::requested() => {
+                stopped = true;
+                break;
+            }
             Err(error) => {
                 progress.message(&format!("warning: {}", chain(&error)));
                 failures.push((job, chain(&error)));
             }
         }
-        progress.advance(done + 1);
+        images.advance(done + 1);
     }
     Ok(Outcome { written, failures, total, stopped })
 }
@@ -236,11 +263,13 @@ fn make_folder(args: &PredictArgs) -> Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))
 }
 
-fn predict_one(model: &Model, job: &Job, settings: PredictConfig) -> Result<()> {
-    let image = load_image(&job.input, model.card.size.channels)?;
-    let prediction = predict(model, &image, &job.name, settings, job.probabilities.is_some())?;
+fn predict_one(predictor: &ImagePredictor, card: &Card, job: &Job, observer: &dyn Observer) -> Result<()> {
+    predictor.check(&job.name, read_grid(&job.input)?.shape)?;
+    let image = load_image(&job.input, card.size.channels)?;
+    let prediction = predictor.predict(&job.name, &image, observer)?;
+    drop(image);
     if let (Some(path), Some(probabilities)) = (&job.probabilities, &prediction.probabilities) {
         write_image(path, probabilities)?;
     }
-    Ok(write_labels(&job.labels, &prediction.labels)?)
+    Ok(write_classes(&job.labels, &prediction.classes, &card.plan.labels, prediction.affine)?)
 }

@@ -27,6 +27,9 @@ pub enum Error {
     /// Training produced a loss that is not a number.
     #[error("the loss became {loss} in epoch {epoch}: the last good state is kept; lower the learning rate and run the same command again")]
     Diverged { epoch: usize, loss: f64 },
+    /// A prediction needs more memory than there is.
+    #[error("{name}: expected {needed} of memory or more ({parts}); found {allowed}; {remedy}")]
+    Memory { name: String, needed: String, parts: String, allowed: String, remedy: String },
     /// The user asked to stop; everything is saved.
     #[error("stopped by request; everything is saved, the same command goes on from here")]
     Stopped,

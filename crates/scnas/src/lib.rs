@@ -16,6 +16,7 @@ pub mod evaluate;
 pub mod genotype;
 mod layers;
 pub mod loss;
+pub mod memory;
 pub mod model;
 pub mod network;
 pub mod operation;

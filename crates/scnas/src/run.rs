@@ -16,7 +16,7 @@ use crate::evaluate::{Evaluation, MeanSd, TOLERANCE_MM, score};
 use crate::model::{Card, Model};
 use crate::network::Size;
 use crate::plan::Plan;
-use crate::predict::{Predictor, predict};
+use crate::predict::{ImagePredictor, Options, Predictor};
 use crate::run_dir::{EpochLine, RunDir};
 
 /// Who watches a run: the command line, or a test.
@@ -31,6 +31,23 @@ pub trait Observer: Sync {
     fn message(&self, text: &str);
     /// True when the user asked to stop: the run saves after the current step and ends with [`Error::Stopped`].
     fn stop(&self) -> bool;
+}
+
+/// A piece of work inside another, whose steps are not shown.
+pub struct Within<'a>(pub &'a dyn Observer);
+
+impl Observer for Within<'_> {
+    fn begin(&self, _: &str, _: usize, _: usize) {}
+    fn advance(&self, _: usize) {}
+    fn epoch(&self, line: &EpochLine, classes: &[String]) {
+        self.0.epoch(line, classes);
+    }
+    fn message(&self, text: &str) {
+        self.0.message(text);
+    }
+    fn stop(&self) -> bool {
+        self.0.stop()
+    }
 }
 
 /// A run with its data in memory.
@@ -136,15 +153,13 @@ impl Run {
         std::fs::create_dir_all(&predictions).map_err(|e| Error::file("create", &predictions, e))?;
         let mut evaluation = Evaluation::new(self.plan.foreground(), TOLERANCE_MM);
         observer.begin("scoring held-out cases", 0, self.held_out_files.len());
+        let predictor = ImagePredictor::new(model, Options::of(model));
         for (done, files) in self.held_out_files.iter().enumerate() {
-            if observer.stop() {
-                return Err(Error::Stopped);
-            }
             let (image, labels) = self.dataset.load(files)?;
             let Some(labels) = labels else { continue };
-            let prediction = predict(model, &image, &files.name, model.card.predict, false)?;
-            write_labels(predictions.join(format!("{}.nii.gz", files.name)), &prediction.labels)?;
-            let case = score(&files.name, &prediction.labels, &labels, &self.plan.labels, TOLERANCE_MM).map_err(|e| Error::Invalid {
+            let predicted = predictor.predict(&files.name, &image, &Within(observer))?.labels(&self.plan.labels);
+            write_labels(predictions.join(format!("{}.nii.gz", files.name)), &predicted)?;
+            let case = score(&files.name, &predicted, &labels, &self.plan.labels, TOLERANCE_MM).map_err(|e| Error::Invalid {
                 path: files.image.clone(),
                 expected: "a prediction of the label map's shape".into(),
                 found: e.to_string(),
