@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 use crate::class_map::{ClassMap, Label};
 use crate::error::{Error, Result};
-use crate::nifti_io::{read_image, read_labels};
+use crate::nifti_io::{read_image, read_labels, read_raw};
+use crate::raw::{RawImage, View};
 use crate::volume::{Image, LabelMap};
 
 /// How far a label map may lie from its image, as a part of the image's smallest spacing.
@@ -81,12 +82,29 @@ impl Dataset {
 pub fn load_image(path: impl AsRef<Path>, channels: usize) -> Result<Image> {
     let path = path.as_ref();
     let image = read_image(path)?;
-    if image.channels() != channels {
-        return Err(Error::ChannelCount { path: path.to_path_buf(), expected: channels, found: image.channels() });
+    check_voxels(path, &image.raw_view(), channels)?;
+    Ok(image)
+}
+
+/// [`load_image`] in as little memory as the file's voxels need.
+///
+/// # Errors
+/// As [`load_image`].
+pub fn load_raw(path: impl AsRef<Path>, channels: usize) -> Result<RawImage> {
+    let path = path.as_ref();
+    let image = read_raw(path)?;
+    check_voxels(path, &image.view(), channels)?;
+    Ok(image)
+}
+
+fn check_voxels(path: &Path, voxels: &View, channels: usize) -> Result<()> {
+    let found = voxels.dim()[0];
+    if found != channels {
+        return Err(Error::ChannelCount { path: path.to_path_buf(), expected: channels, found });
     }
-    match image.first_non_finite() {
+    match voxels.first_non_finite() {
         Some((voxel, value)) => Err(Error::NotFinite { path: path.to_path_buf(), voxel, value }),
-        None => Ok(image),
+        None => Ok(()),
     }
 }
 

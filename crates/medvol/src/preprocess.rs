@@ -3,14 +3,16 @@
 
 use std::path::PathBuf;
 
-use ndarray::{Array3, Array4, ArrayView3, ArrayView4, Axis, Zip, s};
+use ndarray::{Array3, Array4, ArrayView3, Zip, s};
 
+use crate::affine::Affine;
 use crate::class_map::{ClassMap, Label};
 use crate::error::{Error, Result};
 use crate::geometry::Geometry;
 use crate::orient::Orientation;
 use crate::patch::Overlap;
-use crate::resample::{Block, Resampling, cut, resample_classes, whole};
+use crate::raw::{RawImage, View};
+use crate::resample::{Block, Resampling, resample_classes, whole};
 use crate::volume::{Image, LabelMap};
 
 /// Most voxels a resampled channel may have; beyond it the spacing is a mistake (a mixed-up unit, for example).
@@ -41,14 +43,14 @@ pub struct Case {
 /// [`Error::Preprocess`] for a spacing, an affine or shapes that make no sense, [`Error::NotFinite`], [`Error::UnlistedLabel`]; the
 /// last two carry the case's name in the place of a path.
 pub fn preprocess(name: &str, image: &Image, label_map: Option<&LabelMap>, labels: &[Label], spacing_mm: [f64; 3]) -> Result<Case> {
-    check(name, image, label_map, spacing_mm)?;
-    let resampled = Resampled::new(name, image, spacing_mm)?;
+    let resampled = Resampled::new(name, image.raw_view(), image.affine, spacing_mm)?;
     let geometry = resampled.geometry.clone();
     let shape = resampled.grid.shape();
 
     let classes = match label_map {
         None => None,
         Some(map) => {
+            check_shape(name, image, map)?;
             let classes = to_classes(name, map, labels)?;
             Some(resample_classes(geometry.crop(classes.view()), geometry.original_spacing(), spacing_mm, shape))
         }
@@ -76,9 +78,8 @@ impl<'a> Preprocessed<'a> {
     ///
     /// # Errors
     /// As [`preprocess`].
-    pub fn new(name: &str, image: &'a Image, spacing_mm: [f64; 3]) -> Result<Self> {
-        check(name, image, None, spacing_mm)?;
-        let resampled = Resampled::new(name, image, spacing_mm)?;
+    pub fn new(name: &str, image: &'a RawImage, spacing_mm: [f64; 3]) -> Result<Self> {
+        let resampled = Resampled::new(name, image.view(), image.affine, spacing_mm)?;
         let scores = (0..image.channels()).map(|channel| ZScore::measure(|visit| resampled.each_slab(channel, visit))).collect();
         Ok(Self { resampled, scores })
     }
@@ -120,26 +121,28 @@ impl<'a> Preprocessed<'a> {
 /// An image on the network's grid, before the z-score.
 #[derive(Debug)]
 struct Resampled<'a> {
-    /// In canonical orientation, not resampled, `[channels, depth, height, width]`.
-    crop: ArrayView4<'a, f32>,
+    /// In canonical orientation, not resampled.
+    crop: View<'a>,
     grid: Resampling,
     geometry: Geometry,
 }
 
 impl<'a> Resampled<'a> {
-    fn new(name: &str, image: &'a Image, spacing_mm: [f64; 3]) -> Result<Self> {
-        let canonical = Orientation::of(&image.affine).canonical_channels(image.voxels.view());
-        let (crop_start, crop_shape) = non_zero_region(canonical);
-        let geometry = Geometry { shape: image.shape(), affine: image.affine, crop_start, crop_shape, spacing_mm };
-        let [k, j, i] = [0, 1, 2].map(|axis| crop_start[axis]..crop_start[axis] + crop_shape[axis]);
+    fn new(name: &str, voxels: View<'a>, affine: Affine, spacing_mm: [f64; 3]) -> Result<Self> {
+        check(name, &voxels, &affine, spacing_mm)?;
+        let canonical = voxels.canonical(&Orientation::of(&affine));
+        let (crop_start, crop_shape) = non_zero_region(&canonical);
+        let [_, depth, height, width] = voxels.dim();
+        let geometry = Geometry { shape: [depth, height, width], affine, crop_start, crop_shape, spacing_mm };
+        let crop = canonical.crop([0, 1, 2].map(|axis| crop_start[axis]..crop_start[axis] + crop_shape[axis]));
         let from = geometry.original_spacing();
         let shape = grid_shape(name, &geometry, from)?;
-        Ok(Self { crop: canonical.slice_move(s![.., k, j, i]), grid: Resampling::new(crop_shape, from, shape, spacing_mm), geometry })
+        Ok(Self { crop, grid: Resampling::new(crop_shape, from, shape, spacing_mm), geometry })
     }
 
     /// A block of a channel.
     fn block(&self, channel: usize, block: &Block) -> Array3<f32> {
-        self.grid.block(block, |needed| cut(self.crop.index_axis(Axis(0), channel), needed))
+        self.grid.block(block, |needed| self.crop.block(channel, needed))
     }
 
     /// Hands a channel's planes to `visit`, in order, some at a time.
@@ -151,40 +154,43 @@ impl<'a> Resampled<'a> {
     }
 }
 
-fn check(name: &str, image: &Image, label_map: Option<&LabelMap>, spacing_mm: [f64; 3]) -> Result<()> {
+fn check(name: &str, voxels: &View, affine: &Affine, spacing_mm: [f64; 3]) -> Result<()> {
     let refuse = |reason| Err(Error::Preprocess { case: name.to_string(), reason });
     if !spacing_mm.iter().all(|mm| mm.is_finite() && *mm > 0.0) {
         return refuse(format!("cannot resample to a spacing of {spacing_mm:?} mm; expected three positive numbers"));
     }
-    if !image.affine.is_invertible() {
-        return refuse(format!("its affine is singular: {:?}", image.affine.0));
+    if !affine.is_invertible() {
+        return refuse(format!("its affine is singular: {:?}", affine.0));
     }
-    if image.voxels.is_empty() {
-        return refuse(format!("its image has no voxels: shape {:?}", image.voxels.dim()));
+    if voxels.dim().contains(&0) {
+        return refuse(format!("its image has no voxels: shape {:?}", voxels.dim()));
     }
-    if let Some((voxel, value)) = image.first_non_finite() {
-        return Err(Error::NotFinite { path: PathBuf::from(name), voxel, value });
-    }
-    match label_map {
-        Some(map) if map.shape() != image.shape() => Err(Error::ShapeMismatch {
-            image: PathBuf::from(name),
-            label: PathBuf::from(name),
-            image_shape: image.shape(),
-            label_shape: map.shape(),
-        }),
-        _ => Ok(()),
+    match voxels.first_non_finite() {
+        Some((voxel, value)) => Err(Error::NotFinite { path: PathBuf::from(name), voxel, value }),
+        None => Ok(()),
     }
 }
 
+fn check_shape(name: &str, image: &Image, label_map: &LabelMap) -> Result<()> {
+    if label_map.shape() == image.shape() {
+        return Ok(());
+    }
+    Err(Error::ShapeMismatch {
+        image: PathBuf::from(name),
+        label: PathBuf::from(name),
+        image_shape: image.shape(),
+        label_shape: label_map.shape(),
+    })
+}
+
 /// Start and size of the smallest box that holds every voxel that is not 0 in all channels; the whole volume if all are 0.
-fn non_zero_region(image: ArrayView4<f32>) -> ([usize; 3], [usize; 3]) {
+fn non_zero_region(image: &View) -> ([usize; 3], [usize; 3]) {
     let mut start = [0; 3];
     let mut size = [0; 3];
     for axis in 0..3 {
-        let occupied = |plane: usize| image.index_axis(Axis(axis + 1), plane).iter().any(|v| *v != 0.0);
-        let planes = image.shape()[axis + 1];
-        let first = (0..planes).find(|&plane| occupied(plane)).unwrap_or(0);
-        let last = (0..planes).rfind(|&plane| occupied(plane)).unwrap_or(planes - 1);
+        let planes = image.dim()[axis + 1];
+        let first = (0..planes).find(|&plane| image.occupied(axis, plane)).unwrap_or(0);
+        let last = (0..planes).rfind(|&plane| image.occupied(axis, plane)).unwrap_or(planes - 1);
         (start[axis], size[axis]) = (first, last - first + 1);
     }
     (start, size)

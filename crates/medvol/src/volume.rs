@@ -27,11 +27,7 @@ impl Image {
 
     /// The first voxel (channel, depth, height, width) that is NaN or infinite, with its value.
     pub fn first_non_finite(&self) -> Option<([usize; 4], f32)> {
-        // Almost always there is none, and without indices that is known much sooner.
-        if self.voxels.iter().all(|value| value.is_finite()) {
-            return None;
-        }
-        self.voxels.indexed_iter().find(|(_, value)| !value.is_finite()).map(|((c, k, j, i), &value)| ([c, k, j, i], value))
+        self.raw_view().first_non_finite()
     }
 }
 

@@ -4,7 +4,9 @@ mod common;
 
 use common::{affine_from, any_affine};
 use medvol::patch::extract;
-use medvol::{Affine, Case, Error, Image, Label, LabelMap, Orientation, Preprocessed, canonical_spacing, median_spacing, preprocess};
+use medvol::{
+    Affine, Case, Error, Image, Label, LabelMap, Orientation, Preprocessed, RawImage, canonical_spacing, median_spacing, preprocess,
+};
 use ndarray::{Array3, Array4, Axis};
 use proptest::prelude::*;
 
@@ -117,7 +119,8 @@ proptest! {
         let own = canonical_spacing(&affine);
         let spacing = [0, 1, 2].map(|a| own[a] * ratio[a]);
         let whole = preprocess("case", &image, None, &labels(&[0]), spacing).unwrap();
-        let lazy = Preprocessed::new("case", &image, spacing).unwrap();
+        let raw = RawImage::from(image);
+        let lazy = Preprocessed::new("case", &raw, spacing).unwrap();
         prop_assert_eq!(lazy.geometry(), &whole.geometry);
         let bits = |window: Vec<f32>| window.into_iter().map(f32::to_bits).collect::<Vec<_>>();
         prop_assert_eq!(bits(lazy.window(corner, patch)), bits(extract(whole.image.view(), corner, patch)));

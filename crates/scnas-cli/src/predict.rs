@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use medvol::stitch::Blend;
-use medvol::{Dataset, load_image, read_grid, write_classes, write_image};
+use medvol::{Dataset, load_raw, read_grid, read_raw_size, write_classes, write_image};
 use scnas::Device;
 use scnas::memory;
 use scnas::model::{Card, Model};
@@ -264,8 +264,9 @@ fn make_folder(args: &PredictArgs) -> Result<()> {
 }
 
 fn predict_one(predictor: &ImagePredictor, card: &Card, job: &Job, observer: &dyn Observer) -> Result<()> {
-    predictor.check(&job.name, read_grid(&job.input)?.shape)?;
-    let image = load_image(&job.input, card.size.channels)?;
+    let (grid, bytes) = read_raw_size(&job.input)?;
+    predictor.check(&job.name, grid.shape, bytes)?;
+    let image = load_raw(&job.input, card.size.channels)?;
     let prediction = predictor.predict(&job.name, &image, observer)?;
     drop(image);
     if let (Some(path), Some(probabilities)) = (&job.probabilities, &prediction.probabilities) {

@@ -8,7 +8,7 @@ use burn::tensor::activation::softmax;
 use medvol::augment::flip;
 use medvol::patch::extract;
 use medvol::sliding::Sliding;
-use medvol::{Affine, Case, ClassMap, Image, Label, LabelMap, Preprocessed};
+use medvol::{Affine, Case, ClassMap, Image, Label, LabelMap, Preprocessed, RawImage};
 use ndarray::{Array3, Array4, ArrayView4, s};
 
 use crate::architecture::Segmenter;
@@ -151,12 +151,12 @@ impl<'a> ImagePredictor<'a> {
         Self { model, mixture: model.mixture(), options, base: memory::in_use().unwrap_or(0), window: Cell::new(None) }
     }
 
-    /// Refuses an image of which even the voxels do not fit into memory, before it is read.
+    /// Refuses an image of `shape` of which even the voxels (`bytes`) and the result do not fit into memory, before it is read.
     ///
     /// # Errors
     /// [`Error::Memory`].
-    pub fn check(&self, name: &str, shape: [usize; 3]) -> Result<()> {
-        self.fits(&Need { window: self.window.get().unwrap_or(0), sums: 0, ..self.need(name, shape) })
+    pub fn check(&self, name: &str, shape: [usize; 3], bytes: u64) -> Result<()> {
+        self.fits(&Need { window: self.window.get().unwrap_or(0), ..self.need(name, shape, bytes) })
     }
 
     /// Predicts one image; every window is a step for the observer.
@@ -164,7 +164,7 @@ impl<'a> ImagePredictor<'a> {
     /// # Errors
     /// When the image cannot be preprocessed, memory does not suffice ([`Error::Memory`]), or the observer says to stop
     /// ([`Error::Stopped`]).
-    pub fn predict(&self, name: &str, image: &Image, observer: &dyn Observer) -> Result<Prediction> {
+    pub fn predict(&self, name: &str, image: &RawImage, observer: &dyn Observer) -> Result<Prediction> {
         let Options { settings, probabilities, .. } = self.options;
         let (plan, classes) = (&self.model.card.plan, self.model.card.size.classes);
         let preprocessed = Preprocessed::new(name, image, plan.spacing)?;
@@ -181,8 +181,10 @@ impl<'a> ImagePredictor<'a> {
         let window = self.window.get().unwrap_or_else(|| memory::peak().unwrap_or(0).saturating_sub(before));
         self.window.set(Some(window));
         let sliding = Sliding::restoring(geometry, classes, plan.patch, settings.overlap, settings.blend);
-        let strips =
-            self.strips(&sliding, Need { window: window.max(preprocessed.bytes(plan.patch)), ..self.need(name, image.shape()) })?;
+        let strips = self.strips(
+            &sliding,
+            Need { window: window.max(preprocessed.bytes(plan.patch)), ..self.need(name, image.shape(), image.bytes()) },
+        )?;
         let total = sliding.windows(strips);
         if strips > 1 {
             let more = total - sliding.windows(1);
@@ -244,11 +246,10 @@ impl<'a> ImagePredictor<'a> {
         fitting.map_or_else(|| self.fits(&with(most)).map(|()| most), Ok)
     }
 
-    fn need<'n>(&self, name: &'n str, shape: [usize; 3]) -> Need<'n> {
+    fn need<'n>(&self, name: &'n str, shape: [usize; 3], image: u64) -> Need<'n> {
         let voxels = shape.iter().product::<usize>() as u64;
-        let size = self.model.card.size;
-        let probabilities = if self.options.probabilities { 4 * size.classes as u64 } else { 0 };
-        Need { name, image: 4 * size.channels as u64 * voxels, result: (1 + probabilities) * voxels, window: 0, sums: 0 }
+        let probabilities = if self.options.probabilities { 4 * self.model.card.size.classes as u64 } else { 0 };
+        Need { name, image, result: (1 + probabilities) * voxels, window: 0, sums: 0 }
     }
 
     fn fits(&self, need: &Need) -> Result<()> {

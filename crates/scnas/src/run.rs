@@ -157,7 +157,7 @@ impl Run {
         for (done, files) in self.held_out_files.iter().enumerate() {
             let (image, labels) = self.dataset.load(files)?;
             let Some(labels) = labels else { continue };
-            let predicted = predictor.predict(&files.name, &image, &Within(observer))?.labels(&self.plan.labels);
+            let predicted = predictor.predict(&files.name, &image.into(), &Within(observer))?.labels(&self.plan.labels);
             write_labels(predictions.join(format!("{}.nii.gz", files.name)), &predicted)?;
             let case = score(&files.name, &predicted, &labels, &self.plan.labels, TOLERANCE_MM).map_err(|e| Error::Invalid {
                 path: files.image.clone(),
