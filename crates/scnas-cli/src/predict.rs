@@ -9,9 +9,10 @@ use clap::{Args, ValueEnum};
 use medvol::stitch::Blend;
 use medvol::{Dataset, load_raw, read_grid, read_raw_size, write_classes, write_image};
 use scnas::Device;
+use scnas::config::LabelKey;
 use scnas::memory;
 use scnas::model::{Card, Model};
-use scnas::predict::{ImagePredictor, Options};
+use scnas::predict_image::{ImagePredictor, Options};
 use scnas::run::{Observer, Within};
 use serde_json::{Value, json};
 
@@ -30,14 +31,17 @@ use crate::progress::Progress;
 Examples:
   scnas predict scan.nii.gz --model runs/Task04_Hippocampus/search-fold0 --out scan_labels.nii.gz
   scnas predict DATA/Task04_Hippocampus --model model.safetensors --out predictions
-  scnas predict folder_of_scans --model model.safetensors --out predictions --probabilities")]
+  scnas predict folder_of_scans --model model.safetensors --out predictions --probabilities
+  scnas predict large.nii.gz --model model.safetensors --out labels.nii.gz --memory 1GiB
+  scnas predict folder_of_scans --model cv/fold-0 --model cv/fold-1 --out predictions --largest-component liver")]
 pub struct PredictArgs {
     /// Images (.nii, .nii.gz), folders of images, or data set folders (their test images)
     #[arg(required = true, value_name = "INPUT")]
     pub inputs: Vec<PathBuf>,
-    /// A model.safetensors, or a run folder that holds one
-    #[arg(long, short, value_name = "FILE")]
-    pub model: PathBuf,
+    /// A model.safetensors, or a run folder that holds one; several times for the mean of several models, such as those of a
+    /// cross-validation's folds (the settings are then the first one's)
+    #[arg(long, short, required = true, value_name = "FILE")]
+    pub model: Vec<PathBuf>,
     /// Folder for the label maps; for a single image also a file name ending in .nii or .nii.gz
     #[arg(long, short, value_name = "DIR|FILE")]
     pub out: PathBuf,
@@ -56,6 +60,9 @@ pub struct PredictArgs {
     /// Mean over all mirrorings of each window: eight times the work [default: the model's]
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub flips: Option<bool>,
+    /// Keep only the largest connected component of these labels (names or values) [default: the model's, usually none]
+    #[arg(long, value_name = "LABEL,...", value_delimiter = ',')]
+    pub largest_component: Option<Vec<String>>,
     /// The most memory to use, such as 1GiB or 800MB; less takes longer [default: what the machine allows]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub memory: Option<u64>,
@@ -135,10 +142,14 @@ pub fn run(args: &PredictArgs, device: &Device, output: Output) -> Result<ExitCo
 
 /// Predicts all that can be predicted.
 pub fn predict_all(args: &PredictArgs, device: &Device, output: Output) -> Result<Outcome> {
-    let model_path = if args.model.is_dir() { args.model.join("model.safetensors") } else { args.model.clone() };
     let jobs = plan_jobs(args)?;
-    let model = Model::read(&model_path, device)?;
-    let mut settings = model.card.predict;
+    let models = args.model.iter().map(|path| {
+        let path = if path.is_dir() { path.join("model.safetensors") } else { path.clone() };
+        Model::read(&path, device)
+    });
+    let models: Vec<Model> = models.collect::<Result<_, _>>()?;
+    let card = &models.first().context("no model is given; name one with --model")?.card;
+    let mut settings = card.predict.clone();
     settings.overlap = args.overlap.unwrap_or(settings.overlap);
     settings.flips = args.flips.unwrap_or(settings.flips);
     settings.blend = match args.blend {
@@ -147,10 +158,14 @@ pub fn predict_all(args: &PredictArgs, device: &Device, output: Output) -> Resul
         Some(BlendName::Uniform) => Blend::Uniform,
     };
 
+    if let Some(labels) = &args.largest_component {
+        settings.largest_component = labels.iter().cloned().map(LabelKey::Name).collect();
+    }
     let options = Options { settings, probabilities: args.probabilities, memory: args.memory.or_else(memory::allowed) };
+    let predictor = ImagePredictor::new(&models, options)?;
 
     let total = jobs.len();
-    let (jobs, mut failures): (Vec<Job>, Vec<(Job, String)>) = check_headers(jobs, &model);
+    let (jobs, mut failures): (Vec<Job>, Vec<(Job, String)>) = check_headers(jobs, card);
     if jobs.is_empty() {
         bail!("{}", failures.into_iter().map(|(_, reason)| reason).collect::<Vec<_>>().join("; "));
     }
@@ -162,12 +177,11 @@ pub fn predict_all(args: &PredictArgs, device: &Device, output: Output) -> Resul
     let within = Within(&progress);
     let (images, windows): (&dyn Observer, &dyn Observer) = if jobs.len() == 1 { (&within, &progress) } else { (&progress, &within) };
     images.begin("predicting", 0, jobs.len());
-    let predictor = ImagePredictor::new(&model, options);
     let mut written = Vec::new();
     let mut stopped = false;
     for (done, job) in jobs.into_iter().enumerate() {
         let start = Instant::now();
-        match predict_one(&predictor, &model.card, &job, windows) {
+        match predict_one(&predictor, card, &job, windows) {
             Ok(()) => written.push((job, start.elapsed().as_secs_f64())),
             Err(_) if interrupt::requested() => {
                 stopped = true;
@@ -236,8 +250,8 @@ fn plan_jobs(args: &PredictArgs) -> Result<Vec<Job>> {
 }
 
 /// Splits off the jobs whose header says that they cannot be done.
-fn check_headers(jobs: Vec<Job>, model: &Model) -> (Vec<Job>, Vec<(Job, String)>) {
-    let channels = model.card.size.channels;
+fn check_headers(jobs: Vec<Job>, card: &Card) -> (Vec<Job>, Vec<(Job, String)>) {
+    let channels = card.size.channels;
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for job in jobs {
         match read_grid(&job.input) {
@@ -247,7 +261,7 @@ fn check_headers(jobs: Vec<Job>, model: &Model) -> (Vec<Job>, Vec<(Job, String)>
                     "{}: the model expects {channels} channel(s), found {}; give images like those it was trained on ({})",
                     job.input.display(),
                     grid.channels,
-                    model.card.plan.channels.join(", ")
+                    card.plan.channels.join(", ")
                 );
                 bad.push((job, reason));
             }

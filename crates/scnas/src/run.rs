@@ -1,6 +1,7 @@
 //! A run from a data set's folder to an evaluated model: what `search` and `train` have in common.
 
 use std::path::Path;
+use std::slice;
 use std::time::Instant;
 
 use burn::tensor::Device;
@@ -16,7 +17,8 @@ use crate::evaluate::{Evaluation, MeanSd, TOLERANCE_MM, score};
 use crate::model::{Card, Model};
 use crate::network::Size;
 use crate::plan::Plan;
-use crate::predict::{ImagePredictor, Options, Predictor};
+use crate::predict::Predictor;
+use crate::predict_image::{ImagePredictor, Options};
 use crate::run_dir::{EpochLine, RunDir};
 
 /// Who watches a run: the command line, or a test.
@@ -103,6 +105,7 @@ impl Run {
     pub fn open(data: &Path, out: &Path, config: Config, device: Device, observer: &dyn Observer) -> Result<Self> {
         let dataset = Dataset::open(data)?;
         let plan = Plan::new(&dataset, &config)?;
+        config.predict.largest_component_classes(&plan.labels)?;
         let (training_files, held_out_files) = plan.split(&dataset)?;
         if training_files.len() < 2 {
             return Err(Error::Invalid {
@@ -153,7 +156,7 @@ impl Run {
         std::fs::create_dir_all(&predictions).map_err(|e| Error::file("create", &predictions, e))?;
         let mut evaluation = Evaluation::new(self.plan.foreground(), TOLERANCE_MM);
         observer.begin("scoring held-out cases", 0, self.held_out_files.len());
-        let predictor = ImagePredictor::new(model, Options::of(model));
+        let predictor = ImagePredictor::new(slice::from_ref(model), Options::of(model))?;
         for (done, files) in self.held_out_files.iter().enumerate() {
             let (image, labels) = self.dataset.load(files)?;
             let Some(labels) = labels else { continue };
@@ -191,7 +194,7 @@ impl Run {
 
     /// The description of a model of this run.
     pub fn card(&self, architecture: Architecture) -> Card {
-        Card::new(architecture, self.size(), self.plan.clone(), self.config.predict)
+        Card::new(architecture, self.size(), self.plan.clone(), self.config.predict.clone())
     }
 }
 

@@ -357,7 +357,7 @@ fn a_prediction_with_flips_of_a_mirrored_image_is_the_mirrored_prediction_and_on
     let mut weights = Weights::new(&device(), 3);
     let network = Network::fixed(&genotype, SIZE, &mut weights);
     let difference = |flips| {
-        let settings = PredictConfig { overlap: 0.5, blend: Blend::Uniform, flips };
+        let settings = PredictConfig { overlap: 0.5, blend: Blend::Uniform, flips, largest_component: vec![] };
         let predictor =
             Predictor { network: &network, weights: &weights, mixture: &mixture, patch: PATCH, classes: SIZE.classes, settings };
         let mut image = random_values(SIZE.channels * PATCH.iter().product::<usize>(), 5);
