@@ -15,16 +15,46 @@ pub fn atomic_write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
 
 /// [`atomic_write`] of what `write` writes piece by piece.
 pub(crate) fn atomic_write_with(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
-    write_and_rename(path, write).map_err(|source| Error::Write { path: path.to_path_buf(), source })
+    write_and_rename(path, write, None).map_err(|source| Error::Write { path: path.to_path_buf(), source })
 }
 
-fn write_and_rename(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> std::io::Result<()> {
+/// As [`atomic_write`], but what stood at `path` before is kept as `previous`, in the same folder. Whatever stops the writer, at least one
+/// of the two files is there and whole.
+///
+/// # Errors
+/// [`Error::Write`]; an older file at `path` is then left as it was, or has become `previous`.
+pub fn atomic_write_keeping(path: impl AsRef<Path>, previous: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+    let path = path.as_ref();
+    write_and_rename(path, |file| file.write_all(bytes), Some(previous.as_ref()))
+        .map_err(|source| Error::Write { path: path.to_path_buf(), source })
+}
+
+/// Beginning and end of the names of temporary files.
+const LEFTOVER: (&str, &str) = (".scnas-", ".part");
+
+/// Removes the temporary files that writers who were killed left in a folder. Only where nobody else writes: a file under way is lost too.
+pub fn remove_leftovers(folder: impl AsRef<Path>) {
+    let (prefix, suffix) = LEFTOVER;
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(prefix) && name.ends_with(suffix)) {
+            // One that stays is in nobody's way.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+fn write_and_rename(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+    previous: Option<&Path>,
+) -> std::io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".").suffix(".part");
+    let (prefix, suffix) = LEFTOVER;
+    builder.prefix(prefix).suffix(suffix);
     // Temporary files are private by default; a result should be as readable as the umask allows.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
@@ -34,6 +64,9 @@ fn write_and_rename(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::
     buffered.flush()?;
     drop(buffered);
     file.as_file().sync_all()?;
+    if let Some(previous) = previous.filter(|_| path.exists()) {
+        std::fs::rename(path, previous)?;
+    }
     file.persist(path)?;
     // The rename itself is durable only once the folder is on disk. Other systems cannot open a folder as a file.
     #[cfg(unix)]

@@ -29,7 +29,7 @@ pub mod stitch;
 mod volume;
 
 pub use affine::Affine;
-pub use atomic::atomic_write;
+pub use atomic::{atomic_write, atomic_write_keeping, remove_leftovers};
 pub use class_map::{ClassMap, Label};
 pub use dataset::{CaseFiles, Dataset, load_image, load_raw};
 pub use error::{Error, Result};

@@ -80,7 +80,7 @@ pub fn run(args: &CrossValidateArgs, device: &Device, output: Output) -> Result<
     let kind = named.as_ref().map_or_else(|| "search".into(), |named| named.name.replace(':', "-"));
     let out = args.out.clone().unwrap_or_else(|| default_folder(&args.data, &format!("cross-validation-{kind}")));
 
-    let progress = Progress::new(output);
+    let progress = Progress::saving_every(output, args.settings.save_every);
     let mut in_use = Vec::new();
     for fold in folds {
         let folder = fold_folder(&out, fold);

@@ -16,7 +16,7 @@ use crate::architecture::{ARCHITECTURES, Named, name_of_folder, read_plan, setti
 use crate::interrupt;
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::run_options::{RunArgs, completed, open, report};
+use crate::run_options::{RunArgs, completed, foresee, open, report};
 
 /// Train a given architecture and score it on the held-out fold
 ///
@@ -81,7 +81,7 @@ pub fn run(args: &TrainArgs, device: &Device, output: Output) -> Result<ExitCode
         named.name = format!("{} + {}", named.name, init.name());
     }
     let start = Start { init, from: args.from.as_deref() };
-    let progress = Progress::new(output);
+    let progress = Progress::saving_every(output, args.run.settings.save_every);
     let (evaluation, result) = fit(&args.run.data, &folder, config, &named, start, device, &progress)?;
     drop(progress);
     report(&folder, &evaluation, &result, output)?;
@@ -126,6 +126,7 @@ pub fn fit(
     run.dir.same_or_new("genotype.json", &to_json(architecture))?;
     let mut model = train::prepare(&run, architecture.clone(), inherited.as_ref())?;
     if init != Init::Inherit {
+        foresee(&run, false, architecture, progress)?;
         train::train(&mut run, &mut model, progress)?;
     }
     Ok(run.finish(name.clone(), &model, progress)?)

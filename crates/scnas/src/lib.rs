@@ -25,6 +25,7 @@ pub mod plan;
 pub mod predict;
 pub mod predict_image;
 mod prefetch;
+pub mod prospect;
 pub mod random;
 pub mod relaxation;
 pub mod run;

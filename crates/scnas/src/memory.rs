@@ -16,6 +16,12 @@ pub fn peak() -> Option<u64> {
     status("VmHWM:")
 }
 
+/// Lets [`peak`] count anew from what is in use now, where the system can (Linux, proc(5) "clear_refs").
+pub fn forget_peak() {
+    // Where it cannot, the peak is that since the start, and what is made of it too large rather than too small.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
 /// Bytes this process may come to use in all: nine tenths of what is free on the machine and within the limits of its control group and
 /// its address space (`ulimit -v`).
 pub fn allowed() -> Option<u64> {

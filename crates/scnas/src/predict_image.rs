@@ -149,6 +149,7 @@ impl<'a> ImagePredictor<'a> {
         };
 
         // The first window is scored before it is known how much memory the others leave: that is how it gets known.
+        memory::forget_peak();
         let before = memory::in_use().unwrap_or(0);
         let mut first = Some(score([0; 3])?);
         let window = self.window.get().unwrap_or_else(|| memory::peak().unwrap_or(0).saturating_sub(before));
