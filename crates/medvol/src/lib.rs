@@ -24,6 +24,7 @@ pub mod phantom;
 mod preprocess;
 mod resample;
 pub mod stitch;
+mod symmetry;
 mod volume;
 
 pub use affine::Affine;
@@ -36,4 +37,5 @@ pub use nifti_io::{Grid, read_grid, read_image, read_labels, write_image, write_
 pub use orient::{Orientation, canonical_spacing, median_spacing};
 pub use preprocess::{Case, preprocess};
 pub use resample::{resample, resample_classes};
+pub use symmetry::mirror_axes;
 pub use volume::{Image, LabelMap};
