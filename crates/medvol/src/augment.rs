@@ -20,7 +20,7 @@ use crate::patch::{extract, extract_classes};
 use crate::preprocess::Case;
 
 pub use intensity::{Gamma, Intensity, Noise};
-pub use settings::{AugmentSettings, BadSetting, ElasticSettings, GammaSettings, Ranged, RotationSettings};
+pub use settings::{AugmentSettings, BadSetting, ElasticSettings, Flip, FromCases, GammaSettings, Ranged, RotationSettings};
 pub use spatial::{Elastic, flip};
 
 /// What is done to one patch. The default does nothing.
@@ -57,7 +57,7 @@ impl Augmentation {
     /// Draws what to do to a patch of `channels` channels.
     pub fn draw(settings: &AugmentSettings, channels: usize, rng: &mut impl Rng) -> Self {
         Self {
-            flip: settings.flip.map(|probability| settings::happens(probability, rng)),
+            flip: settings.flip.probabilities().map(|probability| settings::happens(probability, rng)),
             rotation: settings.rotation.draw(rng),
             scale: settings.scale.draw_factor(rng).unwrap_or(1.0),
             elastic: settings.elastic.draw(rng),

@@ -26,6 +26,7 @@ mod raw;
 mod resample;
 pub mod sliding;
 pub mod stitch;
+mod symmetry;
 mod volume;
 
 pub use affine::Affine;
@@ -39,4 +40,5 @@ pub use orient::{Orientation, canonical_spacing, median_spacing};
 pub use preprocess::{Case, Preprocessed, preprocess};
 pub use raw::RawImage;
 pub use resample::{resample, resample_classes};
+pub use symmetry::mirror_axes;
 pub use volume::{Image, LabelMap};

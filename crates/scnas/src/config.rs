@@ -301,7 +301,8 @@ impl Config {
         check(data.max_patch_voxels >= 512, "data.max_patch_voxels", "512 or more", data.max_patch_voxels.to_string())?;
         check((0.0..=1.0).contains(&data.foreground), "data.foreground", "0 to 1", data.foreground.to_string())?;
         let width = network.width;
-        check(width > 0 && width.is_multiple_of(NODES), "network.width", &format!("a positive multiple of {NODES}"), width.to_string())?;
+        let expected = &format!("a multiple of {NODES} from {NODES} to 1024");
+        check((NODES..=1024).contains(&width) && width.is_multiple_of(NODES), "network.width", expected, width.to_string())?;
         check(search.epochs > 0, "search.epochs", "1 or more", search.epochs.to_string())?;
         let taus = search.tau.iter().all(|&t| t.is_finite() && t > 0.0);
         check(taus, "search.tau", "two positive numbers", format!("{:?}", search.tau))?;

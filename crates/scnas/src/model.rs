@@ -84,7 +84,8 @@ impl Model {
             found,
             remedy: "copy it again from the run that wrote it".into(),
         };
-        card.check().map_err(invalid)?;
+        let values = tensors.values().map(|t| t.dims().iter().product::<usize>() as u64).sum();
+        card.check(values).map_err(invalid)?;
         let mut model = Self::new(card, device, 0);
         model.weights.assign(tensors).map_err(invalid)?;
         Ok(model)
@@ -92,20 +93,21 @@ impl Model {
 }
 
 impl Card {
-    /// What [`Model::new`] relies on, checked for a file that anyone may have written.
-    fn check(&self) -> std::result::Result<(), String> {
+    /// What [`Model::new`] relies on, checked for a file that anyone may have written and that holds so many `values`.
+    fn check(&self, values: u64) -> std::result::Result<(), String> {
         let Self { version, size: Size { channels, classes, width }, plan, .. } = self;
         if *version != VERSION {
             return Err(format!("version {version}, but this program reads version {VERSION}"));
         }
-        let patch_ok = plan.patch.iter().all(|p| (8..=4096).contains(p) && p % 8 == 0);
+        let patch_ok = plan.patch.iter().all(|p| (8..=512).contains(p) && p % 8 == 0);
         let size_ok = (1..=4096).contains(channels) && (2..=256).contains(classes) && (4..=4096).contains(width) && width % 4 == 0;
         let plan_ok =
             plan.labels.len() == *classes && plan.channels.len() == *channels && plan.spacing.iter().all(|s| s.is_finite() && *s > 0.0);
-        if patch_ok && size_ok && plan_ok {
-            Ok(())
-        } else {
-            Err(format!("size {:?}, patch {:?}, {} labels", self.size, plan.patch, plan.labels.len()))
+        if !(patch_ok && size_ok && plan_ok) {
+            return Err(format!("size {:?}, patch {:?}, {} labels", self.size, plan.patch, plan.labels.len()));
         }
+        // Before a network is built that would be larger than the file.
+        let needed = self.architecture.cost(self.size, plan.patch).parameters;
+        if needed <= values { Ok(()) } else { Err(format!("an architecture of {needed} weights, but {values} values")) }
     }
 }

@@ -5,8 +5,9 @@ use std::slice;
 use std::time::Instant;
 
 use burn::tensor::Device;
+use medvol::augment::AugmentSettings;
 use medvol::metrics::mean_sd;
-use medvol::{Case, CaseFiles, Dataset, write_labels};
+use medvol::{Case, CaseFiles, Dataset, mirror_axes, write_labels};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::Architecture;
@@ -66,6 +67,8 @@ pub struct Run {
     pub dir: RunDir,
     pub training: Vec<Case>,
     pub held_out: Vec<Case>,
+    /// How patches are varied, with what was to be seen from the training cases.
+    augment: AugmentSettings,
     dataset: Dataset,
     held_out_files: Vec<CaseFiles>,
 }
@@ -98,7 +101,7 @@ impl Run {
             cases: &self.training,
             patch: self.plan.patch,
             foreground: self.config.data.foreground,
-            augment: augment.then_some(&self.config.augment),
+            augment: augment.then_some(&self.augment),
             seed: self.config.seed,
         }
     }
@@ -138,7 +141,12 @@ impl Run {
             plan.spacing[1],
             plan.spacing[2],
         ));
-        Ok(Self { config, plan, device, dir, training, held_out, dataset, held_out_files })
+        let augment = config.augment.for_cases(mirror_axes(&training, plan.labels.len()));
+        if config.search.augment || config.train.augment {
+            let [d, h, w] = augment.flip.probabilities();
+            observer.message(&format!("patches are mirrored along depth, height and width with probability {d}, {h} and {w}"));
+        }
+        Ok(Self { config, plan, device, dir, training, held_out, augment, dataset, held_out_files })
     }
 
     /// The data set that the cases are of.

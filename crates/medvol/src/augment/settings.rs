@@ -11,8 +11,8 @@ use super::spatial::Elastic;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AugmentSettings {
-    /// Probabilities of mirroring along (depth, height, width).
-    pub flip: [f64; 3],
+    /// Mirroring.
+    pub flip: Flip,
     /// Rotation.
     pub rotation: RotationSettings,
     /// Isotropic magnification, a factor.
@@ -31,6 +31,38 @@ pub struct AugmentSettings {
     pub low_resolution: Ranged,
     /// Gamma curve; its exponent, a factor.
     pub gamma: GammaSettings,
+}
+
+/// Probabilities of mirroring along (depth, height, width).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Flip {
+    Probabilities([f64; 3]),
+    /// To be seen from the training cases: 0.5 along the axes that [`mirror_axes`](crate::mirror_axes) finds, 0 along the others.
+    FromCases(FromCases),
+}
+
+/// The word for it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FromCases {
+    Auto,
+}
+
+impl Default for Flip {
+    fn default() -> Self {
+        Self::Probabilities([0.0; 3])
+    }
+}
+
+impl Flip {
+    /// The probabilities; none where they are still to be seen.
+    pub fn probabilities(self) -> [f64; 3] {
+        match self {
+            Self::Probabilities(probabilities) => probabilities,
+            Self::FromCases(_) => [0.0; 3],
+        }
+    }
 }
 
 /// A probability, and the range of the parameter when it happens.
@@ -103,6 +135,15 @@ pub struct BadSetting {
 const NO_FOLD: f64 = 0.4;
 
 impl AugmentSettings {
+    /// With what was to be seen from the cases, which may be mirrored along `axes` (depth, height, width).
+    pub fn for_cases(&self, axes: [bool; 3]) -> Self {
+        let flip = match self.flip {
+            Flip::Probabilities(_) => self.flip,
+            Flip::FromCases(_) => Flip::Probabilities(axes.map(|axis| if axis { 0.5 } else { 0.0 })),
+        };
+        Self { flip, ..self.clone() }
+    }
+
     /// Whether all settings make sense.
     ///
     /// # Errors
@@ -111,7 +152,7 @@ impl AugmentSettings {
         let check = |ok: bool, key, expected, found: String| if ok { Ok(()) } else { Err(BadSetting { key, expected, found }) };
         let Self { flip, rotation, scale, elastic, noise, blur, brightness, contrast, low_resolution, gamma } = self;
         let share = |p: &f64| (0.0..=1.0).contains(p);
-        check(flip.iter().all(share), "flip", "three probabilities", format!("{flip:?}"))?;
+        check(flip.probabilities().iter().all(share), "flip", "\"auto\" or three probabilities", format!("{flip:?}"))?;
         let probabilities = [
             ("rotation", rotation.probability),
             ("scale", scale.probability),

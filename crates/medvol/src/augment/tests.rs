@@ -34,7 +34,7 @@ const STILL: Elastic = Elastic { displacement_mm: 0.0, spacing_mm: 4.0, seed: 1 
 fn everything() -> AugmentSettings {
     let ranged = |low, high| Ranged { probability: 1.0, range: [low, high] };
     AugmentSettings {
-        flip: [0.5; 3],
+        flip: Flip::Probabilities([0.5; 3]),
         rotation: RotationSettings { probability: 1.0, degrees: [30.0; 3] },
         scale: ranged(0.7, 1.4),
         elastic: ElasticSettings { probability: 1.0, displacement_mm: [2.0, 6.0], spacing_mm: 16.0 },
