@@ -5,7 +5,6 @@
 //! more windows. What a window takes is measured on the first one. The result is the same bits for any number of strips.
 
 use std::cell::Cell;
-use std::fmt::Debug;
 
 use medvol::components::{Connectivity, keep_largest_component};
 use medvol::sliding::Sliding;
@@ -91,26 +90,24 @@ impl<'a> ImagePredictor<'a> {
     /// # Errors
     /// Models that do not fit together, settings that do not fit their labels.
     pub fn new(models: &'a [Model], options: Options) -> Result<Self> {
-        let unfit = |found: &str| Error::Config {
+        let unfit = |found: String| Error::Config {
             key: "--model".into(),
             expected: "one or more models of the same channels, labels, spacing and patch".into(),
-            found: found.into(),
+            found,
             remedy: "give models that were trained on one data set with the same settings".into(),
         };
-        let Some(Card { plan, size, .. }) = models.first().map(|model| &model.card) else { return Err(unfit("none")) };
-        for Card { plan: other, size: other_size, .. } in models.iter().map(|model| &model.card) {
-            let differs = |what: &str, first: &dyn Debug, other: &dyn Debug| Err(unfit(&format!("{what} {first:?} and {other:?}")));
-            if plan.channels.len() != other.channels.len() || size.channels != other_size.channels {
-                return differs("channels", &plan.channels, &other.channels);
-            }
-            if plan.labels != other.labels {
-                return differs("labels", &plan.labels, &other.labels);
-            }
-            if plan.spacing != other.spacing {
-                return differs("spacings", &plan.spacing, &other.spacing);
-            }
-            if plan.patch != other.patch {
-                return differs("patches", &plan.patch, &other.patch);
+        let Some(Card { plan, size, .. }) = models.first().map(|model| &model.card) else { return Err(unfit("none".into())) };
+        let facts = |plan: &Plan| {
+            [
+                format!("{} channel(s)", plan.channels.len()),
+                format!("labels {:?}", plan.labels),
+                format!("spacing {:?}", plan.spacing),
+                format!("patch {:?}", plan.patch),
+            ]
+        };
+        for model in &models[1..] {
+            if let Some((first, other)) = facts(plan).iter().zip(facts(&model.card.plan)).find(|(first, other)| *first != other) {
+                return Err(unfit(format!("{first} and {other}")));
             }
         }
         Ok(Self {
