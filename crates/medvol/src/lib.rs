@@ -29,7 +29,7 @@ mod volume;
 pub use affine::Affine;
 pub use atomic::atomic_write;
 pub use class_map::{ClassMap, Label};
-pub use dataset::{CaseFiles, Dataset, load_image};
+pub use dataset::{CaseFiles, Dataset, load_channels, load_image, read_grids};
 pub use error::{Error, Result};
 pub use geometry::Geometry;
 pub use nifti_io::{Grid, read_grid, read_image, read_labels, write_image, write_labels};

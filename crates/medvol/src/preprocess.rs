@@ -82,9 +82,9 @@ fn check(name: &str, image: &Image, label_map: Option<&LabelMap>, spacing_mm: [f
     match label_map {
         Some(map) if map.shape() != image.shape() => Err(Error::ShapeMismatch {
             image: PathBuf::from(name),
-            label: PathBuf::from(name),
+            other: PathBuf::from(name),
             image_shape: image.shape(),
-            label_shape: map.shape(),
+            other_shape: map.shape(),
         }),
         _ => Ok(()),
     }

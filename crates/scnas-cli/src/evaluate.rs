@@ -122,7 +122,7 @@ fn label_maps(path: &Path) -> Result<Vec<(String, PathBuf)>> {
     }
     let mut files = images_in(path)?;
     files.retain(|(name, _)| !name.ends_with("_probabilities"));
-    refuse_same_names(&files)?;
+    refuse_same_names(files.iter().map(|(name, path)| (name.as_str(), path.as_path())))?;
     if files.is_empty() {
         bail!("{}: expected label maps (.nii or .nii.gz), found none", path.display());
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use medvol::{CaseFiles, Dataset, Label, canonical_spacing, median_spacing, read_grid};
+use medvol::{CaseFiles, Dataset, Label, canonical_spacing, median_spacing, read_grids};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -53,13 +53,13 @@ impl Plan {
         }
         if dataset.labels.len() < 2 {
             return Err(Error::Invalid {
-                path: dataset.root.join("dataset.json"),
+                path: dataset.description.clone(),
                 expected: "a background label and at least one foreground label".into(),
                 found: format!("{} label(s)", dataset.labels.len()),
                 remedy: "list every label value under \"labels\"".into(),
             });
         }
-        let grids = cases.par_iter().map(|c| read_grid(&c.image)).collect::<medvol::Result<Vec<_>>>()?;
+        let grids = cases.par_iter().map(|c| read_grids(&c.images)).collect::<medvol::Result<Vec<_>>>()?;
         let spacings: Vec<[f64; 3]> = grids.iter().map(|g| canonical_spacing(&g.affine)).collect();
         let spacing = data.spacing.or_else(|| median_spacing(spacings.iter().copied())).unwrap_or([1.0; 3]);
         let shapes: Vec<[f64; 3]> = grids
