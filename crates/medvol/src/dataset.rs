@@ -52,6 +52,8 @@ pub struct Dataset {
     pub root: PathBuf,
     /// The file that says what channels and labels mean.
     pub description: PathBuf,
+    /// The CSV file that lists the cases, where one does.
+    pub table: Option<PathBuf>,
     pub name: String,
     /// Names of the image channels, in the order of a case's files and of their fourth dimension.
     pub channels: Vec<String>,
@@ -150,6 +152,7 @@ pub(crate) fn survey(path: &Path) -> Result<Survey> {
     let dataset = Dataset {
         root: root.to_path_buf(),
         description: description_path,
+        table: table.then(|| path.to_path_buf()),
         name: name.unwrap_or_default(),
         channels: description.channels,
         labels: description.labels,
@@ -216,8 +219,8 @@ pub fn load_channels(paths: &[PathBuf], channels: usize) -> Result<Image> {
     }
     check_channels(first(paths), channels, images.iter().map(Image::channels).sum())?;
     let views: Vec<_> = images.iter().map(|image| image.voxels.view()).collect();
-    let voxels = concatenate(Axis(0), &views)
-        .map_err(|error| Error::Unsupported { path: first(paths).to_path_buf(), reason: error.to_string() })?;
+    let voxels =
+        concatenate(Axis(0), &views).map_err(|error| Error::Unsupported { path: first(paths).to_path_buf(), reason: error.to_string() })?;
     Ok(Image { voxels, affine: images[0].affine })
 }
 
@@ -282,10 +285,10 @@ fn check_same_grid(image: (&Path, &Grid), other: (&Path, [usize; 3], &crate::Aff
 }
 
 /// The endings of files that can be read.
-const ENDINGS: [&str; 2] = [".nii.gz", ".nii"];
+pub(crate) const ENDINGS: [&str; 2] = [".nii.gz", ".nii"];
 
 /// A file's name without folder and without `.nii` or `.nii.gz`, and that ending (or none).
-fn stem_and_ending(file: &str) -> (&str, &str) {
+pub(crate) fn stem_and_ending(file: &str) -> (&str, &str) {
     let name = file.rsplit('/').next().unwrap_or(file);
     let ending = ENDINGS.iter().find(|ending| name.ends_with(**ending)).copied().unwrap_or("");
     (name.strip_suffix(ending).unwrap_or(name), ending)

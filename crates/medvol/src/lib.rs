@@ -2,7 +2,7 @@
 //!
 //! A voxel's way: [`Dataset::load`] reads an [`Image`] and its [`LabelMap`]; [`preprocess`] brings them to a common grid as a [`Case`];
 //! [`patch`] cuts what a network sees, [`augment`] varies it in training; [`stitch`] joins what it says; [`Geometry`] brings that back to the image's own grid;
-//! [`components`](mod@components) cleans stray voxels away; [`metrics`] scores it there. [`phantom`] makes data sets up.
+//! [`components`](mod@components) cleans stray voxels away; [`metrics`] scores it there. [`check`](mod@check) says what is wrong with a data set; [`phantom`] makes data sets up.
 //!
 //! Arrays are indexed `[depth, height, width]`, an image's channels come first. Shapes and spacings (mm) are given in that order too.
 //! An [`Affine`] maps the voxel `(i, j, k)` = (width, height, depth) to millimetres in RAS+.
@@ -10,6 +10,7 @@
 mod affine;
 mod atomic;
 pub mod augment;
+pub mod check;
 mod class_map;
 pub mod components;
 mod dataset;

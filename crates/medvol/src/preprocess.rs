@@ -13,7 +13,7 @@ use crate::resample::{resample, resample_classes};
 use crate::volume::{Image, LabelMap};
 
 /// Most voxels a resampled channel may have; beyond it the spacing is a mistake (a mixed-up unit, for example).
-const MAX_VOXELS: f64 = (1_u64 << 31) as f64;
+pub(crate) const MAX_VOXELS: f64 = (1_u64 << 31) as f64;
 
 /// A channel whose standard deviation is below this part of its largest value is constant up to rounding.
 const CONSTANT: f64 = 1e-6;

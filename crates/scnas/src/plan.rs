@@ -43,11 +43,12 @@ impl Plan {
     pub fn new(dataset: &Dataset, config: &Config) -> Result<Self> {
         let cases = labelled(dataset);
         let data = &config.data;
-        if data.splits.is_none() && cases.len() < data.folds {
+        let groups = by_subject(&cases);
+        if data.splits.is_none() && groups.len() < data.folds {
             return Err(Error::Invalid {
                 path: dataset.root.clone(),
-                expected: format!("at least {} labelled cases for {} folds", data.folds, data.folds),
-                found: cases.len().to_string(),
+                expected: format!("at least {} labelled cases (of different subjects) for {} folds", data.folds, data.folds),
+                found: groups.len().to_string(),
                 remedy: "add cases or set data.folds to fewer folds".into(),
             });
         }
@@ -72,10 +73,9 @@ impl Plan {
             .collect();
         let patch = data.patch.unwrap_or_else(|| derive_patch(&shapes, data.max_patch_voxels));
 
-        let names: Vec<String> = cases.iter().map(|c| c.name.clone()).collect();
         let splits = match &data.splits {
-            Some(path) => splits::read(path, &names)?,
-            None => splits::seeded(&names, data.folds, config.seed),
+            Some(path) => splits::read(path, &groups.concat())?,
+            None => splits::seeded(&groups, data.folds, config.seed),
         };
         let Some(Split { training, .. }) = splits.get(data.fold) else {
             return Err(Error::Config {
@@ -161,6 +161,21 @@ pub fn to_json(value: &impl Serialize) -> Vec<u8> {
 
 fn labelled(dataset: &Dataset) -> Vec<&CaseFiles> {
     dataset.cases.iter().filter(|c| c.label.is_some()).collect()
+}
+
+/// Names of the cases of each subject; a case whose subject is not known stands alone. In the order of their first names.
+fn by_subject(cases: &[&CaseFiles]) -> Vec<Vec<String>> {
+    let mut groups: Vec<Vec<String>> = Vec::new();
+    let mut of_subject: BTreeMap<&str, usize> = BTreeMap::new();
+    for case in cases {
+        let new = groups.len();
+        let group = case.subject.as_deref().map_or(new, |subject| *of_subject.entry(subject).or_insert(new));
+        if group == new {
+            groups.push(Vec::new());
+        }
+        groups[group].push(case.name.clone());
+    }
+    groups
 }
 
 /// The median shape, rounded up to what the network can halve, its longest axis shortened until it fits.

@@ -26,12 +26,7 @@ fn locate(root: &Path, entry: Entry) -> CaseFiles {
         Entry::Image(image) => (image, None, None),
         Entry::Pair { image, label, subject } => (image, label, subject),
     };
-    CaseFiles {
-        name: stem_and_ending(&image).0.to_string(),
-        images: vec![path(&image)],
-        label: label.as_deref().map(path),
-        subject,
-    }
+    CaseFiles { name: stem_and_ending(&image).0.to_string(), images: vec![path(&image)], label: label.as_deref().map(path), subject }
 }
 
 /// The files of `channels` channels, there or not, and further ones that are there.
