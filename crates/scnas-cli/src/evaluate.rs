@@ -35,7 +35,7 @@ pub struct EvaluateArgs {
     /// Folder of reference label maps, or one file [default: the training labels of --data]
     #[arg(required_unless_present = "data")]
     pub references: Option<PathBuf>,
-    /// Data set folder whose dataset.json names the labels [default: all values found, 0 is background]
+    /// Data set that names the labels [default: all values found, 0 is background]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Distance up to which surfaces agree, for surface Dice
