@@ -129,11 +129,10 @@ fn the_same_cases_in_four_layouts_load_as_the_same_volumes() {
         let dataset = Dataset::open(root.join(file)).unwrap();
         assert!(Dataset::is_at(&root.join(file)));
         assert_eq!(dataset.channels, ["T1", "T2"], "{layout}");
-        assert_eq!(dataset.labels.iter().map(|label| (label.value, label.name.as_str())).collect::<Vec<_>>(), [
-            (0, "background"),
-            (1, "organ"),
-            (2, "nodule")
-        ]);
+        assert_eq!(
+            dataset.labels.iter().map(|label| (label.value, label.name.as_str())).collect::<Vec<_>>(),
+            [(0, "background"), (1, "organ"), (2, "nodule")]
+        );
         all.push(loaded(&dataset));
     }
     assert_eq!((all[0].0.len(), all[0].1.len()), (CASES, 1));
