@@ -30,8 +30,8 @@ impl Intensity {
             return Self { min: 0.0, max: 0.0, low: 0.0, high: 0.0, mean: 0.0, sd: 0.0 };
         }
         samples.sort_by(f32::total_cmp);
-        let last = (samples.len() - 1) as f64;
-        let usual = &samples[(0.001 * last).ceil() as usize..=(0.999 * last).floor() as usize];
+        let tail = samples.len() / 1000;
+        let usual = &samples[tail..samples.len() - tail];
         let occupied: Vec<f64> = usual.iter().filter(|value| **value != 0.0).map(|&value| value.into()).collect();
         let count = occupied.len().max(1) as f64;
         let mean = occupied.iter().sum::<f64>() / count;
