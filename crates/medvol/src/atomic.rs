@@ -1,7 +1,6 @@
 //! Files that are either complete or not there: a reader never sees half a file, whatever stops the writer.
 
-use std::fs;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -12,57 +11,50 @@ use crate::error::{Error, Result};
 /// [`Error::Write`]; an older file at `path` is then left as it was.
 pub fn atomic_write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let path = path.as_ref();
-    write_and_rename(path, bytes).map_err(|source| Error::Write { path: path.to_path_buf(), source })
+    write_and_rename(path, bytes, None).map_err(|source| Error::Write { path: path.to_path_buf(), source })
 }
 
-/// Writes a folder that appears only when it is complete: `fill` writes into a folder beside it and says whether that is complete.
+/// As [`atomic_write`], but what stood at `path` before is kept as `previous`, in the same folder. Whatever stops the writer, at least one
+/// of the two files is there and whole.
 ///
 /// # Errors
-/// [`Error::Write`] where `folder` exists and is not an empty folder, or cannot be written; those of `fill`.
-pub(crate) fn write_folder(folder: &Path, fill: impl FnOnce(&Path) -> Result<bool>) -> Result<()> {
-    let failed = |source| Error::Write { path: folder.to_path_buf(), source };
-    refuse_occupied(folder).map_err(failed)?;
-    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).map_err(failed)?;
-    let staging = tempfile::Builder::new().prefix(".partial-").tempdir_in(parent).map_err(failed)?;
-    // The temporary folder is private to its user; the one inside it is as readable as the umask allows.
-    let partial = staging.path().join("folder");
-    fs::create_dir(&partial).map_err(failed)?;
-    if !fill(&partial)? {
-        return Ok(());
-    }
-    if folder.exists() {
-        fs::remove_dir(folder).map_err(failed)?;
-    }
-    fs::rename(&partial, folder).map_err(failed)
+/// [`Error::Write`]; an older file at `path` is then left as it was, or has become `previous`.
+pub fn atomic_write_keeping(path: impl AsRef<Path>, previous: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+    let path = path.as_ref();
+    write_and_rename(path, bytes, Some(previous.as_ref())).map_err(|source| Error::Write { path: path.to_path_buf(), source })
 }
 
-fn refuse_occupied(folder: &Path) -> io::Result<()> {
-    let occupied = match fs::read_dir(folder) {
-        Ok(mut entries) => entries.next().is_some(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-        Err(error) => return Err(error),
-    };
-    if occupied {
-        let reason = "the folder exists and is not empty; name a new one, or delete it first";
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, reason));
+/// Beginning and end of the names of temporary files.
+const LEFTOVER: (&str, &str) = (".scnas-", ".part");
+
+/// Removes the temporary files that writers who were killed left in a folder. Only where nobody else writes: a file under way is lost too.
+pub fn remove_leftovers(folder: impl AsRef<Path>) {
+    let (prefix, suffix) = LEFTOVER;
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(prefix) && name.ends_with(suffix)) {
+            // One that stays is in nobody's way.
+            let _ = std::fs::remove_file(entry.path());
+        }
     }
-    Ok(())
 }
 
-fn write_and_rename(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+fn write_and_rename(path: &Path, bytes: &[u8], previous: Option<&Path>) -> std::io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".").suffix(".part");
+    let (prefix, suffix) = LEFTOVER;
+    builder.prefix(prefix).suffix(suffix);
     // Temporary files are private by default; a result should be as readable as the umask allows.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut file = builder.tempfile_in(folder)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
+    if let Some(previous) = previous.filter(|_| path.exists()) {
+        std::fs::rename(path, previous)?;
+    }
     file.persist(path)?;
     // The rename itself is durable only once the folder is on disk. Other systems cannot open a folder as a file.
     #[cfg(unix)]

@@ -18,6 +18,7 @@ pub mod distance;
 mod error;
 mod geometry;
 pub mod metrics;
+mod new_folder;
 mod nifti_io;
 mod orient;
 pub mod patch;
@@ -28,7 +29,7 @@ pub mod stitch;
 mod volume;
 
 pub use affine::Affine;
-pub use atomic::atomic_write;
+pub use atomic::{atomic_write, atomic_write_keeping, remove_leftovers};
 pub use class_map::{ClassMap, Label};
 pub use dataset::{CaseFiles, Dataset, load_channels, load_image, read_grids};
 pub use error::{Error, Result};

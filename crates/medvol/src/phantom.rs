@@ -22,8 +22,9 @@ use rayon::prelude::*;
 use serde_json::json;
 
 use crate::affine::Affine;
-use crate::atomic::{atomic_write, write_folder};
+use crate::atomic::atomic_write;
 use crate::error::{Error, Result};
+use crate::new_folder::write_folder;
 use crate::nifti_io::{write_image, write_labels};
 use crate::volume::{Image, LabelMap};
 

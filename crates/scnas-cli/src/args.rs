@@ -19,7 +19,8 @@ pub const AFTER_HELP: &str = "\
 Start with `scnas demo`: it makes up a small data set and does everything once, in a few minutes.
 
 Results go to stdout, progress and messages to stderr.
-Exit codes: 0 done, 1 an error (one line on stderr says which), 2 wrong usage, 130 stopped on request (Ctrl-C, SIGTERM, SIGHUP).";
+Exit codes: 0 done, 1 an error (one line on stderr says which), 2 wrong usage, 130 stopped by Ctrl-C or a
+closed terminal, 75 stopped by SIGTERM or SIGUSR1, as a batch scheduler sends them: the same command goes on.";
 
 /// Find and train segmentation networks for 3-D medical images.
 #[derive(Debug, Parser)]

@@ -33,7 +33,7 @@ const NOTES_OF_A_KIND: usize = 3;
 ///
 /// --fix writes a corrected copy in the MSD layout, never over the original: NaN and infinity become 0, a label map that is slightly off or
 /// has lost its place gets its image's, labels that are nearly integers are rounded; cases with other errors, second copies of an
-/// image and files that belong to no case are left out. The exit code is then 0 if the copy was written.
+/// image and files that belong to no case are left out. The exit code is then that of the copy.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -80,7 +80,8 @@ pub fn run(args: &CheckArgs, output: Output) -> Result<ExitCode> {
             "findings": report.findings, "fixed": fixed,
         })
     })?;
-    Ok(if report.has_errors() && fixed.is_none() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    let remains = |finding: &Finding| finding.severity == Severity::Error && (fixed.is_none() || finding.fix.is_none());
+    Ok(if report.findings.iter().any(remains) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn examine(data: &Path, options: &Options, progress: &Progress) -> Result<Report> {

@@ -79,7 +79,7 @@ pub fn run(args: &CrossValidateArgs, device: &Device, output: Output) -> Result<
     let number_of_folds = |plan: &Plan| folds(&args.folds, plan.folds.len());
     let plan = Dataset::open(&args.data).map_err(Error::from).and_then(|dataset| Ok(Plan::new(&dataset, &config)?));
     plan.as_ref().map_or(Ok(Vec::new()), number_of_folds)?;
-    let progress = Progress::new(output);
+    let progress = Progress::saving_every(output, args.settings.save_every);
     before_run(&args.data, &config, &out, &progress)?;
     let plan = plan?;
     let folds = number_of_folds(&plan)?;

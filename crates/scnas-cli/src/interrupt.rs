@@ -1,33 +1,68 @@
-//! Ctrl-C, SIGTERM and SIGHUP: the first asks the work to stop after its current step, the second quits at once.
+//! Being asked to stop: by the user (Ctrl-C, a closed terminal), or by a batch scheduler that is about to end the job (SIGTERM, SIGUSR1).
 
 use std::io::IsTerminal as _;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use anyhow::{Context as _, Result};
 
 use crate::output::note;
 
-/// Exit code of a command that was asked to stop.
-pub const EXIT_STOPPED: u8 = 130;
+/// Exit code of a command that the user stopped.
+const EXIT_STOPPED: u8 = 130;
 
-static STOP: AtomicBool = AtomicBool::new(false);
+/// Exit code of a command that a scheduler stopped, for the job to be queued again: EX_TEMPFAIL of sysexits.h.
+#[cfg(unix)]
+const EXIT_REQUEUE: u8 = 75;
+
+/// The exit code that was asked for; 0 as long as nobody asked.
+static ASKED: AtomicU8 = AtomicU8::new(0);
 
 /// Starts to listen. Only for verbs that look at [`requested`]: the others just end.
 pub fn listen() -> Result<()> {
-    ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::SeqCst) {
-            std::process::exit(EXIT_STOPPED.into());
+    start().context("cannot listen for signals")
+}
+
+#[cfg(unix)]
+fn start() -> Result<()> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
+    // Caught, a file that grows over the limit of the system is an error of writing like others; otherwise it ends the program.
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGHUP, SIGTERM, SIGUSR1, SIGXFSZ])?;
+    std::thread::spawn(move || {
+        for signal in signals.forever() {
+            match signal {
+                SIGXFSZ => {}
+                SIGTERM | SIGUSR1 => ask(EXIT_REQUEUE),
+                _ => ask(EXIT_STOPPED),
+            }
         }
+    });
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn start() -> Result<()> {
+    Ok(ctrlc::set_handler(|| ask(EXIT_STOPPED))?)
+}
+
+/// The first time, asks the work to stop after its current step; a user's second time quits at once.
+fn ask(code: u8) {
+    if ASKED.swap(code, Ordering::SeqCst) == 0 {
         if std::io::stderr().is_terminal() {
             // Below the progress bar, not behind it.
             note("");
         }
-        note("stopping after the current step; once more to quit at once");
-    })
-    .context("cannot listen for Ctrl-C")
+        note("stopping after the current step; Ctrl-C once more to quit at once");
+    } else if code == EXIT_STOPPED {
+        std::process::exit(code.into());
+    }
 }
 
 /// True once a stop was asked for.
 pub fn requested() -> bool {
-    STOP.load(Ordering::SeqCst)
+    ASKED.load(Ordering::SeqCst) != 0
+}
+
+/// Exit code of work that was asked to stop and did.
+pub fn exit_code() -> u8 {
+    ASKED.load(Ordering::SeqCst)
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Error, Result};
 use serde_json::Value;
 
-use crate::interrupt::EXIT_STOPPED;
+use crate::interrupt;
 
 /// How results are shown.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +44,7 @@ pub fn failure(error: &Error) -> ExitCode {
     }
     if let Some(scnas::Error::Stopped) = error.downcast_ref() {
         note(error);
-        return ExitCode::from(EXIT_STOPPED);
+        return ExitCode::from(interrupt::exit_code());
     }
     note(format_args!("error: {}", chain(error)));
     ExitCode::FAILURE

@@ -16,7 +16,7 @@ use scnas::run::Observer as _;
 use serde_json::{Value, json};
 
 use crate::files::{Protected, case_name, files_of, images_in, join_channels, refuse_same_names};
-use crate::interrupt::{self, EXIT_STOPPED};
+use crate::interrupt;
 use crate::output::{Output, chain, note, warn};
 use crate::progress::Progress;
 
@@ -93,7 +93,7 @@ impl Outcome {
     pub fn exit(&self) -> Result<ExitCode> {
         if self.stopped {
             note(format_args!("stopped by request after {} of {} images", self.written.len(), self.total));
-            return Ok(ExitCode::from(EXIT_STOPPED));
+            return Ok(ExitCode::from(interrupt::exit_code()));
         }
         match self.failures.first() {
             Some((_, reason)) => bail!("{} of {} images could not be predicted: {reason}", self.failures.len(), self.total),

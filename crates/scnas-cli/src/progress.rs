@@ -17,6 +17,9 @@ pub struct Progress {
     /// Draws nothing where stderr is not a terminal.
     bar: ProgressBar,
     piece: Mutex<Piece>,
+    /// Time between two checkpoints within an epoch, and when the last was due.
+    save_every: Duration,
+    saved: Mutex<Instant>,
 }
 
 /// The piece of work under way.
@@ -48,7 +51,15 @@ impl Progress {
         let bar = if output.quiet { ProgressBar::hidden() } else { ProgressBar::no_length() };
         let template = "{msg} {wide_bar} {pos}/{len}, {eta} left ";
         bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { quiet: output.quiet, bar, piece: Mutex::new(Piece::begin(0, 0)) }
+        let (piece, saved) = (Mutex::new(Piece::begin(0, 0)), Mutex::new(Instant::now()));
+        Self { quiet: output.quiet, bar, piece, save_every: Duration::MAX, saved }
+    }
+
+    /// Progress of a run, which is to save every so many seconds.
+    pub fn saving_every(output: Output, seconds: u64) -> Self {
+        let mut progress = Self::new(output);
+        progress.save_every = Duration::from_secs(seconds);
+        progress
     }
 
     fn say(&self, text: &str) {
@@ -98,6 +109,15 @@ impl Observer for Progress {
 
     fn message(&self, text: &str) {
         self.say(text);
+    }
+
+    fn save(&self) -> bool {
+        let mut saved = self.saved.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let due = saved.elapsed() >= self.save_every;
+        if due {
+            *saved = Instant::now();
+        }
+        due
     }
 
     fn stop(&self) -> bool {

@@ -45,6 +45,9 @@ pub struct SettingsArgs {
     /// Change one setting, such as search.epochs=10; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// Seconds between two checkpoints within an epoch; there is one at the end of each anyway
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub save_every: u64,
 }
 
 impl SettingsArgs {

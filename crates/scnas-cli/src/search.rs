@@ -37,7 +37,7 @@ pub fn run(args: &SearchArgs, device: &Device, output: Output) -> Result<ExitCod
     interrupt::listen()?;
     let config = args.run.settings(None)?;
     let folder = args.run.folder("search", &config);
-    let progress = Progress::new(output);
+    let progress = Progress::saving_every(output, args.run.settings.save_every);
     before_run(&args.run.data, &config, &folder, &progress)?;
     let (evaluation, result) = find(&args.run.data, &folder, config, device, &progress)?;
     drop(progress);

@@ -82,7 +82,7 @@ pub fn run(args: &TrainArgs, device: &Device, output: Output) -> Result<ExitCode
         named.name = format!("{} + {}", named.name, init.name());
     }
     let start = Start { init, from: args.from.as_deref() };
-    let progress = Progress::new(output);
+    let progress = Progress::saving_every(output, args.run.settings.save_every);
     before_run(&args.run.data, &config, &folder, &progress)?;
     let (evaluation, result) = fit(&args.run.data, &folder, config, &named, start, device, &progress)?;
     drop(progress);

@@ -2,11 +2,7 @@
 
 mod common;
 
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
-
-use common::{bytes, folder, json, scnas, stderr, succeed, task, tiny};
+use common::{bytes, folder, json, same_run, scnas, signal, start_until, stderr, succeed, task, tiny};
 use medvol::phantom::phantom;
 use medvol::{read_grid, read_labels, write_labels};
 
@@ -74,23 +70,6 @@ fn the_same_seed_gives_the_same_bytes_with_one_thread_and_with_two() {
     assert!(bytes(dir.join("one/model.safetensors")) != bytes(dir.join("other/model.safetensors")));
 }
 
-/// Starts a command and interrupts it once the log of `run` has a line of `phase`.
-fn interrupt_in(dir: &Path, command: &[&str], phase: &str) -> Output {
-    let child = scnas(dir, command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let log = dir.join("run/log.jsonl");
-    let start = Instant::now();
-    while !std::fs::read_to_string(&log).is_ok_and(|text| text.contains(&format!("\"phase\":\"{phase}\""))) {
-        assert!(start.elapsed() < Duration::from_secs(100), "no line of {phase} in the log");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    interrupt(&child);
-    child.wait_with_output().unwrap()
-}
-
-fn interrupt(child: &Child) {
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-}
-
 #[test]
 #[cfg(unix)]
 fn a_run_stopped_in_search_and_in_training_ends_as_one_that_was_not() {
@@ -101,7 +80,9 @@ fn a_run_stopped_in_search_and_in_training_ends_as_one_that_was_not() {
 
     let command = tiny(&["search", "data", "--out", "run"], &settings);
     for phase in ["search", "train"] {
-        let stopped = interrupt_in(&dir, &command, phase);
+        let running = start_until(&dir, &command, phase);
+        signal(&running, "INT");
+        let stopped = running.wait_with_output().unwrap();
         assert_eq!(stopped.status.code(), Some(130), "{stopped:?}");
         assert!(stderr(&stopped).contains("the same command goes on"), "{stopped:?}");
         assert!(!dir.join("run/model.safetensors").exists());
@@ -109,19 +90,7 @@ fn a_run_stopped_in_search_and_in_training_ends_as_one_that_was_not() {
     let search_before = bytes(dir.join("run/checkpoint/search.safetensors"));
     succeed(&dir, &command);
     assert!(search_before == bytes(dir.join("run/checkpoint/search.safetensors")), "the finished search was run again");
-    for name in ["model.safetensors", "genotype.json", "evaluation.json"] {
-        assert!(bytes(dir.join("run").join(name)) == bytes(dir.join("whole").join(name)), "{name} differs");
-    }
-    let epochs = |run: &str| {
-        let log = std::fs::read_to_string(dir.join(run).join("log.jsonl")).unwrap();
-        let line = |line: &str| {
-            let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
-            line.as_object_mut().unwrap().retain(|key, _| !["seconds", "waited_seconds"].contains(&key.as_str()));
-            line
-        };
-        log.lines().map(line).collect::<Vec<_>>()
-    };
-    assert_eq!(epochs("run"), epochs("whole"));
+    same_run(&dir.join("run"), &dir.join("whole"));
 }
 
 #[test]

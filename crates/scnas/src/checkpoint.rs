@@ -1,7 +1,7 @@
 //! The state of a phase between two steps: weights, the optimiser's moments, and whatever else the phase counts.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use serde::de::DeserializeOwned;
@@ -29,10 +29,15 @@ const FIRST: &str = "first.";
 const SECOND: &str = "second.";
 const AVERAGE: &str = "average.";
 
-/// Writes a checkpoint, replacing the one before. `average` are averaged weights, where there are any.
+/// Where the checkpoint before the one at `path` is kept.
+fn previous(path: &Path) -> PathBuf {
+    path.with_extension("previous.safetensors")
+}
+
+/// Writes a checkpoint and keeps the one before beside it. `average` are averaged weights, where there are any.
 ///
 /// # Errors
-/// When the file cannot be written; the one before is then still there.
+/// When the file cannot be written; the one before is then still there, under its own name or as the previous one.
 pub fn save(path: &Path, state: &impl Serialize, weights: &Weights, adam: &WeightAdam, average: Option<&Weights>) -> Result<()> {
     let moments = || weights.iter().zip(adam.moments()).filter_map(|((_, w), m)| m.as_ref().map(|m| (&w.name, m)));
     let document = Document { version: VERSION, state, steps: moments().map(|(name, m)| (name.clone(), m.steps)).collect() };
@@ -40,7 +45,8 @@ pub fn save(path: &Path, state: &impl Serialize, weights: &Weights, adam: &Weigh
     let first = moments().map(|(name, m)| (format!("{FIRST}{name}"), &m.first));
     let second = moments().map(|(name, m)| (format!("{SECOND}{name}"), &m.second));
     let average = average.into_iter().flat_map(Weights::iter).map(|(_, w)| (format!("{AVERAGE}{}", w.name), &w.value));
-    tensors::write(path, &document, values.chain(first).chain(second).chain(average))
+    let bytes = tensors::encode(path, &document, values.chain(first).chain(second).chain(average))?;
+    Ok(medvol::atomic_write_keeping(path, previous(path), &bytes)?)
 }
 
 /// Reads the weights of a checkpoint, without the optimiser's moments.
@@ -53,25 +59,38 @@ pub fn weights(path: &Path, device: &Device) -> Result<Weights> {
     Ok(Weights::from_tensors(device, tensors.into_iter().filter(|(name, _)| !other(name))))
 }
 
-/// Reads a checkpoint into weights, optimiser and averaged weights; `None` when there is none.
+/// Reads a checkpoint into weights, optimiser and averaged weights; `None` when there is none. Where the latest one is damaged, the one
+/// before is taken, and `warn` hears of it.
 ///
 /// # Errors
-/// When the file is there but cannot be read or does not fit the network.
+/// When files are there but none can be read, or the one that can does not fit the network.
 pub fn load<S: DeserializeOwned>(
     path: &Path,
     weights: &mut Weights,
     adam: &mut WeightAdam,
     average: Option<&mut Weights>,
+    warn: impl FnOnce(&str),
 ) -> Result<Option<S>> {
-    if !path.exists() {
+    let before = previous(path);
+    // Between the two renames of a save the latest checkpoint is missing, and the one before is all there is to know.
+    let latest = if path.exists() || !before.exists() { path } else { &before };
+    if !latest.exists() {
         return Ok(None);
     }
-    let (document, mut tensors): (Document<S>, _) = tensors::read(path, "a checkpoint", weights.device())?;
+    let read = |path: &Path| tensors::read::<Document<S>>(path, "a checkpoint", weights.device());
+    let (document, mut tensors) = match read(latest) {
+        Err(damaged) if latest == path && before.exists() => {
+            let older = read(&before)?;
+            warn(&format!("warning: {damaged}; going on from the checkpoint before it"));
+            older
+        }
+        read => read?,
+    };
     let invalid = |found: String| Error::Invalid {
         path: path.into(),
         expected: "a checkpoint of this run".into(),
         found,
-        remedy: "remove it to start this phase again".into(),
+        remedy: "remove the folder checkpoint to start again".into(),
     };
     if document.version != VERSION {
         return Err(invalid(format!("version {}", document.version)));

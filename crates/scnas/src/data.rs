@@ -1,5 +1,6 @@
 //! Preprocessed cases in memory, and the patches drawn from them.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use medvol::augment::{AugmentSettings, Augmentation};
@@ -28,6 +29,17 @@ pub fn load_cases(dataset: &Dataset, files: &[CaseFiles], plan: &Plan, progress:
             Ok(case)
         })
         .collect()
+}
+
+/// A checksum of each preprocessed case, by name: what says that a resumed run sees the data it began with.
+pub fn checksums<'a>(cases: impl IntoIterator<Item = &'a Case>) -> BTreeMap<String, u32> {
+    let checksum = |case: &Case| {
+        let mut hasher = crc32fast::Hasher::new();
+        case.image.as_slice().into_iter().for_each(|image| hasher.update(bytemuck::cast_slice(image)));
+        case.classes.as_ref().and_then(|classes| classes.as_slice()).into_iter().for_each(|classes| hasher.update(classes));
+        (case.name.clone(), hasher.finalize())
+    };
+    cases.into_iter().map(checksum).collect()
 }
 
 /// The two halves of `cases` training cases: indices for Θ and for α, seeded (METHOD "Bi-level search").

@@ -24,9 +24,9 @@ pub enum Error {
     /// A setting is impossible.
     #[error("{key}: expected {expected}; found {found}; {remedy}")]
     Config { key: String, expected: String, found: String, remedy: String },
-    /// Training produced a loss that is not a number.
-    #[error("the loss became {loss} in epoch {epoch}: the last good state is kept; lower the learning rate and run the same command again")]
-    Diverged { epoch: usize, loss: f64 },
+    /// The loss or its gradients are no numbers any more.
+    #[error("{phase} diverged in epoch {}: the loss became {loss}, the norm of its gradients {norm}; expected finite numbers; the last checkpoint is kept, but going on from it would end the same way: start again in another folder (--out) with a lower learning rate, such as --set {phase}.weights.lr={}", epoch + 1, lr / 2.0)]
+    Diverged { phase: &'static str, epoch: usize, loss: f64, norm: f64, lr: f64 },
     /// The user asked to stop; everything is saved.
     #[error("stopped by request; everything is saved, the same command goes on from here")]
     Stopped,

@@ -68,7 +68,8 @@ impl Model {
     /// # Errors
     /// When the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        tensors::write(path, &self.card, self.weights.iter().map(|(_, w)| (w.name.clone(), &w.value)))
+        let bytes = tensors::encode(path, &self.card, self.weights.iter().map(|(_, w)| (w.name.clone(), &w.value)))?;
+        Ok(medvol::atomic_write(path, &bytes)?)
     }
 
     /// Reads a model.

@@ -69,13 +69,16 @@ impl WeightAdam {
     }
 
     /// One update of the weights that have gradients, at learning rate `lr`. These are scaled down when their global norm exceeds
-    /// `clip`. Returns the norm before clipping.
+    /// `clip`. Returns the norm before clipping; where it is not finite, nothing was updated.
     pub fn step(&mut self, weights: &mut Weights, gradients: BTreeMap<WeightId, Tensor<5>>, lr: f64, clip: Option<f64>) -> f64 {
         // Many small tensors: shared out among the threads one by one, at about a nanosecond an element and some microseconds each.
         let elements: usize = gradients.values().map(|g| g.dims().iter().product::<usize>()).sum();
         let nanoseconds = elements + 5000 * gradients.len();
         let gradients: Vec<(WeightId, Tensor<5>)> = gradients.into_iter().collect();
         let norm = map_indices(gradients.len(), elements, |i| squared_norm(&gradients[i].1)).iter().sum::<f64>().sqrt();
+        if !norm.is_finite() {
+            return norm;
+        }
         let scale = clip.filter(|&c| norm > c).map(|c| c / norm);
         let updates: Vec<Mutex<Option<Update>>> =
             gradients.into_iter().map(|(id, g)| Mutex::new(Some(self.update(weights, id, g, lr)))).collect();

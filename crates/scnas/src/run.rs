@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::architecture::Architecture;
 use crate::config::Config;
-use crate::data::{Patches, load_cases};
+use crate::data::{Patches, checksums, load_cases};
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, MeanSd, TOLERANCE_MM, score};
 use crate::model::{Card, Model};
 use crate::network::Size;
-use crate::plan::Plan;
+use crate::plan::{Plan, to_json};
 use crate::predict::{Predictor, predict};
 use crate::run_dir::{EpochLine, RunDir};
 
@@ -29,6 +29,8 @@ pub trait Observer: Sync {
     fn epoch(&self, line: &EpochLine, classes: &[String]);
     /// Something worth reading.
     fn message(&self, text: &str);
+    /// True when it is time to save in the middle of an epoch.
+    fn save(&self) -> bool;
     /// True when the user asked to stop: the run saves after the current step and ends with [`Error::Stopped`].
     fn stop(&self) -> bool;
 }
@@ -99,6 +101,7 @@ impl Run {
         let files: Vec<CaseFiles> = training_files.iter().chain(&held_out_files).cloned().collect();
         observer.begin("reading cases", 0, files.len());
         let mut training = load_cases(&dataset, &files, &plan, |done| observer.advance(done))?;
+        dir.same_or_new("data.json", &to_json(&checksums(&training)))?;
         let held_out = training.split_off(training_files.len());
         let [d, h, w] = plan.patch;
         observer.message(&format!(
@@ -209,9 +212,10 @@ impl Tally {
         self.alpha_steps += 1;
     }
 
-    /// Adds the time since `start`.
-    pub fn add_time(&mut self, start: Instant) {
-        self.seconds += start.elapsed().as_secs_f64();
+    /// Adds the time since `start`, which becomes now.
+    pub fn add_time(&mut self, start: &mut Instant) {
+        let now = Instant::now();
+        self.seconds += now.duration_since(std::mem::replace(start, now)).as_secs_f64();
     }
 
     /// Adds the time since `start`, of which nothing was done but wait for data.

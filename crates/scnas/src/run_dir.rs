@@ -71,10 +71,17 @@ impl RunDir {
             Err(TryLockError::WouldBlock) => return Err(Error::InUse { path: path.into() }),
             Err(TryLockError::Error(e)) => return Err(Error::file("lock", &lock_path, e)),
         }
+        ["", "checkpoint", "predictions"].into_iter().for_each(|folder| medvol::remove_leftovers(path.join(folder)));
         let dir = Self { path: path.into(), lines: read_log(&path.join("log.jsonl"))?, _lock: lock };
-        dir.same_or_new("config.toml", config.to_toml().as_bytes())?;
+        dir.same_settings_or_new(config)?;
         dir.same_or_new("plan.json", &to_json(plan))?;
         Ok(dir)
+    }
+
+    /// As [`RunDir::same_or_new`] for the settings, where a key that an older file lacks has its default.
+    fn same_settings_or_new(&self, config: &Config) -> Result<()> {
+        let read = std::fs::read_to_string(self.file("config.toml")).ok().and_then(|text| toml::from_str::<Config>(&text).ok());
+        if read.is_some_and(|read| read == *config) { Ok(()) } else { self.same_or_new("config.toml", config.to_toml().as_bytes()) }
     }
 
     /// A file of the run.

@@ -75,24 +75,32 @@ impl Searcher {
 
     /// One iteration: the Θ step on `for_weights`, then, unless `for_alpha` is `None` (warm-up), the α step. `iteration` numbers the
     /// random draws, `rate` scales the learning rates. Returns both losses.
-    pub fn iterate(&mut self, iteration: u64, rate: f64, for_weights: &Batch, for_alpha: Option<&Batch>) -> (f64, Option<f64>) {
+    ///
+    /// # Errors
+    /// [`Error::Diverged`].
+    pub fn iterate(&mut self, iteration: u64, rate: f64, for_weights: &Batch, for_alpha: Option<&Batch>) -> Result<(f64, Option<f64>)> {
         let sample = self.sample(2 * iteration);
         let mixture = sample.mixture(self.weights.device(), false);
         let found = self.gradients(Tape::Weights, for_weights, &mixture);
         let clip = (self.config.clip > 0.0).then_some(self.config.clip);
-        self.adam.step(&mut self.weights, found.weights, rate * self.config.weights.lr, clip);
-        let loss = found.loss;
+        let norm = self.adam.step(&mut self.weights, found.weights, rate * self.config.weights.lr, clip);
+        let loss = self.finite(found.loss, norm)?;
 
-        let alpha_loss = for_alpha.map(|batch| {
-            let sample = if self.config.resample_for_alpha { self.sample(2 * iteration + 1) } else { sample };
-            let mixture = sample.mixture(self.weights.device(), true);
-            let found = self.gradients(Tape::Architecture, batch, &mixture);
-            let gradient = sample.gradient(&found.mixture, self.network.space().operations.len());
-            let rate = rate * self.config.alpha.lr;
-            self.state.alpha_adam.step(&self.config.alpha, rate, self.state.alpha.values_mut(), &gradient);
-            found.loss
-        });
-        (loss, alpha_loss)
+        let Some(batch) = for_alpha else { return Ok((loss, None)) };
+        let sample = if self.config.resample_for_alpha { self.sample(2 * iteration + 1) } else { sample };
+        let mixture = sample.mixture(self.weights.device(), true);
+        let found = self.gradients(Tape::Architecture, batch, &mixture);
+        let gradient = sample.gradient(&found.mixture, self.network.space().operations.len());
+        let alpha_loss = self.finite(found.loss, gradient.iter().map(|g| g * g).sum::<f64>().sqrt())?;
+        let rate = rate * self.config.alpha.lr;
+        self.state.alpha_adam.step(&self.config.alpha, rate, self.state.alpha.values_mut(), &gradient);
+        Ok((loss, Some(alpha_loss)))
+    }
+
+    /// The loss, if it and the norm of its gradients are numbers.
+    fn finite(&self, loss: f64, norm: f64) -> Result<f64> {
+        let diverged = Error::Diverged { phase: PHASE, epoch: self.state.epoch, loss, norm, lr: self.config.weights.lr };
+        if loss.is_finite() && norm.is_finite() { Ok(loss) } else { Err(diverged) }
     }
 
     /// GumbelSoftmaxSample(α, τ) at the current epoch's τ.
@@ -148,7 +156,8 @@ pub fn weights_of(run_folder: &Path, device: &Device) -> Result<Weights> {
 pub fn search(run: &mut Run, observer: &dyn Observer) -> Result<Found> {
     let config = run.config.search.clone();
     let mut searcher = Searcher::new(&run.config.network, run.size(), config.clone(), run.config.seed, &run.device);
-    if let Some(state) = checkpoint::load(&run.dir.checkpoint(PHASE), &mut searcher.weights, &mut searcher.adam, None)? {
+    let path = run.dir.checkpoint(PHASE);
+    if let Some(state) = checkpoint::load(&path, &mut searcher.weights, &mut searcher.adam, None, |text| observer.message(text))? {
         searcher.state = state;
     }
     run.dir.rewind(PHASE, searcher.state.epoch);
@@ -172,9 +181,12 @@ pub fn search(run: &mut Run, observer: &dyn Observer) -> Result<Found> {
         let mut rate = 1.0;
         ahead(batches, |batches| {
             for step in searcher.state.step..steps {
-                if observer.stop() {
-                    searcher.state.tally.add_time(start);
+                let stop = observer.stop();
+                if stop || observer.save() {
+                    searcher.state.tally.add_time(&mut start);
                     searcher.save(run)?;
+                }
+                if stop {
                     return Err(Error::Stopped);
                 }
                 let waiting = Instant::now();
@@ -184,16 +196,11 @@ pub fn search(run: &mut Run, observer: &dyn Observer) -> Result<Found> {
                 let progress = (epoch * steps + step) as f64 / (config.epochs * steps) as f64;
                 rate = config.schedule.factor(progress, &searcher.state.plateau);
                 let iteration = (epoch * steps + step) as u64;
-                let (loss, alpha_loss) = searcher.iterate(iteration, rate, &for_weights, for_alpha.as_ref());
-                for loss in [Some(loss), alpha_loss].into_iter().flatten() {
-                    if !loss.is_finite() {
-                        return Err(Error::Diverged { epoch, loss });
-                    }
-                }
+                let (loss, alpha_loss) = searcher.iterate(iteration, rate, &for_weights, for_alpha.as_ref())?;
                 searcher.state.tally.add(loss);
                 alpha_loss.into_iter().for_each(|loss| searcher.state.tally.add_alpha(loss));
                 searcher.state.step = step + 1;
-                searcher.state.tally.add_time(std::mem::replace(&mut start, Instant::now()));
+                searcher.state.tally.add_time(&mut start);
                 observer.advance(epoch * steps + step + 1);
             }
             Ok(())
@@ -201,7 +208,7 @@ pub fn search(run: &mut Run, observer: &dyn Observer) -> Result<Found> {
 
         let (genotype, _) = searcher.genotype();
         let dice = searcher.validate(run, &genotype);
-        searcher.state.tally.add_time(start);
+        searcher.state.tally.add_time(&mut start);
         let tally = std::mem::take(&mut searcher.state.tally);
         let EdgeShares { zero, identity, pool } = EdgeShares::of(&genotype);
         let line = EpochLine {

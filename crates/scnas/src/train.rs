@@ -62,7 +62,8 @@ pub fn train(run: &mut Run, model: &mut Model, observer: &dyn Observer) -> Resul
     let mut average = (config.ema > 0.0).then(|| Average::new(&model.weights, config.ema));
     let path = run.dir.checkpoint(PHASE);
     let averaged = average.as_mut().map(|average| &mut average.weights);
-    let mut state: State = checkpoint::load(&path, &mut model.weights, &mut adam, averaged)?.unwrap_or_default();
+    let mut state: State =
+        checkpoint::load(&path, &mut model.weights, &mut adam, averaged, |text| observer.message(text))?.unwrap_or_default();
     run.dir.rewind(PHASE, state.epoch);
     let members: Vec<usize> = (0..run.training.len()).collect();
     let steps = members.len().div_ceil(config.batch);
@@ -78,9 +79,12 @@ pub fn train(run: &mut Run, model: &mut Model, observer: &dyn Observer) -> Resul
         let mut rate = 1.0;
         ahead(batches, |batches| {
             for step in state.step..steps {
-                if observer.stop() {
-                    state.tally.add_time(start);
+                let stop = observer.stop();
+                if stop || observer.save() {
+                    state.tally.add_time(&mut start);
                     checkpoint::save(&path, &state, &model.weights, &adam, average.as_ref().map(|average| &average.weights))?;
+                }
+                if stop {
                     return Err(Error::Stopped);
                 }
                 let waiting = Instant::now();
@@ -98,17 +102,17 @@ pub fn train(run: &mut Run, model: &mut Model, observer: &dyn Observer) -> Resul
                     recompute: run.config.network.recompute,
                 };
                 let found = backprop.gradients(Tape::Weights, &batch, &mixture);
-                if !found.loss.is_finite() {
-                    return Err(Error::Diverged { epoch, loss: found.loss });
+                let clip = (config.clip > 0.0).then_some(config.clip);
+                let norm = adam.step(&mut model.weights, found.weights, rate * config.weights.lr, clip);
+                if !(found.loss.is_finite() && norm.is_finite()) {
+                    return Err(Error::Diverged { phase: PHASE, epoch, loss: found.loss, norm, lr: config.weights.lr });
                 }
                 state.tally.add(found.loss);
-                let clip = (config.clip > 0.0).then_some(config.clip);
-                adam.step(&mut model.weights, found.weights, rate * config.weights.lr, clip);
                 if let Some(average) = &mut average {
                     average.update(&model.weights, done + 1);
                 }
                 state.step = step + 1;
-                state.tally.add_time(std::mem::replace(&mut start, Instant::now()));
+                state.tally.add_time(&mut start);
                 observer.advance(done + 1);
             }
             Ok(())
@@ -126,7 +130,7 @@ pub fn train(run: &mut Run, model: &mut Model, observer: &dyn Observer) -> Resul
                 settings: run.config.predict,
             })
         });
-        state.tally.add_time(start);
+        state.tally.add_time(&mut start);
         let tally = std::mem::take(&mut state.tally);
         let line = EpochLine {
             phase: PHASE.into(),

@@ -24,6 +24,9 @@ impl Observer for StopAfter {
     fn advance(&self, _: usize) {}
     fn epoch(&self, _: &EpochLine, _: &[String]) {}
     fn message(&self, _: &str) {}
+    fn save(&self) -> bool {
+        false
+    }
     fn stop(&self) -> bool {
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_err()
     }
@@ -162,6 +165,80 @@ fn a_folder_in_use_is_refused() {
     let _first = Run::open(&data, &out, config(&["data.folds=3"]), device.clone(), &observer).unwrap();
     let error = Run::open(&data, &out, config(&["data.folds=3"]), device, &observer).unwrap_err().to_string();
     assert!(error.contains("in use"), "{error}");
+}
+
+#[test]
+fn a_damaged_checkpoint_falls_back_to_the_one_before_and_two_damaged_ones_are_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = phantoms(folder.path());
+    let config = config(&["data.folds=3"]);
+    let (whole, out) = (folder.path().join("whole"), folder.path().join("run"));
+    whole_run(&data, &whole, &config, &StopAfter::looks(usize::MAX)).unwrap();
+    let stopped = whole_run(&data, &out, &config, &StopAfter::looks(3)).unwrap_err();
+    assert!(matches!(stopped, Error::Stopped), "{stopped}");
+    let stopped = whole_run(&data, &out, &config, &StopAfter::looks(1)).unwrap_err();
+    assert!(matches!(stopped, Error::Stopped), "{stopped}");
+
+    let [latest, before] = ["search.safetensors", "search.previous.safetensors"].map(|name| out.join("checkpoint").join(name));
+    let damage = |path: &Path| {
+        let mut bytes = std::fs::read(path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(path, bytes).unwrap();
+    };
+    let kept = std::fs::read(&before).unwrap();
+    damage(&latest);
+    damage(&before);
+    let error = whole_run(&data, &out, &config, &StopAfter::looks(usize::MAX)).unwrap_err().to_string();
+    assert!(error.contains("previous.safetensors") && error.contains("damaged"), "{error}");
+    std::fs::write(&before, kept).unwrap();
+    whole_run(&data, &out, &config, &StopAfter::looks(usize::MAX)).unwrap();
+    assert_eq!(fingerprint(&whole), fingerprint(&out));
+}
+
+#[test]
+fn a_training_case_that_changed_since_the_run_began_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = phantoms(folder.path());
+    let out = folder.path().join("run");
+    let config = config(&["data.folds=3"]);
+    whole_run(&data, &out, &config, &StopAfter::looks(1)).unwrap_err();
+    let dataset = medvol::Dataset::open(&data).unwrap();
+    let plan: scnas::plan::Plan = serde_json::from_slice(&std::fs::read(out.join("plan.json")).unwrap()).unwrap();
+    let case = dataset.cases.iter().find(|case| plan.training_names().contains(case.name.as_str())).unwrap();
+    let mut image = medvol::read_image(&case.images[0]).unwrap();
+    image.voxels[[0, 3, 3, 3]] += 1.0;
+    medvol::write_image(&case.images[0], &image).unwrap();
+    let error = whole_run(&data, &out, &config, &StopAfter::looks(1)).unwrap_err().to_string();
+    assert!(error.contains("data.json") && error.contains(&case.name), "{error}");
+}
+
+#[test]
+fn a_loss_that_is_no_number_ends_the_run_with_advice_and_spoils_no_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = phantoms(folder.path());
+    let out = folder.path().join("run");
+    let config = config(&["data.folds=3", "train.weights.lr=1e30", "train.weights.weight_decay=0", "train.clip=0"]);
+    for _ in 0..2 {
+        let error = whole_run(&data, &out, &config, &StopAfter::looks(usize::MAX)).unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, Error::Diverged { .. }) && text.contains("train.weights.lr"), "{text}");
+    }
+    let weights = search::weights_of(&out, &scnas::device("cpu").unwrap()).unwrap();
+    assert!(weights.iter().all(|(_, w)| w.value.to_data().try_to_vec::<f32>().unwrap().iter().all(|v| v.is_finite())));
+}
+
+#[test]
+fn settings_that_an_older_program_did_not_write_have_their_defaults() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = phantoms(folder.path());
+    let out = folder.path().join("run");
+    let (config, observer) = (config(&["data.folds=3"]), StopAfter::looks(2));
+    drop(Run::open(&data, &out, config.clone(), scnas::device("cpu").unwrap(), &observer).unwrap());
+    let text = std::fs::read_to_string(out.join("config.toml")).unwrap();
+    std::fs::write(out.join("config.toml"), text.lines().filter(|line| !line.starts_with("recompute")).collect::<Vec<_>>().join("\n"))
+        .unwrap();
+    drop(Run::open(&data, &out, config, scnas::device("cpu").unwrap(), &observer).unwrap());
 }
 
 #[test]

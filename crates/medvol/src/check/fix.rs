@@ -9,9 +9,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Finding, Fix, Kind, Report};
-use crate::atomic::{atomic_write, write_folder};
+use crate::atomic::atomic_write;
 use crate::dataset::{CaseFiles, Dataset, stem_and_ending};
 use crate::error::{Error, Result};
+use crate::new_folder::write_folder;
 use crate::nifti_io::{read_image, write_image, write_labels};
 use crate::volume::{Image, LabelMap};
 

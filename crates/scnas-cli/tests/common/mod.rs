@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use medvol::phantom::{PhantomTask, write_task};
 use serde_json::Value;
@@ -81,7 +82,7 @@ pub fn refuse(folder: &Path, args: &[&str], named: &[&str]) {
 }
 
 /// Every file below `folder`.
-fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {
@@ -101,4 +102,39 @@ pub fn bytes(path: impl AsRef<Path>) -> Vec<u8> {
 /// What was printed to stderr.
 pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Starts a command and waits until the log of `run` has a line of `phase`.
+pub fn start_until(dir: &Path, command: &[&str], phase: &str) -> Child {
+    let child = scnas(dir, command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let log = dir.join("run/log.jsonl");
+    let start = Instant::now();
+    while !std::fs::read_to_string(&log).is_ok_and(|text| text.contains(&format!("\"phase\":\"{phase}\""))) {
+        assert!(start.elapsed() < Duration::from_secs(100), "no line of {phase} in the log");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child
+}
+
+/// Sends a signal, such as `INT`.
+pub fn signal(child: &Child, name: &str) {
+    assert!(Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap().success());
+}
+
+/// Fails unless two finished runs have the same weights, architecture, scores, predictions and log, but for its times.
+pub fn same_run(a: &Path, b: &Path) {
+    for name in ["model.safetensors", "genotype.json", "evaluation.json"] {
+        assert!(bytes(a.join(name)) == bytes(b.join(name)), "{name} differs");
+    }
+    assert!(contents(&a.join("predictions")).into_values().eq(contents(&b.join("predictions")).into_values()), "predictions differ");
+    let epochs = |run: &Path| {
+        let log = std::fs::read_to_string(run.join("log.jsonl")).unwrap();
+        let line = |line: &str| {
+            let mut line: Value = serde_json::from_str(line).unwrap();
+            line.as_object_mut().unwrap().retain(|key, _| !["seconds", "waited_seconds"].contains(&key.as_str()));
+            line
+        };
+        log.lines().map(line).collect::<Vec<_>>()
+    };
+    assert_eq!(epochs(a), epochs(b));
 }

@@ -1,0 +1,200 @@
+//! Faults made on purpose: nothing is lost, and what is said names the file and what to do.
+#![cfg(unix)]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use common::{folder, same_run, scnas, signal, start_until, stderr, succeed, task, tiny};
+
+/// Long enough to be caught in the middle.
+const LONG: [&str; 2] = ["search.epochs=12", "train.epochs=12"];
+
+/// The program behind a shell that first does `limit`.
+fn limited(dir: &Path, limit: &str, args: &[&str]) -> Output {
+    let mut command = Command::new("sh");
+    let script = format!("{limit}; exec \"$0\" \"$@\"");
+    command.arg("-c").arg(script).arg(env!("CARGO_BIN_EXE_scnas")).args(args).current_dir(dir).stdin(Stdio::null());
+    command.output().unwrap()
+}
+
+#[test]
+fn a_scheduler_that_ends_a_job_gets_the_code_to_queue_it_again() {
+    let dir = folder("requeue");
+    task(&dir);
+    succeed(&dir, &tiny(&["search", "data", "--out", "whole"], &LONG));
+    let command = tiny(&["search", "data", "--out", "run"], &LONG);
+    for (name, phase) in [("USR1", "search"), ("TERM", "train")] {
+        let running = start_until(&dir, &command, phase);
+        signal(&running, name);
+        // A scheduler says it again; that must not end the saving.
+        signal(&running, name);
+        let stopped = running.wait_with_output().unwrap();
+        assert_eq!(stopped.status.code(), Some(75), "{stopped:?}");
+        assert!(stderr(&stopped).contains("the same command goes on"), "{stopped:?}");
+    }
+    succeed(&dir, &command);
+    same_run(&dir.join("run"), &dir.join("whole"));
+}
+
+#[test]
+fn a_second_process_in_a_run_folder_is_refused_and_the_first_goes_on() {
+    let dir = folder("two_processes");
+    task(&dir);
+    let command = tiny(&["search", "data", "--out", "run"], &LONG);
+    let first = start_until(&dir, &command, "search");
+    let second = scnas(&dir, &command).output().unwrap();
+    assert_eq!(second.status.code(), Some(1), "{second:?}");
+    assert!(stderr(&second).contains("run: ") && stderr(&second).contains("in use"), "{second:?}");
+    let first = first.wait_with_output().unwrap();
+    assert!(first.status.success(), "{first:?}");
+}
+
+/// Expects exit code 1 and an error about a write to a file of `run`, for the reason that is given; returns the file.
+fn failed_write(output: &Output, reason: &str) -> String {
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let text = stderr(output);
+    let error = text.lines().find(|line| line.starts_with("error: ")).unwrap_or_else(|| panic!("{text}"));
+    let file = error.strip_prefix("error: cannot write run/").or_else(|| error.strip_prefix("error: cannot create run/"));
+    let file = file.unwrap_or_else(|| panic!("{error}")).split_once(": ").unwrap().0;
+    assert!(error.contains(reason), "{error}");
+    file.into()
+}
+
+#[test]
+fn files_that_may_not_become_long_enough_are_named_and_nothing_is_lost() {
+    let dir = folder("file_size");
+    task(&dir);
+    succeed(&dir, &tiny(&["search", "data", "--out", "whole"], &[]));
+    let command = tiny(&["search", "data", "--out", "run"], &[]);
+    let mut named = BTreeSet::new();
+    for blocks in (0..16).map(|n| (1 << n) - 1) {
+        let output = limited(&dir, &format!("ulimit -f {blocks}"), &command);
+        if output.status.success() {
+            break;
+        }
+        named.insert(failed_write(&output, "File too large"));
+    }
+    assert!(named.len() > 1, "{named:?}");
+    succeed(&dir, &command);
+    same_run(&dir.join("run"), &dir.join("whole"));
+}
+
+#[test]
+fn a_disk_that_is_full_at_one_write_after_the_other_is_named_and_nothing_is_lost() {
+    let dir = folder("full_disk");
+    task(&dir);
+    succeed(&dir, &tiny(&["search", "data", "--out", "whole"], &[]));
+    std::fs::create_dir(dir.join("run")).unwrap();
+    // In name spaces of their own, users may mount what they like; some systems forbid it.
+    let mounting = |then: &str| {
+        let mut command = Command::new("unshare");
+        let script = format!("mount -t tmpfs -o size=8k tmpfs run && {then}");
+        command.args(["-rm", "sh", "-c", &script, env!("CARGO_BIN_EXE_scnas")]).current_dir(&dir).stdin(Stdio::null());
+        command
+    };
+    if !mounting("true").status().is_ok_and(|status| status.success()) {
+        println!("skipped: a small disk cannot be mounted here");
+        return;
+    }
+    // Room for a little more each time; then once more for the files that come last, which are small beside the checkpoints.
+    let script = r#"attempts() {
+            code=1
+            while [ $code != 0 ] && [ $size -lt 100000 ]; do
+                mount -o remount,size=${size}k run
+                "$0" "$@" 2> stderr > stdout; code=$?
+                echo "== $code"; cat stderr
+                size=$((size * more / 4 + 4))
+            done
+        }
+        size=8; more=5; attempts "$@"
+        rm -r run/model.safetensors run/predictions run/evaluation.* run/result.json
+        size=$(du -sk run | cut -f 1); more=4; attempts "$@"
+        cp -r run kept"#;
+    let output = mounting(script).args(tiny(&["search", "data", "--out", "run"], &[])).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (mut named, mut codes) = (BTreeSet::new(), Vec::new());
+    for attempt in text.split("== ").skip(1) {
+        let (code, said) = attempt.split_once('\n').unwrap();
+        codes.push(code.to_string());
+        if code != "0" {
+            let (status, stderr) = (std::os::unix::process::ExitStatusExt::from_raw(code.parse::<i32>().unwrap() << 8), said.into());
+            named.insert(failed_write(&Output { status, stdout: Vec::new(), stderr }, "No space left"));
+        }
+    }
+    println!("{} attempts; no space for {named:?}", codes.len());
+    assert_eq!(codes.last().unwrap(), "0", "{text}");
+    let files = ["checkpoint/search.safetensors", "checkpoint/train.safetensors", "data.json", "log.jsonl", "model.safetensors"];
+    assert!(files.iter().all(|file| named.contains(*file)), "{named:?}");
+    same_run(&dir.join("kept"), &dir.join("whole"));
+}
+
+#[test]
+fn results_that_cannot_be_printed_are_an_error() {
+    let dir = folder("full_stdout");
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = scnas(&dir, &["config"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(stderr(&output).starts_with("error: "), "{output:?}");
+}
+
+#[test]
+fn a_folder_that_may_not_be_written_is_named_before_any_work() {
+    let dir = folder("read_only");
+    task(&dir);
+    std::fs::create_dir(dir.join("closed")).unwrap();
+    let mode = |mode: &str| assert!(Command::new("chmod").args([mode, "closed"]).current_dir(&dir).status().unwrap().success());
+    mode("555");
+    // What root may write is not closed to it: there the rule is tried where no one can.
+    let closed = if std::fs::write(dir.join("closed/try"), "").is_ok() { "/proc/closed" } else { "closed/run" };
+    let output = scnas(&dir, &tiny(&["search", "data", "--out", closed], &[])).output().unwrap();
+    mode("755");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(stderr(&output).contains(&format!("cannot create {closed}")), "{output:?}");
+}
+
+#[test]
+fn a_file_that_vanishes_during_a_run_is_named_and_the_run_goes_on_once_it_is_back() {
+    let dir = folder("vanished");
+    task(&dir);
+    succeed(&dir, &tiny(&["search", "data", "--out", "whole"], &LONG));
+    let held_out = a_held_out_label_map(&dir, "whole");
+    let command = tiny(&["search", "data", "--out", "run"], &LONG);
+    let running = start_until(&dir, &command, "search");
+    std::fs::rename(&held_out, dir.join("hidden")).unwrap();
+    let output = running.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(stderr(&output).contains("cannot read") && stderr(&output).contains("labelsTr"), "{output:?}");
+    assert!(dir.join("run/model.safetensors").exists());
+    std::fs::rename(dir.join("hidden"), &held_out).unwrap();
+    succeed(&dir, &command);
+    same_run(&dir.join("run"), &dir.join("whole"));
+}
+
+/// The label map of a held-out case of a finished run.
+fn a_held_out_label_map(dir: &Path, run: &str) -> PathBuf {
+    let prediction = std::fs::read_dir(dir.join(run).join("predictions")).unwrap().next().unwrap().unwrap();
+    dir.join("data/labelsTr").join(prediction.file_name())
+}
+
+#[test]
+fn a_clock_that_goes_back_or_ahead_does_not_matter() {
+    let dir = folder("clock");
+    task(&dir);
+    succeed(&dir, &tiny(&["search", "data", "--out", "whole"], &LONG));
+    let command = tiny(&["search", "data", "--out", "run"], &LONG);
+    for (phase, year) in [("search", "1975"), ("train", "2095")] {
+        let running = start_until(&dir, &command, phase);
+        signal(&running, "INT");
+        running.wait_with_output().unwrap();
+        for path in common::contents(&dir.join("run")).into_keys() {
+            let stamp = format!("{year}01010000");
+            assert!(Command::new("touch").args(["-t", &stamp]).arg(path).status().unwrap().success());
+        }
+    }
+    succeed(&dir, &command);
+    same_run(&dir.join("run"), &dir.join("whole"));
+}
