@@ -153,7 +153,7 @@ fn title(subject: &Subject, config: &Config, architecture: &str) -> String {
 }
 
 /// Seconds in the unit that reads best.
-fn duration(seconds: f64) -> String {
+pub fn duration(seconds: f64) -> String {
     match seconds {
         ..120.0 => format!("{seconds:.1} s"),
         ..7200.0 => format!("{:.1} min", seconds / 60.0),

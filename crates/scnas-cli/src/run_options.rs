@@ -6,14 +6,18 @@ use anyhow::Result;
 use clap::Args;
 use medvol::Dataset;
 use scnas::Device;
+use scnas::architecture::Architecture;
 use scnas::config::{Config, PRESETS};
 use scnas::evaluate::Evaluation;
+use scnas::memory::text;
 use scnas::plan::Plan;
+use scnas::prospect::Prospect;
 use scnas::run::{Observer, Run, RunResult};
 use scnas::run_dir::RunDir;
 use serde_json::json;
 
 use crate::architecture::name_of_folder;
+use crate::bench::duration;
 use crate::beside::AgainstRandom;
 use crate::finished::read_run;
 use crate::output::Output;
@@ -98,6 +102,28 @@ pub fn open(data: &Path, folder: &Path, config: Config, network: &str, device: &
     let run = Run::open(data, folder, config, device.clone(), observer)?;
     claim(&run.dir, network)?;
     Ok(run)
+}
+
+/// Says what a run that begins will need, and refuses one that cannot end.
+pub fn foresee(run: &Run, search: bool, architecture: &Architecture, observer: &dyn Observer) -> Result<()> {
+    if !run.dir.lines().is_empty() {
+        return Ok(());
+    }
+    let Prospect { memory, memory_allowed, disk, disk_free, estimate, .. } = Prospect::of(run, search, architecture)?;
+    let of = |needed: u64, there: Option<u64>| match there {
+        Some(there) => format!("{} of {}", text(needed), text(there)),
+        None => text(needed),
+    };
+    let (search_s, training_s) = (if search { estimate.search_s } else { 0.0 }, estimate.train_s + estimate.scoring_s);
+    let memory = memory.map(|memory| format!(", {} of memory", of(memory, memory_allowed))).unwrap_or_default();
+    let searching = if search { format!("search {}, ", duration(search_s)) } else { String::new() };
+    observer.message(&format!(
+        "this will take about {} ({searching}training {}){memory}, {} of disk",
+        duration(search_s + training_s),
+        duration(training_s),
+        of(disk, disk_free)
+    ));
+    Ok(())
 }
 
 /// A folder can go on only with what it began with.

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use scnas::config::{Config, Then};
 use scnas::evaluate::Evaluation;
-use scnas::genotype::Repair;
+use scnas::genotype::{Genotype, Repair};
 use scnas::run::{Observer as _, RunResult};
 use scnas::{Device, search, train};
 
@@ -15,7 +15,7 @@ use crate::check::before_run;
 use crate::interrupt;
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::run_options::{RunArgs, completed, open, report};
+use crate::run_options::{RunArgs, completed, foresee, open, report};
 
 /// Search an architecture on a data set, train it and score it on the held-out fold
 ///
@@ -58,6 +58,7 @@ pub fn find(data: &Path, folder: &Path, config: Config, device: &Device, progres
         return Ok(before);
     }
     let mut run = open(data, folder, config, network, device, progress)?;
+    foresee(&run, true, &Genotype::random(&run.config.network.space(), run.config.seed).into(), progress)?;
     let found = search::search(&mut run, progress)?;
     for Repair { cell, edge, operation } in &found.repairs {
         progress.message(&format!("cell {cell}: a node had no input; edge {edge} got {operation} instead of zero"));

@@ -17,7 +17,7 @@ use crate::check::before_run;
 use crate::interrupt;
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::run_options::{RunArgs, completed, open, report};
+use crate::run_options::{RunArgs, completed, foresee, open, report};
 
 /// Train a given architecture and score it on the held-out fold
 ///
@@ -128,6 +128,7 @@ pub fn fit(
     run.dir.same_or_new("genotype.json", &to_json(architecture))?;
     let mut model = train::prepare(&run, architecture.clone(), inherited.as_ref())?;
     if init != Init::Inherit {
+        foresee(&run, false, architecture, progress)?;
         train::train(&mut run, &mut model, progress)?;
     }
     Ok(run.finish(name.clone(), &model, progress)?)

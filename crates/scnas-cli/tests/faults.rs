@@ -86,12 +86,12 @@ fn files_that_may_not_become_long_enough_are_named_and_nothing_is_lost() {
 fn a_disk_that_is_full_at_one_write_after_the_other_is_named_and_nothing_is_lost() {
     let dir = folder("full_disk");
     task(&dir);
-    succeed(&dir, &tiny(&["search", "data", "--out", "whole"], &[]));
+    succeed(&dir, &tiny(&["search", "data", "--out", "whole"], &LONG));
     std::fs::create_dir(dir.join("run")).unwrap();
     // In name spaces of their own, users may mount what they like; some systems forbid it.
     let mounting = |then: &str| {
         let mut command = Command::new("unshare");
-        let script = format!("mount -t tmpfs -o size=8k tmpfs run && {then}");
+        let script = format!("mount -t tmpfs -o size=100M tmpfs run && {then}");
         command.args(["-rm", "sh", "-c", &script, env!("CARGO_BIN_EXE_scnas")]).current_dir(&dir).stdin(Stdio::null());
         command
     };
@@ -99,8 +99,10 @@ fn a_disk_that_is_full_at_one_write_after_the_other_is_named_and_nothing_is_lost
         println!("skipped: a small disk cannot be mounted here");
         return;
     }
-    // Room for a little more each time; then once more for the files that come last, which are small beside the checkpoints.
+    // The run begins, as there is room for it. Then there is room for a little more than it has each time, and once more for the files
+    // that come last, which are small beside the checkpoints.
     let script = r#"attempts() {
+            size=$(du -sk run | cut -f 1)
             code=1
             while [ $code != 0 ] && [ $size -lt 100000 ]; do
                 mount -o remount,size=${size}k run
@@ -109,11 +111,14 @@ fn a_disk_that_is_full_at_one_write_after_the_other_is_named_and_nothing_is_lost
                 size=$((size * more / 4 + 4))
             done
         }
-        size=8; more=5; attempts "$@"
+        "$0" "$@" > /dev/null 2> /dev/null & running=$!
+        while [ ! -s run/log.jsonl ]; do sleep 0.01; done
+        kill -TERM $running; wait $running
+        more=5; attempts "$@"
         rm -r run/model.safetensors run/predictions run/evaluation.* run/result.json
-        size=$(du -sk run | cut -f 1); more=4; attempts "$@"
+        more=4; attempts "$@"
         cp -r run kept"#;
-    let output = mounting(script).args(tiny(&["search", "data", "--out", "run"], &[])).output().unwrap();
+    let output = mounting(script).args(tiny(&["search", "data", "--out", "run"], &LONG)).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
     let (mut named, mut codes) = (BTreeSet::new(), Vec::new());
@@ -127,9 +132,30 @@ fn a_disk_that_is_full_at_one_write_after_the_other_is_named_and_nothing_is_lost
     }
     println!("{} attempts; no space for {named:?}", codes.len());
     assert_eq!(codes.last().unwrap(), "0", "{text}");
-    let files = ["checkpoint/search.safetensors", "checkpoint/train.safetensors", "data.json", "log.jsonl", "model.safetensors"];
+    let files = ["checkpoint/search.safetensors", "log.jsonl", "model.safetensors"];
     assert!(files.iter().all(|file| named.contains(*file)), "{named:?}");
     same_run(&dir.join("kept"), &dir.join("whole"));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_run_that_needs_more_memory_than_there_is_does_not_begin_and_what_is_proposed_does() {
+    let dir = folder("memory");
+    task(&dir);
+    let run = |settings: &[&str]| {
+        let command = tiny(&["train", "data", "--arch", "random:0", "--threads", "1", "--out", "run"], settings);
+        let output = limited(&dir, "ulimit -v 1000000", &command);
+        let _ = std::fs::remove_dir_all(dir.join("run"));
+        output
+    };
+    let large = ["network.width=16", "data.patch=[128, 128, 128]", "train.epochs=1"];
+    let refused = run(&large);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let text = stderr(&refused);
+    let proposed = text.split_once("--set \"").and_then(|(_, rest)| rest.split_once('"')).unwrap_or_else(|| panic!("{text}")).0;
+    assert!(proposed.starts_with("data.patch=") && text.contains("of memory"), "{text}");
+    let taken = run(&[large[0], proposed, large[2]]);
+    assert!(taken.status.success(), "{proposed}: {taken:?}");
 }
 
 #[test]

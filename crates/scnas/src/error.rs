@@ -27,6 +27,12 @@ pub enum Error {
     /// The loss or its gradients are no numbers any more.
     #[error("{phase} diverged in epoch {}: the loss became {loss}, the norm of its gradients {norm}; expected finite numbers; the last checkpoint is kept, but going on from it would end the same way: start again in another folder (--out) with a lower learning rate, such as --set {phase}.weights.lr={}", epoch + 1, lr / 2.0)]
     Diverged { phase: &'static str, epoch: usize, loss: f64, norm: f64, lr: f64 },
+    /// More memory is needed than there is.
+    #[error("{name}: expected {needed} of memory or more ({parts}); found {allowed}; {remedy}")]
+    Memory { name: String, needed: String, parts: String, allowed: String, remedy: String },
+    /// Less space is left on the disk than the run will fill.
+    #[error("{}: expected {needed} of free space or more, for the checkpoints and the model of this run; found {free}; make room, or give another folder with --out", path.display())]
+    Disk { path: PathBuf, needed: String, free: String },
     /// The user asked to stop; everything is saved.
     #[error("stopped by request; everything is saved, the same command goes on from here")]
     Stopped,

@@ -118,6 +118,11 @@ impl Run {
         Ok(Self { config, plan, device, dir, training, held_out, dataset, held_out_files })
     }
 
+    /// The data set that the cases are of.
+    pub fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
     /// Size of this run's networks.
     pub fn size(&self) -> Size {
         Size { channels: self.plan.channels.len(), classes: self.plan.labels.len(), width: self.config.network.width }

@@ -1,0 +1,139 @@
+//! What a run will need of memory, time and disk, measured before it begins: one that cannot end does not begin.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::architecture::Architecture;
+use crate::bench::{Bench, Estimate, Workload};
+use crate::error::{Error, Result};
+use crate::memory;
+use crate::network::Network;
+use crate::run::{Observer, Run};
+use crate::run_dir::EpochLine;
+use crate::space::DEPTH;
+use crate::weights::Weights;
+
+/// Copies of every weight in a checkpoint: the weight, two moments, and perhaps an average.
+const COPIES: u64 = 4;
+
+/// Checkpoints of a phase on disk while one is written: the latest, the one before, the new one.
+const CHECKPOINTS: u64 = 3;
+
+/// What a run will need.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Prospect {
+    /// The process at its largest, in bytes; where the system tells.
+    pub memory: Option<u64>,
+    /// What it may come to.
+    pub memory_allowed: Option<u64>,
+    /// Checkpoints and model, in bytes.
+    pub disk: u64,
+    /// Free space for them.
+    pub disk_free: Option<u64>,
+    pub estimate: Estimate,
+}
+
+impl Prospect {
+    /// Measures a few steps of `run`, which trains `architecture`, or, with `search`, first finds one like it.
+    ///
+    /// # Errors
+    /// [`Error::Disk`] and [`Error::Memory`] when there is not enough. Memory is judged by steps on a smaller patch first.
+    pub fn of(run: &Run, search: bool, architecture: &Architecture) -> Result<Self> {
+        let folder = run.dir.file("");
+        let (disk, disk_free) = (disk_of(run, search, architecture), free_space(&folder));
+        if let Some(free) = disk_free.filter(|&free| free < disk) {
+            return Err(Error::Disk { path: folder, needed: memory::text(disk), free: memory::text(free) });
+        }
+
+        let bench = |patch| Bench { config: &run.config, size: run.size(), patch, device: &run.device, repetitions: 1, observer: &Silent };
+        let step = |patch| (search.then(|| bench(patch).search()), bench(patch).train(architecture));
+        let patch = run.plan.patch;
+        let [smallest, smaller] = [[1 << DEPTH; 3], patch.map(|extent| (extent / 2).next_multiple_of(1 << DEPTH))];
+        if volume(smaller) > volume(smallest) {
+            let [fixed, more] = [smallest, smaller].map(|patch| {
+                memory::forget_peak();
+                step(patch);
+                memory::peak()
+            });
+            if let (Some(fixed), Some(more), Some(allowed)) = (fixed, more, memory::allowed()) {
+                let per_voxel = more.saturating_sub(fixed) as f64 / (volume(smaller) - volume(smallest));
+                let needed = |patch| fixed + (per_voxel * (volume(patch) - volume(smallest))) as u64;
+                if needed(patch) > allowed {
+                    return Err(too_large(run, needed, allowed));
+                }
+            }
+        }
+        memory::forget_peak();
+        let (iteration, training) = step(patch);
+        let memory = memory::peak();
+        let prediction = bench(patch).predict(architecture).median_s;
+        let iteration = iteration.map_or(0.0, |timing| timing.median_s);
+        let estimate = Workload::of(run.dataset(), &run.plan, &run.config)?.estimate(&run.config, iteration, training.median_s, prediction);
+        Ok(Self { memory, memory_allowed: memory::allowed(), disk, disk_free, estimate })
+    }
+}
+
+fn volume(patch: [usize; 3]) -> f64 {
+    patch.iter().map(|&extent| extent as f64).product()
+}
+
+/// The error that names what would fit.
+fn too_large(run: &Run, needed: impl Fn([usize; 3]) -> u64, allowed: u64) -> Error {
+    let step = 1 << DEPTH;
+    let mut fits = run.plan.patch;
+    // With a margin: smaller patches need a little more a voxel, and what is proposed must not be refused.
+    let allowed_with_margin = allowed / 4 * 3;
+    while needed(fits) > allowed_with_margin && fits.iter().any(|&extent| extent > step) {
+        let longest = (0..3).max_by_key(|&axis| fits[axis]).unwrap_or(0);
+        fits[longest] -= step;
+    }
+    let [d, h, w] = run.plan.patch;
+    let smaller = (needed(fits) <= allowed_with_margin).then(|| format!("a smaller patch, such as --set \"data.patch={fits:?}\""));
+    let again = (!run.config.network.recompute).then(|| "--set network.recompute=true for a third less and a third more time".to_string());
+    let width = (run.config.network.width > 4).then(|| "a smaller network.width".to_string());
+    let remedies: Vec<String> = smaller.into_iter().chain(again).chain(width).collect();
+    Error::Memory {
+        name: format!("steps on patches of {d}×{h}×{w}"),
+        needed: memory::text(needed(run.plan.patch)),
+        parts: "as steps on smaller patches say".into(),
+        allowed: memory::text(allowed),
+        remedy: format!("try {}", remedies.join(", or ")),
+    }
+}
+
+/// Bytes of the checkpoints and the model.
+fn disk_of(run: &Run, search: bool, architecture: &Architecture) -> u64 {
+    let bytes = |build: &dyn Fn(&mut Weights)| {
+        let mut weights = Weights::new(&run.device, run.config.seed);
+        build(&mut weights);
+        weights.iter().map(|(_, w)| 4 * w.value.dims().iter().product::<usize>() as u64).sum::<u64>()
+    };
+    let searched = search.then(|| bytes(&|weights| drop(Network::supernet(&run.config.network.space(), run.size(), weights)))).unwrap_or(0);
+    let trained = bytes(&|weights| drop(architecture.build(run.size(), weights)));
+    CHECKPOINTS * COPIES * (searched + trained) + trained
+}
+
+/// Bytes free for this user where `folder` is.
+fn free_space(folder: &Path) -> Option<u64> {
+    #[cfg(unix)]
+    return rustix::fs::statvfs(folder).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+    #[cfg(not(unix))]
+    return None;
+}
+
+/// Watches steps that nobody needs to hear of.
+struct Silent;
+
+impl Observer for Silent {
+    fn begin(&self, _: &str, _: usize, _: usize) {}
+    fn advance(&self, _: usize) {}
+    fn epoch(&self, _: &EpochLine, _: &[String]) {}
+    fn message(&self, _: &str) {}
+    fn save(&self) -> bool {
+        false
+    }
+    fn stop(&self) -> bool {
+        false
+    }
+}
