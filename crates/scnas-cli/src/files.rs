@@ -32,8 +32,9 @@ pub fn images_in(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
 pub fn join_channels(files: Vec<(String, PathBuf)>, channels: usize) -> Vec<(String, Vec<PathBuf>)> {
     let mut cases: BTreeMap<&str, Vec<PathBuf>> = BTreeMap::new();
     let mut numbered = true;
-    for (name, path) in &files {
-        // In order of names, and so of channels.
+    // In order of names, and so of channels.
+    let sorted: BTreeSet<&(String, PathBuf)> = files.iter().collect();
+    for (name, path) in sorted {
         let (case, number) = name.rsplit_once('_').unwrap_or((name, ""));
         let found = cases.entry(case).or_default();
         numbered &= !case.is_empty() && number == format!("{:04}", found.len());
@@ -69,11 +70,13 @@ impl Protected {
         self.0.extend(files.into_iter().filter_map(|path| path.canonicalize().ok()));
     }
 
-    /// Adds the files of a data set, should `output` lie in one or in one of its folders.
+    /// Adds the files of data sets, should `output` lie in one or in one of its folders, or beside the CSV file of one.
     pub fn add_data_set_around(&mut self, output: &Path) {
         let Ok(output) = output.canonicalize() else { return };
         for folder in output.ancestors().take(2) {
-            if let Ok(dataset) = Dataset::open(folder) {
+            let within = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+            let near = within.filter(|path| path.is_file()).chain([folder.to_path_buf()]);
+            for dataset in near.filter(|path| Dataset::is_at(path)).filter_map(|path| Dataset::open(path).ok()) {
                 self.add(files_of(&dataset));
             }
         }

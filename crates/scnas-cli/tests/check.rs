@@ -187,12 +187,18 @@ fn every_verb_takes_nnunet_folders_and_csv_files() {
         assert_eq!(fs::read_dir(dir.join(out)).unwrap().count(), 2);
         names.map(|name| bytes(dir.join(out).join(name)))
     };
-    let files = ["7_0000", "7_0001", "8_0000", "8_0001"].map(|file| format!("raw/imagesTs/phantom_00{file}.nii.gz"));
+    let files = ["8_0001", "7_0000", "8_0000", "7_0001"].map(|file| format!("raw/imagesTs/phantom_00{file}.nii.gz"));
     let of_data = predict(&["raw"], "a");
     assert_eq!(predict(&["raw/imagesTs"], "b"), of_data);
     assert_eq!(predict(&files.iter().map(String::as_str).collect::<Vec<_>>(), "c"), of_data);
     succeed(&dir, &["predict", "pairs.csv", "--training", "--model", "raw-run", "--out", "d"]);
     refuse(&dir, &["predict", "raw", "--training", "--model", "raw-run", "--out", "raw/labelsTr"], &["labelsTr", "overwrite"]);
+    // Label maps that only a CSV file names.
+    fs::create_dir(dir.join("loose")).unwrap();
+    fs::copy(dir.join("raw/labelsTr/phantom_001.nii.gz"), dir.join("loose/phantom_007.nii.gz")).unwrap();
+    fs::write(dir.join("loose.csv"), "case,image_0,image_1,label\nx,raw/x.nii,raw/y.nii,loose/phantom_007.nii.gz\n").unwrap();
+    fs::copy(dir.join("pairs.json"), dir.join("loose.json")).unwrap();
+    refuse(&dir, &["predict", "raw/imagesTs", "--model", "raw-run", "--out", "loose"], &["loose/phantom_007.nii.gz", "overwrite"]);
     let scores = json(&dir, &["evaluate", "d", "--data", "pairs.csv"]);
     assert_eq!((scores["cases"].as_array().unwrap().len(), &scores["classes"]), (6, &serde_json::json!(["organ", "nodule"])));
 }
