@@ -13,7 +13,7 @@ use crate::resample::{resample, resample_classes};
 use crate::volume::{Image, LabelMap};
 
 /// Most voxels a resampled channel may have; beyond it the spacing is a mistake (a mixed-up unit, for example).
-const MAX_VOXELS: f64 = (1_u64 << 31) as f64;
+pub(crate) const MAX_VOXELS: f64 = (1_u64 << 31) as f64;
 
 /// A channel whose standard deviation is below this part of its largest value is constant up to rounding.
 const CONSTANT: f64 = 1e-6;
@@ -82,9 +82,9 @@ fn check(name: &str, image: &Image, label_map: Option<&LabelMap>, spacing_mm: [f
     match label_map {
         Some(map) if map.shape() != image.shape() => Err(Error::ShapeMismatch {
             image: PathBuf::from(name),
-            label: PathBuf::from(name),
+            other: PathBuf::from(name),
             image_shape: image.shape(),
-            label_shape: map.shape(),
+            other_shape: map.shape(),
         }),
         _ => Ok(()),
     }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use medvol::stitch::Blend;
-use medvol::{Dataset, load_image, read_grid, write_image, write_labels};
+use medvol::{Dataset, load_channels, read_grids, write_image, write_labels};
 use scnas::Device;
 use scnas::config::PredictConfig;
 use scnas::model::Model;
@@ -15,7 +15,7 @@ use scnas::predict::predict;
 use scnas::run::Observer as _;
 use serde_json::{Value, json};
 
-use crate::files::{Protected, case_name, files_of, images_in, refuse_same_names};
+use crate::files::{Protected, case_name, files_of, images_in, join_channels, refuse_same_names};
 use crate::interrupt;
 use crate::output::{Output, chain, note, warn};
 use crate::progress::Progress;
@@ -32,7 +32,8 @@ Examples:
   scnas predict DATA/Task04_Hippocampus --model model.safetensors --out predictions
   scnas predict folder_of_scans --model model.safetensors --out predictions --probabilities")]
 pub struct PredictArgs {
-    /// Images (.nii, .nii.gz), folders of images, or data set folders (their test images)
+    /// Images (.nii, .nii.gz), folders of images, or data sets (their test images). Channels in files of their own are joined where all files
+    /// are named as nnU-Net does: CASE_0000.nii.gz, CASE_0001.nii.gz, …
     #[arg(required = true, value_name = "INPUT")]
     pub inputs: Vec<PathBuf>,
     /// A model.safetensors, or a run folder that holds one
@@ -71,7 +72,8 @@ fn overlap(text: &str) -> Result<f64, String> {
 /// What to predict and where to put it.
 pub struct Job {
     name: String,
-    input: PathBuf,
+    /// Its image, or the channels of it.
+    inputs: Vec<PathBuf>,
     labels: PathBuf,
     probabilities: Option<PathBuf>,
 }
@@ -115,8 +117,8 @@ pub fn run(args: &PredictArgs, device: &Device, output: Output) -> Result<ExitCo
 /// Predicts all that can be predicted.
 pub fn predict_all(args: &PredictArgs, device: &Device, output: Output) -> Result<Outcome> {
     let model_path = if args.model.is_dir() { args.model.join("model.safetensors") } else { args.model.clone() };
-    let jobs = plan_jobs(args)?;
     let model = Model::read(&model_path, device)?;
+    let jobs = plan_jobs(args, model.card.size.channels)?;
     let mut settings = model.card.predict;
     settings.overlap = args.overlap.unwrap_or(settings.overlap);
     settings.flips = args.flips.unwrap_or(settings.flips);
@@ -157,26 +159,29 @@ pub fn predict_all(args: &PredictArgs, device: &Device, output: Output) -> Resul
 }
 
 fn described(job: &Job, key: &str, value: Value) -> Value {
-    json!({ "case": job.name, "input": job.input, "labels": job.labels, "probabilities": job.probabilities, key: value })
+    let input = if let [input] = job.inputs.as_slice() { json!(input) } else { json!(job.inputs) };
+    json!({ "case": job.name, "input": input, "labels": job.labels, "probabilities": job.probabilities, key: value })
 }
 
 /// Everything about names and places, checked before any work.
-fn plan_jobs(args: &PredictArgs) -> Result<Vec<Job>> {
+fn plan_jobs(args: &PredictArgs, channels: usize) -> Result<Vec<Job>> {
     let mut files = Vec::new();
+    let mut single_files = Vec::new();
     let mut protected = Protected::default();
     for input in &args.inputs {
-        let found = if input.join("dataset.json").exists() {
+        let found = if Dataset::is_at(input) {
             let dataset = Dataset::open(input)?;
             protected.add(files_of(&dataset));
             let training = dataset.cases.iter().filter(|_| args.training);
-            dataset.test.iter().chain(training).map(|case| (case.name.clone(), case.image.clone())).collect()
+            dataset.test.iter().chain(training).map(|case| (case.name.clone(), case.images.clone())).collect()
         } else if input.is_dir() {
-            images_in(input)?
+            join_channels(images_in(input)?, channels)
         } else if let Some(name) = case_name(input) {
             std::fs::metadata(input).with_context(|| format!("cannot read {}", input.display()))?;
-            vec![(name, input.clone())]
+            single_files.push((name, input.clone()));
+            continue;
         } else {
-            bail!("{}: expected an image (.nii or .nii.gz), a folder of images or a data set folder", input.display());
+            bail!("{}: expected an image (.nii or .nii.gz), a folder of images or a data set", input.display());
         };
         if found.is_empty() {
             let remedy = if args.training { "" } else { "; --training predicts a data set's training images" };
@@ -184,8 +189,9 @@ fn plan_jobs(args: &PredictArgs) -> Result<Vec<Job>> {
         }
         files.extend(found);
     }
-    refuse_same_names(&files)?;
-    protected.add(files.iter().map(|(_, path)| path.as_path()));
+    files.extend(join_channels(single_files, channels));
+    refuse_same_names(files.iter().map(|(name, paths)| (name.as_str(), paths[0].as_path())))?;
+    protected.add(files.iter().flat_map(|(_, paths)| paths).map(PathBuf::as_path));
 
     let single = case_name(&args.out).is_some();
     if single && files.len() > 1 {
@@ -197,13 +203,13 @@ fn plan_jobs(args: &PredictArgs) -> Result<Vec<Job>> {
     let folder = if single { args.out.parent().unwrap_or(Path::new("")) } else { &args.out };
     protected.add_data_set_around(if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
     let mut jobs = Vec::new();
-    for (name, input) in files {
+    for (name, inputs) in files {
         let labels = if single { args.out.clone() } else { folder.join(format!("{name}.nii.gz")) };
         let stem = case_name(&labels).unwrap_or_else(|| name.clone());
         let probabilities = args.probabilities.then(|| folder.join(format!("{stem}_probabilities.nii.gz")));
         protected.check(&labels)?;
         probabilities.iter().try_for_each(|path| protected.check(path))?;
-        jobs.push(Job { name, input, labels, probabilities });
+        jobs.push(Job { name, inputs, labels, probabilities });
     }
     Ok(jobs)
 }
@@ -213,12 +219,12 @@ fn check_headers(jobs: Vec<Job>, model: &Model) -> (Vec<Job>, Vec<(Job, String)>
     let channels = model.card.size.channels;
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for job in jobs {
-        match read_grid(&job.input) {
+        match read_grids(&job.inputs) {
             Ok(grid) if grid.channels == channels => good.push(job),
             Ok(grid) => {
                 let reason = format!(
                     "{}: the model expects {channels} channel(s), found {}; give images like those it was trained on ({})",
-                    job.input.display(),
+                    job.inputs[0].display(),
                     grid.channels,
                     model.card.plan.channels.join(", ")
                 );
@@ -237,7 +243,7 @@ fn make_folder(args: &PredictArgs) -> Result<()> {
 }
 
 fn predict_one(model: &Model, job: &Job, settings: PredictConfig) -> Result<()> {
-    let image = load_image(&job.input, model.card.size.channels)?;
+    let image = load_channels(&job.inputs, model.card.size.channels)?;
     let prediction = predict(model, &image, &job.name, settings, job.probabilities.is_some())?;
     if let (Some(path), Some(probabilities)) = (&job.probabilities, &prediction.probabilities) {
         write_image(path, probabilities)?;

@@ -161,7 +161,7 @@ impl Run {
             let prediction = predict(model, &image, &files.name, model.card.predict, false)?;
             write_labels(predictions.join(format!("{}.nii.gz", files.name)), &prediction.labels)?;
             let case = score(&files.name, &prediction.labels, &labels, &self.plan.labels, TOLERANCE_MM).map_err(|e| Error::Invalid {
-                path: files.image.clone(),
+                path: files.images.first().cloned().unwrap_or_default(),
                 expected: "a prediction of the label map's shape".into(),
                 found: e.to_string(),
                 remedy: "give image and label map the same grid".into(),
