@@ -1,36 +1,62 @@
-//! Data sets in the layout of the Medical Segmentation Decathlon: a folder with `dataset.json`, `imagesTr`, `labelsTr`, `imagesTs`
-//! (<http://medicaldecathlon.com>). The key `channel_names` and labels as `name: value`, both of nnU-Net, are understood too.
+//! Data sets: which files belong to which case, and what channels and labels mean. No image is read before [`Dataset::load`]. Three
+//! layouts are told apart by what is there, and read without conversion:
+//!
+//! - the Medical Segmentation Decathlon's (<http://medicaldecathlon.com>): a folder with a `dataset.json` that lists the cases (`listed.rs`);
+//! - nnU-Net's raw folders: of version 1, where `dataset.json` lists `CASE.nii.gz` and the files are `CASE_0000.nii.gz` for channel 0 and so
+//!   on (`listed.rs`); of version 2, where the cases are what lies in `imagesTr`, `labelsTr` and `imagesTs` (`raw.rs`);
+//! - a CSV file of images and label maps, with channels and labels in a JSON file beside it (`table.rs`).
 
-use std::collections::BTreeMap;
+mod description;
+mod listed;
+mod raw;
+mod table;
+
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use ndarray::{Axis, concatenate};
 
 use crate::class_map::{ClassMap, Label};
 use crate::error::{Error, Result};
-use crate::nifti_io::{read_image, read_labels, read_raw};
+use crate::nifti_io::{Grid, read_grid, read_image, read_labels, read_raw, read_raw_size};
 use crate::raw::{RawImage, View};
 use crate::volume::{Image, LabelMap};
 
-/// How far a label map may lie from its image, as a part of the image's smallest spacing.
+use description::Description;
+
+/// How far volumes that belong together may lie apart, as a part of the smallest spacing.
 const PLACE_TOLERANCE: f64 = 0.1;
 
 /// The files of one case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaseFiles {
-    /// The image's file name without `.nii` or `.nii.gz`.
+    /// Unique among the training cases, and among the test cases; fit to be a file's name.
     pub name: String,
-    pub image: PathBuf,
+    /// One or more, each with one or more channels, in the order of the channels.
+    pub images: Vec<PathBuf>,
     /// `None` for a case that is only to be predicted.
     pub label: Option<PathBuf>,
+    /// Whose images these are, where the data set says so.
+    pub subject: Option<String>,
 }
 
-/// A data set's description; no image is read before [`Dataset::load`].
+impl CaseFiles {
+    /// All files of the case.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.images.iter().chain(&self.label).map(PathBuf::as_path)
+    }
+}
+
+/// A data set's description.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dataset {
+    /// The folder, or that of the CSV file.
     pub root: PathBuf,
+    /// The file that says what channels and labels mean.
+    pub description: PathBuf,
+    /// The CSV file that lists the cases, where one does.
+    pub table: Option<PathBuf>,
     pub name: String,
-    /// Names of the image channels, in the order of the files' fourth dimension.
+    /// Names of the image channels, in the order of a case's files and of their fourth dimension.
     pub channels: Vec<String>,
     /// Sorted by value, the background (0) first: class `n` is `labels[n]`.
     pub labels: Vec<Label>,
@@ -40,30 +66,51 @@ pub struct Dataset {
     pub test: Vec<CaseFiles>,
 }
 
+/// A data set as far as its description can be understood, and what cannot.
+#[derive(Debug)]
+pub(crate) struct Survey {
+    /// Channels, or labels, are empty where they cannot be understood.
+    pub(crate) dataset: Dataset,
+    pub(crate) problems: Vec<String>,
+    /// Number of training cases that the description announces.
+    pub(crate) announced: Option<usize>,
+}
+
 impl Dataset {
-    /// Reads `dataset.json` of a data set's folder.
+    /// Opens a data set: a folder with `dataset.json` (Decathlon or nnU-Net), or a CSV file.
+    ///
+    /// A CSV file has a header and one line a case. Columns: `image`, or `image_0`, `image_1`, … for channels in several files; `label`,
+    /// empty for images that are only to be predicted; `case`, by default the (first) image's name; `subject`, whose images these are. Other
+    /// columns are ignored; paths are relative to the CSV file's folder. Channels and labels are read from `dataset.json` beside it, or from
+    /// the JSON file of the same name (`pairs.json` for `pairs.csv`), with the keys `channel_names` and `labels`.
     ///
     /// # Errors
-    /// [`Error::Read`] if the file is missing or unreadable, [`Error::DatasetJson`] if it cannot be understood.
-    pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
-        let root = folder.as_ref();
-        let path = root.join("dataset.json");
-        let text = std::fs::read_to_string(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
-        parse(root, &text).map_err(|reason| Error::DatasetJson { path, reason })
+    /// [`Error::Read`] if the description is missing or unreadable, [`Error::Description`] with all that cannot be understood in it.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let Survey { dataset, problems, .. } = survey(path.as_ref())?;
+        match problems.is_empty() {
+            true => Ok(dataset),
+            false => Err(Error::Description { path: dataset.description, reason: problems.join("; ") }),
+        }
+    }
+
+    /// Whether `path` looks like a data set that [`Self::open`] can be asked to open.
+    pub fn is_at(path: &Path) -> bool {
+        is_table(path) || path.join("dataset.json").exists()
     }
 
     /// Reads and checks one case.
     ///
     /// # Errors
-    /// Those of [`load_image`] and [`read_labels`]; [`Error::ShapeMismatch`] or [`Error::PlaceMismatch`] if image and label map do not lie
+    /// Those of [`load_channels`] and [`read_labels`]; [`Error::ShapeMismatch`] or [`Error::PlaceMismatch`] if image and label map do not lie
     /// on the same grid, [`Error::UnlistedLabel`].
     pub fn load(&self, case: &CaseFiles) -> Result<(Image, Option<LabelMap>)> {
-        let image = load_image(&case.image, self.channels.len())?;
+        let image = load_channels(&case.images, self.channels.len())?;
         let Some(path) = &case.label else {
             return Ok((image, None));
         };
         let label_map = read_labels(path)?;
-        check_same_grid(&case.image, &image, path, &label_map)?;
+        check_same_grid((first(&case.images), &grid_of(&image)), (path, label_map.shape(), &label_map.affine))?;
         let class_map = ClassMap::new(&self.labels);
         class_map.classes(label_map.voxels.view()).map_err(|(voxel, value)| Error::UnlistedLabel {
             path: path.clone(),
@@ -75,6 +122,73 @@ impl Dataset {
     }
 }
 
+/// Opens a data set as far as it can be understood.
+pub(crate) fn survey(path: &Path) -> Result<Survey> {
+    let table = is_table(path);
+    let root = if table { path.parent().unwrap_or(Path::new("")) } else { path };
+    let own = path.with_extension("json");
+    let description_path = if table && own.exists() { own } else { root.join("dataset.json") };
+    if table && !description_path.exists() {
+        return Err(Error::Description { path: path.to_path_buf(), reason: table::no_description(path) });
+    }
+    let text = read_text(&description_path)?;
+    let mut problems = Vec::new();
+    let mut description = Description::parse(&text, &mut problems);
+    let own_name = if table { path.file_stem() } else { path.file_name() };
+    let name = description.name.take().or_else(|| own_name.map(|name| name.to_string_lossy().into()));
+    let (cases, test) = if table {
+        table::cases(path, &mut problems)?
+    } else if description.file_ending.is_some() || description.mapping.is_some() {
+        raw::cases(root, &mut description, &mut problems)
+    } else {
+        listed::cases(root, &mut description)
+    };
+    if problems.is_empty() && cases.is_empty() && test.is_empty() {
+        problems.push(if table || description.file_ending.is_some() {
+            "no cases found".into()
+        } else {
+            "lists no cases under \"training\" or \"test\" (and is not nnU-Net's either, which has a \"file_ending\")".to_string()
+        });
+    }
+    let dataset = Dataset {
+        root: root.to_path_buf(),
+        description: description_path,
+        table: table.then(|| path.to_path_buf()),
+        name: name.unwrap_or_default(),
+        channels: description.channels,
+        labels: description.labels,
+        cases: unique("training", cases, &mut problems),
+        test: unique("test", test, &mut problems),
+    };
+    Ok(Survey { dataset, problems, announced: description.announced })
+}
+
+fn is_table(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) && path.is_file()
+}
+
+fn read_text(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })
+}
+
+/// Sorts cases by name; names that cannot be a file's or that occur twice are problems.
+fn unique(what: &str, mut cases: Vec<CaseFiles>, problems: &mut Vec<String>) -> Vec<CaseFiles> {
+    cases.sort_by(|a, b| a.name.cmp(&b.name));
+    for case in &cases {
+        if case.name.is_empty() || case.name.starts_with('.') || case.name.contains(['/', '\\', '\0']) {
+            problems.push(format!("case {:?} under {what:?}: its name must be able to name a file", case.name));
+        }
+    }
+    cases.dedup_by(|b, a| {
+        let twice = a.name == b.name;
+        if twice {
+            problems.push(format!("case {:?} is listed twice under {what:?}; remove one, or give each its own name", a.name));
+        }
+        twice
+    });
+    cases
+}
+
 /// Reads an image and checks that it has `channels` channels and only finite voxels.
 ///
 /// # Errors
@@ -82,147 +196,132 @@ impl Dataset {
 pub fn load_image(path: impl AsRef<Path>, channels: usize) -> Result<Image> {
     let path = path.as_ref();
     let image = read_image(path)?;
-    check_voxels(path, &image.raw_view(), channels)?;
+    check_channels(path, channels, image.channels())?;
+    check_finite(path, &image.raw_view())?;
     Ok(image)
 }
 
-/// [`load_image`] in as little memory as the file's voxels need.
+/// Reads an image whose channels may be in several files, and checks that it has `channels` channels and only finite voxels.
 ///
 /// # Errors
-/// As [`load_image`].
-pub fn load_raw(path: impl AsRef<Path>, channels: usize) -> Result<RawImage> {
-    let path = path.as_ref();
+/// Those of [`load_image`]; [`Error::ShapeMismatch`] or [`Error::PlaceMismatch`] if the files do not lie on the same grid.
+pub fn load_channels(paths: &[PathBuf], channels: usize) -> Result<Image> {
+    if let [path] = paths {
+        return load_image(path, channels);
+    }
+    let mut images: Vec<Image> = Vec::new();
+    for path in paths {
+        let image = read_image(path)?;
+        check_finite(path, &image.raw_view())?;
+        if let Some(before) = images.first() {
+            check_same_grid((first(paths), &grid_of(before)), (path, image.shape(), &image.affine))?;
+        }
+        images.push(image);
+    }
+    check_channels(first(paths), channels, images.iter().map(Image::channels).sum())?;
+    let views: Vec<_> = images.iter().map(|image| image.voxels.view()).collect();
+    let voxels =
+        concatenate(Axis(0), &views).map_err(|error| Error::Unsupported { path: first(paths).to_path_buf(), reason: error.to_string() })?;
+    Ok(Image { voxels, affine: images[0].affine })
+}
+
+/// [`load_channels`] in as little memory as one file's voxels need; those of several files become floats.
+///
+/// # Errors
+/// As [`load_channels`].
+pub fn load_raw(paths: &[PathBuf], channels: usize) -> Result<RawImage> {
+    let [path] = paths else { return load_channels(paths, channels).map(RawImage::from) };
     let image = read_raw(path)?;
-    check_voxels(path, &image.view(), channels)?;
+    check_channels(path, channels, image.channels())?;
+    check_finite(path, &image.view())?;
     Ok(image)
 }
 
-fn check_voxels(path: &Path, voxels: &View, channels: usize) -> Result<()> {
-    let found = voxels.dim()[0];
-    if found != channels {
-        return Err(Error::ChannelCount { path: path.to_path_buf(), expected: channels, found });
+/// Reads headers only: an image's grid, and the most bytes that [`load_raw`] takes.
+///
+/// # Errors
+/// Those of [`read_grids`].
+pub fn raw_size(paths: &[PathBuf]) -> Result<(Grid, u64)> {
+    let [path] = paths else {
+        let grid = read_grids(paths)?;
+        // Twice as many while they are joined.
+        let bytes = 2 * 4 * grid.channels as u64 * grid.shape.iter().product::<usize>() as u64;
+        return Ok((grid, bytes));
+    };
+    read_raw_size(path)
+}
+
+/// The grid of an image whose channels may be in several files: reads headers only.
+///
+/// # Errors
+/// Those of [`read_grid`]; [`Error::ShapeMismatch`] or [`Error::PlaceMismatch`] if the files do not lie on the same grid.
+pub fn read_grids(paths: &[PathBuf]) -> Result<Grid> {
+    let mut grid = read_grid(first(paths))?;
+    for path in paths.iter().skip(1) {
+        let other = read_grid(path)?;
+        check_same_grid((first(paths), &grid), (path, other.shape, &other.affine))?;
+        grid.channels += other.channels;
     }
+    Ok(grid)
+}
+
+/// The path that stands for a case in messages.
+fn first(paths: &[PathBuf]) -> &Path {
+    paths.first().map_or(Path::new(""), PathBuf::as_path)
+}
+
+fn grid_of(image: &Image) -> Grid {
+    Grid { channels: image.channels(), shape: image.shape(), affine: image.affine }
+}
+
+fn check_channels(path: &Path, expected: usize, found: usize) -> Result<()> {
+    match found == expected {
+        true => Ok(()),
+        false => Err(Error::ChannelCount { path: path.to_path_buf(), expected, found }),
+    }
+}
+
+fn check_finite(path: &Path, voxels: &View) -> Result<()> {
     match voxels.first_non_finite() {
         Some((voxel, value)) => Err(Error::NotFinite { path: path.to_path_buf(), voxel, value }),
         None => Ok(()),
     }
 }
 
-fn check_same_grid(image_path: &Path, image: &Image, label_path: &Path, label_map: &LabelMap) -> Result<()> {
-    if image.shape() != label_map.shape() {
+/// How far the grid of `shape` may lie from another of the same case, in mm.
+pub(crate) fn place_tolerance_mm(affine: &crate::Affine) -> f64 {
+    PLACE_TOLERANCE * affine.spacing().into_iter().fold(f64::INFINITY, f64::min)
+}
+
+fn check_same_grid(image: (&Path, &Grid), other: (&Path, [usize; 3], &crate::Affine)) -> Result<()> {
+    let ((image_path, grid), (path, shape, affine)) = (image, other);
+    if grid.shape != shape {
         return Err(Error::ShapeMismatch {
             image: image_path.to_path_buf(),
-            label: label_path.to_path_buf(),
-            image_shape: image.shape(),
-            label_shape: label_map.shape(),
+            other: path.to_path_buf(),
+            image_shape: grid.shape,
+            other_shape: shape,
         });
     }
-    let smallest = image.affine.spacing().into_iter().fold(f64::INFINITY, f64::min);
-    let tolerance_mm = PLACE_TOLERANCE * smallest;
-    let distance_mm = image.affine.max_displacement(&label_map.affine, image.shape());
+    let tolerance_mm = place_tolerance_mm(&grid.affine);
+    let distance_mm = grid.affine.max_displacement(affine, shape);
     if distance_mm > tolerance_mm {
-        return Err(Error::PlaceMismatch { image: image_path.to_path_buf(), label: label_path.to_path_buf(), distance_mm, tolerance_mm });
+        return Err(Error::PlaceMismatch { image: image_path.to_path_buf(), other: path.to_path_buf(), distance_mm, tolerance_mm });
     }
     Ok(())
 }
 
-/// The parts of `dataset.json` that matter here.
-#[derive(Deserialize)]
-struct Description {
-    name: Option<String>,
-    #[serde(alias = "modality")]
-    channel_names: BTreeMap<String, String>,
-    labels: BTreeMap<String, serde_json::Value>,
-    #[serde(default)]
-    training: Vec<Entry>,
-    #[serde(default)]
-    test: Vec<Entry>,
+/// The endings of files that can be read.
+pub(crate) const ENDINGS: [&str; 2] = [".nii.gz", ".nii"];
+
+/// A file's name without folder and without `.nii` or `.nii.gz`, and that ending (or none).
+pub(crate) fn stem_and_ending(file: &str) -> (&str, &str) {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    let ending = ENDINGS.iter().find(|ending| name.ends_with(**ending)).copied().unwrap_or("");
+    (name.strip_suffix(ending).unwrap_or(name), ending)
 }
 
-/// Training cases are objects; test cases are mostly bare file names.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Entry {
-    Image(String),
-    Pair { image: String, label: Option<String> },
-}
-
-fn parse(root: &Path, text: &str) -> std::result::Result<Dataset, String> {
-    let description: Description = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let cases = case_files(root, "training", description.training)?;
-    let test = case_files(root, "test", description.test)?;
-    if cases.is_empty() && test.is_empty() {
-        return Err("lists no cases under \"training\" or \"test\"".to_string());
-    }
-    let folder_name = || root.file_name().map_or_else(String::new, |n| n.to_string_lossy().into());
-    Ok(Dataset {
-        root: root.to_path_buf(),
-        name: description.name.unwrap_or_else(folder_name),
-        channels: channels(description.channel_names)?,
-        labels: labels(description.labels)?,
-        cases,
-        test,
-    })
-}
-
-/// `{"0": "T1", "1": "T2"}`, in the order of the numbers.
-fn channels(names: BTreeMap<String, String>) -> std::result::Result<Vec<String>, String> {
-    let wrong = || format!("the channels must be numbered \"0\", \"1\", … without gaps; found {:?}", names.keys().collect::<Vec<_>>());
-    if names.is_empty() {
-        return Err(wrong());
-    }
-    (0..names.len()).map(|n| names.get(&n.to_string()).cloned().ok_or_else(wrong)).collect()
-}
-
-/// `{"0": "background", "1": "tumour"}` (Decathlon) or `{"background": 0, "tumour": 1}` (nnU-Net), sorted by value.
-fn labels(entries: BTreeMap<String, serde_json::Value>) -> std::result::Result<Vec<Label>, String> {
-    let mut labels = Vec::new();
-    for (key, entry) in entries {
-        let (name, value) = match entry {
-            serde_json::Value::String(name) => (name, key.parse().ok()),
-            serde_json::Value::Number(value) => (key.clone(), value.as_u64()),
-            _ => (key.clone(), None),
-        };
-        let value = value
-            .and_then(|value| u16::try_from(value).ok())
-            .ok_or_else(|| format!("label {key:?} must be one integer from 0 to 65535 with a name, as in \"1\": \"tumour\""))?;
-        labels.push(Label { value, name });
-    }
-    labels.sort_by_key(|label| label.value);
-    if labels.first().is_none_or(|label| label.value != 0) {
-        return Err("the labels must include 0, the background".to_string());
-    }
-    if let Some(pair) = labels.windows(2).find(|pair| pair[0].value == pair[1].value) {
-        return Err(format!("label {} is listed twice", pair[0].value));
-    }
-    if labels.len() > ClassMap::MAX_CLASSES {
-        return Err(format!("lists {} labels; at most {} are supported", labels.len(), ClassMap::MAX_CLASSES));
-    }
-    Ok(labels)
-}
-
-fn case_files(root: &Path, key: &str, entries: Vec<Entry>) -> std::result::Result<Vec<CaseFiles>, String> {
-    let locate = |file: &str| root.join(file.trim_start_matches("./"));
-    let mut cases: Vec<CaseFiles> = entries
-        .into_iter()
-        .map(|entry| {
-            let (image, label) = match entry {
-                Entry::Image(image) => (image, None),
-                Entry::Pair { image, label } => (image, label),
-            };
-            CaseFiles { name: case_name(&image), image: locate(&image), label: label.as_deref().map(locate) }
-        })
-        .collect();
-    cases.sort_by(|a, b| a.name.cmp(&b.name));
-    match cases.windows(2).find(|pair| pair[0].name == pair[1].name) {
-        Some(pair) => Err(format!("case {:?} is listed twice under {key:?}", pair[0].name)),
-        None => Ok(cases),
-    }
-}
-
-/// The file name without folders and without `.nii` or `.nii.gz`.
-fn case_name(image: &str) -> String {
-    let name = image.rsplit('/').next().unwrap_or(image);
-    let name = name.strip_suffix(".gz").unwrap_or(name);
-    name.strip_suffix(".nii").unwrap_or(name).to_string()
+/// nnU-Net's name of the file that holds a channel: `CASE_0000.nii.gz`.
+fn channel_file(case: &str, channel: usize, ending: &str) -> String {
+    format!("{case}_{channel:04}{ending}")
 }

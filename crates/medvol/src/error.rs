@@ -37,21 +37,21 @@ pub enum Error {
     #[error("{}: voxel {voxel:?} (depth, height, width) is {value}; a label map may hold only integers from 0 to 65535", path.display())]
     LabelNotInteger { path: PathBuf, voxel: [usize; 3], value: f64 },
 
-    /// `dataset.json` cannot be understood.
+    /// The description of a data set cannot be understood.
     #[error("{}: {reason}", path.display())]
-    DatasetJson { path: PathBuf, reason: String },
+    Description { path: PathBuf, reason: String },
 
     /// An image has another number of channels than its data set.
     #[error("{}: expected {expected} channel(s), found {found}", path.display())]
     ChannelCount { path: PathBuf, expected: usize, found: usize },
 
-    /// An image and its label map have different shapes.
-    #[error("{} has shape {image_shape:?} but its label map {} has {label_shape:?} (depth, height, width); they must lie on the same grid", image.display(), label.display())]
-    ShapeMismatch { image: PathBuf, label: PathBuf, image_shape: [usize; 3], label_shape: [usize; 3] },
+    /// An image and its label map, or another channel of it, have different shapes.
+    #[error("{} has shape {image_shape:?} but {} of the same case has {other_shape:?} (depth, height, width); they must lie on the same grid", image.display(), other.display())]
+    ShapeMismatch { image: PathBuf, other: PathBuf, image_shape: [usize; 3], other_shape: [usize; 3] },
 
-    /// An image and its label map have the same shape but lie at different places in space.
-    #[error("{} and its label map {} lie {distance_mm:.3} mm apart (allowed: {tolerance_mm:.3} mm); copy the image's sform and qform to the label map if its voxels do belong together with the image's", image.display(), label.display())]
-    PlaceMismatch { image: PathBuf, label: PathBuf, distance_mm: f64, tolerance_mm: f64 },
+    /// An image and its label map, or another channel of it, have the same shape but lie at different places in space.
+    #[error("{} and {} of the same case lie {distance_mm:.3} mm apart (allowed: {tolerance_mm:.3} mm); copy the sform and qform of the first to the second if their voxels do belong together", image.display(), other.display())]
+    PlaceMismatch { image: PathBuf, other: PathBuf, distance_mm: f64, tolerance_mm: f64 },
 
     /// A label map holds a value that the data set does not list.
     #[error("{}: voxel {voxel:?} (depth, height, width) has label {value}, but the labels listed are {listed:?}", path.display())]

@@ -2,7 +2,7 @@
 //!
 //! A voxel's way: [`Dataset::load`] reads an [`Image`] and its [`LabelMap`]; [`preprocess`] brings them to a common grid as a [`Case`];
 //! [`patch`] cuts what a network sees, [`augment`] varies it in training; [`stitch`] joins what it says; [`Geometry`] brings that back to the image's own grid;
-//! [`components`](mod@components) cleans stray voxels away; [`metrics`] scores it there. [`phantom`] makes data sets up.
+//! [`components`](mod@components) cleans stray voxels away; [`metrics`] scores it there. [`check`](mod@check) says what is wrong with a data set; [`phantom`] makes data sets up.
 //!
 //! Arrays are indexed `[depth, height, width]`, an image's channels come first. Shapes and spacings (mm) are given in that order too.
 //! An [`Affine`] maps the voxel `(i, j, k)` = (width, height, depth) to millimetres in RAS+.
@@ -10,6 +10,7 @@
 mod affine;
 mod atomic;
 pub mod augment;
+pub mod check;
 mod class_map;
 pub mod components;
 mod dataset;
@@ -17,6 +18,7 @@ pub mod distance;
 mod error;
 mod geometry;
 pub mod metrics;
+mod new_folder;
 mod nifti_io;
 mod orient;
 pub mod patch;
@@ -32,7 +34,7 @@ mod volume;
 pub use affine::Affine;
 pub use atomic::{atomic_write, atomic_write_keeping, remove_leftovers};
 pub use class_map::{ClassMap, Label};
-pub use dataset::{CaseFiles, Dataset, load_image, load_raw};
+pub use dataset::{CaseFiles, Dataset, load_channels, load_image, load_raw, raw_size, read_grids};
 pub use error::{Error, Result};
 pub use geometry::Geometry;
 pub use nifti_io::{Grid, read_grid, read_image, read_labels, read_raw, read_raw_size, write_classes, write_image, write_labels};

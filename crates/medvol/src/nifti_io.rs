@@ -23,7 +23,7 @@ use header::{DataType, Header};
 pub use write::{write_classes, write_image, write_labels};
 
 /// How far a label may be from an integer: files with a scale factor store integers inexactly.
-const INTEGER_TOLERANCE: f64 = 1e-4;
+pub(crate) const INTEGER_TOLERANCE: f64 = 1e-4;
 
 /// What a file's header says about its grid.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -37,6 +37,16 @@ impl Orientation {
         Self { source, flip }
     }
 
+    /// Where the axes i, j and k point, such as `RAS` (canonical) or `LPS`.
+    pub fn code(&self) -> String {
+        let names = [['S', 'I'], ['A', 'P'], ['R', 'L']];
+        let mut code = [' '; 3];
+        for axis in 0..3 {
+            code[2 - self.source[axis]] = names[axis][usize::from(self.flip[axis])];
+        }
+        code.iter().collect()
+    }
+
     /// Values given per array axis (such as a shape or a spacing), reordered to the canonical axes.
     pub fn canonical_axes<T: Copy>(&self, per_axis: [T; 3]) -> [T; 3] {
         self.source.map(|axis| per_axis[axis])

@@ -13,7 +13,6 @@ mod anatomy;
 
 use std::f64::consts::TAU;
 use std::fs;
-use std::io;
 use std::path::Path;
 
 use ndarray::{Array3, Axis};
@@ -25,6 +24,7 @@ use serde_json::json;
 use crate::affine::Affine;
 use crate::atomic::atomic_write;
 use crate::error::{Error, Result};
+use crate::new_folder::write_folder;
 use crate::nifti_io::{write_image, write_labels};
 use crate::volume::{Image, LabelMap};
 
@@ -64,47 +64,23 @@ impl Default for PhantomTask {
 /// # Errors
 /// [`Error::Write`] where `folder` exists and is not an empty folder, or where something cannot be written.
 pub fn write_task(folder: impl AsRef<Path>, task: &PhantomTask) -> Result<()> {
-    let folder = folder.as_ref();
-    let failed = |source| Error::Write { path: folder.to_path_buf(), source };
-    refuse_occupied(folder).map_err(failed)?;
-
-    // Everything is written into a folder beside the final one, which is then renamed.
-    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).map_err(failed)?;
-    let staging = tempfile::Builder::new().prefix(".phantom-").tempdir_in(parent).map_err(failed)?;
-    // The temporary folder is private to its user; the one inside it is as readable as the umask allows.
-    let partial = staging.path().join("task");
-    for name in ["imagesTr", "labelsTr", "imagesTs"] {
-        fs::create_dir_all(partial.join(name)).map_err(failed)?;
-    }
-    (0..task.cases + task.test_cases).into_par_iter().try_for_each(|case| {
-        let (image, labels) = phantom(task.seed, case as u64, task.coarseness);
-        if case < task.cases {
-            write_labels(partial.join("labelsTr").join(file_name(case)), &labels)?;
-            write_image(partial.join("imagesTr").join(file_name(case)), &image)
-        } else {
-            write_image(partial.join("imagesTs").join(file_name(case)), &image)
+    write_folder(folder.as_ref(), |partial| {
+        for name in ["imagesTr", "labelsTr", "imagesTs"] {
+            let path = partial.join(name);
+            fs::create_dir(&path).map_err(|source| Error::Write { path, source })?;
         }
-    })?;
-    atomic_write(partial.join("dataset.json"), dataset_json(task).as_bytes())?;
-
-    if folder.exists() {
-        fs::remove_dir(folder).map_err(failed)?;
-    }
-    fs::rename(&partial, folder).map_err(failed)
-}
-
-fn refuse_occupied(folder: &Path) -> io::Result<()> {
-    let occupied = match fs::read_dir(folder) {
-        Ok(mut entries) => entries.next().is_some(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-        Err(error) => return Err(error),
-    };
-    if occupied {
-        let reason = "the folder exists and is not empty; name a new one, or delete it first";
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, reason));
-    }
-    Ok(())
+        (0..task.cases + task.test_cases).into_par_iter().try_for_each(|case| {
+            let (image, labels) = phantom(task.seed, case as u64, task.coarseness);
+            if case < task.cases {
+                write_labels(partial.join("labelsTr").join(file_name(case)), &labels)?;
+                write_image(partial.join("imagesTr").join(file_name(case)), &image)
+            } else {
+                write_image(partial.join("imagesTs").join(file_name(case)), &image)
+            }
+        })?;
+        atomic_write(partial.join("dataset.json"), dataset_json(task).as_bytes())?;
+        Ok(true)
+    })
 }
 
 fn file_name(case: usize) -> String {

@@ -16,7 +16,7 @@ use crate::resample::{Block, Resampling, resample_classes, whole};
 use crate::volume::{Image, LabelMap};
 
 /// Most voxels a resampled channel may have; beyond it the spacing is a mistake (a mixed-up unit, for example).
-const MAX_VOXELS: f64 = (1_u64 << 31) as f64;
+pub(crate) const MAX_VOXELS: f64 = (1_u64 << 31) as f64;
 
 /// A channel whose standard deviation is below this part of its largest value is constant up to rounding.
 const CONSTANT: f64 = 1e-6;
@@ -177,9 +177,9 @@ fn check_shape(name: &str, image: &Image, label_map: &LabelMap) -> Result<()> {
     }
     Err(Error::ShapeMismatch {
         image: PathBuf::from(name),
-        label: PathBuf::from(name),
+        other: PathBuf::from(name),
         image_shape: image.shape(),
-        label_shape: label_map.shape(),
+        other_shape: label_map.shape(),
     })
 }
 

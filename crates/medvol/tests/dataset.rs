@@ -47,7 +47,7 @@ fn toy() -> (TempDir, Dataset) {
     }
     let dataset = open(folder.path(), &description()).unwrap();
     for case in &dataset.cases {
-        write_image(&case.image, &image(2)).unwrap();
+        write_image(&case.images[0], &image(2)).unwrap();
         if let Some(label) = &case.label {
             write_labels(label, &label_map()).unwrap();
         }
@@ -66,7 +66,7 @@ fn a_description_is_read_and_sorted() {
     let names = |cases: &[medvol::CaseFiles]| cases.iter().map(|c| c.name.clone()).collect::<Vec<_>>();
     assert_eq!(names(&dataset.cases), ["a.1", "b", "c"]);
     assert_eq!(names(&dataset.test), ["d", "e"]);
-    assert_eq!(dataset.cases[1].image, folder.path().join("imagesTr/b.nii.gz"));
+    assert_eq!(dataset.cases[1].images, [folder.path().join("imagesTr/b.nii.gz")]);
     assert_eq!(dataset.cases[1].label, Some(folder.path().join("labelsTr/b.nii.gz")));
     assert_eq!(dataset.cases[2].label, None);
 }
@@ -110,7 +110,7 @@ fn a_description_that_cannot_be_understood_is_refused_with_its_reason() {
         let mut wrong = description();
         wrong[key] = value;
         let error = open(folder.path(), &wrong).unwrap_err();
-        assert!(matches!(&error, Error::DatasetJson { .. }), "{error}");
+        assert!(matches!(&error, Error::Description { .. }), "{error}");
         assert!(error.to_string().contains(reason) && error.to_string().contains("dataset.json"), "{error}");
     }
     let folder = tempfile::tempdir().unwrap();
@@ -119,7 +119,7 @@ fn a_description_that_cannot_be_understood_is_refused_with_its_reason() {
     empty["test"] = json!([]);
     assert!(open(folder.path(), &empty).unwrap_err().to_string().contains("lists no cases"));
     fs::write(folder.path().join("dataset.json"), "{ not json").unwrap();
-    assert!(matches!(Dataset::open(folder.path()), Err(Error::DatasetJson { .. })));
+    assert!(matches!(Dataset::open(folder.path()), Err(Error::Description { .. })));
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn a_missing_label_file_is_named() {
 #[test]
 fn another_number_of_channels_is_refused() {
     let (_folder, dataset) = toy();
-    write_image(&dataset.cases[0].image, &image(3)).unwrap();
+    write_image(&dataset.cases[0].images[0], &image(3)).unwrap();
     let error = dataset.load(&dataset.cases[0]).unwrap_err();
     assert!(matches!(error, Error::ChannelCount { expected: 2, found: 3, .. }));
 }
@@ -162,7 +162,7 @@ fn a_label_map_of_another_shape_is_refused_with_both_files() {
     let labels = LabelMap { voxels: Array3::zeros((3, 5, 4)), affine: Affine::IDENTITY };
     write_labels(dataset.cases[0].label.as_ref().unwrap(), &labels).unwrap();
     let error = dataset.load(&dataset.cases[0]).unwrap_err();
-    assert!(matches!(error, Error::ShapeMismatch { image_shape: SHAPE, label_shape: [3, 5, 4], .. }));
+    assert!(matches!(error, Error::ShapeMismatch { image_shape: SHAPE, other_shape: [3, 5, 4], .. }));
     let text = error.to_string();
     assert!(text.contains("imagesTr/a.1.nii") && text.contains("labelsTr/a.1.nii"), "{text}");
 }
@@ -201,17 +201,17 @@ fn voxels_that_are_not_finite_are_refused() {
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let mut broken = image(2);
         broken.voxels[[1, 2, 3, 4]] = bad;
-        write_image(&dataset.cases[0].image, &broken).unwrap();
+        write_image(&dataset.cases[0].images[0], &broken).unwrap();
         let error = dataset.load(&dataset.cases[0]).unwrap_err();
         assert!(matches!(error, Error::NotFinite { voxel: [1, 2, 3, 4], .. }), "{error}");
-        assert!(matches!(load_image(&dataset.cases[0].image, 2), Err(Error::NotFinite { .. })));
+        assert!(matches!(load_image(&dataset.cases[0].images[0], 2), Err(Error::NotFinite { .. })));
     }
 }
 
 #[test]
 fn one_bad_case_does_not_keep_the_others_from_loading() {
     let (_folder, dataset) = toy();
-    fs::write(&dataset.cases[0].image, "not an image").unwrap();
+    fs::write(&dataset.cases[0].images[0], "not an image").unwrap();
     let good = dataset.cases.iter().filter(|case| dataset.load(case).is_ok()).count();
     assert_eq!(good, 2);
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use medvol::{Dataset, canonical_spacing, median_spacing, preprocess, read_grid, read_labels, write_labels};
+use medvol::{Dataset, canonical_spacing, median_spacing, preprocess, read_grids, read_labels, write_labels};
 use ndarray::Array4;
 use rayon::prelude::*;
 
@@ -25,7 +25,7 @@ fn every_hippocampus_label_map_comes_back_from_preprocessing_and_from_disk() {
     let Some(dataset) = task("Task04_Hippocampus") else { return };
     assert!(!dataset.cases.is_empty());
     let start = Instant::now();
-    let spacings: Vec<_> = dataset.cases.iter().map(|case| canonical_spacing(&read_grid(&case.image).unwrap().affine)).collect();
+    let spacings: Vec<_> = dataset.cases.iter().map(|case| canonical_spacing(&read_grids(&case.images).unwrap().affine)).collect();
     let spacing = median_spacing(spacings).unwrap();
     assert_eq!(spacing, [1.0, 1.0, 1.0]);
     println!("headers: {:?}", start.elapsed());

@@ -103,10 +103,11 @@ pub fn read_plan(path: &Path) -> Result<Plan> {
     serde_json::from_value(value).with_context(|| format!("{}: expected the plan of a run", path.display()))
 }
 
-/// The last part of a folder's full name.
+/// The last part of a folder's full name; of a file (a data set can be one), without its ending.
 pub fn name_of_folder(folder: &Path) -> String {
     let full = folder.canonicalize().unwrap_or_else(|_| folder.into());
-    full.file_name().map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned())
+    let name = if full.is_file() { full.file_stem() } else { full.file_name() };
+    name.map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned())
 }
 
 /// A file that has the name of its kind is told from others by its folder.

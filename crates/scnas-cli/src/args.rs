@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::bench::BenchArgs;
+use crate::check::CheckArgs;
 use crate::compare::CompareArgs;
 use crate::config::ConfigArgs;
 use crate::cross_validate::CrossValidateArgs;
@@ -57,6 +58,7 @@ fn threads(text: &str) -> Result<usize, String> {
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    Check(CheckArgs),
     Search(SearchArgs),
     Train(TrainArgs),
     CrossValidate(CrossValidateArgs),

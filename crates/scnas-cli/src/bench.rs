@@ -35,7 +35,7 @@ Examples:
   scnas bench DATA/Task04_Hippocampus --set network.width=32 --set search.epochs=100
   scnas bench --size 64 64 64 --preset paper --only search --repetitions 15 --json")]
 pub struct BenchArgs {
-    /// Data set folder with dataset.json, imagesTr and labelsTr
+    /// Data set: an MSD or nnU-Net raw folder, or a CSV file of image/label pairs
     pub data: Option<PathBuf>,
     /// Patch in voxels instead of a data set: three multiples of 8
     #[arg(long, num_args = 3, value_names = ["D", "H", "W"], value_parser = extent)]

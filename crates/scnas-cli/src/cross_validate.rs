@@ -17,6 +17,7 @@ use serde_json::json;
 
 use crate::architecture::{ARCHITECTURES, Named, name_of_folder, read_plan, settings_of};
 use crate::beside::AgainstRandom;
+use crate::check::before_run;
 use crate::finished::{cross_validation, fold_folder, read_folds};
 use crate::interrupt;
 use crate::output::{Output, warn};
@@ -44,7 +45,7 @@ Examples:
   scnas compare runs/found runs/random-1 runs/u-resnet
 The folder is runs/<data>/cross-validation-<search or architecture> if --out does not name another.")]
 pub struct CrossValidateArgs {
-    /// Data set folder with dataset.json, imagesTr and labelsTr
+    /// Data set: an MSD or nnU-Net raw folder, or a CSV file of image/label pairs
     pub data: PathBuf,
     /// Folder to write; what is complete there is kept
     #[arg(long, value_name = "DIR")]
@@ -71,16 +72,20 @@ pub fn run(args: &CrossValidateArgs, device: &Device, output: Output) -> Result<
         config.data.splits = Some(splits.clone());
     }
     config.data.fold = 0;
-    let plan = Plan::new(&Dataset::open(&args.data)?, &config)?;
-    let folds = folds(&args.folds, plan.folds.len())?;
     let named = args.arch.as_ref().map(|text| Named::resolve(text, &config.network.space(), config.seed, device)).transpose()?;
+    let kind = named.as_ref().map_or_else(|| "search".into(), |named| named.name.replace(':', "-"));
+    let out = args.out.clone().unwrap_or_else(|| default_folder(&args.data, &format!("cross-validation-{kind}")));
+    // What is typed wrong is said before anything is read or written; what is wrong with the data is better said by the check.
+    let number_of_folds = |plan: &Plan| folds(&args.folds, plan.folds.len());
+    let plan = Dataset::open(&args.data).map_err(Error::from).and_then(|dataset| Ok(Plan::new(&dataset, &config)?));
+    plan.as_ref().map_or(Ok(Vec::new()), number_of_folds)?;
+    let progress = Progress::saving_every(output, args.settings.save_every);
+    before_run(&args.data, &config, &out, &progress)?;
+    let plan = plan?;
+    let folds = number_of_folds(&plan)?;
     if let Some(arch) = &args.arch {
         warn_of_seen_cases(Path::new(arch), &plan);
     }
-    let kind = named.as_ref().map_or_else(|| "search".into(), |named| named.name.replace(':', "-"));
-    let out = args.out.clone().unwrap_or_else(|| default_folder(&args.data, &format!("cross-validation-{kind}")));
-
-    let progress = Progress::saving_every(output, args.settings.save_every);
     let mut in_use = Vec::new();
     for fold in folds {
         let folder = fold_folder(&out, fold);

@@ -35,7 +35,7 @@ pub struct EvaluateArgs {
     /// Folder of reference label maps, or one file [default: the training labels of --data]
     #[arg(required_unless_present = "data")]
     pub references: Option<PathBuf>,
-    /// Data set folder whose dataset.json names the labels [default: all values found, 0 is background]
+    /// Data set that names the labels [default: all values found, 0 is background]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Distance up to which surfaces agree, for surface Dice
@@ -122,7 +122,7 @@ fn label_maps(path: &Path) -> Result<Vec<(String, PathBuf)>> {
     }
     let mut files = images_in(path)?;
     files.retain(|(name, _)| !name.ends_with("_probabilities"));
-    refuse_same_names(&files)?;
+    refuse_same_names(files.iter().map(|(name, path)| (name.as_str(), path.as_path())))?;
     if files.is_empty() {
         bail!("{}: expected label maps (.nii or .nii.gz), found none", path.display());
     }

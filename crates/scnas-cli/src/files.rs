@@ -1,10 +1,10 @@
 //! Images by name: files, folders of files, and what must never be overwritten.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use medvol::Dataset;
+use medvol::{CaseFiles, Dataset};
 
 /// The name of a NIfTI file without folder and ending; `None` for other files.
 pub fn case_name(path: &Path) -> Option<String> {
@@ -27,9 +27,28 @@ pub fn images_in(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(found)
 }
 
+/// The images of a folder's files, `(name, files)`. Where every file is one of exactly `channels` that nnU-Net would name so (`CASE_0000`,
+/// `CASE_0001`, …), each `CASE` is one image; otherwise each file is.
+pub fn join_channels(files: Vec<(String, PathBuf)>, channels: usize) -> Vec<(String, Vec<PathBuf>)> {
+    let mut cases: BTreeMap<&str, Vec<PathBuf>> = BTreeMap::new();
+    let mut numbered = true;
+    // In order of names, and so of channels.
+    let sorted: BTreeSet<&(String, PathBuf)> = files.iter().collect();
+    for (name, path) in sorted {
+        let (case, number) = name.rsplit_once('_').unwrap_or((name, ""));
+        let found = cases.entry(case).or_default();
+        numbered &= !case.is_empty() && number == format!("{:04}", found.len());
+        found.push(path.clone());
+    }
+    if numbered && cases.values().all(|files| files.len() == channels) {
+        return cases.into_iter().map(|(case, files)| (case.to_string(), files)).collect();
+    }
+    files.into_iter().map(|(name, path)| (name, vec![path])).collect()
+}
+
 /// Refuses names that two files share: their results could not be told apart.
-pub fn refuse_same_names(files: &[(String, PathBuf)]) -> Result<()> {
-    let mut sorted: Vec<&(String, PathBuf)> = files.iter().collect();
+pub fn refuse_same_names<'a>(files: impl IntoIterator<Item = (&'a str, &'a Path)>) -> Result<()> {
+    let mut sorted: Vec<(&str, &Path)> = files.into_iter().collect();
     sorted.sort();
     match sorted.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         Some(pair) => bail!("{} and {} have the same name; rename one of them", pair[0].1.display(), pair[1].1.display()),
@@ -37,10 +56,9 @@ pub fn refuse_same_names(files: &[(String, PathBuf)]) -> Result<()> {
     }
 }
 
-/// All images and label maps of a data set that exist.
+/// All images and label maps of a data set.
 pub fn files_of(dataset: &Dataset) -> impl Iterator<Item = &Path> {
-    let cases = dataset.cases.iter().chain(&dataset.test);
-    cases.flat_map(|case| [Some(case.image.as_path()), case.label.as_deref()]).flatten()
+    dataset.cases.iter().chain(&dataset.test).flat_map(CaseFiles::files)
 }
 
 /// Files that belong to the user.
@@ -52,11 +70,13 @@ impl Protected {
         self.0.extend(files.into_iter().filter_map(|path| path.canonicalize().ok()));
     }
 
-    /// Adds the files of a data set, should `output` lie in one or in one of its folders.
+    /// Adds the files of data sets, should `output` lie in one or in one of its folders, or beside the CSV file of one.
     pub fn add_data_set_around(&mut self, output: &Path) {
         let Ok(output) = output.canonicalize() else { return };
         for folder in output.ancestors().take(2) {
-            if let Ok(dataset) = Dataset::open(folder) {
+            let within = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+            let near = within.filter(|path| path.is_file()).chain([folder.to_path_buf()]);
+            for dataset in near.filter(|path| Dataset::is_at(path)).filter_map(|path| Dataset::open(path).ok()) {
                 self.add(files_of(&dataset));
             }
         }

@@ -6,6 +6,7 @@ mod architecture;
 mod args;
 mod bench;
 mod beside;
+mod check;
 mod compare;
 mod config;
 mod cross_validate;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli, output: Output) -> Result<ExitCode> {
     let device = scnas::device(&cli.global.device)?;
     match cli.verb {
+        Verb::Check(args) => check::run(&args, output),
         Verb::Search(args) => search::run(&args, &device, output),
         Verb::Train(args) => train::run(&args, &device, output),
         Verb::CrossValidate(args) => cross_validate::run(&args, &device, output),

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use medvol::stitch::Blend;
-use medvol::{Dataset, load_raw, read_grid, read_raw_size, write_classes, write_image};
+use medvol::{Dataset, load_raw, raw_size, read_grids, write_classes, write_image};
 use scnas::Device;
 use scnas::config::LabelKey;
 use scnas::memory;
@@ -16,7 +16,7 @@ use scnas::predict_image::{ImagePredictor, Options};
 use scnas::run::{Observer, Within};
 use serde_json::{Value, json};
 
-use crate::files::{Protected, case_name, files_of, images_in, refuse_same_names};
+use crate::files::{Protected, case_name, files_of, images_in, join_channels, refuse_same_names};
 use crate::interrupt;
 use crate::output::{Output, chain, note, warn};
 use crate::progress::Progress;
@@ -35,7 +35,8 @@ Examples:
   scnas predict large.nii.gz --model model.safetensors --out labels.nii.gz --memory 1GiB
   scnas predict folder_of_scans --model cv/fold-0 --model cv/fold-1 --out predictions --largest-component liver")]
 pub struct PredictArgs {
-    /// Images (.nii, .nii.gz), folders of images, or data set folders (their test images)
+    /// Images (.nii, .nii.gz), folders of images, or data sets (their test images). Channels in files of their own are joined where all files
+    /// are named as nnU-Net does: CASE_0000.nii.gz, CASE_0001.nii.gz, …
     #[arg(required = true, value_name = "INPUT")]
     pub inputs: Vec<PathBuf>,
     /// A model.safetensors, or a run folder that holds one; several times for the mean of several models, such as those of a
@@ -99,7 +100,8 @@ fn size(text: &str) -> Result<u64, String> {
 /// What to predict and where to put it.
 pub struct Job {
     name: String,
-    input: PathBuf,
+    /// Its image, or the channels of it.
+    inputs: Vec<PathBuf>,
     labels: PathBuf,
     probabilities: Option<PathBuf>,
 }
@@ -142,13 +144,13 @@ pub fn run(args: &PredictArgs, device: &Device, output: Output) -> Result<ExitCo
 
 /// Predicts all that can be predicted.
 pub fn predict_all(args: &PredictArgs, device: &Device, output: Output) -> Result<Outcome> {
-    let jobs = plan_jobs(args)?;
     let models = args.model.iter().map(|path| {
         let path = if path.is_dir() { path.join("model.safetensors") } else { path.clone() };
         Model::read(&path, device)
     });
     let models: Vec<Model> = models.collect::<Result<_, _>>()?;
     let card = &models.first().context("no model is given; name one with --model")?.card;
+    let jobs = plan_jobs(args, card.size.channels)?;
     let mut settings = card.predict.clone();
     settings.overlap = args.overlap.unwrap_or(settings.overlap);
     settings.flips = args.flips.unwrap_or(settings.flips);
@@ -198,26 +200,29 @@ pub fn predict_all(args: &PredictArgs, device: &Device, output: Output) -> Resul
 }
 
 fn described(job: &Job, key: &str, value: Value) -> Value {
-    json!({ "case": job.name, "input": job.input, "labels": job.labels, "probabilities": job.probabilities, key: value })
+    let input = if let [input] = job.inputs.as_slice() { json!(input) } else { json!(job.inputs) };
+    json!({ "case": job.name, "input": input, "labels": job.labels, "probabilities": job.probabilities, key: value })
 }
 
 /// Everything about names and places, checked before any work.
-fn plan_jobs(args: &PredictArgs) -> Result<Vec<Job>> {
+fn plan_jobs(args: &PredictArgs, channels: usize) -> Result<Vec<Job>> {
     let mut files = Vec::new();
+    let mut single_files = Vec::new();
     let mut protected = Protected::default();
     for input in &args.inputs {
-        let found = if input.join("dataset.json").exists() {
+        let found = if Dataset::is_at(input) {
             let dataset = Dataset::open(input)?;
             protected.add(files_of(&dataset));
             let training = dataset.cases.iter().filter(|_| args.training);
-            dataset.test.iter().chain(training).map(|case| (case.name.clone(), case.image.clone())).collect()
+            dataset.test.iter().chain(training).map(|case| (case.name.clone(), case.images.clone())).collect()
         } else if input.is_dir() {
-            images_in(input)?
+            join_channels(images_in(input)?, channels)
         } else if let Some(name) = case_name(input) {
             std::fs::metadata(input).with_context(|| format!("cannot read {}", input.display()))?;
-            vec![(name, input.clone())]
+            single_files.push((name, input.clone()));
+            continue;
         } else {
-            bail!("{}: expected an image (.nii or .nii.gz), a folder of images or a data set folder", input.display());
+            bail!("{}: expected an image (.nii or .nii.gz), a folder of images or a data set", input.display());
         };
         if found.is_empty() {
             let remedy = if args.training { "" } else { "; --training predicts a data set's training images" };
@@ -225,8 +230,9 @@ fn plan_jobs(args: &PredictArgs) -> Result<Vec<Job>> {
         }
         files.extend(found);
     }
-    refuse_same_names(&files)?;
-    protected.add(files.iter().map(|(_, path)| path.as_path()));
+    files.extend(join_channels(single_files, channels));
+    refuse_same_names(files.iter().map(|(name, paths)| (name.as_str(), paths[0].as_path())))?;
+    protected.add(files.iter().flat_map(|(_, paths)| paths).map(PathBuf::as_path));
 
     let single = case_name(&args.out).is_some();
     if single && files.len() > 1 {
@@ -238,13 +244,13 @@ fn plan_jobs(args: &PredictArgs) -> Result<Vec<Job>> {
     let folder = if single { args.out.parent().unwrap_or(Path::new("")) } else { &args.out };
     protected.add_data_set_around(if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
     let mut jobs = Vec::new();
-    for (name, input) in files {
+    for (name, inputs) in files {
         let labels = if single { args.out.clone() } else { folder.join(format!("{name}.nii.gz")) };
         let stem = case_name(&labels).unwrap_or_else(|| name.clone());
         let probabilities = args.probabilities.then(|| folder.join(format!("{stem}_probabilities.nii.gz")));
         protected.check(&labels)?;
         probabilities.iter().try_for_each(|path| protected.check(path))?;
-        jobs.push(Job { name, input, labels, probabilities });
+        jobs.push(Job { name, inputs, labels, probabilities });
     }
     Ok(jobs)
 }
@@ -254,12 +260,12 @@ fn check_headers(jobs: Vec<Job>, card: &Card) -> (Vec<Job>, Vec<(Job, String)>) 
     let channels = card.size.channels;
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for job in jobs {
-        match read_grid(&job.input) {
+        match read_grids(&job.inputs) {
             Ok(grid) if grid.channels == channels => good.push(job),
             Ok(grid) => {
                 let reason = format!(
                     "{}: the model expects {channels} channel(s), found {}; give images like those it was trained on ({})",
-                    job.input.display(),
+                    job.inputs[0].display(),
                     grid.channels,
                     card.plan.channels.join(", ")
                 );
@@ -278,9 +284,9 @@ fn make_folder(args: &PredictArgs) -> Result<()> {
 }
 
 fn predict_one(predictor: &ImagePredictor, card: &Card, job: &Job, observer: &dyn Observer) -> Result<()> {
-    let (grid, bytes) = read_raw_size(&job.input)?;
+    let (grid, bytes) = raw_size(&job.inputs)?;
     predictor.check(&job.name, grid.shape, bytes)?;
-    let image = load_raw(&job.input, card.size.channels)?;
+    let image = load_raw(&job.inputs, card.size.channels)?;
     let prediction = predictor.predict(&job.name, &image, observer)?;
     drop(image);
     if let (Some(path), Some(probabilities)) = (&job.probabilities, &prediction.probabilities) {

@@ -25,7 +25,7 @@ use crate::output::Output;
 /// Data and settings of a run.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Data set folder with dataset.json, imagesTr and labelsTr
+    /// Data set: an MSD or nnU-Net raw folder, or a CSV file of image/label pairs
     pub data: PathBuf,
     /// Run folder to write; a run that was stopped there goes on
     #[arg(long, value_name = "DIR")]

@@ -11,6 +11,7 @@ use scnas::genotype::{Genotype, Repair};
 use scnas::run::{Observer as _, RunResult};
 use scnas::{Device, search, train};
 
+use crate::check::before_run;
 use crate::interrupt;
 use crate::output::Output;
 use crate::progress::Progress;
@@ -18,7 +19,7 @@ use crate::run_options::{RunArgs, completed, foresee, open, report};
 
 /// Search an architecture on a data set, train it and score it on the held-out fold
 ///
-/// Reads an MSD data set. Writes a run folder with config.toml, plan.json, log.jsonl, genotype.json (the architecture),
+/// Reads a data set (see `scnas check`, which is done first: errors end the run before it begins). Writes a run folder with config.toml, plan.json, log.jsonl, genotype.json (the architecture),
 /// model.safetensors (all that predict needs), evaluation.json and .csv, result.json, and checkpoint/.
 /// Ctrl-C saves and stops; the same command goes on from there.
 #[derive(Debug, Args)]
@@ -37,6 +38,7 @@ pub fn run(args: &SearchArgs, device: &Device, output: Output) -> Result<ExitCod
     let config = args.run.settings(None)?;
     let folder = args.run.folder("search", &config);
     let progress = Progress::saving_every(output, args.run.settings.save_every);
+    before_run(&args.run.data, &config, &folder, &progress)?;
     let (evaluation, result) = find(&args.run.data, &folder, config, device, &progress)?;
     drop(progress);
     report(&folder, &evaluation, &result, output)?;

@@ -13,6 +13,7 @@ use scnas::run::{Observer as _, RunResult};
 use scnas::{Device, search, train};
 
 use crate::architecture::{ARCHITECTURES, Named, name_of_folder, read_plan, settings_of};
+use crate::check::before_run;
 use crate::interrupt;
 use crate::output::Output;
 use crate::progress::Progress;
@@ -82,6 +83,7 @@ pub fn run(args: &TrainArgs, device: &Device, output: Output) -> Result<ExitCode
     }
     let start = Start { init, from: args.from.as_deref() };
     let progress = Progress::saving_every(output, args.run.settings.save_every);
+    before_run(&args.run.data, &config, &folder, &progress)?;
     let (evaluation, result) = fit(&args.run.data, &folder, config, &named, start, device, &progress)?;
     drop(progress);
     report(&folder, &evaluation, &result, output)?;

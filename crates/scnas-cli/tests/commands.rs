@@ -49,12 +49,12 @@ fn damaged_data_sets_are_refused_by_name_before_a_run_begins() {
             labels.voxels[[1, 2, 3]] = 9;
             write_labels(path, &labels).unwrap();
         },
-        &["phantom_003.nii.gz", "label 9", "[0, 1, 2]"],
+        &["phantom_003.nii.gz", "not listed: 9 (1 voxel(s))"],
     );
     restored(
         &label,
         &|path| std::fs::write(path, bytes(data.join("labelsTr/phantom_001.nii.gz"))).unwrap(),
-        &["phantom_003.nii.gz", "same grid"],
+        &["phantom_003.nii.gz", "has shape"],
     );
     restored(
         &label,

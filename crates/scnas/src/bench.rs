@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use medvol::stitch::windows;
-use medvol::{CaseFiles, Dataset, Orientation, canonical_spacing, read_grid};
+use medvol::{CaseFiles, Dataset, Orientation, canonical_spacing, read_grids};
 use rand::RngExt as _;
 use serde::Serialize;
 
@@ -166,7 +166,7 @@ impl Workload {
     pub fn of(dataset: &Dataset, plan: &Plan, config: &Config) -> Result<Self> {
         let (training, held_out) = plan.split(dataset)?;
         let shape = |case: &CaseFiles| -> Result<[usize; 3]> {
-            let grid = read_grid(&case.image)?;
+            let grid = read_grids(&case.images)?;
             let (own, axes) = (canonical_spacing(&grid.affine), Orientation::of(&grid.affine).canonical_axes(grid.shape));
             Ok([0, 1, 2].map(|a| (axes[a] as f64 * own[a] / plan.spacing[a]).round().max(1.0) as usize))
         };

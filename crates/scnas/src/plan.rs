@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use medvol::{CaseFiles, Dataset, Label, canonical_spacing, median_spacing, read_grid};
+use medvol::{CaseFiles, Dataset, Label, canonical_spacing, median_spacing, read_grids};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -43,23 +43,24 @@ impl Plan {
     pub fn new(dataset: &Dataset, config: &Config) -> Result<Self> {
         let cases = labelled(dataset);
         let data = &config.data;
-        if data.splits.is_none() && cases.len() < data.folds {
+        let groups = by_subject(&cases);
+        if data.splits.is_none() && groups.len() < data.folds {
             return Err(Error::Invalid {
                 path: dataset.root.clone(),
-                expected: format!("at least {} labelled cases for {} folds", data.folds, data.folds),
-                found: cases.len().to_string(),
+                expected: format!("at least {} labelled cases (of different subjects) for {} folds", data.folds, data.folds),
+                found: groups.len().to_string(),
                 remedy: "add cases or set data.folds to fewer folds".into(),
             });
         }
         if dataset.labels.len() < 2 {
             return Err(Error::Invalid {
-                path: dataset.root.join("dataset.json"),
+                path: dataset.description.clone(),
                 expected: "a background label and at least one foreground label".into(),
                 found: format!("{} label(s)", dataset.labels.len()),
                 remedy: "list every label value under \"labels\"".into(),
             });
         }
-        let grids = cases.par_iter().map(|c| read_grid(&c.image)).collect::<medvol::Result<Vec<_>>>()?;
+        let grids = cases.par_iter().map(|c| read_grids(&c.images)).collect::<medvol::Result<Vec<_>>>()?;
         let spacings: Vec<[f64; 3]> = grids.iter().map(|g| canonical_spacing(&g.affine)).collect();
         let spacing = data.spacing.or_else(|| median_spacing(spacings.iter().copied())).unwrap_or([1.0; 3]);
         let shapes: Vec<[f64; 3]> = grids
@@ -72,10 +73,9 @@ impl Plan {
             .collect();
         let patch = data.patch.unwrap_or_else(|| derive_patch(&shapes, data.max_patch_voxels));
 
-        let names: Vec<String> = cases.iter().map(|c| c.name.clone()).collect();
         let splits = match &data.splits {
-            Some(path) => splits::read(path, &names)?,
-            None => splits::seeded(&names, data.folds, config.seed),
+            Some(path) => splits::read(path, &groups.concat())?,
+            None => splits::seeded(&groups, data.folds, config.seed),
         };
         let Some(Split { training, .. }) = splits.get(data.fold) else {
             return Err(Error::Config {
@@ -161,6 +161,21 @@ pub fn to_json(value: &impl Serialize) -> Vec<u8> {
 
 fn labelled(dataset: &Dataset) -> Vec<&CaseFiles> {
     dataset.cases.iter().filter(|c| c.label.is_some()).collect()
+}
+
+/// Names of the cases of each subject; a case whose subject is not known stands alone. In the order of their first names.
+fn by_subject(cases: &[&CaseFiles]) -> Vec<Vec<String>> {
+    let mut groups: Vec<Vec<String>> = Vec::new();
+    let mut of_subject: BTreeMap<&str, usize> = BTreeMap::new();
+    for case in cases {
+        let new = groups.len();
+        let group = case.subject.as_deref().map_or(new, |subject| *of_subject.entry(subject).or_insert(new));
+        if group == new {
+            groups.push(Vec::new());
+        }
+        groups[group].push(case.name.clone());
+    }
+    groups
 }
 
 /// The median shape, rounded up to what the network can halve, its longest axis shortened until it fits.

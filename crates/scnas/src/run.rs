@@ -182,7 +182,7 @@ impl Run {
             let predicted = predictor.predict(&files.name, &image.into(), &Within(observer))?.labels(&self.plan.labels);
             write_labels(predictions.join(format!("{}.nii.gz", files.name)), &predicted)?;
             let case = score(&files.name, &predicted, &labels, &self.plan.labels, TOLERANCE_MM).map_err(|e| Error::Invalid {
-                path: files.image.clone(),
+                path: files.images.first().cloned().unwrap_or_default(),
                 expected: "a prediction of the label map's shape".into(),
                 found: e.to_string(),
                 remedy: "give image and label map the same grid".into(),

@@ -24,15 +24,16 @@ struct Entry {
     val: Vec<String>,
 }
 
-/// `count` folds of `names`, each case held out in one of them; the same for the same seed.
-pub fn seeded(names: &[String], count: usize, seed: u64) -> Vec<Split> {
-    let mut shuffled = names.to_vec();
+/// `count` folds of groups of names (all cases of a patient, mostly one), each group held out as a whole in one of them; the same for the
+/// same seed.
+pub fn seeded(groups: &[Vec<String>], count: usize, seed: u64) -> Vec<Split> {
+    let mut shuffled = groups.to_vec();
     shuffled.shuffle(&mut rng(seed, Stream::Folds, 0));
     (0..count)
         .map(|fold| {
             let (held_out, training): (Vec<_>, Vec<_>) = shuffled.iter().cloned().enumerate().partition(|(i, _)| i % count == fold);
-            let sorted = |cases: Vec<(usize, String)>| {
-                let mut names: Vec<String> = cases.into_iter().map(|(_, name)| name).collect();
+            let sorted = |groups: Vec<(usize, Vec<String>)>| {
+                let mut names: Vec<String> = groups.into_iter().flat_map(|(_, names)| names).collect();
                 names.sort();
                 names
             };
@@ -47,24 +48,12 @@ pub fn seeded(names: &[String], count: usize, seed: u64) -> Vec<Split> {
 /// A file that cannot be read or has another form; in any fold, a case that the data set has not, that is on both sides, twice on one, or
 /// on none; a side without cases.
 pub fn read(path: &Path, names: &[String]) -> Result<Vec<Split>> {
-    let invalid = |expected: &str, found: String, remedy: &str| Error::Invalid {
-        path: path.into(),
-        expected: expected.into(),
-        found,
-        remedy: remedy.into(),
-    };
-    let text = std::fs::read_to_string(path).map_err(|e| Error::file("read", path, e))?;
-    let form = r#"splits as nnU-Net writes them: [{"train": ["case", …], "val": ["case", …]}, …]"#;
-    let entries: Vec<Entry> = serde_json::from_str(&text).map_err(|e| invalid(form, e.to_string(), "give its splits_final.json"))?;
-    if entries.is_empty() {
-        return Err(invalid(form, "an empty list".into(), "give at least one fold"));
-    }
     let known: BTreeSet<&str> = names.iter().map(String::as_str).collect();
-    let check = |fold: usize, Entry { mut train, mut val }: Entry| {
+    let check = |fold: usize, Split { mut training, mut held_out }: Split| {
         let problem =
-            |found: String, remedy: &str| invalid("each labelled case once in every fold", format!("in fold {fold} {found}"), remedy);
+            |found: String, remedy: &str| invalid(path, "each labelled case once in every fold", format!("in fold {fold} {found}"), remedy);
         let mut placed = BTreeSet::new();
-        for (side, cases) in [("train", &train), ("val", &val)] {
+        for (side, cases) in [("train", &training), ("val", &held_out)] {
             if cases.is_empty() {
                 return Err(problem(format!("no case under \"{side}\""), "put some there"));
             }
@@ -76,7 +65,7 @@ pub fn read(path: &Path, names: &[String]) -> Result<Vec<Split>> {
                     ));
                 }
                 if !placed.insert(name.clone()) {
-                    let twice = if train.contains(name) && val.contains(name) { "on both sides" } else { "twice on one side" };
+                    let twice = if training.contains(name) && held_out.contains(name) { "on both sides" } else { "twice on one side" };
                     return Err(problem(format!("the case {name} {twice}"), "leave it on one side, once"));
                 }
             }
@@ -88,11 +77,29 @@ pub fn read(path: &Path, names: &[String]) -> Result<Vec<Split>> {
                 "add them, or take them out of dataset.json",
             ));
         }
-        train.sort();
-        val.sort();
-        Ok(Split { training: train, held_out: val })
+        training.sort();
+        held_out.sort();
+        Ok(Split { training, held_out })
     };
-    entries.into_iter().enumerate().map(|(fold, entry)| check(fold, entry)).collect()
+    read_unchecked(path)?.into_iter().enumerate().map(|(fold, split)| check(fold, split)).collect()
+}
+
+/// Reads a file of splits, whatever cases it places.
+///
+/// # Errors
+/// A file that cannot be read or has another form, or no fold.
+pub fn read_unchecked(path: &Path) -> Result<Vec<Split>> {
+    let text = std::fs::read_to_string(path).map_err(|e| Error::file("read", path, e))?;
+    let form = r#"splits as nnU-Net writes them: [{"train": ["case", …], "val": ["case", …]}, …]"#;
+    let entries: Vec<Entry> = serde_json::from_str(&text).map_err(|e| invalid(path, form, e.to_string(), "give its splits_final.json"))?;
+    if entries.is_empty() {
+        return Err(invalid(path, form, "an empty list".into(), "give at least one fold"));
+    }
+    Ok(entries.into_iter().map(|Entry { train, val }| Split { training: train, held_out: val }).collect())
+}
+
+fn invalid(path: &Path, expected: &str, found: String, remedy: &str) -> Error {
+    Error::Invalid { path: path.into(), expected: expected.into(), found, remedy: remedy.into() }
 }
 
 #[cfg(test)]
@@ -101,6 +108,22 @@ mod tests {
 
     fn names(n: usize) -> Vec<String> {
         (0..n).map(|i| format!("case_{i}")).collect()
+    }
+
+    fn alone(names: &[String]) -> Vec<Vec<String>> {
+        names.iter().map(|name| vec![name.clone()]).collect()
+    }
+
+    #[test]
+    fn cases_of_a_group_are_held_out_together() {
+        let names = names(12);
+        let groups: Vec<Vec<String>> = names.chunks(2).map(<[String]>::to_vec).collect();
+        for Split { training, held_out } in seeded(&groups, 3, 0) {
+            assert_eq!(held_out.len() + training.len(), 12);
+            for pair in names.chunks(2) {
+                assert_eq!(held_out.contains(&pair[0]), held_out.contains(&pair[1]));
+            }
+        }
     }
 
     fn read_text(text: &str) -> Result<Vec<Split>> {
@@ -113,7 +136,7 @@ mod tests {
     #[test]
     fn seeded_folds_hold_out_every_case_once_and_train_on_the_others() {
         let names = names(11);
-        let splits = seeded(&names, 3, 5);
+        let splits = seeded(&alone(&names), 3, 5);
         let mut held_out: Vec<&String> = splits.iter().flat_map(|s| &s.held_out).collect();
         held_out.sort();
         assert!(held_out.into_iter().eq(names.iter().collect::<BTreeSet<_>>()));
@@ -121,8 +144,8 @@ mod tests {
             assert_eq!(training.iter().chain(held_out).collect::<BTreeSet<_>>().len(), names.len());
             assert!(training.is_sorted() && held_out.is_sorted());
         }
-        assert_eq!(splits, seeded(&names, 3, 5));
-        assert_ne!(splits, seeded(&names, 3, 6));
+        assert_eq!(splits, seeded(&alone(&names), 3, 5));
+        assert_ne!(splits, seeded(&alone(&names), 3, 6));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 #![allow(dead_code)]
 
+pub mod task;
+
 use std::path::PathBuf;
 
 use medvol::Affine;

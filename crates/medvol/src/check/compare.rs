@@ -1,0 +1,181 @@
+//! Cases held against each other: duplicates, and what lies far from the rest by median and median absolute deviation.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use super::case::{FEW_VOXELS, Facts, Labels};
+use super::{Finding, Fix, Kind, Severity};
+use crate::dataset::Dataset;
+use crate::orient::median_spacing;
+use crate::preprocess::MAX_VOXELS;
+
+/// Fewer cases than this have no usual value.
+const FEWEST: usize = 8;
+/// Standard deviations (estimated from the median absolute deviation) beyond which a value is an outlier.
+const OUTLIER: f64 = 8.0;
+/// Smallest standard deviations, of a logarithm or a ratio: what is nearly equal everywhere makes nothing an outlier.
+const LEAST_DEVIATION: f64 = 0.25;
+/// One part in so many of all cases is a group of its own.
+const GROUP: usize = 20;
+/// Spacings outside of these (mm) are mixed-up units, most likely.
+const PLAUSIBLE_MM: RangeInclusive<f64> = 0.02..=20.0;
+/// Spacings within this factor of the usual one are never extreme.
+const USUAL_SPACING: f64 = 3.0;
+/// A label that so many of ten cases hold is missed where it is not.
+const NEARLY_ALL_OF_TEN: usize = 9;
+
+/// What is usual.
+struct Usual {
+    values: Vec<f64>,
+    median: f64,
+    deviation: f64,
+}
+
+impl Usual {
+    fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
+        if values.len() < FEWEST {
+            return None;
+        }
+        let median = median(values.clone());
+        let deviation = 1.4826 * self::median(values.iter().map(|value| (value - median).abs()).collect());
+        Some(Self { values, median, deviation: deviation.max(LEAST_DEVIATION) })
+    }
+
+    /// Whether one of the values is far from the median and no part of a group: scanners differ too, and many data sets come from several.
+    fn is_outlier(&self, value: f64) -> bool {
+        let near = self.values.iter().filter(|other| (*other - value).abs() <= 2.0 * LEAST_DEVIATION).count();
+        (value - self.median).abs() > OUTLIER * self.deviation && near <= (self.values.len() / GROUP).max(1)
+    }
+}
+
+/// The upper one of the middle values.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+pub(super) fn compare(dataset: &Dataset, facts: &[Facts]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    findings.extend(duplicates(facts));
+    findings.extend(spacings(facts));
+    findings.extend(intensities(dataset, facts));
+    findings.extend(labels(dataset, facts));
+    findings
+}
+
+fn duplicates(facts: &[Facts]) -> Vec<Finding> {
+    let mut first: BTreeMap<u64, &Facts> = BTreeMap::new();
+    let mut findings = Vec::new();
+    for case in facts {
+        let Some(digest) = case.digest else { continue };
+        let Some(before) = first.get(&digest) else {
+            first.insert(digest, case);
+            continue;
+        };
+        let message = format!("has the same voxels as the image of {}", before.name);
+        let remedy = "keep one of them; in different folds they make scores too good";
+        let finding = Finding::warning(Kind::DuplicateImage, message, remedy).of(&case.name);
+        // A test image is still to be predicted.
+        findings.push(if case.labelled { finding.fixed_by(Fix::LeaveOut) } else { finding });
+    }
+    findings
+}
+
+fn spacings(facts: &[Facts]) -> Vec<Finding> {
+    let grids = || facts.iter().filter_map(|case| Some((case, case.grid?)));
+    let usual: Vec<Option<Usual>> = (0..3).map(|axis| Usual::of(grids().map(|(_, (_, spacing))| spacing[axis].ln()))).collect();
+    // That of training cases is what training resamples to.
+    let target = median_spacing(grids().filter(|(case, _)| case.labelled).map(|(_, (_, spacing))| spacing));
+    let mut findings = Vec::new();
+    for (case, (shape, spacing)) in grids() {
+        let voxels = target.map_or(0.0, |target| (0..3).map(|axis| (shape[axis] as f64 * spacing[axis] / target[axis]).ceil()).product());
+        if voxels > MAX_VOXELS {
+            let message =
+                format!("{voxels:.1e} voxels when resampled to the usual spacing, {target:?} mm; it has {shape:?} of {spacing:?} mm");
+            findings.push(Finding::error(Kind::ExtremeSpacing, message, "check the unit of its spacing").of(&case.name));
+            continue;
+        }
+        let far = |axis: usize| {
+            let usual = usual[axis].as_ref()?;
+            let factor = (spacing[axis].ln() - usual.median).exp();
+            let extreme = usual.is_outlier(spacing[axis].ln()) && !(1.0 / USUAL_SPACING..=USUAL_SPACING).contains(&factor);
+            extreme.then(|| format!("{:.3} mm along {}, usual are {:.3} mm", spacing[axis], ["z", "y", "x"][axis], usual.median.exp()))
+        };
+        let found: Vec<String> = (0..3).filter_map(far).collect();
+        let message = if !found.is_empty() {
+            format!("a spacing unlike the other cases': {}", found.join("; "))
+        } else if spacing.iter().any(|mm| !PLAUSIBLE_MM.contains(mm)) {
+            format!("a spacing of {spacing:?} mm (depth, height, width)")
+        } else {
+            continue;
+        };
+        let remedy =
+            "check the unit in its header (NIfTI spacings are in mm unless it says otherwise) and that it is an image of this kind";
+        findings.push(Finding::warning(Kind::ExtremeSpacing, message, remedy).of(&case.name));
+    }
+    findings
+}
+
+/// Contrast and the mean in units of it: both are free of the unit of an image, and of how much air surrounds the body.
+fn intensities(dataset: &Dataset, facts: &[Facts]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for channel in 0..dataset.channels.len() {
+        let of_channel = || {
+            let channels = facts.iter().filter(|case| case.intensities.len() == dataset.channels.len());
+            channels.map(|case| (case, &case.intensities[channel])).filter(|(_, i)| i.sd > 0.0)
+        };
+        let contrast = Usual::of(of_channel().map(|(_, i)| i.sd.ln()));
+        let brightness = Usual::of(of_channel().map(|(_, i)| i.mean / i.sd));
+        let (Some(contrast), Some(brightness)) = (contrast, brightness) else { continue };
+        for (case, i) in of_channel() {
+            if contrast.is_outlier(i.sd.ln()) || brightness.is_outlier(i.mean / i.sd) {
+                let message = format!(
+                    "channel {channel} has intensities of {:.4} ± {:.4}; usual are about {:.4} ± {:.4}",
+                    i.mean,
+                    i.sd,
+                    brightness.median * contrast.median.exp(),
+                    contrast.median.exp()
+                );
+                let remedy = "check its units and scale factor, and that it is of the same modality";
+                findings.push(Finding::warning(Kind::OutlierIntensity, message, remedy).of(&case.name));
+            }
+        }
+    }
+    findings
+}
+
+fn labels(dataset: &Dataset, facts: &[Facts]) -> Vec<Finding> {
+    let labelled: Vec<(&Facts, &Labels)> = facts.iter().filter_map(|case| Some((case, case.labels.as_ref()?))).collect();
+    // What is missing in a case that is empty, or nearly so, was said.
+    let filled: Vec<_> = labelled.iter().filter(|(_, labels)| labels.foreground() >= FEW_VOXELS).collect();
+    let nothing = labelled.iter().all(|(_, labels)| labels.foreground() == 0);
+    let mut findings = Vec::new();
+    for label in dataset.labels.iter().filter(|label| label.value > 0 && !labelled.is_empty()) {
+        let name = format!("label {} ({})", label.value, label.name);
+        let mm3 = |labels: &Labels| labels.counts.get(&label.value).map(|&count| count as f64 * labels.voxel_mm3);
+        let holding = labelled.iter().filter(|(_, labels)| labels.counts.contains_key(&label.value)).count();
+        if holding == 0 {
+            let severity = if nothing { Severity::Error } else { Severity::Warning };
+            let message = format!("no case holds {name}: nothing can be learnt of it");
+            findings.push(Finding::new(severity, Kind::MissingLabel, message, "correct the label maps, or take it out of the description"));
+            continue;
+        }
+        let expected = labelled.len() >= FEWEST && 10 * holding >= NEARLY_ALL_OF_TEN * labelled.len();
+        let usual = Usual::of(filled.iter().filter_map(|(_, labels)| mm3(labels)).map(f64::ln));
+        for (case, labels) in &filled {
+            match (mm3(labels), &usual) {
+                (None, _) if expected => {
+                    let message = format!("does not hold {name}, which {holding} of {} cases hold", labelled.len());
+                    findings.push(Finding::warning(Kind::MissingLabel, message, "check that it was labelled completely").of(&case.name));
+                }
+                (Some(volume), Some(usual)) if volume.ln() < usual.median && usual.is_outlier(volume.ln()) => {
+                    let message = format!("{volume:.1} mm³ of {name}; usual are about {:.1} mm³", usual.median.exp());
+                    findings.push(Finding::warning(Kind::TinyForeground, message, "check the label map").of(&case.name));
+                }
+                _ => {}
+            }
+        }
+    }
+    findings
+}

@@ -1,0 +1,153 @@
+//! A corrected copy of a data set, in the Decathlon's layout: what can be put right safely is, cases that cannot be are left out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use ndarray::Axis;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{Finding, Fix, Kind, Report};
+use crate::atomic::atomic_write;
+use crate::dataset::{CaseFiles, Dataset, stem_and_ending};
+use crate::error::{Error, Result};
+use crate::new_folder::write_folder;
+use crate::nifti_io::{read_image, write_image, write_labels};
+use crate::volume::{Image, LabelMap};
+
+/// What became of the cases.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Fixed {
+    /// Copied byte by byte (or, where channels were in several files, joined).
+    pub unchanged: usize,
+    /// Written anew, with what was done.
+    pub corrected: BTreeMap<String, BTreeSet<Fix>>,
+    /// Not in the copy, with the reasons.
+    pub left_out: BTreeMap<String, BTreeSet<&'static str>>,
+}
+
+/// Writes a corrected copy of the data set of `report` into `folder`, which must be empty or not exist; it appears only when it is complete.
+/// The original is only read. `progress` hears the number of cases done and says whether to go on; `None` if it said no.
+///
+/// # Errors
+/// [`Error::Unsupported`] where the description itself is at fault, or no labelled case would be left, [`Error::Write`], and those of
+/// reading files that have changed since.
+pub fn fix(report: &Report, folder: &Path, mut progress: impl FnMut(usize) -> bool) -> Result<Option<Fixed>> {
+    let mut at_fault = report.findings.iter().filter(|finding| finding.kind == Kind::Description);
+    let (Some(dataset), None) = (&report.dataset, at_fault.next()) else {
+        let path = report.dataset.as_ref().map_or(Path::new("dataset.json"), |dataset| &dataset.description);
+        let reason = "what channels and labels mean cannot be guessed; put the description right first".to_string();
+        return Err(Error::Unsupported { path: path.to_path_buf(), reason });
+    };
+    let mut fixed = Fixed::default();
+    let (training, test) = (kept(&dataset.cases, report, &mut fixed), kept(&dataset.test, report, &mut fixed));
+    if training.is_empty() && test.is_empty() {
+        return Err(Error::Unsupported { path: dataset.root.clone(), reason: "every case has errors that cannot be fixed safely".into() });
+    }
+    let mut go_on = true;
+    write_folder(folder, |partial| {
+        for name in ["imagesTr", "labelsTr", "imagesTs"] {
+            let path = partial.join(name);
+            fs::create_dir(&path).map_err(|source| Error::Write { path, source })?;
+        }
+        let mut lists = [Vec::new(), Vec::new()];
+        let cases = training.iter().map(|case| (*case, "imagesTr", 0)).chain(test.iter().map(|case| (*case, "imagesTs", 1)));
+        for (done, (case, images, list)) in cases.enumerate() {
+            go_on = progress(done);
+            if !go_on {
+                return Ok(false);
+            }
+            let fixes = fixes(&report.findings, &case.name);
+            lists[list].push(write_case(case, partial, images, &fixes)?);
+            if fixes.is_empty() {
+                fixed.unchanged += 1;
+            } else {
+                fixed.corrected.insert(case.name.clone(), fixes);
+            }
+        }
+        let description = describe(dataset, &lists);
+        atomic_write(partial.join("dataset.json"), format!("{description:#}\n").as_bytes())?;
+        Ok(true)
+    })?;
+    Ok(go_on.then_some(fixed))
+}
+
+/// The cases that will be in the copy.
+fn kept<'a>(cases: &'a [CaseFiles], report: &Report, fixed: &mut Fixed) -> Vec<&'a CaseFiles> {
+    let keep = |case: &&CaseFiles| {
+        let of_case = report.findings.iter().filter(|finding| finding.case.as_ref() == Some(&case.name));
+        let reasons: BTreeSet<&str> = of_case.filter(|f| f.fix == Some(Fix::LeaveOut)).map(|f| f.kind.name()).collect();
+        let keep = reasons.is_empty();
+        if !keep {
+            fixed.left_out.insert(case.name.clone(), reasons);
+        }
+        keep
+    };
+    cases.iter().filter(keep).collect()
+}
+
+fn fixes(findings: &[Finding], case: &str) -> BTreeSet<Fix> {
+    findings.iter().filter(|finding| finding.case.as_deref() == Some(case)).filter_map(|finding| finding.fix).collect()
+}
+
+/// Writes a case and returns how `dataset.json` lists it.
+fn write_case(case: &CaseFiles, folder: &Path, images: &str, fixes: &BTreeSet<Fix>) -> Result<Value> {
+    let named = |original: &Path, below: &str| {
+        let ending = stem_and_ending(&original.to_string_lossy()).1.to_string();
+        format!("{below}/{}{}", case.name, if ending.is_empty() { ".nii.gz" } else { &ending })
+    };
+    let image = named(&case.images[0], images);
+    match case.images.as_slice() {
+        [path] if !fixes.contains(&Fix::ZeroVoxels) => copy(path, &folder.join(&image))?,
+        paths => write_image(folder.join(&image), &joined(paths)?)?,
+    }
+    let mut entry = json!({ "image": format!("./{image}") });
+    if let Some(subject) = &case.subject {
+        entry["subject"] = json!(subject);
+    }
+    if let Some(path) = &case.label {
+        let label = named(path, "labelsTr");
+        if fixes.is_empty() {
+            copy(path, &folder.join(&label))?;
+        } else {
+            let affine = crate::nifti_io::read_grid(&case.images[0])?.affine;
+            let map = read_image(path)?;
+            let affine = if fixes.contains(&Fix::CopyAffine) { affine } else { map.affine };
+            // NaN becomes 0, and all others were found to be near an integer in the range.
+            let voxels = map.voxels.index_axis(Axis(0), 0).mapv(|value| value.round() as u16);
+            write_labels(folder.join(&label), &LabelMap { voxels, affine })?;
+        }
+        entry["label"] = json!(format!("./{label}"));
+    }
+    Ok(entry)
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    // A copy and no link: whoever writes into the copy must not write into the original.
+    fs::copy(from, to).map(|_| ()).map_err(|source| Error::Write { path: to.to_path_buf(), source })
+}
+
+/// All channels in one image, what is not finite replaced by 0.
+fn joined(paths: &[std::path::PathBuf]) -> Result<Image> {
+    let images = paths.iter().map(read_image).collect::<Result<Vec<_>>>()?;
+    let views: Vec<_> = images.iter().map(|image| image.voxels.view()).collect();
+    let mut voxels =
+        ndarray::concatenate(Axis(0), &views).map_err(|error| Error::Unsupported { path: paths[0].clone(), reason: error.to_string() })?;
+    voxels.mapv_inplace(|value| if value.is_finite() { value } else { 0.0 });
+    Ok(Image { voxels, affine: images[0].affine })
+}
+
+fn describe(dataset: &Dataset, [training, test]: &[Vec<Value>; 2]) -> Value {
+    let channels = dataset.channels.iter().enumerate().map(|(n, name)| (n.to_string(), json!(name)));
+    let labels = dataset.labels.iter().map(|label| (label.value.to_string(), json!(label.name)));
+    json!({
+        "name": dataset.name,
+        "modality": Value::Object(channels.collect()),
+        "labels": Value::Object(labels.collect()),
+        "numTraining": training.len(),
+        "numTest": test.len(),
+        "training": training,
+        "test": test,
+    })
+}

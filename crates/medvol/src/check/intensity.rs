@@ -1,0 +1,59 @@
+//! How the intensities of a channel are distributed.
+
+use ndarray::ArrayView3;
+
+/// Voxels looked at, at most about, for all but the extremes.
+const SAMPLES: usize = 1 << 18;
+
+/// How far beyond the range of 99.8 % of all voxels a voxel may lie, in such ranges.
+const SPIKE: f32 = 50.0;
+
+/// Statistics of one channel; NaN and infinite voxels do not count.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Intensity {
+    pub(super) min: f32,
+    pub(super) max: f32,
+    /// 99.8 % of the voxels lie from here …
+    pub(super) low: f32,
+    /// … to here.
+    pub(super) high: f32,
+    /// Mean and standard deviation of those voxels that are not 0 (0 is what lies outside the body in many images).
+    pub(super) mean: f64,
+    pub(super) sd: f64,
+}
+
+impl Intensity {
+    pub(super) fn of(channel: ArrayView3<f32>) -> Self {
+        let finite = || channel.iter().copied().filter(|value| value.is_finite());
+        let mut samples: Vec<f32> = finite().step_by(channel.len().div_ceil(SAMPLES)).collect();
+        if samples.is_empty() {
+            return Self { min: 0.0, max: 0.0, low: 0.0, high: 0.0, mean: 0.0, sd: 0.0 };
+        }
+        samples.sort_by(f32::total_cmp);
+        let tail = samples.len() / 1000;
+        let usual = &samples[tail..samples.len() - tail];
+        let occupied: Vec<f64> = usual.iter().filter(|value| **value != 0.0).map(|&value| value.into()).collect();
+        let count = occupied.len().max(1) as f64;
+        let mean = occupied.iter().sum::<f64>() / count;
+        Self {
+            min: finite().fold(f32::INFINITY, f32::min),
+            max: finite().fold(f32::NEG_INFINITY, f32::max),
+            low: usual[0],
+            high: usual[usual.len() - 1],
+            mean,
+            sd: (occupied.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt(),
+        }
+    }
+
+    pub(super) fn is_constant(&self) -> bool {
+        self.min == self.max
+    }
+
+    /// The value of a voxel that lies far beyond nearly all others.
+    pub(super) fn spike(&self) -> Option<f32> {
+        let (below, above) = (self.low - self.min, self.max - self.high);
+        let range = self.high - self.low;
+        // Of a nearly constant channel nothing can be said.
+        (range > 0.0 && below.max(above) > SPIKE * range).then_some(if below > above { self.min } else { self.max })
+    }
+}
