@@ -7,6 +7,8 @@
 //! Arrays are indexed `[depth, height, width]`, an image's channels come first. Shapes and spacings (mm) are given in that order too.
 //! An [`Affine`] maps the voxel `(i, j, k)` = (width, height, depth) to millimetres in RAS+.
 
+#![deny(unsafe_code)]
+
 mod affine;
 mod atomic;
 pub mod augment;

@@ -2,6 +2,8 @@
 //!
 //! One file a verb. Results go to stdout, everything else to stderr; exit codes are in [`args::AFTER_HELP`].
 
+#![deny(unsafe_code)]
+
 mod architecture;
 mod args;
 mod bench;

@@ -104,8 +104,8 @@ pub fn open(data: &Path, folder: &Path, config: Config, network: &str, device: &
     Ok(run)
 }
 
-/// Says what a run that begins will need, and refuses one that cannot end.
-pub fn foresee(run: &Run, search: bool, architecture: &Architecture, observer: &dyn Observer) -> Result<()> {
+/// Says what a run that begins will need, and refuses one that cannot end. It searches, trains, or both, an architecture like this.
+pub fn foresee(run: &Run, [search, train]: [bool; 2], architecture: &Architecture, observer: &dyn Observer) -> Result<()> {
     if !run.dir.lines().is_empty() {
         return Ok(());
     }
@@ -114,12 +114,13 @@ pub fn foresee(run: &Run, search: bool, architecture: &Architecture, observer: &
         Some(there) => format!("{} of {}", text(needed), text(there)),
         None => text(needed),
     };
-    let (search_s, training_s) = (if search { estimate.search_s } else { 0.0 }, estimate.train_s + estimate.scoring_s);
+    let seconds = |does: bool, seconds: f64| if does { seconds } else { 0.0 };
+    let (search_s, training_s) = (seconds(search, estimate.search_s), seconds(train, estimate.train_s));
     let memory = memory.map(|memory| format!(", {} of memory", of(memory, memory_allowed))).unwrap_or_default();
-    let searching = if search { format!("search {}, ", duration(search_s)) } else { String::new() };
     observer.message(&format!(
-        "this will take about {} ({searching}training {}){memory}, {} of disk",
-        duration(search_s + training_s),
+        "this will take about {} (search {}, training {}){memory}, {} of disk",
+        duration(search_s + training_s + estimate.scoring_s),
+        duration(search_s),
         duration(training_s),
         of(disk, disk_free)
     ));

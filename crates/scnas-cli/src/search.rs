@@ -58,7 +58,7 @@ pub fn find(data: &Path, folder: &Path, config: Config, device: &Device, progres
         return Ok(before);
     }
     let mut run = open(data, folder, config, network, device, progress)?;
-    foresee(&run, true, &Genotype::random(&run.config.network.space(), run.config.seed).into(), progress)?;
+    foresee(&run, [true, then != Then::Inherit], &Genotype::random(&run.config.network.space(), run.config.seed).into(), progress)?;
     let found = search::search(&mut run, progress)?;
     for Repair { cell, edge, operation } in &found.repairs {
         progress.message(&format!("cell {cell}: a node had no input; edge {edge} got {operation} instead of zero"));

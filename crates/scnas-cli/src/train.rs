@@ -128,7 +128,7 @@ pub fn fit(
     run.dir.same_or_new("genotype.json", &to_json(architecture))?;
     let mut model = train::prepare(&run, architecture.clone(), inherited.as_ref())?;
     if init != Init::Inherit {
-        foresee(&run, false, architecture, progress)?;
+        foresee(&run, [false, true], architecture, progress)?;
         train::train(&mut run, &mut model, progress)?;
     }
     Ok(run.finish(name.clone(), &model, progress)?)

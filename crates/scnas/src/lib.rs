@@ -3,6 +3,8 @@
 //! Four types of cells of a 3-D U-Net are searched at once with their weights. A reader who wants the method reads, in this order:
 //! [`operation`], [`space`], [`genotype`], [`network`], [`relaxation`], [`search`].
 
+#![deny(unsafe_code)]
+
 pub mod architecture;
 pub mod backprop;
 pub mod bench;
