@@ -1,6 +1,6 @@
 //! Files that are either complete or not there: a reader never sees half a file, whatever stops the writer.
 
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -10,8 +10,12 @@ use crate::error::{Error, Result};
 /// # Errors
 /// [`Error::Write`]; an older file at `path` is then left as it was.
 pub fn atomic_write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
-    let path = path.as_ref();
-    write_and_rename(path, bytes, None).map_err(|source| Error::Write { path: path.to_path_buf(), source })
+    atomic_write_with(path.as_ref(), |file| file.write_all(bytes))
+}
+
+/// [`atomic_write`] of what `write` writes piece by piece.
+pub(crate) fn atomic_write_with(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
+    write_and_rename(path, write, None).map_err(|source| Error::Write { path: path.to_path_buf(), source })
 }
 
 /// As [`atomic_write`], but what stood at `path` before is kept as `previous`, in the same folder. Whatever stops the writer, at least one
@@ -21,7 +25,8 @@ pub fn atomic_write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
 /// [`Error::Write`]; an older file at `path` is then left as it was, or has become `previous`.
 pub fn atomic_write_keeping(path: impl AsRef<Path>, previous: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let path = path.as_ref();
-    write_and_rename(path, bytes, Some(previous.as_ref())).map_err(|source| Error::Write { path: path.to_path_buf(), source })
+    write_and_rename(path, |file| file.write_all(bytes), Some(previous.as_ref()))
+        .map_err(|source| Error::Write { path: path.to_path_buf(), source })
 }
 
 /// Beginning and end of the names of temporary files.
@@ -38,7 +43,11 @@ pub fn remove_leftovers(folder: impl AsRef<Path>) {
     }
 }
 
-fn write_and_rename(path: &Path, bytes: &[u8], previous: Option<&Path>) -> std::io::Result<()> {
+fn write_and_rename(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+    previous: Option<&Path>,
+) -> std::io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -50,7 +59,10 @@ fn write_and_rename(path: &Path, bytes: &[u8], previous: Option<&Path>) -> std::
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
+    let mut buffered = BufWriter::new(file.as_file_mut());
+    write(&mut buffered)?;
+    buffered.flush()?;
+    drop(buffered);
     file.as_file().sync_all()?;
     if let Some(previous) = previous.filter(|_| path.exists()) {
         std::fs::rename(path, previous)?;

@@ -1,4 +1,4 @@
-//! Connected components of a mask, and its largest one: how stray voxels are cleaned away.
+//! Connected components of a mask, and the largest one of a class: how stray voxels are cleaned away.
 //!
 //! Runs of voxels along the width are joined by union-find with the runs they touch in the rows before them: linear in the number
 //! of voxels, and the same for any number of threads.
@@ -27,57 +27,83 @@ pub struct Components {
 
 /// The connected components of `mask` `[depth, height, width]`.
 pub fn components(mask: ArrayView3<bool>, connectivity: Connectivity) -> Components {
-    let (depth, height, _) = mask.dim();
-    let mut runs: Vec<Range<usize>> = Vec::new();
-    // The runs of row (k, j) are `rows[k * height + j]` of `runs`.
-    let mut rows: Vec<Range<usize>> = Vec::with_capacity(depth * height);
-    let mut sets = Sets(Vec::new());
-    for k in 0..depth {
-        for j in 0..height {
-            let first = runs.len();
-            let row = mask.slice(s![k, j, ..]);
-            for (i, _) in row.iter().enumerate().filter(|(_, inside)| **inside) {
-                match runs[first..].last_mut() {
-                    Some(run) if run.end == i => run.end += 1,
-                    _ => {
-                        runs.push(i..i + 1);
-                        sets.0.push(sets.0.len());
-                    }
-                }
-            }
-            for earlier in rows_before(k, j, height, connectivity) {
-                join(&runs, rows[earlier].clone(), first..runs.len(), connectivity, &mut sets);
-            }
-            rows.push(first..runs.len());
-        }
-    }
-
+    let mut runs = Runs::of(mask, |inside| inside, connectivity);
     let mut numbers = Array3::zeros(mask.dim());
     let mut sizes: Vec<usize> = Vec::new();
     // The root of a set is its first run, so it has its number before the others ask for it.
-    let mut number_of = vec![0; runs.len()];
-    for (row, members) in rows.into_iter().enumerate() {
-        for run in members {
-            let root = sets.root(run);
-            if root == run {
-                sizes.push(0);
-                number_of[run] = sizes.len();
-            }
-            let number = number_of[root];
-            sizes[number - 1] += runs[run].len();
-            numbers.slice_mut(s![row / height, row % height, runs[run].clone()]).fill(number as u32);
+    let mut number_of = vec![0; runs.runs.len()];
+    runs.each(|run, root, row, columns| {
+        if root == run {
+            sizes.push(0);
+            number_of[run] = sizes.len();
         }
-    }
+        let number = number_of[root];
+        sizes[number - 1] += columns.len();
+        numbers.slice_mut(s![row[0], row[1], columns]).fill(number as u32);
+    });
     Components { numbers, sizes }
 }
 
-/// The component of `mask` `[depth, height, width]` with the most voxels; in a tie, the one whose first voxel comes first. An empty mask
-/// stays empty.
-pub fn largest_component(mask: ArrayView3<bool>, connectivity: Connectivity) -> Array3<bool> {
-    let Components { numbers, sizes } = components(mask, connectivity);
+/// Of the voxels of one class, turns all but the largest component into background (class 0); in a tie, the component whose first voxel
+/// comes first is kept. `classes` is `[depth, height, width]`.
+pub fn keep_largest_component(classes: &mut Array3<u8>, class: u8, connectivity: Connectivity) {
+    let mut runs = Runs::of(classes.view(), |found| found == class, connectivity);
+    let mut sizes = vec![0; runs.runs.len()];
+    runs.each(|_, root, _, columns| sizes[root] += columns.len());
     // `max_by_key` would take the last of equals.
-    let largest = (1_u32..).zip(sizes).fold((0, 0), |best, this| if this.1 > best.1 { this } else { best }).0;
-    numbers.mapv(|number| number > 0 && number == largest)
+    let largest = (0..sizes.len()).fold(0, |best, this| if sizes[this] > sizes[best] { this } else { best });
+    runs.each(|_, root, row, columns| {
+        if root != largest {
+            classes.slice_mut(s![row[0], row[1], columns]).fill(0);
+        }
+    });
+}
+
+/// The voxels of a mask, as runs along the width.
+struct Runs {
+    runs: Vec<Range<usize>>,
+    /// The runs of row (k, j) are `rows[k * height + j]` of `runs`.
+    rows: Vec<Range<usize>>,
+    height: usize,
+    /// Which runs belong together.
+    sets: Sets,
+}
+
+impl Runs {
+    fn of<T: Copy>(volume: ArrayView3<T>, inside: impl Fn(T) -> bool, connectivity: Connectivity) -> Self {
+        let (depth, height, _) = volume.dim();
+        let mut found = Self { runs: Vec::new(), rows: Vec::with_capacity(depth * height), height, sets: Sets(Vec::new()) };
+        let Self { runs, rows, sets, .. } = &mut found;
+        for k in 0..depth {
+            for j in 0..height {
+                let first = runs.len();
+                let row = volume.slice(s![k, j, ..]);
+                for (i, _) in row.iter().enumerate().filter(|(_, voxel)| inside(**voxel)) {
+                    match runs[first..].last_mut() {
+                        Some(run) if run.end == i => run.end += 1,
+                        _ => {
+                            runs.push(i..i + 1);
+                            sets.0.push(sets.0.len());
+                        }
+                    }
+                }
+                for earlier in rows_before(k, j, height, connectivity) {
+                    join(runs, rows[earlier].clone(), first..runs.len(), connectivity, sets);
+                }
+                rows.push(first..runs.len());
+            }
+        }
+        found
+    }
+
+    /// Calls `visit` with every run in order: its number, that of the first run of its component, its row (k, j), its columns.
+    fn each(&mut self, mut visit: impl FnMut(usize, usize, [usize; 2], Range<usize>)) {
+        for (row, members) in self.rows.iter().enumerate() {
+            for run in members.clone() {
+                visit(run, self.sets.root(run), [row / self.height, row % self.height], self.runs[run].clone());
+            }
+        }
+    }
 }
 
 /// The rows before row (k, j) in scan order whose voxels may touch its own.
@@ -176,21 +202,27 @@ mod tests {
         }
 
         #[test]
-        fn the_largest_component_is_one_of_the_mask_and_none_is_larger(mask in any_mask()) {
+        fn of_a_class_one_component_is_left_and_none_was_larger_and_other_classes_stay(mask in any_mask(), other in any_mask()) {
+            // Class 2 where the mask is, class 1 where only the other one is.
+            let other = |at: (usize, usize, usize)| other.get(at).copied().unwrap_or(false);
+            let mut classes = Array3::from_shape_fn(mask.dim(), |at| if mask[at] { 2 } else { u8::from(other(at)) });
+            keep_largest_component(&mut classes, 2, Connectivity::Faces);
+
             let all = components(mask.view(), Connectivity::Faces);
-            let largest = largest_component(mask.view(), Connectivity::Faces);
-            let voxels = largest.iter().filter(|inside| **inside).count();
-            prop_assert_eq!(Some(voxels), all.sizes.iter().copied().max().or(Some(0)));
-            let numbers: std::collections::BTreeSet<u32> =
-                largest.iter().zip(&all.numbers).filter(|(inside, _)| **inside).map(|(_, number)| *number).collect();
-            prop_assert!(numbers.len() <= 1 && !numbers.contains(&0));
+            let kept: std::collections::BTreeSet<u32> =
+                classes.iter().zip(&all.numbers).filter(|(class, _)| **class == 2).map(|(_, number)| *number).collect();
+            prop_assert!(kept.len() <= 1 && !kept.contains(&0));
+            prop_assert_eq!(classes.iter().filter(|class| **class == 2).count(), all.sizes.iter().copied().max().unwrap_or(0));
+            for (at, &class) in classes.indexed_iter().filter(|(at, _)| !mask[*at]) {
+                prop_assert_eq!(class, u8::from(other(at)));
+            }
         }
     }
 
     #[test]
     fn of_two_equally_large_components_the_first_is_kept() {
-        let mask = Array3::from_shape_vec((1, 1, 7), vec![true, false, true, true, false, true, true]).unwrap();
-        let expected = vec![false, false, true, true, false, false, false];
-        assert_eq!(largest_component(mask.view(), Connectivity::Corners).into_raw_vec_and_offset().0, expected);
+        let mut classes = Array3::from_shape_vec((1, 1, 7), vec![3, 0, 3, 3, 0, 3, 3]).unwrap();
+        keep_largest_component(&mut classes, 3, Connectivity::Corners);
+        assert_eq!(classes.into_raw_vec_and_offset().0, [0, 0, 3, 3, 0, 0, 0]);
     }
 }

@@ -17,7 +17,8 @@ use ndarray::{Axis, concatenate};
 
 use crate::class_map::{ClassMap, Label};
 use crate::error::{Error, Result};
-use crate::nifti_io::{Grid, read_grid, read_image, read_labels};
+use crate::nifti_io::{Grid, read_grid, read_image, read_labels, read_raw, read_raw_size};
+use crate::raw::{RawImage, View};
 use crate::volume::{Image, LabelMap};
 
 use description::Description;
@@ -196,7 +197,7 @@ pub fn load_image(path: impl AsRef<Path>, channels: usize) -> Result<Image> {
     let path = path.as_ref();
     let image = read_image(path)?;
     check_channels(path, channels, image.channels())?;
-    check_finite(path, &image)?;
+    check_finite(path, &image.raw_view())?;
     Ok(image)
 }
 
@@ -211,7 +212,7 @@ pub fn load_channels(paths: &[PathBuf], channels: usize) -> Result<Image> {
     let mut images: Vec<Image> = Vec::new();
     for path in paths {
         let image = read_image(path)?;
-        check_finite(path, &image)?;
+        check_finite(path, &image.raw_view())?;
         if let Some(before) = images.first() {
             check_same_grid((first(paths), &grid_of(before)), (path, image.shape(), &image.affine))?;
         }
@@ -222,6 +223,32 @@ pub fn load_channels(paths: &[PathBuf], channels: usize) -> Result<Image> {
     let voxels =
         concatenate(Axis(0), &views).map_err(|error| Error::Unsupported { path: first(paths).to_path_buf(), reason: error.to_string() })?;
     Ok(Image { voxels, affine: images[0].affine })
+}
+
+/// [`load_channels`] in as little memory as one file's voxels need; those of several files become floats.
+///
+/// # Errors
+/// As [`load_channels`].
+pub fn load_raw(paths: &[PathBuf], channels: usize) -> Result<RawImage> {
+    let [path] = paths else { return load_channels(paths, channels).map(RawImage::from) };
+    let image = read_raw(path)?;
+    check_channels(path, channels, image.channels())?;
+    check_finite(path, &image.view())?;
+    Ok(image)
+}
+
+/// Reads headers only: an image's grid, and the most bytes that [`load_raw`] takes.
+///
+/// # Errors
+/// Those of [`read_grids`].
+pub fn raw_size(paths: &[PathBuf]) -> Result<(Grid, u64)> {
+    let [path] = paths else {
+        let grid = read_grids(paths)?;
+        // Twice as many while they are joined.
+        let bytes = 2 * 4 * grid.channels as u64 * grid.shape.iter().product::<usize>() as u64;
+        return Ok((grid, bytes));
+    };
+    read_raw_size(path)
 }
 
 /// The grid of an image whose channels may be in several files: reads headers only.
@@ -254,8 +281,8 @@ fn check_channels(path: &Path, expected: usize, found: usize) -> Result<()> {
     }
 }
 
-fn check_finite(path: &Path, image: &Image) -> Result<()> {
-    match image.first_non_finite() {
+fn check_finite(path: &Path, voxels: &View) -> Result<()> {
+    match voxels.first_non_finite() {
         Some((voxel, value)) => Err(Error::NotFinite { path: path.to_path_buf(), voxel, value }),
         None => Ok(()),
     }

@@ -1,13 +1,13 @@
 //! The way back: from scores on a preprocessed grid to a label map on the image's own grid.
 
-use ndarray::{Array3, Array4, ArrayView3, Axis, s};
+use ndarray::{Array3, Array4, ArrayBase, ArrayView3, Axis, Ix3, RawData, s};
 use serde::{Deserialize, Serialize};
 
 use crate::affine::Affine;
 use crate::class_map::{ClassMap, Label};
 use crate::error::{Error, Result};
 use crate::orient::Orientation;
-use crate::resample::{best_class, resample, resampled_size};
+use crate::resample::{Resampling, best_class, cut, resampled_size, whole};
 use crate::volume::{Image, LabelMap};
 
 /// What preprocessing did to an image's grid: everything needed to undo it. Orientation, old spacing and the preprocessed grid's
@@ -66,7 +66,8 @@ impl Geometry {
         Ok(Image { voxels, affine: self.affine })
     }
 
-    fn original_spacing(&self) -> [f64; 3] {
+    /// The image's own spacing in mm, in canonical orientation.
+    pub(crate) fn original_spacing(&self) -> [f64; 3] {
         crate::orient::canonical_spacing(&self.affine)
     }
 
@@ -81,17 +82,27 @@ impl Geometry {
     }
 
     /// From the preprocessed grid to the crop's own voxels.
+    pub(crate) fn way_back(&self) -> Resampling {
+        Resampling::new(self.grid_shape(), self.spacing_mm, self.crop_shape, self.original_spacing())
+    }
+
     fn uncrop_scale(&self, scores: ArrayView3<f32>) -> Array3<f32> {
-        resample(scores, self.spacing_mm, self.original_spacing(), self.crop_shape)
+        self.way_back().block(&whole(self.crop_shape), |all| cut(scores, all))
+    }
+
+    /// The crop, in canonical orientation, of a volume on the image's own grid; its voxels stay where they are in memory.
+    ///
+    /// # Panics
+    /// If the volume does not have the image's shape.
+    pub fn crop<S: RawData>(&self, volume: ArrayBase<S, Ix3>) -> ArrayBase<S, Ix3> {
+        let [k, j, i] = [0, 1, 2].map(|axis| self.crop_start[axis]..self.crop_start[axis] + self.crop_shape[axis]);
+        Orientation::of(&self.affine).canonical(volume).slice_move(s![k, j, i])
     }
 
     /// Puts the crop back to its place in the whole volume, in the original orientation.
     fn place<T: Copy>(&self, crop: &Array3<T>, outside: T) -> Array3<T> {
-        let orientation = Orientation::of(&self.affine);
-        let mut whole = Array3::from_elem(orientation.canonical_axes(self.shape), outside);
-        let [k, j, i] = self.crop_start;
-        let [depth, height, width] = self.crop_shape;
-        whole.slice_mut(s![k..k + depth, j..j + height, i..i + width]).assign(crop);
-        orientation.original(whole.view()).as_standard_layout().into_owned()
+        let mut whole = Array3::from_elem(self.shape, outside);
+        self.crop(whole.view_mut()).assign(crop);
+        whole
     }
 }

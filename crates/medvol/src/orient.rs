@@ -2,7 +2,7 @@
 //!
 //! An oblique grid stays oblique: the rotation that remains is left in the affine.
 
-use ndarray::{ArrayView3, ArrayView4, Axis};
+use ndarray::{ArrayBase, ArrayView4, Axis, Ix3, RawData};
 
 use crate::affine::{Affine, norm};
 
@@ -52,15 +52,15 @@ impl Orientation {
         self.source.map(|axis| per_axis[axis])
     }
 
-    /// A volume `[depth, height, width]` in canonical orientation; a view, nothing is copied.
-    pub fn canonical<'a, T>(&self, volume: ArrayView3<'a, T>) -> ArrayView3<'a, T> {
-        let mut view = volume.permuted_axes(self.source);
+    /// A volume `[depth, height, width]` in canonical orientation; its voxels stay where they are in memory.
+    pub fn canonical<S: RawData>(&self, volume: ArrayBase<S, Ix3>) -> ArrayBase<S, Ix3> {
+        let mut turned = volume.permuted_axes(self.source);
         for axis in 0..3 {
             if self.flip[axis] {
-                view.invert_axis(Axis(axis));
+                turned.invert_axis(Axis(axis));
             }
         }
-        view
+        turned
     }
 
     /// An image `[channels, depth, height, width]` in canonical orientation; a view, nothing is copied.
@@ -73,21 +73,6 @@ impl Orientation {
             }
         }
         view
-    }
-
-    /// The inverse of [`Self::canonical`]: a canonical volume on the original grid; a view, nothing is copied.
-    pub fn original<'a, T>(&self, canonical: ArrayView3<'a, T>) -> ArrayView3<'a, T> {
-        let mut view = canonical;
-        for axis in 0..3 {
-            if self.flip[axis] {
-                view.invert_axis(Axis(axis));
-            }
-        }
-        let mut inverse = [0; 3];
-        for (axis, &source) in self.source.iter().enumerate() {
-            inverse[source] = axis;
-        }
-        view.permuted_axes(inverse)
     }
 
     /// The affine of the canonical grid, for a grid of `shape` (depth, height, width) with `affine`.

@@ -3,13 +3,16 @@
 
 use std::path::PathBuf;
 
-use ndarray::{Array3, Array4, ArrayView4, ArrayViewMut3, Axis, s};
+use ndarray::{Array3, Array4, ArrayView3, Zip, s};
 
+use crate::affine::Affine;
 use crate::class_map::{ClassMap, Label};
 use crate::error::{Error, Result};
 use crate::geometry::Geometry;
 use crate::orient::Orientation;
-use crate::resample::{resample, resample_classes};
+use crate::patch::Overlap;
+use crate::raw::{RawImage, View};
+use crate::resample::{Block, Resampling, resample_classes, whole};
 use crate::volume::{Image, LabelMap};
 
 /// Most voxels a resampled channel may have; beyond it the spacing is a mistake (a mixed-up unit, for example).
@@ -17,6 +20,9 @@ pub(crate) const MAX_VOXELS: f64 = (1_u64 << 31) as f64;
 
 /// A channel whose standard deviation is below this part of its largest value is constant up to rounding.
 const CONSTANT: f64 = 1e-6;
+
+/// Planes that are measured at a time: enough that whole cache lines are read where the image's own depth runs along another axis.
+const SLAB: usize = 16;
 
 /// A case ready for training or prediction.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,68 +43,154 @@ pub struct Case {
 /// [`Error::Preprocess`] for a spacing, an affine or shapes that make no sense, [`Error::NotFinite`], [`Error::UnlistedLabel`]; the
 /// last two carry the case's name in the place of a path.
 pub fn preprocess(name: &str, image: &Image, label_map: Option<&LabelMap>, labels: &[Label], spacing_mm: [f64; 3]) -> Result<Case> {
-    check(name, image, label_map, spacing_mm)?;
-    let orientation = Orientation::of(&image.affine);
-    let canonical = orientation.canonical_channels(image.voxels.view());
-    let (start, size) = non_zero_region(canonical);
-    let geometry = Geometry { shape: image.shape(), affine: image.affine, crop_start: start, crop_shape: size, spacing_mm };
-    let from = orientation.canonical_axes(image.affine.spacing());
-    let shape = grid_shape(name, &geometry, from)?;
-    let [k, j, i] = [0, 1, 2].map(|axis| start[axis]..start[axis] + size[axis]);
+    let resampled = Resampled::new(name, image.raw_view(), image.affine, spacing_mm)?;
+    let geometry = resampled.geometry.clone();
+    let shape = resampled.grid.shape();
 
     let classes = match label_map {
         None => None,
         Some(map) => {
+            check_shape(name, image, map)?;
             let classes = to_classes(name, map, labels)?;
-            let crop = orientation.canonical(classes.view());
-            let crop = crop.slice(s![k.clone(), j.clone(), i.clone()]);
-            Some(resample_classes(crop, from, spacing_mm, shape))
+            Some(resample_classes(geometry.crop(classes.view()), geometry.original_spacing(), spacing_mm, shape))
         }
     };
 
-    let crop = canonical.slice(s![.., k, j, i]);
     let mut voxels = Array4::zeros((image.channels(), shape[0], shape[1], shape[2]));
-    for (channel, mut out) in crop.outer_iter().zip(voxels.outer_iter_mut()) {
-        out.assign(&resample(channel, from, spacing_mm, shape));
-        z_score(out);
+    for (channel, mut out) in voxels.outer_iter_mut().enumerate() {
+        out.assign(&resampled.block(channel, &whole(shape)));
+        let score = ZScore::measure(|visit| visit(out.view()));
+        out.mapv_inplace(|v| score.of(v));
     }
     Ok(Case { name: name.to_string(), image: voxels, classes, geometry })
 }
 
-fn check(name: &str, image: &Image, label_map: Option<&LabelMap>, spacing_mm: [f64; 3]) -> Result<()> {
+/// An image as [`preprocess`] gives it, of which only what is asked for is computed: for images too large to be held twice.
+#[derive(Debug)]
+pub struct Preprocessed<'a> {
+    resampled: Resampled<'a>,
+    /// Of each channel.
+    scores: Vec<ZScore>,
+}
+
+impl<'a> Preprocessed<'a> {
+    /// Measures each channel's mean and standard deviation on the grid of `spacing_mm`, some planes at a time.
+    ///
+    /// # Errors
+    /// As [`preprocess`].
+    pub fn new(name: &str, image: &'a RawImage, spacing_mm: [f64; 3]) -> Result<Self> {
+        let resampled = Resampled::new(name, image.view(), image.affine, spacing_mm)?;
+        let scores = (0..image.channels()).map(|channel| ZScore::measure(|visit| resampled.each_slab(channel, visit))).collect();
+        Ok(Self { resampled, scores })
+    }
+
+    /// How predictions get back to the image's own grid; it also knows this grid's shape.
+    pub fn geometry(&self) -> &Geometry {
+        &self.resampled.geometry
+    }
+
+    /// The window at `corner`, padded with 0: the same bits as [`extract`](crate::patch::extract) cuts from the whole preprocessed image.
+    ///
+    /// # Shapes
+    /// - result: `[channels, patch depth, patch height, patch width]`, flattened, width fastest
+    pub fn window(&self, corner: [isize; 3], patch: [usize; 3]) -> Vec<f32> {
+        let Overlap { in_patch: [z, y, x], in_image } = Overlap::new(corner, patch, self.resampled.grid.shape());
+        let mut window = Array4::zeros((self.scores.len(), patch[0], patch[1], patch[2]));
+        if in_image.iter().all(|range| !range.is_empty()) {
+            for (channel, score) in self.scores.iter().enumerate() {
+                let block = self.resampled.block(channel, &in_image);
+                let inside = window.slice_mut(s![channel, z.clone(), y.clone(), x.clone()]);
+                Zip::from(inside).and(&block).for_each(|out, &value| *out = score.of(value));
+            }
+        }
+        window.into_raw_vec_and_offset().0
+    }
+
+    /// Most bytes that are held at once to compute a window of size `patch`, itself included.
+    pub fn bytes(&self, patch: [usize; 3]) -> u64 {
+        let shape = self.resampled.grid.shape();
+        // In the middle, where no tap is cut off.
+        let inside = [0, 1, 2].map(|axis| {
+            let slack = shape[axis].saturating_sub(patch[axis]);
+            slack / 2..shape[axis] - slack.div_ceil(2)
+        });
+        4 * (self.scores.len() * patch.iter().product::<usize>()) as u64 + self.resampled.grid.bytes(&inside)
+    }
+}
+
+/// An image on the network's grid, before the z-score.
+#[derive(Debug)]
+struct Resampled<'a> {
+    /// In canonical orientation, not resampled.
+    crop: View<'a>,
+    grid: Resampling,
+    geometry: Geometry,
+}
+
+impl<'a> Resampled<'a> {
+    fn new(name: &str, voxels: View<'a>, affine: Affine, spacing_mm: [f64; 3]) -> Result<Self> {
+        check(name, &voxels, &affine, spacing_mm)?;
+        let canonical = voxels.canonical(&Orientation::of(&affine));
+        let (crop_start, crop_shape) = non_zero_region(&canonical);
+        let [_, depth, height, width] = voxels.dim();
+        let geometry = Geometry { shape: [depth, height, width], affine, crop_start, crop_shape, spacing_mm };
+        let crop = canonical.crop([0, 1, 2].map(|axis| crop_start[axis]..crop_start[axis] + crop_shape[axis]));
+        let from = geometry.original_spacing();
+        let shape = grid_shape(name, &geometry, from)?;
+        Ok(Self { crop, grid: Resampling::new(crop_shape, from, shape, spacing_mm), geometry })
+    }
+
+    /// A block of a channel.
+    fn block(&self, channel: usize, block: &Block) -> Array3<f32> {
+        self.grid.block(block, |needed| self.crop.block(channel, needed))
+    }
+
+    /// Hands a channel's planes to `visit`, in order, some at a time.
+    fn each_slab(&self, channel: usize, visit: &mut dyn FnMut(ArrayView3<f32>)) {
+        let [depth, height, width] = self.grid.shape();
+        for start in (0..depth).step_by(SLAB) {
+            visit(self.block(channel, &[start..(start + SLAB).min(depth), 0..height, 0..width]).view());
+        }
+    }
+}
+
+fn check(name: &str, voxels: &View, affine: &Affine, spacing_mm: [f64; 3]) -> Result<()> {
     let refuse = |reason| Err(Error::Preprocess { case: name.to_string(), reason });
     if !spacing_mm.iter().all(|mm| mm.is_finite() && *mm > 0.0) {
         return refuse(format!("cannot resample to a spacing of {spacing_mm:?} mm; expected three positive numbers"));
     }
-    if !image.affine.is_invertible() {
-        return refuse(format!("its affine is singular: {:?}", image.affine.0));
+    if !affine.is_invertible() {
+        return refuse(format!("its affine is singular: {:?}", affine.0));
     }
-    if image.voxels.is_empty() {
-        return refuse(format!("its image has no voxels: shape {:?}", image.voxels.dim()));
+    if voxels.dim().contains(&0) {
+        return refuse(format!("its image has no voxels: shape {:?}", voxels.dim()));
     }
-    if let Some((voxel, value)) = image.first_non_finite() {
-        return Err(Error::NotFinite { path: PathBuf::from(name), voxel, value });
-    }
-    match label_map {
-        Some(map) if map.shape() != image.shape() => Err(Error::ShapeMismatch {
-            image: PathBuf::from(name),
-            other: PathBuf::from(name),
-            image_shape: image.shape(),
-            other_shape: map.shape(),
-        }),
-        _ => Ok(()),
+    match voxels.first_non_finite() {
+        Some((voxel, value)) => Err(Error::NotFinite { path: PathBuf::from(name), voxel, value }),
+        None => Ok(()),
     }
 }
 
+fn check_shape(name: &str, image: &Image, label_map: &LabelMap) -> Result<()> {
+    if label_map.shape() == image.shape() {
+        return Ok(());
+    }
+    Err(Error::ShapeMismatch {
+        image: PathBuf::from(name),
+        other: PathBuf::from(name),
+        image_shape: image.shape(),
+        other_shape: label_map.shape(),
+    })
+}
+
 /// Start and size of the smallest box that holds every voxel that is not 0 in all channels; the whole volume if all are 0.
-fn non_zero_region(image: ArrayView4<f32>) -> ([usize; 3], [usize; 3]) {
+fn non_zero_region(image: &View) -> ([usize; 3], [usize; 3]) {
     let mut start = [0; 3];
     let mut size = [0; 3];
     for axis in 0..3 {
-        let occupied = |plane: usize| image.index_axis(Axis(axis + 1), plane).iter().any(|v| *v != 0.0);
-        let planes = image.shape()[axis + 1];
-        let first = (0..planes).find(|&plane| occupied(plane)).unwrap_or(0);
-        let last = (0..planes).rfind(|&plane| occupied(plane)).unwrap_or(planes - 1);
+        let planes = image.dim()[axis + 1];
+        let first = (0..planes).find(|&plane| image.occupied(axis, plane)).unwrap_or(0);
+        let last = (0..planes).rfind(|&plane| image.occupied(axis, plane)).unwrap_or(planes - 1);
         (start[axis], size[axis]) = (first, last - first + 1);
     }
     (start, size)
@@ -128,16 +220,32 @@ fn to_classes(name: &str, map: &LabelMap, labels: &[Label]) -> Result<Array3<u8>
     })
 }
 
-/// Subtracts the mean and divides by the standard deviation; a constant channel becomes 0.
-fn z_score(mut channel: ArrayViewMut3<f32>) {
-    let count = channel.len() as f64;
-    let mean = channel.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
-    let variance = channel.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / count;
-    let deviation = variance.sqrt();
-    let largest = channel.iter().fold(0.0, |largest: f64, &v| largest.max(f64::from(v).abs()));
-    if deviation <= CONSTANT * largest {
-        channel.fill(0.0);
-    } else {
-        channel.mapv_inplace(|v| ((f64::from(v) - mean) / deviation) as f32);
+/// Mean and standard deviation of a channel.
+#[derive(Debug)]
+struct ZScore {
+    mean: f64,
+    /// `None` if the channel is constant.
+    deviation: Option<f64>,
+}
+
+impl ZScore {
+    /// `each_slab` hands all voxels, always in the same order, to the function that it is given.
+    fn measure(each_slab: impl Fn(&mut dyn FnMut(ArrayView3<f32>))) -> Self {
+        let (mut count, mut sum, mut largest) = (0, 0.0, 0.0_f64);
+        each_slab(&mut |slab| {
+            count += slab.len();
+            sum = slab.iter().fold(sum, |sum, &v| sum + f64::from(v));
+            largest = slab.iter().fold(largest, |largest, &v| largest.max(f64::from(v).abs()));
+        });
+        let mean = sum / count as f64;
+        let mut squares = 0.0;
+        each_slab(&mut |slab| squares = slab.iter().fold(squares, |sum, &v| sum + (f64::from(v) - mean).powi(2)));
+        let deviation = (squares / count as f64).sqrt();
+        Self { mean, deviation: (deviation > CONSTANT * largest).then_some(deviation) }
+    }
+
+    /// The value less the mean, in standard deviations; 0 in a constant channel.
+    fn of(&self, value: f32) -> f32 {
+        self.deviation.map_or(0.0, |deviation| ((f64::from(value) - self.mean) / deviation) as f32)
     }
 }

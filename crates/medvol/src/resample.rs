@@ -5,8 +5,12 @@
 //! Downsampling by a factor `r` averages that linear interpolation over a window of `√(r² − 1)` input voxels: none at `r = 1`, where
 //! it begins, and in general the blur (second moment) of averaging over the output voxel's footprint, so that nothing is skipped.
 //! Either way the weights of an output voxel sum to 1, and a linear ramp stays the same ramp away from the edges.
+//!
+//! A [`Resampling`] computes any block of the output alone, to the same bits as the whole: every sum has its order from the taps.
 
-use ndarray::{Array3, ArrayView3, Zip};
+use std::ops::Range;
+
+use ndarray::{Array3, ArrayView3, Zip, s};
 use rayon::prelude::*;
 
 /// Spacings closer than this (relative) are the same: such an axis is not resampled.
@@ -16,9 +20,16 @@ const SAME_SPACING: f64 = 1e-3;
 const VOXELS_PER_TASK: usize = 1 << 14;
 
 /// The input voxels that one output voxel is a weighted sum of: `first`, `first + 1`, …
+#[derive(Debug)]
 pub(crate) struct Taps {
     pub first: usize,
     pub weights: Vec<f32>,
+}
+
+impl Taps {
+    fn end(&self) -> usize {
+        self.first + self.weights.len()
+    }
 }
 
 /// Whether two spacings count as the same.
@@ -38,19 +49,89 @@ pub(crate) fn resampled_size(size: usize, from: f64, to: f64) -> usize {
 /// A volume `[depth, height, width]` with spacing `from`, resampled to `shape` with spacing `to` (both in mm, same axis order).
 /// Axes whose size and spacing already agree are left as they are.
 pub fn resample(volume: ArrayView3<f32>, from: [f64; 3], to: [f64; 3], shape: [usize; 3]) -> Array3<f32> {
-    if volume.is_empty() || shape.contains(&0) {
+    let size: [usize; 3] = volume.dim().into();
+    if size.contains(&0) || shape.contains(&0) {
         return Array3::zeros(shape);
     }
-    let mut current = volume.as_standard_layout().into_owned();
-    for axis in 0..3 {
-        let (size, new_size) = (current.shape()[axis], shape[axis]);
-        if size == new_size && same(from[axis], to[axis]) {
-            continue;
-        }
-        let taps = taps(size, new_size, to[axis] / from[axis]);
-        current = along_axis(&current, axis, &taps);
+    Resampling::new(size, from, shape, to).block(&whole(shape), |all| cut(volume, all))
+}
+
+/// All of a grid, as a block.
+pub(crate) fn whole(shape: [usize; 3]) -> Block {
+    shape.map(|size| 0..size)
+}
+
+/// A block of a volume, in standard layout.
+pub(crate) fn cut(volume: ArrayView3<f32>, [k, j, i]: Block) -> Array3<f32> {
+    volume.slice_move(s![k, j, i]).as_standard_layout().into_owned()
+}
+
+/// Voxels of a grid along depth, height and width.
+pub(crate) type Block = [Range<usize>; 3];
+
+/// The way from one grid to another that covers the same space.
+#[derive(Debug)]
+pub(crate) struct Resampling {
+    /// What each output voxel along an axis is made of; `None` along an axis that is not resampled.
+    taps: [Option<Vec<Taps>>; 3],
+    /// Output voxels along each axis.
+    shape: [usize; 3],
+}
+
+impl Resampling {
+    /// From a grid of `size` voxels with spacing `from` to one of `shape` with spacing `to` (mm), none of them empty.
+    pub fn new(size: [usize; 3], from: [f64; 3], shape: [usize; 3], to: [f64; 3]) -> Self {
+        let axis = |axis: usize| {
+            let unchanged = size[axis] == shape[axis] && same(from[axis], to[axis]);
+            (!unchanged).then(|| taps(size[axis], shape[axis], to[axis] / from[axis]))
+        };
+        Self { taps: [0, 1, 2].map(axis), shape }
     }
-    current
+
+    /// From a grid of `shape` to itself.
+    pub fn none(shape: [usize; 3]) -> Self {
+        Self { taps: [None, None, None], shape }
+    }
+
+    /// Shape of the output.
+    pub fn shape(&self) -> [usize; 3] {
+        self.shape
+    }
+
+    /// The input voxels along an axis that some output voxels, at least one, are made of.
+    pub fn needs(&self, axis: usize, output: &Range<usize>) -> Range<usize> {
+        match &self.taps[axis] {
+            // Neither end of the taps ever goes back along the axis.
+            Some(taps) => taps[output.start].first..taps[output.end - 1].end(),
+            None => output.clone(),
+        }
+    }
+
+    /// A block of the output. `input` gives a block of the input in standard layout.
+    pub fn block(&self, block: &Block, input: impl FnOnce(Block) -> Array3<f32>) -> Array3<f32> {
+        let needed = [0, 1, 2].map(|axis| self.needs(axis, &block[axis]));
+        let starts = [0, 1, 2].map(|axis| needed[axis].start);
+        let mut current = input(needed);
+        for axis in 0..3 {
+            if let Some(taps) = &self.taps[axis] {
+                current = along_axis(&current, axis, &taps[block[axis].clone()], starts[axis]);
+            }
+        }
+        current
+    }
+
+    /// Most bytes that [`Self::block`] holds at once for a block of this size, its input and output included.
+    pub fn bytes(&self, block: &Block) -> u64 {
+        let mut sizes = [0, 1, 2].map(|axis| self.needs(axis, &block[axis]).len() as u64);
+        let voxels = |sizes: [u64; 3]| sizes.iter().product::<u64>();
+        let mut most = voxels(sizes);
+        for axis in (0..3).filter(|&axis| self.taps[axis].is_some()) {
+            let before = voxels(sizes);
+            sizes[axis] = block[axis].len() as u64;
+            most = most.max(before + voxels(sizes));
+        }
+        4 * most
+    }
 }
 
 /// Weights for `new_size` voxels that are `ratio` old voxels apart, centred on `size` old voxels.
@@ -87,8 +168,8 @@ fn averaged_triangle(x: f64, window: f64) -> f64 {
     (integral(x + window / 2.0) - integral(x - window / 2.0)) / window
 }
 
-/// The volume with every row along `axis` replaced by the weighted sums that `taps` says.
-pub(crate) fn along_axis(volume: &Array3<f32>, axis: usize, taps: &[Taps]) -> Array3<f32> {
+/// The volume with every row along `axis` replaced by the weighted sums that `taps` says; they count from `start` before its first voxel.
+pub(crate) fn along_axis(volume: &Array3<f32>, axis: usize, taps: &[Taps], start: usize) -> Array3<f32> {
     let mut shape = volume.raw_dim();
     let size = shape[axis];
     shape[axis] = taps.len();
@@ -104,8 +185,8 @@ pub(crate) fn along_axis(volume: &Array3<f32>, axis: usize, taps: &[Taps]) -> Ar
         let (outer, index) = (row / taps.len(), row % taps.len());
         let Taps { first, weights } = &taps[index];
         for (tap, &weight) in weights.iter().enumerate() {
-            let start = (outer * size + first + tap) * inner;
-            for (sum, value) in out.iter_mut().zip(&input[start..start + inner]) {
+            let from = (outer * size + first + tap - start) * inner;
+            for (sum, value) in out.iter_mut().zip(&input[from..from + inner]) {
                 *sum += weight * value;
             }
         }
@@ -115,7 +196,7 @@ pub(crate) fn along_axis(volume: &Array3<f32>, axis: usize, taps: &[Taps]) -> Ar
 
 /// Of some classes the one with the highest score for each voxel, scores being computed one class at a time so that only the best are
 /// held. The earlier class wins a tie.
-pub(crate) fn best_class(classes: impl IntoIterator<Item = u8>, shape: [usize; 3], score: impl Fn(u8) -> Array3<f32>) -> Array3<u8> {
+pub(crate) fn best_class(classes: impl IntoIterator<Item = u8>, shape: [usize; 3], mut score: impl FnMut(u8) -> Array3<f32>) -> Array3<u8> {
     let mut best_score = Array3::from_elem(shape, f32::NEG_INFINITY);
     let mut best = Array3::zeros(shape);
     for class in classes {

@@ -4,10 +4,13 @@
 //! surroundings. [`Blend::Gaussian`] trusts a window's middle more (as nnU-Net does, Isensee et al. 2021);
 //! [`Blend::Uniform`] trusts all of it alike (as the paper does).
 
-use ndarray::{Array3, Array4, ArrayView4, Axis, Zip, s};
+use std::ops::Range;
+
+use ndarray::{Array3, Axis};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::patch::Overlap;
+use crate::resample::Block;
 
 /// The corners of all windows needed to cover a volume, evenly spread, in a fixed order (width fastest).
 ///
@@ -27,7 +30,7 @@ pub fn windows(shape: [usize; 3], patch: [usize; 3], overlap: f64) -> Vec<[usize
 }
 
 /// Window starts along one axis: the fewest that keep the overlap, the first at the beginning and the last at the end.
-fn spread(length: usize, patch: usize, overlap: f64) -> Vec<usize> {
+pub(crate) fn spread(length: usize, patch: usize, overlap: f64) -> Vec<usize> {
     if length <= patch {
         return vec![0];
     }
@@ -61,30 +64,40 @@ impl Blend {
     }
 }
 
-/// Gathers the scores of overlapping windows into one volume.
-pub struct Stitcher {
-    /// Weighted sums, `[classes, depth, height, width]`.
-    sums: Array4<f32>,
-    /// Sums of weights, `[depth, height, width]`.
-    totals: Array3<f32>,
-    /// Weights of one window, `[patch depth, patch height, patch width]`.
-    window: Array3<f32>,
+/// The sums of overlapping windows, row by row along the width. A row takes memory from the first window that touches it until it is
+/// dropped, so that what is held is what is still unfinished.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    /// For row `(k, j)` at `k * height + j`: the weighted sums of the classes, then the sums of weights, `columns` of each.
+    rows: Vec<Option<Box<[f32]>>>,
+    height: usize,
+    /// The part of the width that is summed up.
+    columns: Range<usize>,
+    classes: usize,
+    patch: [usize; 3],
+    /// Weights of one window, `[patch depth, patch height, patch width]`, flattened.
+    weights: Vec<f32>,
 }
 
-impl Stitcher {
-    /// An empty volume of `shape` for windows of size `patch`, both `[depth, height, width]` in voxels.
-    ///
-    /// Holds `4 * (classes + 1)` bytes a voxel.
-    pub fn new(classes: usize, shape: [usize; 3], patch: [usize; 3], blend: Blend) -> Self {
+impl Rows {
+    /// Nothing yet, for windows of size `patch` in a volume of `shape`, both `[depth, height, width]` in voxels.
+    pub fn new(classes: usize, shape: [usize; 3], columns: Range<usize>, patch: [usize; 3], blend: Blend) -> Self {
         let [depth, height, width] = patch.map(|length| blend.profile(length));
-        Self {
-            sums: Array4::zeros((classes, shape[0], shape[1], shape[2])),
-            totals: Array3::zeros(shape),
-            window: Array3::from_shape_fn(patch, |(z, y, x)| depth[z] * height[y] * width[x]),
-        }
+        let weights = Array3::from_shape_fn(patch, |(z, y, x)| depth[z] * height[y] * width[x]).into_raw_vec_and_offset().0;
+        Self { rows: vec![None; shape[0] * shape[1]], height: shape[1], columns, classes, patch, weights }
     }
 
-    /// Adds the scores of the window at `corner`; what lies outside the volume is dropped.
+    /// Classes of every window.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// Bytes of one row.
+    pub fn row_bytes(classes: usize, columns: usize) -> u64 {
+        (4 * (classes + 1) * columns) as u64
+    }
+
+    /// Adds the scores of the window at `corner`; what lies outside the volume or its columns is dropped.
     ///
     /// Windows must be added in a fixed order for the result to be the same to the last bit.
     ///
@@ -94,35 +107,55 @@ impl Stitcher {
     /// # Panics
     /// If `scores` has not that length: the caller mixed up two windows or networks.
     pub fn add(&mut self, corner: [usize; 3], scores: &[f32]) {
-        let (classes, depth, height, width) = self.sums.dim();
-        let patch = self.window.dim();
-        let scores = ArrayView4::from_shape((classes, patch.0, patch.1, patch.2), scores)
-            .expect("the scores of a window have the length classes * patch");
-        let shared = Overlap::new(corner.map(|index| index as isize), [patch.0, patch.1, patch.2], [depth, height, width]);
-        let ([z, y, x], [to_z, to_y, to_x]) = (shared.in_patch, shared.in_image);
-        let weights = self.window.slice(s![z.clone(), y.clone(), x.clone()]);
-        let scores = scores.slice(s![.., z, y, x]);
-        let mut totals = self.totals.slice_mut(s![to_z.clone(), to_y.clone(), to_x.clone()]);
-        let mut sums = self.sums.slice_mut(s![.., to_z, to_y, to_x]);
-        totals += &weights;
-        for (mut sums, scores) in sums.outer_iter_mut().zip(scores.outer_iter()) {
-            Zip::from(&mut sums).and(&scores).and(&weights).for_each(|sum, &score, &weight| *sum += score * weight);
+        let Self { height, classes, patch: [_, patch_height, patch_width], .. } = *self;
+        assert_eq!(scores.len(), classes * self.weights.len(), "the scores of a window have the length classes * patch");
+        let columns = self.columns.len();
+        let first = corner[2].max(self.columns.start);
+        let count = (corner[2] + patch_width).min(self.columns.end).saturating_sub(first);
+        let (in_row, in_patch) = (first - self.columns.start, first - corner[2]);
+
+        let planes = self.rows.par_chunks_mut(height).skip(corner[0]).take(self.patch[0]);
+        planes.enumerate().for_each(|(z, plane)| {
+            for (y, row) in plane.iter_mut().skip(corner[1]).take(patch_height).enumerate() {
+                let row = row.get_or_insert_with(|| vec![0.0; (classes + 1) * columns].into());
+                let start = (z * patch_height + y) * patch_width + in_patch;
+                let weights = &self.weights[start..start + count];
+                for (class, scores) in scores.chunks_exact(self.weights.len()).enumerate() {
+                    let sums = row[class * columns + in_row..][..count].iter_mut();
+                    sums.zip(&scores[start..start + count]).zip(weights).for_each(|((sum, &score), &weight)| *sum += score * weight);
+                }
+                row[classes * columns + in_row..][..count].iter_mut().zip(weights).for_each(|(total, &weight)| *total += weight);
+            }
+        });
+    }
+
+    /// The weighted means of a class in a block of the volume. A voxel that no window covered has 0; [`windows`] leaves none.
+    pub fn means(&self, class: usize, [depth, height, width]: Block) -> Array3<f32> {
+        let columns = self.columns.len();
+        let (from, to) = (width.start - self.columns.start, width.end - self.columns.start);
+        let mut means = Array3::zeros((depth.len(), height.len(), width.len()));
+        for (k, mut plane) in depth.zip(means.axis_iter_mut(Axis(0))) {
+            for (j, mut means) in height.clone().zip(plane.axis_iter_mut(Axis(0))) {
+                let Some(row) = &self.rows[k * self.height + j] else { continue };
+                let (sums, totals) = (&row[class * columns..][from..to], &row[self.classes * columns..][from..to]);
+                for ((mean, &sum), &total) in means.iter_mut().zip(sums).zip(totals) {
+                    *mean = if total > 0.0 { sum / total } else { sum };
+                }
+            }
+        }
+        means
+    }
+
+    /// Forgets the rows of these planes and heights.
+    pub fn drop(&mut self, depth: Range<usize>, height: Range<usize>) {
+        for k in depth {
+            self.rows[k * self.height..][height.clone()].fill(None);
         }
     }
 
-    /// The weighted mean of all windows, `[classes, depth, height, width]`.
-    ///
-    /// A voxel that no window covered has score 0 in every class; [`windows`] leaves none.
-    pub fn finish(self) -> Array4<f32> {
-        let Self { mut sums, totals, .. } = self;
-        for mut class in sums.axis_iter_mut(Axis(0)) {
-            Zip::from(&mut class).and(&totals).for_each(|sum, &total| {
-                if total > 0.0 {
-                    *sum /= total;
-                }
-            });
-        }
-        sums
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        self.rows.iter().flatten().count()
     }
 }
 
@@ -130,6 +163,8 @@ impl Stitcher {
 mod tests {
     use super::*;
     use crate::patch::extract;
+    use crate::sliding::Sliding;
+    use ndarray::{Array4, s};
     use proptest::prelude::*;
 
     const BLENDS: [Blend; 2] = [Blend::Gaussian, Blend::Uniform];
@@ -137,12 +172,24 @@ mod tests {
     fn stitched(volume: &Array4<f32>, patch: [usize; 3], overlap: f64, blend: Blend) -> Array4<f32> {
         let (classes, depth, height, width) = volume.dim();
         let shape = [depth, height, width];
-        let mut stitcher = Stitcher::new(classes, shape, patch, blend);
-        for corner in windows(shape, patch, overlap) {
-            let window = extract(volume.view(), corner.map(|index| index as isize), patch);
-            stitcher.add(corner, &window);
-        }
-        stitcher.finish()
+        let mut whole = Array4::zeros(volume.dim());
+        let score = |corner: [usize; 3]| Ok::<_, ()>(extract(volume.view(), corner.map(|index| index as isize), patch));
+        Sliding::new(classes, shape, patch, overlap, blend)
+            .run(1, score, |finished| {
+                let [k, j, i] = finished.block.clone();
+                for class in 0..classes {
+                    whole.slice_mut(s![class, k.clone(), j.clone(), i.clone()]).assign(&finished.scores(class));
+                }
+            })
+            .unwrap();
+        whole
+    }
+
+    /// The means of windows along the width, of one class.
+    fn means(width: usize, patch: usize, blend: Blend, windows: &[(usize, &[f32])]) -> Vec<f32> {
+        let mut rows = Rows::new(1, [1, 1, width], 0..width, [1, 1, patch], blend);
+        windows.iter().for_each(|(x, scores)| rows.add([0, 0, *x], scores));
+        rows.means(0, [0..1, 0..1, 0..width]).into_raw_vec_and_offset().0
     }
 
     proptest! {
@@ -204,27 +251,19 @@ mod tests {
     #[test]
     fn a_voxel_is_the_mean_of_its_windows_weighted_by_their_profiles() {
         // Two windows of length 2 share the middle voxel: the first's last voxel and the second's first, equal by symmetry.
-        let mut stitcher = Stitcher::new(1, [1, 1, 3], [1, 1, 2], Blend::Gaussian);
-        stitcher.add([0, 0, 0], &[1.0, 1.0]);
-        stitcher.add([0, 0, 1], &[5.0, 5.0]);
-        assert_eq!(stitcher.finish().as_slice().unwrap(), [1.0, 3.0, 5.0]);
+        assert_eq!(means(3, 2, Blend::Gaussian, &[(0, &[1.0, 1.0]), (1, &[5.0, 5.0])]), [1.0, 3.0, 5.0]);
 
         // Of two windows of length 4 one voxel apart, each shared voxel follows the window it is more central in.
-        let mut stitcher = Stitcher::new(1, [1, 1, 5], [1, 1, 4], Blend::Gaussian);
-        stitcher.add([0, 0, 0], &[0.0; 4]);
-        stitcher.add([0, 0, 1], &[1.0; 4]);
         let inner = (-0.5_f32).exp(); // half a voxel from the centre, with a standard deviation of half a voxel
         let outer = (-4.5_f32).exp(); // a voxel and a half
         let expected = [0.0, outer / (inner + outer), 0.5, inner / (inner + outer), 1.0];
-        for (found, expected) in stitcher.finish().iter().zip(expected) {
+        for (found, expected) in means(5, 4, Blend::Gaussian, &[(0, &[0.0; 4]), (1, &[1.0; 4])]).into_iter().zip(expected) {
             assert!((found - expected).abs() < 1e-6, "{found} {expected}");
         }
     }
 
     #[test]
     fn a_voxel_no_window_covers_is_zero() {
-        let mut stitcher = Stitcher::new(1, [1, 1, 3], [1, 1, 2], Blend::Uniform);
-        stitcher.add([0, 0, 0], &[1.0, 1.0]);
-        assert_eq!(stitcher.finish().as_slice().unwrap(), [1.0, 1.0, 0.0]);
+        assert_eq!(means(3, 2, Blend::Uniform, &[(0, &[1.0, 1.0])]), [1.0, 1.0, 0.0]);
     }
 }

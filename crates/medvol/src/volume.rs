@@ -27,7 +27,7 @@ impl Image {
 
     /// The first voxel (channel, depth, height, width) that is NaN or infinite, with its value.
     pub fn first_non_finite(&self) -> Option<([usize; 4], f32)> {
-        self.voxels.indexed_iter().find(|(_, value)| !value.is_finite()).map(|((c, k, j, i), &value)| ([c, k, j, i], value))
+        self.raw_view().first_non_finite()
     }
 }
 

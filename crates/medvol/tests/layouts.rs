@@ -120,8 +120,13 @@ fn loaded(dataset: &Dataset) -> (Vec<Loaded>, Vec<Loaded>) {
 #[test]
 fn the_same_cases_in_four_layouts_load_as_the_same_volumes() {
     let folder = tempfile::tempdir().unwrap();
-    let layouts: [(&str, fn(&Path), &str); 4] =
-        [("msd", decathlon, ""), ("v1", nnunet_1, ""), ("v2", nnunet_2, ""), ("csv", table, "pairs.csv")];
+    type Write = fn(&Path);
+    let layouts = [
+        ("msd", decathlon as Write, ""),
+        ("v1", nnunet_1 as Write, ""),
+        ("v2", nnunet_2 as Write, ""),
+        ("csv", table as Write, "pairs.csv"),
+    ];
     let mut all = Vec::new();
     for (layout, write, file) in layouts {
         let root = folder.path().join(layout);

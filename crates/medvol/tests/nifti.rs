@@ -7,7 +7,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use common::{any_affine, fixture};
-use medvol::{Affine, Error, Image, LabelMap, Orientation, read_grid, read_image, read_labels, write_image, write_labels};
+use medvol::{Affine, Error, Image, Label, LabelMap, Orientation, Preprocessed, canonical_spacing, preprocess, read_grid, read_image};
+use medvol::{read_labels, read_raw, read_raw_size, write_classes, write_image, write_labels};
 use ndarray::{Array3, Array4};
 use proptest::prelude::*;
 
@@ -45,6 +46,23 @@ fn every_fixture_reads_as_nibabel_reads_it() {
 
         let grid = read_grid(fixture(name)).unwrap();
         assert_eq!((grid.channels, grid.shape, grid.affine), (image.channels(), shape, image.affine));
+    }
+}
+
+#[test]
+fn every_fixture_read_raw_has_the_same_values_in_half_the_memory_if_they_are_short_integers() {
+    for name in expected().keys() {
+        let (image, raw) = (read_image(fixture(name)).unwrap(), read_raw(fixture(name)).unwrap());
+        assert_eq!((raw.channels(), raw.shape(), raw.affine), (image.channels(), image.shape(), image.affine), "{name}");
+        let short = ["int16", "int8", "uint8"].iter().any(|kind| name.starts_with(kind));
+        assert!(!short || raw.bytes() == 2 * image.voxels.len() as u64, "{name}");
+        assert_eq!(read_raw_size(fixture(name)).unwrap(), (read_grid(fixture(name)).unwrap(), raw.bytes()), "{name}");
+
+        let spacing = canonical_spacing(&image.affine);
+        let whole = preprocess(name, &image, None, &[], spacing).unwrap();
+        let [_, depth, height, width]: [usize; 4] = whole.image.dim().into();
+        let window = Preprocessed::new(name, &raw, spacing).unwrap().window([0; 3], [depth, height, width]);
+        assert_eq!(window, whole.image.into_raw_vec_and_offset().0, "{name}");
     }
 }
 
@@ -136,6 +154,23 @@ proptest! {
         let labels = LabelMap { voxels: Array3::from_shape_vec((2, 3, 4), values).unwrap(), affine };
         write_labels(&path, &labels).unwrap();
         prop_assert_eq!(read_labels(&path).unwrap(), labels);
+    }
+
+    #[test]
+    fn classes_are_written_as_the_label_map_they_stand_for(
+        classes in prop::collection::vec(0..4_u8, 24),
+        values in prop::array::uniform3(any::<u16>()),
+        compress in any::<bool>(),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(format!("{name}{}", if compress { ".nii.gz" } else { ".nii" }));
+        let labels: Vec<Label> = values.map(|value| Label { value, name: value.to_string() }).into();
+        let classes = Array3::from_shape_vec((2, 3, 4), classes).unwrap();
+        let voxels = classes.mapv(|class| values.get(usize::from(class)).copied().unwrap_or(0));
+        let map = LabelMap { voxels, affine: Affine::IDENTITY };
+        write_labels(path("labels"), &map).unwrap();
+        write_classes(path("classes"), &classes, &labels, map.affine).unwrap();
+        prop_assert_eq!(fs::read(path("classes")).unwrap(), fs::read(path("labels")).unwrap());
     }
 
     #[test]

@@ -3,7 +3,10 @@
 mod common;
 
 use common::{affine_from, any_affine};
-use medvol::{Affine, Case, Error, Image, Label, LabelMap, Orientation, canonical_spacing, median_spacing, preprocess};
+use medvol::patch::extract;
+use medvol::{
+    Affine, Case, Error, Image, Label, LabelMap, Orientation, Preprocessed, RawImage, canonical_spacing, median_spacing, preprocess,
+};
 use ndarray::{Array3, Array4, Axis};
 use proptest::prelude::*;
 
@@ -24,8 +27,10 @@ proptest! {
         let volume = Array3::from_shape_fn(shape, |(k, j, i)| k * 100 + j * 10 + i);
         let orientation = Orientation::of(&affine);
         let canonical = orientation.canonical(volume.view());
-        prop_assert_eq!(orientation.original(canonical), volume.view());
         prop_assert_eq!(canonical.shape(), orientation.canonical_axes(shape));
+        let mut back = Array3::zeros(shape);
+        orientation.canonical(back.view_mut()).assign(&canonical);
+        prop_assert_eq!(back, volume);
     }
 
     #[test]
@@ -94,6 +99,31 @@ proptest! {
         let back = case.geometry.restore_probabilities(&probabilities).unwrap();
         prop_assert_eq!((back.shape(), back.affine), (shape, affine));
         prop_assert!(back.voxels.index_axis(Axis(0), 1).iter().all(|v| (v - 0.75).abs() < 1e-6));
+    }
+
+    #[test]
+    fn windows_computed_alone_are_those_cut_from_the_whole_preprocessed_image(
+        affine in any_affine(),
+        shape in prop::array::uniform3(1..40_usize),
+        empty in prop::array::uniform3(0..2_usize),
+        ratio in prop::array::uniform3(prop_oneof![Just(1.0), 0.4..4.0_f64]),
+        patch in prop::array::uniform3(1..9_usize),
+        corner in prop::array::uniform3(-9..20_isize),
+        channels in 1..3_usize,
+    ) {
+        let voxels = Array4::from_shape_fn((channels, shape[0], shape[1], shape[2]), |(c, k, j, i)| {
+            let inside = k >= empty[0] && j >= empty[1] && i >= empty[2];
+            if inside { ((k * 31 + j * 17 + i * 7 + c) % 101) as f32 * 0.37 - 9.0 } else { 0.0 }
+        });
+        let image = Image { voxels, affine };
+        let own = canonical_spacing(&affine);
+        let spacing = [0, 1, 2].map(|a| own[a] * ratio[a]);
+        let whole = preprocess("case", &image, None, &labels(&[0]), spacing).unwrap();
+        let raw = RawImage::from(image);
+        let lazy = Preprocessed::new("case", &raw, spacing).unwrap();
+        prop_assert_eq!(lazy.geometry(), &whole.geometry);
+        let bits = |window: Vec<f32>| window.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+        prop_assert_eq!(bits(lazy.window(corner, patch)), bits(extract(whole.image.view(), corner, patch)));
     }
 
     #[test]

@@ -63,13 +63,15 @@ pub fn run(args: &DemoArgs, device: &Device, output: Output) -> Result<ExitCode>
 
     let predict = PredictArgs {
         inputs: vec![data.clone()],
-        model: run.clone(),
+        model: vec![run.clone()],
         out: predictions.clone(),
         training: false,
         probabilities: false,
         overlap: None,
         blend: None,
         flips: None,
+        largest_component: None,
+        memory: None,
     };
     let code = predict_all(&predict, device, output)?.exit()?;
     if code != ExitCode::SUCCESS {

@@ -7,12 +7,13 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 use medvol::stitch::Blend;
-use medvol::{Dataset, load_channels, read_grids, write_image, write_labels};
+use medvol::{Dataset, load_raw, raw_size, read_grids, write_classes, write_image};
 use scnas::Device;
-use scnas::config::PredictConfig;
-use scnas::model::Model;
-use scnas::predict::predict;
-use scnas::run::Observer as _;
+use scnas::config::LabelKey;
+use scnas::memory;
+use scnas::model::{Card, Model};
+use scnas::predict_image::{ImagePredictor, Options};
+use scnas::run::{Observer, Within};
 use serde_json::{Value, json};
 
 use crate::files::{Protected, case_name, files_of, images_in, join_channels, refuse_same_names};
@@ -30,15 +31,18 @@ use crate::progress::Progress;
 Examples:
   scnas predict scan.nii.gz --model runs/Task04_Hippocampus/search-fold0 --out scan_labels.nii.gz
   scnas predict DATA/Task04_Hippocampus --model model.safetensors --out predictions
-  scnas predict folder_of_scans --model model.safetensors --out predictions --probabilities")]
+  scnas predict folder_of_scans --model model.safetensors --out predictions --probabilities
+  scnas predict large.nii.gz --model model.safetensors --out labels.nii.gz --memory 1GiB
+  scnas predict folder_of_scans --model cv/fold-0 --model cv/fold-1 --out predictions --largest-component liver")]
 pub struct PredictArgs {
     /// Images (.nii, .nii.gz), folders of images, or data sets (their test images). Channels in files of their own are joined where all files
     /// are named as nnU-Net does: CASE_0000.nii.gz, CASE_0001.nii.gz, …
     #[arg(required = true, value_name = "INPUT")]
     pub inputs: Vec<PathBuf>,
-    /// A model.safetensors, or a run folder that holds one
-    #[arg(long, short, value_name = "FILE")]
-    pub model: PathBuf,
+    /// A model.safetensors, or a run folder that holds one; several times for the mean of several models, such as those of a
+    /// cross-validation's folds (the settings are then the first one's)
+    #[arg(long, short, required = true, value_name = "FILE")]
+    pub model: Vec<PathBuf>,
     /// Folder for the label maps; for a single image also a file name ending in .nii or .nii.gz
     #[arg(long, short, value_name = "DIR|FILE")]
     pub out: PathBuf,
@@ -57,6 +61,12 @@ pub struct PredictArgs {
     /// Mean over all mirrorings of each window: eight times the work [default: the model's]
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub flips: Option<bool>,
+    /// Keep only the largest connected component of these labels (names or values) [default: the model's, usually none]
+    #[arg(long, value_name = "LABEL,...", value_delimiter = ',')]
+    pub largest_component: Option<Vec<String>>,
+    /// The most memory to use, such as 1GiB or 800MB; less takes longer [default: what the machine allows]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub memory: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -67,6 +77,24 @@ pub enum BlendName {
 
 fn overlap(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|x| (0.0..1.0).contains(x)).ok_or_else(|| "expected a number from 0 to less than 1".into())
+}
+
+/// A number of bytes, with a unit or without.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let bytes = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kb" => 1e3,
+        "m" | "mb" => 1e6,
+        "g" | "gb" => 1e9,
+        "kib" => 1024.0,
+        "mib" => 1024.0 * 1024.0,
+        "gib" => 1024.0 * 1024.0 * 1024.0,
+        _ => f64::NAN,
+    };
+    let bytes = number.parse::<f64>().map_or(f64::NAN, |number| number * bytes);
+    if bytes >= 1.0 { Ok(bytes as u64) } else { Err("expected a size like 1GiB or 800MB".into()) }
 }
 
 /// What to predict and where to put it.
@@ -116,10 +144,14 @@ pub fn run(args: &PredictArgs, device: &Device, output: Output) -> Result<ExitCo
 
 /// Predicts all that can be predicted.
 pub fn predict_all(args: &PredictArgs, device: &Device, output: Output) -> Result<Outcome> {
-    let model_path = if args.model.is_dir() { args.model.join("model.safetensors") } else { args.model.clone() };
-    let model = Model::read(&model_path, device)?;
-    let jobs = plan_jobs(args, model.card.size.channels)?;
-    let mut settings = model.card.predict;
+    let models = args.model.iter().map(|path| {
+        let path = if path.is_dir() { path.join("model.safetensors") } else { path.clone() };
+        Model::read(&path, device)
+    });
+    let models: Vec<Model> = models.collect::<Result<_, _>>()?;
+    let card = &models.first().context("no model is given; name one with --model")?.card;
+    let jobs = plan_jobs(args, card.size.channels)?;
+    let mut settings = card.predict.clone();
     settings.overlap = args.overlap.unwrap_or(settings.overlap);
     settings.flips = args.flips.unwrap_or(settings.flips);
     settings.blend = match args.blend {
@@ -128,8 +160,14 @@ pub fn predict_all(args: &PredictArgs, device: &Device, output: Output) -> Resul
         Some(BlendName::Uniform) => Blend::Uniform,
     };
 
+    if let Some(labels) = &args.largest_component {
+        settings.largest_component = labels.iter().cloned().map(LabelKey::Name).collect();
+    }
+    let options = Options { settings, probabilities: args.probabilities, memory: args.memory.or_else(memory::allowed) };
+    let predictor = ImagePredictor::new(&models, options)?;
+
     let total = jobs.len();
-    let (jobs, mut failures): (Vec<Job>, Vec<(Job, String)>) = check_headers(jobs, &model);
+    let (jobs, mut failures): (Vec<Job>, Vec<(Job, String)>) = check_headers(jobs, card);
     if jobs.is_empty() {
         bail!("{}", failures.into_iter().map(|(_, reason)| reason).collect::<Vec<_>>().join("; "));
     }
@@ -137,23 +175,26 @@ pub fn predict_all(args: &PredictArgs, device: &Device, output: Output) -> Resul
 
     make_folder(args)?;
     let progress = Progress::new(output);
-    progress.begin("predicting", 0, jobs.len());
+    // Of one image the windows are the steps that can be watched, of several the images.
+    let within = Within(&progress);
+    let (images, windows): (&dyn Observer, &dyn Observer) = if jobs.len() == 1 { (&within, &progress) } else { (&progress, &within) };
+    images.begin("predicting", 0, jobs.len());
     let mut written = Vec::new();
     let mut stopped = false;
     for (done, job) in jobs.into_iter().enumerate() {
-        stopped = interrupt::requested();
-        if stopped {
-            break;
-        }
         let start = Instant::now();
-        match predict_one(&model, &job, settings) {
+        match predict_one(&predictor, card, &job, windows) {
             Ok(()) => written.push((job, start.elapsed().as_secs_f64())),
+            Err(_) if interrupt::requested() => {
+                stopped = true;
+                break;
+            }
             Err(error) => {
                 progress.message(&format!("warning: {}", chain(&error)));
                 failures.push((job, chain(&error)));
             }
         }
-        progress.advance(done + 1);
+        images.advance(done + 1);
     }
     Ok(Outcome { written, failures, total, stopped })
 }
@@ -215,8 +256,8 @@ fn plan_jobs(args: &PredictArgs, channels: usize) -> Result<Vec<Job>> {
 }
 
 /// Splits off the jobs whose header says that they cannot be done.
-fn check_headers(jobs: Vec<Job>, model: &Model) -> (Vec<Job>, Vec<(Job, String)>) {
-    let channels = model.card.size.channels;
+fn check_headers(jobs: Vec<Job>, card: &Card) -> (Vec<Job>, Vec<(Job, String)>) {
+    let channels = card.size.channels;
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for job in jobs {
         match read_grids(&job.inputs) {
@@ -226,7 +267,7 @@ fn check_headers(jobs: Vec<Job>, model: &Model) -> (Vec<Job>, Vec<(Job, String)>
                     "{}: the model expects {channels} channel(s), found {}; give images like those it was trained on ({})",
                     job.inputs[0].display(),
                     grid.channels,
-                    model.card.plan.channels.join(", ")
+                    card.plan.channels.join(", ")
                 );
                 bad.push((job, reason));
             }
@@ -242,11 +283,14 @@ fn make_folder(args: &PredictArgs) -> Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))
 }
 
-fn predict_one(model: &Model, job: &Job, settings: PredictConfig) -> Result<()> {
-    let image = load_channels(&job.inputs, model.card.size.channels)?;
-    let prediction = predict(model, &image, &job.name, settings, job.probabilities.is_some())?;
+fn predict_one(predictor: &ImagePredictor, card: &Card, job: &Job, observer: &dyn Observer) -> Result<()> {
+    let (grid, bytes) = raw_size(&job.inputs)?;
+    predictor.check(&job.name, grid.shape, bytes)?;
+    let image = load_raw(&job.inputs, card.size.channels)?;
+    let prediction = predictor.predict(&job.name, &image, observer)?;
+    drop(image);
     if let (Some(path), Some(probabilities)) = (&job.probabilities, &prediction.probabilities) {
         write_image(path, probabilities)?;
     }
-    Ok(write_labels(&job.labels, &prediction.labels)?)
+    Ok(write_classes(&job.labels, &prediction.classes, &card.plan.labels, prediction.affine)?)
 }

@@ -7,18 +7,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use common::{folder, same_run, scnas, signal, start_until, stderr, succeed, task, tiny};
+use common::{folder, limited, same_run, scnas, signal, start_until, stderr, succeed, task, tiny};
 
 /// Long enough to be caught in the middle.
 const LONG: [&str; 2] = ["search.epochs=12", "train.epochs=12"];
-
-/// The program behind a shell that first does `limit`.
-fn limited(dir: &Path, limit: &str, args: &[&str]) -> Output {
-    let mut command = Command::new("sh");
-    let script = format!("{limit}; exec \"$0\" \"$@\"");
-    command.arg("-c").arg(script).arg(env!("CARGO_BIN_EXE_scnas")).args(args).current_dir(dir).stdin(Stdio::null());
-    command.output().unwrap()
-}
 
 #[test]
 fn a_scheduler_that_ends_a_job_gets_the_code_to_queue_it_again() {

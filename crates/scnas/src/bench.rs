@@ -210,9 +210,7 @@ impl Workload {
 
 /// The most memory this process has had in use, in MiB; only where the system tells (Linux).
 pub fn peak_memory_mib() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB"));
-    Some(kib?.trim().parse::<f64>().ok()? / 1024.0)
+    Some(crate::memory::peak()? as f64 / f64::from(1 << 20))
 }
 
 /// Minor page faults of this process so far; only where the system tells (Linux).

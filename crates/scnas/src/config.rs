@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use medvol::Label;
 use medvol::augment::AugmentSettings;
 use medvol::stitch::Blend;
 use serde::{Deserialize, Serialize};
@@ -173,7 +174,7 @@ pub struct TrainConfig {
 }
 
 /// Sliding-window prediction.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PredictConfig {
     /// Overlap of neighbouring windows, 0 to less than 1.
@@ -184,6 +185,51 @@ pub struct PredictConfig {
     /// that were trained on mirrored patches.
     #[serde(default)]
     pub flips: bool,
+    /// Labels, by name or value, of which only the largest connected component is kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub largest_component: Vec<LabelKey>,
+}
+
+/// A label as a user may call it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum LabelKey {
+    Value(u16),
+    Name(String),
+}
+
+impl PredictConfig {
+    /// The classes of [`Self::largest_component`] among a data set's labels.
+    ///
+    /// # Errors
+    /// A label that is not among them, or the background.
+    pub fn largest_component_classes(&self, labels: &[Label]) -> Result<Vec<u8>> {
+        let class = |key: &LabelKey| {
+            let named = |label: &Label| match key {
+                LabelKey::Value(value) => label.value == *value,
+                LabelKey::Name(name) => label.name == *name || name.parse() == Ok(label.value),
+            };
+            labels.iter().position(named).and_then(|class| u8::try_from(class).ok()).filter(|&class| class > 0).ok_or_else(|| {
+                let known: Vec<String> = labels.iter().skip(1).map(|label| format!("{} ({})", label.name, label.value)).collect();
+                config_error(
+                    "predict.largest_component",
+                    format!("names or values out of {}", known.join(", ")),
+                    key.to_string(),
+                    "correct it",
+                )
+            })
+        };
+        self.largest_component.iter().map(class).collect()
+    }
+}
+
+impl std::fmt::Display for LabelKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            LabelKey::Value(value) => value.fmt(f),
+            LabelKey::Name(name) => write!(f, "\"{name}\""),
+        }
+    }
 }
 
 const DEFAULT: &str = include_str!("presets/default.toml");

@@ -23,6 +23,7 @@ pub mod operation;
 pub mod optimiser;
 pub mod plan;
 pub mod predict;
+pub mod predict_image;
 mod prefetch;
 pub mod prospect;
 pub mod random;

@@ -27,7 +27,8 @@ pub fn forget_peak() {
 pub fn allowed() -> Option<u64> {
     let used = in_use()?;
     let machine = kib(&read_to_string("/proc/meminfo").ok()?, "MemAvailable:").map(|free| free + used);
-    let addresses = address_space().map(|limit| limit.saturating_sub(status("VmSize:").map_or(0, |size| (size - used).min(RESERVED))));
+    let addresses =
+        volops::memory::address_space().map(|limit| limit.saturating_sub(status("VmSize:").map_or(0, |size| (size - used).min(RESERVED))));
     let least = [machine, control_group(), addresses].into_iter().flatten().min()?;
     Some(least / 10 * 9)
 }
@@ -46,12 +47,6 @@ fn status(key: &str) -> Option<u64> {
 fn kib(text: &str, key: &str) -> Option<u64> {
     let value = text.lines().find_map(|line| line.strip_prefix(key)?.trim().strip_suffix("kB"))?;
     Some(value.trim().parse::<u64>().ok()? << 10)
-}
-
-/// `RLIMIT_AS`.
-fn address_space() -> Option<u64> {
-    let limits = read_to_string("/proc/self/limits").ok()?;
-    limits.lines().find_map(|line| line.strip_prefix("Max address space")?.split_whitespace().next()?.parse().ok())
 }
 
 /// The smallest limit of this process's control groups, from its own up to the root; of version 2 or 1.

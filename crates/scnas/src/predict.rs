@@ -1,22 +1,22 @@
-//! Sliding-window prediction (METHOD "Data"; paper section 4): windows with overlap, class probabilities stitched with weights, brought back
-//! to the image's own grid.
+//! Sliding-window prediction (METHOD "Data"; paper section 4) of windows and of preprocessed cases: windows with overlap, class
+//! probabilities stitched with weights.
+
+use std::convert::Infallible;
 
 use burn::tensor::activation::softmax;
+use medvol::Case;
 use medvol::augment::flip;
 use medvol::patch::extract;
-use medvol::stitch::{Stitcher, windows};
-use medvol::{Case, Image, LabelMap, preprocess};
-use ndarray::{Array3, Array4, ArrayView4, Axis};
+use medvol::sliding::Sliding;
+use ndarray::{Array3, ArrayView4, s};
 
 use crate::architecture::Segmenter;
 use crate::config::PredictConfig;
-use crate::error::Result;
-use crate::model::Model;
 use crate::network::Mixture;
 use crate::weights::{Pass, Tape, Weights};
 
 /// A network with what it takes to run it over volumes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Predictor<'a> {
     pub network: &'a dyn Segmenter,
     pub weights: &'a Weights,
@@ -28,43 +28,30 @@ pub struct Predictor<'a> {
     pub settings: PredictConfig,
 }
 
-/// A prediction on an image's own grid.
-#[derive(Clone, Debug)]
-pub struct Prediction {
-    pub labels: LabelMap,
-    /// `[classes, depth, height, width]`, only if asked for.
-    pub probabilities: Option<Image>,
-}
-
 impl Predictor<'_> {
-    /// Class probabilities `[classes, depth, height, width]` of a preprocessed image `[channels, depth, height, width]`.
-    pub fn probabilities(&self, image: ArrayView4<f32>) -> Array4<f32> {
-        let (channels, d, h, w) = image.dim();
-        let shape = [d, h, w];
-        let mut stitcher = Stitcher::new(self.classes, shape, self.patch, self.settings.blend);
-        for corner in windows(shape, self.patch, self.settings.overlap) {
-            let window = extract(image, corner.map(|c| c as isize), self.patch);
-            let mut mean = self.window(window.clone(), channels);
-            if self.settings.flips {
-                for flips in 1..1 << 3 {
-                    let axes = [0, 1, 2].map(|axis| flips >> axis & 1 == 1);
-                    let mut mirrored = window.clone();
-                    flip(&mut mirrored, self.patch, axes);
-                    let mut probabilities = self.window(mirrored, channels);
-                    flip(&mut probabilities, self.patch, axes);
-                    mean.iter_mut().zip(probabilities).for_each(|(sum, p)| *sum += p);
-                }
-                mean.iter_mut().for_each(|sum| *sum /= 8.0);
-            }
-            stitcher.add(corner, &mean);
+    /// Class probabilities `[classes, depth, height, width]` of one window `[channels, depth, height, width]`, both flattened; the mean
+    /// over all mirrorings if the settings say so.
+    pub fn score(&self, window: Vec<f32>) -> Vec<f32> {
+        if !self.settings.flips {
+            return self.forward(window);
         }
-        stitcher.finish()
+        let mut mean = self.forward(window.clone());
+        for flips in 1..1 << 3 {
+            let axes = [0, 1, 2].map(|axis| flips >> axis & 1 == 1);
+            let mut mirrored = window.clone();
+            flip(&mut mirrored, self.patch, axes);
+            let mut probabilities = self.forward(mirrored);
+            flip(&mut probabilities, self.patch, axes);
+            mean.iter_mut().zip(probabilities).for_each(|(sum, p)| *sum += p);
+        }
+        mean.iter_mut().for_each(|sum| *sum /= 8.0);
+        mean
     }
 
-    /// Class probabilities `[classes, depth, height, width]` of one window `[channels, depth, height, width]`.
-    fn window(&self, window: Vec<f32>, channels: usize) -> Vec<f32> {
+    fn forward(&self, window: Vec<f32>) -> Vec<f32> {
         let pass = Pass::new(self.weights, Tape::Off);
         let [d, h, w] = self.patch;
+        let channels = window.len() / (d * h * w);
         let x = pass.input(window, [1, channels, d, h, w]);
         let scores = self.network.forward(&pass, x, self.mixture);
         // The network's output is f32 by construction; an empty list would only leave this window out.
@@ -73,10 +60,15 @@ impl Predictor<'_> {
 
     /// The most probable class of every voxel of a preprocessed image; the lower class in a tie.
     pub fn classes(&self, image: ArrayView4<f32>) -> Array3<u8> {
-        self.probabilities(image).map_axis(Axis(0), |p| {
-            let best = (1..p.len()).fold(0, |best, c| if p[c] > p[best] { c } else { best });
-            best as u8
-        })
+        let (_, d, h, w) = image.dim();
+        let mut classes = Array3::zeros((d, h, w));
+        let score = |corner: [usize; 3]| Ok::<_, Infallible>(self.score(extract(image, corner.map(|c| c as isize), self.patch)));
+        let Ok(()) =
+            Sliding::new(self.classes, [d, h, w], self.patch, self.settings.overlap, self.settings.blend).run(1, score, |finished| {
+                let [k, j, i] = finished.block.clone();
+                classes.slice_mut(s![k, j, i]).assign(&finished.best(|_, _| {}));
+            });
+        classes
     }
 
     /// Dice of each foreground class on a preprocessed, labelled case, on the preprocessed grid.
@@ -87,27 +79,4 @@ impl Predictor<'_> {
         // Both live on the case's grid, so their shapes agree.
         medvol::metrics::dice_per_label(predicted.view(), reference.view(), &labels).unwrap_or_default()
     }
-}
-
-/// Predicts one image.
-///
-/// # Errors
-/// When the image cannot be preprocessed.
-pub fn predict(model: &Model, image: &Image, name: &str, settings: PredictConfig, probabilities: bool) -> Result<Prediction> {
-    let plan = &model.card.plan;
-    let case = preprocess(name, image, None, &plan.labels, plan.spacing)?;
-    let mixture = model.mixture();
-    let predictor = Predictor {
-        network: model.network.as_ref(),
-        weights: &model.weights,
-        mixture: &mixture,
-        patch: plan.patch,
-        classes: model.card.size.classes,
-        settings,
-    };
-    let scores = predictor.probabilities(case.image.view());
-    Ok(Prediction {
-        labels: case.geometry.restore_labels(&scores, &plan.labels)?,
-        probabilities: if probabilities { Some(case.geometry.restore_probabilities(&scores)?) } else { None },
-    })
 }

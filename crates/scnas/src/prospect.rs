@@ -109,7 +109,7 @@ fn disk_of(run: &Run, search: bool, architecture: &Architecture) -> u64 {
         build(&mut weights);
         weights.iter().map(|(_, w)| 4 * w.value.dims().iter().product::<usize>() as u64).sum::<u64>()
     };
-    let searched = search.then(|| bytes(&|weights| drop(Network::supernet(&run.config.network.space(), run.size(), weights)))).unwrap_or(0);
+    let searched = if search { bytes(&|weights| drop(Network::supernet(&run.config.network.space(), run.size(), weights))) } else { 0 };
     let trained = bytes(&|weights| drop(architecture.build(run.size(), weights)));
     CHECKPOINTS * COPIES * (searched + trained) + trained
 }

@@ -1,6 +1,7 @@
 //! A run from a data set's folder to an evaluated model: what `search` and `train` have in common.
 
 use std::path::Path;
+use std::slice;
 use std::time::Instant;
 
 use burn::tensor::Device;
@@ -17,7 +18,8 @@ use crate::evaluate::{Evaluation, MeanSd, TOLERANCE_MM, score};
 use crate::model::{Card, Model};
 use crate::network::Size;
 use crate::plan::{Plan, to_json};
-use crate::predict::{Predictor, predict};
+use crate::predict::Predictor;
+use crate::predict_image::{ImagePredictor, Options};
 use crate::run_dir::{EpochLine, RunDir};
 
 /// Who watches a run: the command line, or a test.
@@ -34,6 +36,26 @@ pub trait Observer: Sync {
     fn save(&self) -> bool;
     /// True when the user asked to stop: the run saves after the current step and ends with [`Error::Stopped`].
     fn stop(&self) -> bool;
+}
+
+/// A piece of work inside another, whose steps are not shown.
+pub struct Within<'a>(pub &'a dyn Observer);
+
+impl Observer for Within<'_> {
+    fn begin(&self, _: &str, _: usize, _: usize) {}
+    fn advance(&self, _: usize) {}
+    fn epoch(&self, line: &EpochLine, classes: &[String]) {
+        self.0.epoch(line, classes);
+    }
+    fn message(&self, text: &str) {
+        self.0.message(text);
+    }
+    fn save(&self) -> bool {
+        self.0.save()
+    }
+    fn stop(&self) -> bool {
+        self.0.stop()
+    }
 }
 
 /// A run with its data in memory.
@@ -91,6 +113,7 @@ impl Run {
     pub fn open(data: &Path, out: &Path, config: Config, device: Device, observer: &dyn Observer) -> Result<Self> {
         let dataset = Dataset::open(data)?;
         let plan = Plan::new(&dataset, &config)?;
+        config.predict.largest_component_classes(&plan.labels)?;
         let (training_files, held_out_files) = plan.split(&dataset)?;
         if training_files.len() < 2 {
             return Err(Error::Invalid {
@@ -152,15 +175,13 @@ impl Run {
         std::fs::create_dir_all(&predictions).map_err(|e| Error::file("create", &predictions, e))?;
         let mut evaluation = Evaluation::new(self.plan.foreground(), TOLERANCE_MM);
         observer.begin("scoring held-out cases", 0, self.held_out_files.len());
+        let predictor = ImagePredictor::new(slice::from_ref(model), Options::of(model))?;
         for (done, files) in self.held_out_files.iter().enumerate() {
-            if observer.stop() {
-                return Err(Error::Stopped);
-            }
             let (image, labels) = self.dataset.load(files)?;
             let Some(labels) = labels else { continue };
-            let prediction = predict(model, &image, &files.name, model.card.predict, false)?;
-            write_labels(predictions.join(format!("{}.nii.gz", files.name)), &prediction.labels)?;
-            let case = score(&files.name, &prediction.labels, &labels, &self.plan.labels, TOLERANCE_MM).map_err(|e| Error::Invalid {
+            let predicted = predictor.predict(&files.name, &image.into(), &Within(observer))?.labels(&self.plan.labels);
+            write_labels(predictions.join(format!("{}.nii.gz", files.name)), &predicted)?;
+            let case = score(&files.name, &predicted, &labels, &self.plan.labels, TOLERANCE_MM).map_err(|e| Error::Invalid {
                 path: files.images.first().cloned().unwrap_or_default(),
                 expected: "a prediction of the label map's shape".into(),
                 found: e.to_string(),
@@ -192,7 +213,7 @@ impl Run {
 
     /// The description of a model of this run.
     pub fn card(&self, architecture: Architecture) -> Card {
-        Card::new(architecture, self.size(), self.plan.clone(), self.config.predict)
+        Card::new(architecture, self.size(), self.plan.clone(), self.config.predict.clone())
     }
 }
 

@@ -136,7 +136,7 @@ impl Searcher {
             mixture: &Network::mixture_of(genotype),
             patch: run.plan.patch,
             classes: run.size().classes,
-            settings: run.config.predict,
+            settings: run.config.predict.clone(),
         })
     }
 }

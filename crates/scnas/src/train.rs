@@ -127,7 +127,7 @@ pub fn train(run: &mut Run, model: &mut Model, observer: &dyn Observer) -> Resul
                 mixture: &mixture,
                 patch: run.plan.patch,
                 classes: run.size().classes,
-                settings: run.config.predict,
+                settings: run.config.predict.clone(),
             })
         });
         state.tally.add_time(&mut start);

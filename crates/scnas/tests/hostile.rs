@@ -100,10 +100,11 @@ fn the_files_that_are_changed_here_are_good_before() {
 #[test]
 fn a_small_model_that_claims_to_be_a_large_one_is_refused_before_it_is_built() {
     let bytes = model_file();
-    let text = String::from_utf8_lossy(&bytes);
+    // Without the header's length, which may be no text.
+    let text = String::from_utf8_lossy(&bytes[8..]);
     let at = text.find(r#"\"width\":4"#).unwrap() + r#"\"width\":"#.len();
     let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as f64;
-    let larger = resealed(&bytes, &[((at - 8) as f64 / header + 1e-9, 1, b"4096".to_vec())]);
+    let larger = resealed(&bytes, &[(at as f64 / header + 1e-9, 1, b"4096".to_vec())]);
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), &larger).unwrap();
     let error = Model::read(file.path(), &scnas::device("cpu").unwrap()).unwrap_err().to_string();

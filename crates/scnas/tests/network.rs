@@ -357,18 +357,14 @@ fn a_prediction_with_flips_of_a_mirrored_image_is_the_mirrored_prediction_and_on
     let mut weights = Weights::new(&device(), 3);
     let network = Network::fixed(&genotype, SIZE, &mut weights);
     let difference = |flips| {
-        let settings = PredictConfig { overlap: 0.5, blend: Blend::Uniform, flips };
+        let settings = PredictConfig { overlap: 0.5, blend: Blend::Uniform, flips, largest_component: vec![] };
         let predictor =
             Predictor { network: &network, weights: &weights, mixture: &mixture, patch: PATCH, classes: SIZE.classes, settings };
-        let predict = |values: Vec<f32>| {
-            let image = ndarray::Array4::from_shape_vec((SIZE.channels, PATCH[0], PATCH[1], PATCH[2]), values).unwrap();
-            predictor.probabilities(image.view()).into_raw_vec_and_offset().0
-        };
         let mut image = random_values(SIZE.channels * PATCH.iter().product::<usize>(), 5);
-        let mut straight = predict(image.clone());
+        let mut straight = predictor.score(image.clone());
         flip(&mut image, PATCH, [true, false, true]);
         flip(&mut straight, PATCH, [true, false, true]);
-        let mirrored = predict(image);
+        let mirrored = predictor.score(image);
         straight.iter().zip(&mirrored).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
     };
     assert!(difference(true) < 1e-4);

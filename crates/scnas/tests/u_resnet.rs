@@ -165,7 +165,7 @@ fn a_written_u_resnet_is_read_back_and_scores_the_same() {
     };
     let predict = Config::load("default", None, &[]).unwrap().predict;
     for architecture in [Architecture::UResNet, Architecture::UResNetHalf] {
-        let model = Model::new(Card::new(architecture.clone(), SIZE, plan.clone(), predict), &device(), 7);
+        let model = Model::new(Card::new(architecture.clone(), SIZE, plan.clone(), predict.clone()), &device(), 7);
         model.write(&path).unwrap();
         let again = Model::read(&path, &device()).unwrap();
         assert_eq!(again.card.architecture, architecture);

@@ -165,7 +165,7 @@ fn blur(volume: Array3<f32>, deviation: f64) -> Array3<f32> {
                 Taps { first, weights: (first..=last).map(|voxel| (weight(voxel) / sum) as f32).collect() }
             })
             .collect();
-        along_axis(&volume, axis, &taps)
+        along_axis(&volume, axis, &taps, 0)
     })
 }
 

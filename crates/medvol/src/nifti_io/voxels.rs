@@ -76,9 +76,12 @@ pub(super) fn open(path: &Path) -> Result<(Header, Source<'_>)> {
     Ok((header::parse(path, &bytes)?, source))
 }
 
-/// Reads all voxels in file order, each passed through `convert` together with the grid and its position in the file.
-pub(super) fn read<T>(path: &Path, convert: impl Fn((&Grid, usize), f64) -> Result<T>) -> Result<(Grid, Vec<T>)> {
-    let (header, mut source) = open(path)?;
+/// Reads all voxels of an opened file in their order, each passed through `convert` together with the grid and its position.
+pub(super) fn read<T>(
+    (header, mut source): (Header, Source),
+    convert: impl Fn((&Grid, usize), f64) -> Result<T>,
+) -> Result<(Grid, Vec<T>)> {
+    let path = source.path;
     let expected = header.offset.saturating_add(header.data_bytes);
     if expected > source.at_most {
         return Err(Error::Truncated { path: path.to_path_buf(), expected, found: source.at_most });

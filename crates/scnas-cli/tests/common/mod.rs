@@ -44,6 +44,14 @@ pub fn scnas(folder: &Path, args: &[&str]) -> Command {
     command
 }
 
+/// The program behind a shell that first does `limit`.
+pub fn limited(dir: &Path, limit: &str, args: &[&str]) -> Output {
+    let mut command = Command::new("sh");
+    let script = format!("{limit}; exec \"$0\" \"$@\"");
+    command.arg("-c").arg(script).arg(env!("CARGO_BIN_EXE_scnas")).args(args).current_dir(dir).stdin(Stdio::null());
+    command.output().unwrap()
+}
+
 /// `verb` and its arguments with [`TINY`] settings and then `settings`.
 pub fn tiny<'a>(verb: &[&'a str], settings: &[&'a str]) -> Vec<&'a str> {
     let set = TINY.iter().chain(settings).flat_map(|line| ["--set", line]);
