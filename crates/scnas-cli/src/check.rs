@@ -173,11 +173,14 @@ pub fn before_run(data: &Path, config: &Config, folder: &Path, progress: &Progre
     progress.message(&format!("{}{}", table(&report.findings), summary(data, &report)));
     let mut errors = report.findings.iter().filter(|finding| finding.severity == Severity::Error);
     if let Some(first) = errors.next() {
-        let more = match errors.count() {
-            0 => String::new(),
-            more => format!(" (and {more} more errors: see scnas check {})", data.display()),
+        let of_splits = splits.map(|path| path.display().to_string());
+        let more = match (errors.count(), &of_splits) {
+            (0, _) => String::new(),
+            (more, None) => format!(" (and {more} more errors: see scnas check {})", data.display()),
+            (more, Some(path)) => format!(" (and {more} more errors: see scnas check {} --splits {path})", data.display()),
         };
-        bail!("{}: {}; {}{more}", subject(first), first.message, first.remedy);
+        let file = of_splits.filter(|_| matches!(first.kind, Kind::Folds | Kind::SplitLeak)).map_or_else(String::new, |path| path + ": ");
+        bail!("{file}{}: {}; {}{more}", subject(first), first.message, first.remedy);
     }
     plan?;
     if let Some(state) = state {

@@ -34,7 +34,7 @@ fn placed(number: usize, training: &[String], held_out: &[String], labelled: &BT
             let remedy = "use the names of the image files without ending";
             findings.push(error(format!("{name} is not a labelled case of the data set"), remedy));
         } else if training.iter().any(|n| n == name) && held_out.iter().any(|n| n == name) {
-            let message = format!("fold {number}: both trained on and held out");
+            let message = format!("fold {number}: {name} on both sides");
             findings.push(Finding::new(Severity::Error, Kind::SplitLeak, message, "leave it on one side").of(name));
         } else if *times > 1 {
             findings.push(error(format!("{name} stands {times} times on one side"), "leave it there once"));
