@@ -21,6 +21,8 @@
 //! | `memory.rs` | the allocator to use with them |
 //! | `machine.rs` | what the machine can do at most, to judge the kernels by |
 
+#![warn(clippy::undocumented_unsafe_blocks)]
+
 pub mod composition;
 mod device;
 pub mod kernel;

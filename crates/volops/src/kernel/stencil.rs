@@ -130,11 +130,14 @@ unsafe fn block<S: Simd, const K: usize, const V: usize, const SPLIT: bool>(
 ) -> usize {
     let mut values = [[simd.splat_f32s(0.0); V]; K];
     for tap in taps {
-        // SAFETY: the caller's promise, here and below.
+        // SAFETY: the caller's promise.
         let from = unsafe { source.as_ptr().add(tap.source) };
+        // SAFETY: the caller's promise.
         let weights: [_; K] = std::array::from_fn(|k| simd.splat_f32s(unsafe { *kernel.as_ptr().add(tap.weights + k) }));
         for v in 0..V {
+            // SAFETY: the caller's promise.
             let x = unsafe { load(simd, from.add(middle + v * S::F32_LANES)) };
+            // SAFETY: the caller's promise.
             let other = if SPLIT { unsafe { load(simd, from.add(outer + v * S::F32_LANES)) } } else { x };
             for (k, values) in values.iter_mut().enumerate() {
                 values[v] = simd.mul_add_e_f32s(if k == 1 { x } else { other }, weights[k], values[v]);
@@ -143,6 +146,7 @@ unsafe fn block<S: Simd, const K: usize, const V: usize, const SPLIT: bool>(
     }
     for (k, values) in values.iter().enumerate() {
         for (v, &value) in values.iter().enumerate() {
+            // SAFETY: the caller's promise.
             unsafe { store(simd, sums.as_mut_ptr().add(to + k * pitch + v * S::F32_LANES), value) };
         }
     }
@@ -203,20 +207,25 @@ unsafe fn dots_block<S: Simd, const K: usize, const T: usize, const SPLIT: bool>
     source: &[f32],
     [middle, outer]: [usize; 2],
 ) -> usize {
-    // SAFETY: the caller's promise, here and below.
+    // SAFETY: the caller's promise.
     let sum_at = |t: usize, k: usize| unsafe { taps.get_unchecked(t).weights } + k;
+    // SAFETY: the caller's promise.
     let sources: [_; T] = std::array::from_fn(|t| unsafe { source.as_ptr().add(taps.get_unchecked(t).source) });
     let mut values = [[simd.splat_f32s(0.0); K]; T];
     for (t, values) in values.iter_mut().enumerate() {
         for (k, value) in values.iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
             *value = unsafe { load(simd, sums.as_ptr().add(sum_at(t, k)).cast()) };
         }
     }
     let mut i = 0;
     while i < len {
+        // SAFETY: the caller's promise.
         let factors: [_; K] = std::array::from_fn(|k| unsafe { masked(simd, factors, &shifts[k], i) });
         for (source, values) in sources.iter().zip(&mut values) {
+            // SAFETY: the caller's promise.
             let x = unsafe { load(simd, source.add(middle + i)) };
+            // SAFETY: the caller's promise.
             let other = if SPLIT { unsafe { load(simd, source.add(outer + i)) } } else { x };
             for k in 0..K {
                 values[k] = simd.mul_add_e_f32s(if k == 1 { x } else { other }, factors[k], values[k]);
@@ -226,6 +235,7 @@ unsafe fn dots_block<S: Simd, const K: usize, const T: usize, const SPLIT: bool>
     }
     for (t, values) in values.iter().enumerate() {
         for (k, &value) in values.iter().enumerate() {
+            // SAFETY: the caller's promise.
             unsafe { store(simd, sums.as_mut_ptr().add(sum_at(t, k)).cast(), value) };
         }
     }
