@@ -70,6 +70,7 @@ fn runs_and_predictions_killed_at_a_hundred_moments_end_with_the_same_bits() {
     let predict = |out| ["predict", "data", "--training", "--threads", "1", "--model", "whole", "--out", out];
     let whole = timed(&dir, &predict("all"));
     let all = contents(&dir.join("all"));
+    std::fs::create_dir(dir.join("some")).unwrap();
     let mut kills = 0;
     while kills < KILLS_OF_PREDICTIONS {
         kills += usize::from(killed(&dir, &predict("some"), whole.mul_f64(moments.next())));
