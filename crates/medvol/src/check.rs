@@ -23,6 +23,7 @@ use crate::error::{Error, Result};
 use case::{Facts, examine};
 
 pub use fix::{Fixed, fix};
+pub use folds::Misplaced;
 
 /// Cases held in memory at a time, at most.
 const AT_A_TIME: usize = 4;

@@ -219,9 +219,14 @@ pub fn load_channels(paths: &[PathBuf], channels: usize) -> Result<Image> {
         images.push(image);
     }
     check_channels(first(paths), channels, images.iter().map(Image::channels).sum())?;
+    joined(first(paths), &images)
+}
+
+/// The channels of images on one grid as one image; `path` is for errors.
+pub(crate) fn joined(path: &Path, images: &[Image]) -> Result<Image> {
     let views: Vec<_> = images.iter().map(|image| image.voxels.view()).collect();
     let voxels =
-        concatenate(Axis(0), &views).map_err(|error| Error::Unsupported { path: first(paths).to_path_buf(), reason: error.to_string() })?;
+        concatenate(Axis(0), &views).map_err(|error| Error::Unsupported { path: path.to_path_buf(), reason: error.to_string() })?;
     Ok(Image { voxels, affine: images[0].affine })
 }
 

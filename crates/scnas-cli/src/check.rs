@@ -13,7 +13,7 @@ use medvol::check::{Finding, Fixed, Fold, Kind, Options, Report, Severity, check
 use scnas::config::Config;
 use scnas::plan::Plan;
 use scnas::run::Observer as _;
-use scnas::splits::{Split, read_unchecked};
+use scnas::splits::read_unchecked;
 use serde_json::json;
 
 use crate::architecture::name_of_folder;
@@ -96,8 +96,7 @@ fn examine(data: &Path, options: &Options, progress: &Progress) -> Result<Report
 }
 
 fn folds(splits: Option<&Path>) -> Result<Vec<Fold>> {
-    let splits = splits.map(read_unchecked).transpose()?.unwrap_or_default();
-    Ok(splits.into_iter().map(|Split { training, held_out }| Fold { training, held_out }).collect())
+    Ok(splits.map(read_unchecked).transpose()?.unwrap_or_default())
 }
 
 /// The findings by case, those of the data set first.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use medvol::check::Fold;
 use medvol::{CaseFiles, Dataset, Label, canonical_spacing, median_spacing, read_grids};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::space::DEPTH;
-use crate::splits::{self, Split};
+use crate::splits;
 
 /// How images are brought to the network and back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -77,7 +78,7 @@ impl Plan {
             Some(path) => splits::read(path, &groups.concat())?,
             None => splits::seeded(&groups, data.folds, config.seed),
         };
-        let Some(Split { training, .. }) = splits.get(data.fold) else {
+        let Some(Fold { training, .. }) = splits.get(data.fold) else {
             return Err(Error::Config {
                 key: "data.fold".into(),
                 expected: format!(

@@ -4,18 +4,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use medvol::check::{Fold, Misplaced};
 use rand::seq::SliceRandom as _;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::random::{Stream, rng};
-
-/// The cases of one fold.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Split {
-    pub training: Vec<String>,
-    pub held_out: Vec<String>,
-}
 
 /// An entry of the file.
 #[derive(Deserialize)]
@@ -26,7 +20,7 @@ struct Entry {
 
 /// `count` folds of groups of names (all cases of a patient, mostly one), each group held out as a whole in one of them; the same for the
 /// same seed.
-pub fn seeded(groups: &[Vec<String>], count: usize, seed: u64) -> Vec<Split> {
+pub fn seeded(groups: &[Vec<String>], count: usize, seed: u64) -> Vec<Fold> {
     let mut shuffled = groups.to_vec();
     shuffled.shuffle(&mut rng(seed, Stream::Folds, 0));
     (0..count)
@@ -37,7 +31,7 @@ pub fn seeded(groups: &[Vec<String>], count: usize, seed: u64) -> Vec<Split> {
                 names.sort();
                 names
             };
-            Split { training: sorted(training), held_out: sorted(held_out) }
+            Fold { training: sorted(training), held_out: sorted(held_out) }
         })
         .collect()
 }
@@ -47,55 +41,31 @@ pub fn seeded(groups: &[Vec<String>], count: usize, seed: u64) -> Vec<Split> {
 /// # Errors
 /// A file that cannot be read or has another form; in any fold, a case that the data set has not, that is on both sides, twice on one, or
 /// on none; a side without cases.
-pub fn read(path: &Path, names: &[String]) -> Result<Vec<Split>> {
+pub fn read(path: &Path, names: &[String]) -> Result<Vec<Fold>> {
     let known: BTreeSet<&str> = names.iter().map(String::as_str).collect();
-    let check = |fold: usize, Split { mut training, mut held_out }: Split| {
-        let problem =
-            |found: String, remedy: &str| invalid(path, "each labelled case once in every fold", format!("in fold {fold} {found}"), remedy);
-        let mut placed = BTreeSet::new();
-        for (side, cases) in [("train", &training), ("val", &held_out)] {
-            if cases.is_empty() {
-                return Err(problem(format!("no case under \"{side}\""), "put some there"));
-            }
-            for name in cases {
-                if !known.contains(name.as_str()) {
-                    return Err(problem(
-                        format!("the case {name}, which the data set has not, or not labelled"),
-                        "use the names of the image files without .nii.gz",
-                    ));
-                }
-                if !placed.insert(name.clone()) {
-                    let twice = if training.contains(name) && held_out.contains(name) { "on both sides" } else { "twice on one side" };
-                    return Err(problem(format!("the case {name} {twice}"), "leave it on one side, once"));
-                }
-            }
+    let check = |(number, mut fold): (usize, Fold)| {
+        if let Some(Misplaced { problem, remedy, .. }) = fold.misplaced(&known).into_iter().next() {
+            return Err(invalid(path, "each labelled case once in every fold", format!("in fold {number} {problem}"), remedy));
         }
-        let missing: Vec<&str> = known.iter().copied().filter(|name| !placed.contains(*name)).collect();
-        if let Some(first) = missing.first() {
-            return Err(problem(
-                format!("{} labelled case(s) on no side, such as {first}", missing.len()),
-                "add them, or take them out of dataset.json",
-            ));
-        }
-        training.sort();
-        held_out.sort();
-        Ok(Split { training, held_out })
+        fold.training.sort();
+        fold.held_out.sort();
+        Ok(fold)
     };
-    read_unchecked(path)?.into_iter().enumerate().map(|(fold, split)| check(fold, split)).collect()
+    read_unchecked(path)?.into_iter().enumerate().map(check).collect()
 }
 
 /// Reads a file of splits, whatever cases it places.
 ///
 /// # Errors
 /// A file that cannot be read or has another form, or no fold.
-pub fn read_unchecked(path: &Path) -> Result<Vec<Split>> {
+pub fn read_unchecked(path: &Path) -> Result<Vec<Fold>> {
     let text = std::fs::read_to_string(path).map_err(|e| Error::file("read", path, e))?;
     let form = r#"splits as nnU-Net writes them: [{"train": ["case", …], "val": ["case", …]}, …]"#;
     let entries: Vec<Entry> = serde_json::from_str(&text).map_err(|e| invalid(path, form, e.to_string(), "give its splits_final.json"))?;
     if entries.is_empty() {
         return Err(invalid(path, form, "an empty list".into(), "give at least one fold"));
     }
-    Ok(entries.into_iter().map(|Entry { train, val }| Split { training: train, held_out: val }).collect())
+    Ok(entries.into_iter().map(|Entry { train, val }| Fold { training: train, held_out: val }).collect())
 }
 
 fn invalid(path: &Path, expected: &str, found: String, remedy: &str) -> Error {
@@ -118,7 +88,7 @@ mod tests {
     fn cases_of_a_group_are_held_out_together() {
         let names = names(12);
         let groups: Vec<Vec<String>> = names.chunks(2).map(<[String]>::to_vec).collect();
-        for Split { training, held_out } in seeded(&groups, 3, 0) {
+        for Fold { training, held_out } in seeded(&groups, 3, 0) {
             assert_eq!(held_out.len() + training.len(), 12);
             for pair in names.chunks(2) {
                 assert_eq!(held_out.contains(&pair[0]), held_out.contains(&pair[1]));
@@ -126,7 +96,7 @@ mod tests {
         }
     }
 
-    fn read_text(text: &str) -> Result<Vec<Split>> {
+    fn read_text(text: &str) -> Result<Vec<Fold>> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("splits_final.json");
         std::fs::write(&path, text).unwrap();
@@ -140,7 +110,7 @@ mod tests {
         let mut held_out: Vec<&String> = splits.iter().flat_map(|s| &s.held_out).collect();
         held_out.sort();
         assert!(held_out.into_iter().eq(names.iter().collect::<BTreeSet<_>>()));
-        for Split { training, held_out } in &splits {
+        for Fold { training, held_out } in &splits {
             assert_eq!(training.iter().chain(held_out).collect::<BTreeSet<_>>().len(), names.len());
             assert!(training.is_sorted() && held_out.is_sorted());
         }

@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 
 use super::{Finding, Fix, Kind, Report};
 use crate::atomic::atomic_write;
-use crate::dataset::{CaseFiles, Dataset, stem_and_ending};
+use crate::dataset::{CaseFiles, Dataset, joined, stem_and_ending};
 use crate::error::{Error, Result};
 use crate::new_folder::write_folder;
-use crate::nifti_io::{read_image, write_image, write_labels};
-use crate::volume::{Image, LabelMap};
+use crate::nifti_io::{read_grid, read_image, write_image, write_labels};
+use crate::volume::LabelMap;
 
 /// What became of the cases.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -100,7 +100,12 @@ fn write_case(case: &CaseFiles, folder: &Path, images: &str, fixes: &BTreeSet<Fi
     let image = named(&case.images[0], images);
     match case.images.as_slice() {
         [path] if !fixes.contains(&Fix::ZeroVoxels) => copy(path, &folder.join(&image))?,
-        paths => write_image(folder.join(&image), &joined(paths)?)?,
+        paths => {
+            let channels = paths.iter().map(read_image).collect::<Result<Vec<_>>>()?;
+            let mut joined = joined(&paths[0], &channels)?;
+            joined.voxels.mapv_inplace(|value| if value.is_finite() { value } else { 0.0 });
+            write_image(folder.join(&image), &joined)?;
+        }
     }
     let mut entry = json!({ "image": format!("./{image}") });
     if let Some(subject) = &case.subject {
@@ -111,9 +116,8 @@ fn write_case(case: &CaseFiles, folder: &Path, images: &str, fixes: &BTreeSet<Fi
         if fixes.is_empty() {
             copy(path, &folder.join(&label))?;
         } else {
-            let affine = crate::nifti_io::read_grid(&case.images[0])?.affine;
             let map = read_image(path)?;
-            let affine = if fixes.contains(&Fix::CopyAffine) { affine } else { map.affine };
+            let affine = if fixes.contains(&Fix::CopyAffine) { read_grid(&case.images[0])?.affine } else { map.affine };
             // NaN becomes 0, and all others were found to be near an integer in the range.
             let voxels = map.voxels.index_axis(Axis(0), 0).mapv(|value| value.round() as u16);
             write_labels(folder.join(&label), &LabelMap { voxels, affine })?;
@@ -126,16 +130,6 @@ fn write_case(case: &CaseFiles, folder: &Path, images: &str, fixes: &BTreeSet<Fi
 fn copy(from: &Path, to: &Path) -> Result<()> {
     // A copy and no link: whoever writes into the copy must not write into the original.
     fs::copy(from, to).map(|_| ()).map_err(|source| Error::Write { path: to.to_path_buf(), source })
-}
-
-/// All channels in one image, what is not finite replaced by 0.
-fn joined(paths: &[std::path::PathBuf]) -> Result<Image> {
-    let images = paths.iter().map(read_image).collect::<Result<Vec<_>>>()?;
-    let views: Vec<_> = images.iter().map(|image| image.voxels.view()).collect();
-    let mut voxels =
-        ndarray::concatenate(Axis(0), &views).map_err(|error| Error::Unsupported { path: paths[0].clone(), reason: error.to_string() })?;
-    voxels.mapv_inplace(|value| if value.is_finite() { value } else { 0.0 });
-    Ok(Image { voxels, affine: images[0].affine })
 }
 
 fn describe(dataset: &Dataset, [training, test]: &[Vec<Value>; 2]) -> Value {

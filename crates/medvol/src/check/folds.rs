@@ -9,10 +9,10 @@ use crate::dataset::Dataset;
 pub(super) fn hold_against(dataset: &Dataset, folds: &[Fold], facts: &[Facts]) -> Vec<Finding> {
     let labelled: BTreeSet<&str> = dataset.cases.iter().filter(|case| case.label.is_some()).map(|case| case.name.as_str()).collect();
     let mut findings = Vec::new();
-    for (number, Fold { training, held_out }) in folds.iter().enumerate() {
-        findings.extend(placed(number, training, held_out, &labelled));
+    for (number, fold) in folds.iter().enumerate() {
+        findings.extend(misplaced(number, fold, &labelled));
         let side = |names: &[String]| facts.iter().filter(|case| case.labelled && names.contains(&case.name)).collect::<Vec<_>>();
-        findings.extend(leaks(&format!("fold {number}"), &side(training), &side(held_out), Severity::Error));
+        findings.extend(leaks(&format!("fold {number}"), &side(&fold.training), &side(&fold.held_out), Severity::Error));
     }
     let (training, test): (Vec<&Facts>, Vec<&Facts>) = facts.iter().partition(|case| case.labelled);
     let subjects_only = |case: &Facts| Facts { digest: None, ..case.clone() };
@@ -21,36 +21,59 @@ pub(super) fn hold_against(dataset: &Dataset, folds: &[Fold], facts: &[Facts]) -
     findings
 }
 
-/// Each labelled case must stand once in a fold.
-fn placed(number: usize, training: &[String], held_out: &[String], labelled: &BTreeSet<&str>) -> Vec<Finding> {
-    let error = |message: String, remedy: &str| Finding::new(Severity::Error, Kind::Folds, format!("fold {number}: {message}"), remedy);
-    let mut findings = Vec::new();
-    let mut placed: BTreeMap<&str, usize> = BTreeMap::new();
-    for name in training.iter().chain(held_out) {
-        *placed.entry(name).or_default() += 1;
-    }
-    for (name, times) in &placed {
-        if !labelled.contains(name) {
-            let remedy = "use the names of the image files without ending";
-            findings.push(error(format!("{name} is not a labelled case of the data set"), remedy));
-        } else if training.iter().any(|n| n == name) && held_out.iter().any(|n| n == name) {
-            let message = format!("fold {number}: {name} on both sides");
-            findings.push(Finding::new(Severity::Error, Kind::SplitLeak, message, "leave it on one side").of(name));
-        } else if *times > 1 {
-            findings.push(error(format!("{name} stands {times} times on one side"), "leave it there once"));
+/// What keeps a fold from placing every labelled case once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misplaced {
+    /// The case that is on both sides, if that is it.
+    on_both_sides: Option<String>,
+    /// Such as `the case liver_3 twice on one side`.
+    pub problem: String,
+    pub remedy: &'static str,
+}
+
+impl Fold {
+    /// All that keeps it from placing each of the cases `labelled` once.
+    pub fn misplaced(&self, labelled: &BTreeSet<&str>) -> Vec<Misplaced> {
+        let wrong = |problem: String, remedy| Misplaced { on_both_sides: None, problem, remedy };
+        let mut found = Vec::new();
+        let mut placed: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
+        for (side, names) in [&self.training, &self.held_out].into_iter().enumerate() {
+            names.iter().for_each(|name| placed.entry(name).or_default()[side] += 1);
         }
-    }
-    for (side, names) in [("train", training), ("val", held_out)] {
-        if names.is_empty() {
-            findings.push(error(format!("no case under {side:?}"), "put some there"));
+        for (name, times) in &placed {
+            if !labelled.contains(name) {
+                let remedy = "use the names of the image files without ending";
+                found.push(wrong(format!("the case {name}, which the data set has not, or not labelled"), remedy));
+            } else if *times != [1, 0] && *times != [0, 1] {
+                let both = !times.contains(&0);
+                let sides = if both { "on both sides" } else { "twice on one side" };
+                let problem = format!("the case {name} {sides}");
+                found.push(Misplaced { on_both_sides: both.then(|| name.to_string()), problem, remedy: "leave it on one side, once" });
+            }
         }
+        for (side, names) in [("train", &self.training), ("val", &self.held_out)] {
+            if names.is_empty() {
+                found.push(wrong(format!("no case under {side:?}"), "put some there"));
+            }
+        }
+        let missing: Vec<&str> = labelled.iter().copied().filter(|name| !placed.contains_key(name)).collect();
+        if let Some(first) = missing.first() {
+            let problem = format!("{} labelled case(s) on no side, such as {first}", missing.len());
+            found.push(wrong(problem, "add them, or take them out of the data set"));
+        }
+        found
     }
-    let missing: Vec<&str> = labelled.iter().copied().filter(|name| !placed.contains_key(name)).collect();
-    if let Some(first) = missing.first() {
-        let message = format!("{} labelled case(s) on no side, such as {first}", missing.len());
-        findings.push(error(message, "add them, or take them out of the data set"));
-    }
-    findings
+}
+
+fn misplaced(number: usize, fold: &Fold, labelled: &BTreeSet<&str>) -> Vec<Finding> {
+    let finding = |Misplaced { on_both_sides, problem, remedy }| {
+        let message = format!("fold {number}: {problem}");
+        match on_both_sides {
+            Some(case) => Finding::new(Severity::Error, Kind::SplitLeak, message, remedy).of(&case),
+            None => Finding::new(Severity::Error, Kind::Folds, message, remedy),
+        }
+    };
+    fold.misplaced(labelled).into_iter().map(finding).collect()
 }
 
 /// Held-out cases whose subject or image is also among the training cases.
