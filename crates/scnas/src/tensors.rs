@@ -66,12 +66,12 @@ fn crc_place(bytes: &[u8]) -> Option<Range<usize>> {
     (start + NO_CRC.len() <= bytes.len()).then_some(start..start + NO_CRC.len())
 }
 
-/// Whether a file's bytes are those that were written; consumes the digits of the checksum.
-fn intact(bytes: &mut [u8]) -> bool {
-    let Some(digits) = crc_place(bytes).and_then(|place| bytes.get_mut(place)) else { return false };
+/// Whether a file's bytes are those that were written; consumes the digits of the checksum. `None` without a checksum.
+fn intact(bytes: &mut [u8]) -> Option<bool> {
+    let digits = crc_place(bytes).and_then(|place| bytes.get_mut(place))?;
     let written = digits.to_vec();
     digits.copy_from_slice(NO_CRC.as_bytes());
-    written == format!("{:08x}", crc32fast::hash(bytes)).into_bytes()
+    Some(written == format!("{:08x}", crc32fast::hash(bytes)).into_bytes())
 }
 
 /// Reads tensors and their document; `what` names the kind of file in errors.
@@ -95,8 +95,10 @@ fn decode<D: DeserializeOwned>(path: &Path, mut bytes: Vec<u8>, what: &str, devi
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| invalid(e.to_string()))?;
     let document =
         header.metadata().as_ref().and_then(|m| m.get(KEY)).ok_or_else(|| invalid("a safetensors file of another program".into()))?;
-    if !intact {
-        return Err(invalid("a damaged one: its checksum does not fit its content".into()));
+    match intact {
+        Some(true) => {}
+        Some(false) => return Err(invalid("a damaged one: its checksum does not fit its content".into())),
+        None => return Err(invalid("one without a checksum, as scnas wrote them at first; make it again".into())),
     }
     let Sealed { document, .. } =
         serde_json::from_str(document).map_err(|e| invalid(format!("its description cannot be understood ({e})")))?;
@@ -132,6 +134,13 @@ mod tests {
         let (document, tensors) = decoded(file()).unwrap();
         assert!(document.contains("crc32"));
         assert_eq!(tensors["w"].to_data().try_to_vec::<f32>().unwrap(), [1.0, -2.5, 3.25]);
+    }
+
+    #[test]
+    fn a_file_without_a_checksum_is_not_called_damaged() {
+        let bytes = serialize(Vec::<(&str, TensorView)>::new(), Some(HashMap::from([(KEY.to_string(), "{}".to_string())]))).unwrap();
+        let error = decoded(bytes).unwrap_err().to_string();
+        assert!(error.contains("without a checksum") && !error.contains("a damaged one"), "{error}");
     }
 
     #[test]
