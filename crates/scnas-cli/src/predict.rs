@@ -58,7 +58,7 @@ pub struct PredictArgs {
     /// Weights inside a window [default: the model's]
     #[arg(long, value_enum)]
     pub blend: Option<BlendName>,
-    /// Mean over all mirrorings of each window: eight times the work [default: the model's]
+    /// Mean over the mirrorings of each window along the axes that training mirrored along: two to eight times the work [default: the model's]
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub flips: Option<bool>,
     /// Keep only the largest connected component of these labels (names or values) [default: the model's, usually none]

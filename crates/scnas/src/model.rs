@@ -41,12 +41,19 @@ pub struct Card {
     pub plan: Plan,
     /// Default settings of prediction.
     pub predict: PredictConfig,
+    /// The axes (depth, height, width) along which patches were mirrored in training, where they were.
+    #[serde(default = "all_axes")]
+    pub mirror: [bool; 3],
+}
+
+fn all_axes() -> [bool; 3] {
+    [true; 3]
 }
 
 impl Card {
     /// The description of a network.
     pub fn new(architecture: Architecture, size: Size, plan: Plan, predict: PredictConfig) -> Self {
-        Self { version: VERSION, architecture, size, plan, predict }
+        Self { version: VERSION, architecture, size, plan, predict, mirror: all_axes() }
     }
 }
 

@@ -26,25 +26,30 @@ pub struct Predictor<'a> {
     /// Classes, background included.
     pub classes: usize,
     pub settings: PredictConfig,
+    /// The axes that `settings.flips` mirrors along.
+    pub mirror: [bool; 3],
 }
 
 impl Predictor<'_> {
     /// Class probabilities `[classes, depth, height, width]` of one window `[channels, depth, height, width]`, both flattened; the mean
     /// over all mirrorings if the settings say so.
     pub fn score(&self, window: Vec<f32>) -> Vec<f32> {
-        if !self.settings.flips {
+        let mirrorings = (1..1 << 3).map(|flips| [0, 1, 2].map(|axis| flips >> axis & 1 == 1));
+        let wanted = |axes: &[bool; 3]| self.settings.flips && axes.iter().zip(self.mirror).all(|(&flip, may)| may || !flip);
+        let mirrorings: Vec<[bool; 3]> = mirrorings.filter(wanted).collect();
+        if mirrorings.is_empty() {
             return self.forward(window);
         }
         let mut mean = self.forward(window.clone());
-        for flips in 1..1 << 3 {
-            let axes = [0, 1, 2].map(|axis| flips >> axis & 1 == 1);
+        for &axes in &mirrorings {
             let mut mirrored = window.clone();
             flip(&mut mirrored, self.patch, axes);
             let mut probabilities = self.forward(mirrored);
             flip(&mut probabilities, self.patch, axes);
             mean.iter_mut().zip(probabilities).for_each(|(sum, p)| *sum += p);
         }
-        mean.iter_mut().for_each(|sum| *sum /= 8.0);
+        let count = (mirrorings.len() + 1) as f32;
+        mean.iter_mut().for_each(|sum| *sum /= count);
         mean
     }
 

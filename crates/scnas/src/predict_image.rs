@@ -210,6 +210,7 @@ impl<'a> ImagePredictor<'a> {
             patch: self.plan.patch,
             classes: self.size.classes,
             settings: self.options.settings.clone(),
+            mirror: model.card.mirror,
         });
         predictors.collect()
     }

@@ -2,15 +2,12 @@
 
 use std::path::Path;
 
-use serde::Serialize;
-
 use crate::architecture::Architecture;
 use crate::bench::{Bench, Estimate, Workload};
 use crate::error::{Error, Result};
 use crate::memory;
 use crate::network::Network;
 use crate::run::{Observer, Run};
-use crate::run_dir::EpochLine;
 use crate::space::DEPTH;
 use crate::weights::Weights;
 
@@ -21,7 +18,7 @@ const COPIES: u64 = 4;
 const CHECKPOINTS: u64 = 3;
 
 /// What a run will need.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Prospect {
     /// The process at its largest, in bytes; where the system tells.
     pub memory: Option<u64>,
@@ -125,15 +122,4 @@ fn free_space(folder: &Path) -> Option<u64> {
 /// Watches steps that nobody needs to hear of.
 struct Silent;
 
-impl Observer for Silent {
-    fn begin(&self, _: &str, _: usize, _: usize) {}
-    fn advance(&self, _: usize) {}
-    fn epoch(&self, _: &EpochLine, _: &[String]) {}
-    fn message(&self, _: &str) {}
-    fn save(&self) -> bool {
-        false
-    }
-    fn stop(&self) -> bool {
-        false
-    }
-}
+impl Observer for Silent {}

@@ -22,28 +22,30 @@ use crate::predict::Predictor;
 use crate::predict_image::{ImagePredictor, Options};
 use crate::run_dir::{EpochLine, RunDir};
 
-/// Who watches a run: the command line, or a test.
+/// Who watches a run: the command line, or a test. By default, nobody does.
 pub trait Observer: Sync {
     /// A piece of work of `total` steps begins, `done` of which were done before.
-    fn begin(&self, what: &str, done: usize, total: usize);
+    fn begin(&self, _what: &str, _done: usize, _total: usize) {}
     /// `done` steps of the current piece are done.
-    fn advance(&self, done: usize);
+    fn advance(&self, _done: usize) {}
     /// An epoch is over.
-    fn epoch(&self, line: &EpochLine, classes: &[String]);
+    fn epoch(&self, _line: &EpochLine, _classes: &[String]) {}
     /// Something worth reading.
-    fn message(&self, text: &str);
+    fn message(&self, _text: &str) {}
     /// True when it is time to save in the middle of an epoch.
-    fn save(&self) -> bool;
+    fn save(&self) -> bool {
+        false
+    }
     /// True when the user asked to stop: the run saves after the current step and ends with [`Error::Stopped`].
-    fn stop(&self) -> bool;
+    fn stop(&self) -> bool {
+        false
+    }
 }
 
 /// A piece of work inside another, whose steps are not shown.
 pub struct Within<'a>(pub &'a dyn Observer);
 
 impl Observer for Within<'_> {
-    fn begin(&self, _: &str, _: usize, _: usize) {}
-    fn advance(&self, _: usize) {}
     fn epoch(&self, line: &EpochLine, classes: &[String]) {
         self.0.epoch(line, classes);
     }
@@ -149,6 +151,11 @@ impl Run {
         Ok(Self { config, plan, device, dir, training, held_out, augment, dataset, held_out_files })
     }
 
+    /// The axes (depth, height, width) along which patches are mirrored, where they are varied.
+    pub fn mirror(&self) -> [bool; 3] {
+        self.augment.flip.probabilities().map(|probability| probability > 0.0)
+    }
+
     /// The data set that the cases are of.
     pub fn dataset(&self) -> &Dataset {
         &self.dataset
@@ -213,7 +220,9 @@ impl Run {
 
     /// The description of a model of this run.
     pub fn card(&self, architecture: Architecture) -> Card {
-        Card::new(architecture, self.size(), self.plan.clone(), self.config.predict.clone())
+        let mut card = Card::new(architecture, self.size(), self.plan.clone(), self.config.predict.clone());
+        card.mirror = self.mirror();
+        card
     }
 }
 

@@ -128,6 +128,7 @@ pub fn train(run: &mut Run, model: &mut Model, observer: &dyn Observer) -> Resul
                 patch: run.plan.patch,
                 classes: run.size().classes,
                 settings: run.config.predict.clone(),
+                mirror: run.mirror(),
             })
         });
         state.tally.add_time(&mut start);

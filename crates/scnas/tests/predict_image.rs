@@ -17,7 +17,6 @@ use scnas::network::Size;
 use scnas::plan::Plan;
 use scnas::predict_image::{ImagePredictor, Options, Prediction};
 use scnas::run::Observer;
-use scnas::run_dir::EpochLine;
 use scnas::space::Space;
 
 const CLASSES: usize = 12;
@@ -40,16 +39,11 @@ impl Listener {
 }
 
 impl Observer for Listener {
-    fn begin(&self, _: &str, _: usize, _: usize) {}
     fn advance(&self, done: usize) {
         self.steps.fetch_max(done, Ordering::Relaxed);
     }
-    fn epoch(&self, _: &EpochLine, _: &[String]) {}
     fn message(&self, text: &str) {
         self.messages.lock().unwrap().push(text.into());
-    }
-    fn save(&self) -> bool {
-        false
     }
     fn stop(&self) -> bool {
         self.looks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_err()

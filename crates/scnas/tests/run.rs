@@ -7,7 +7,6 @@ use medvol::phantom::{PhantomTask, write_task};
 use scnas::config::Config;
 use scnas::evaluate::Evaluation;
 use scnas::run::{Observer, Run};
-use scnas::run_dir::EpochLine;
 use scnas::{Error, search, train};
 
 /// Asks to stop after a number of looks at [`Observer::stop`].
@@ -20,13 +19,6 @@ impl StopAfter {
 }
 
 impl Observer for StopAfter {
-    fn begin(&self, _: &str, _: usize, _: usize) {}
-    fn advance(&self, _: usize) {}
-    fn epoch(&self, _: &EpochLine, _: &[String]) {}
-    fn message(&self, _: &str) {}
-    fn save(&self) -> bool {
-        false
-    }
     fn stop(&self) -> bool {
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_err()
     }
