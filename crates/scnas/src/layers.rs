@@ -21,12 +21,11 @@ enum Convolution {
     Separable { depthwise: WeightId, spec: DepthwiseSpec, pointwise: WeightId },
 }
 
-/// Class scores, or any other map without a norm: (LeakyReLU →) 1³ convolution, plus bias.
+/// Class scores, or any other map without a norm: LeakyReLU → 1³ convolution, plus bias.
 #[derive(Clone, Debug)]
 pub(crate) struct Map {
     weight: WeightId,
     bias: WeightId,
-    slope: Option<f32>,
 }
 
 /// Adds the weights of layers by their names.
@@ -71,10 +70,10 @@ impl Builder<'_> {
         ConvNorm { conv: Convolution::Separable { depthwise, spec, pointwise }, gamma, beta }
     }
 
-    pub fn map(&mut self, name: &str, from: usize, to: usize, slope: Option<f32>) -> Map {
+    pub fn map(&mut self, name: &str, from: usize, to: usize) -> Map {
         let weight = self.weights.add(format!("{name}.weight"), [to, from, 1, 1, 1], Init::He { fan_in: from });
         let bias = self.weights.add(format!("{name}.bias"), [1, to, 1, 1, 1], Init::Constant(0.0));
-        Map { weight, bias, slope }
+        Map { weight, bias }
     }
 }
 
@@ -99,7 +98,7 @@ impl ConvNorm {
 
 impl Map {
     pub fn forward(&self, pass: &Pass, x: Tensor<5>) -> Tensor<5> {
-        let spec = ConvSpec { kernel: [1; 3], stride: 1, slope: self.slope };
+        let spec = ConvSpec { kernel: [1; 3], stride: 1, slope: Some(SLOPE) };
         volops::conv3d(x, pass.weight(self.weight), spec) + pass.weight(self.bias)
     }
 }

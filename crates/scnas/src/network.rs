@@ -188,7 +188,7 @@ impl Network {
             cells.push(Cell { place, projections, edges });
             inputs = [inputs[1], (width << level, level)];
         }
-        let out = b.map("out", width, classes, None);
+        let out = b.map("out", width, classes);
         Self { space: space.clone(), stem, cells, out, operations_run: AtomicU64::new(0) }
     }
 

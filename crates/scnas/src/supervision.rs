@@ -32,7 +32,7 @@ impl DeepSupervision {
         let mut builder = Builder { weights };
         let heads = LEVELS.into_iter().filter_map(|level| {
             let output = network.decoder_output(level)?;
-            Some(Head { output, level, map: builder.map(&format!("supervision.{level}"), size.width << level, size.classes, None) })
+            Some(Head { output, level, map: builder.map(&format!("supervision.{level}"), size.width << level, size.classes) })
         });
         Self { heads: heads.collect(), own }
     }

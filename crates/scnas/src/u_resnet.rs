@@ -71,7 +71,7 @@ impl Builder<'_> {
         Gate {
             of_skip: self.pointwise(&format!("{name}.skip"), skip, inner, 1),
             of_signal: self.pointwise(&format!("{name}.signal"), signal, inner, 1),
-            psi: self.map(&format!("{name}.psi"), inner, 1, Some(SLOPE)),
+            psi: self.map(&format!("{name}.psi"), inner, 1),
         }
     }
 }
@@ -115,7 +115,7 @@ impl UResNet {
                 up: b.transposed(&format!("{name}.up"), coarse, fine),
                 gate: b.gate(&format!("{name}.gate"), fine, coarse),
                 block: b.block(&name, fine, DECODER_BLOCKS[level]),
-                map: b.map(&format!("{name}.map"), fine, classes, Some(SLOPE)),
+                map: b.map(&format!("{name}.map"), fine, classes),
             }
         };
         Self { stem, encoder, downs, decoder: (0..DEPTH).map(level).collect() }

@@ -147,7 +147,7 @@ impl Reference<'_> {
             }
             outputs.push((y, level));
         }
-        let spec = ConvSpec { kernel: [1; 3], stride: 1, slope: None };
+        let spec = ConvSpec { kernel: [1; 3], stride: 1, slope: Some(SLOPE) };
         slow::conv3d(outputs.pop().unwrap().0, self.w("out.weight".into()), spec) + self.w("out.bias".into())
     }
 }
