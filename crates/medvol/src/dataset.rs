@@ -320,7 +320,7 @@ fn check_same_grid(image: (&Path, &Grid), other: (&Path, [usize; 3], &crate::Aff
 pub(crate) const ENDINGS: [&str; 2] = [".nii.gz", ".nii"];
 
 /// A file's name without folder and without `.nii` or `.nii.gz`, and that ending (or none).
-pub(crate) fn stem_and_ending(file: &str) -> (&str, &str) {
+pub fn stem_and_ending(file: &str) -> (&str, &str) {
     let name = file.rsplit('/').next().unwrap_or(file);
     let ending = ENDINGS.iter().find(|ending| name.ends_with(**ending)).copied().unwrap_or("");
     (name.strip_suffix(ending).unwrap_or(name), ending)

@@ -36,7 +36,7 @@ mod volume;
 pub use affine::Affine;
 pub use atomic::{atomic_write, atomic_write_keeping, remove_leftovers};
 pub use class_map::{ClassMap, Label};
-pub use dataset::{CaseFiles, Dataset, load_channels, load_image, load_raw, raw_size, read_grids};
+pub use dataset::{CaseFiles, Dataset, load_channels, load_image, load_raw, raw_size, read_grids, stem_and_ending};
 pub use error::{Error, Result};
 pub use geometry::Geometry;
 pub use nifti_io::{Grid, read_grid, read_image, read_labels, read_raw, read_raw_size, write_classes, write_image, write_labels};

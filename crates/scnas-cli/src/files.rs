@@ -8,9 +8,8 @@ use medvol::{CaseFiles, Dataset};
 
 /// The name of a NIfTI file without folder and ending; `None` for other files.
 pub fn case_name(path: &Path) -> Option<String> {
-    let name = path.file_name()?.to_str()?;
-    let stem = name.strip_suffix(".nii.gz").or_else(|| name.strip_suffix(".nii"))?;
-    (!stem.is_empty() && !stem.starts_with('.')).then(|| stem.to_string())
+    let (stem, ending) = medvol::stem_and_ending(path.file_name()?.to_str()?);
+    (!ending.is_empty() && !stem.is_empty() && !stem.starts_with('.')).then(|| stem.to_string())
 }
 
 /// The NIfTI files of a folder, `(name, path)`, sorted.
