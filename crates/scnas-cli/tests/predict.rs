@@ -26,19 +26,23 @@ const VOLUME: [usize; 3] = [192, 192, 96];
 
 /// A model with weights as they were drawn, `model.safetensors`, and a volume of bytes, `large.nii`.
 fn model_and_volume(dir: &Path) {
+    model_and_volume_of(dir, VOLUME, 32, 4);
+}
+
+fn model_and_volume_of(dir: &Path, volume: [usize; 3], patch: usize, width: usize) {
     let plan = Plan {
         dataset: "made up".into(),
         channels: vec!["a".into()],
         labels: (0..CLASSES as u16).map(|value| Label { value, name: value.to_string() }).collect(),
         spacing: [1.0; 3],
-        patch: [32; 3],
+        patch: [patch; 3],
         folds: vec![vec!["x".into()], vec!["y".into()]],
         fold: 0,
         training: None,
     };
     let predict = Config::load("default", None, &["predict.overlap=0".into()]).unwrap().predict;
     let architecture = Architecture::Cells(Genotype::uniform(&Space::paper(), "conv3").unwrap());
-    let card = Card::new(architecture, Size { channels: 1, classes: CLASSES, width: 4 }, plan, predict);
+    let card = Card::new(architecture, Size { channels: 1, classes: CLASSES, width }, plan, predict);
     Model::new(card, &scnas::device("cpu").unwrap(), 1).write(&dir.join("model.safetensors")).unwrap();
 
     // The header of a small file of bytes, made to say another size.
@@ -47,10 +51,10 @@ fn model_and_volume(dir: &Path) {
     write_labels(dir.join("small.nii"), &small).unwrap();
     let mut file = bytes(dir.join("small.nii"));
     file.truncate(352);
-    for (axis, size) in VOLUME.into_iter().enumerate() {
+    for (axis, size) in volume.into_iter().enumerate() {
         file[42 + 2 * axis..][..2].copy_from_slice(&(size as i16).to_le_bytes());
     }
-    file.extend((0..VOLUME.iter().product()).map(|n: usize| (n * n / 7 % 251) as u8 + 1));
+    file.extend((0..volume.iter().product()).map(|n: usize| (n * n / 7 % 251) as u8 + 1));
     std::fs::write(dir.join("large.nii"), file).unwrap();
 }
 
@@ -72,6 +76,19 @@ fn a_volume_whose_class_scores_do_not_fit_into_memory_is_predicted_to_the_same_b
     let labels = read_labels(dir.join("free.nii")).unwrap();
     assert_eq!(labels.shape(), [VOLUME[2], VOLUME[1], VOLUME[0]]);
     assert!(labels.voxels.iter().any(|&value| value != labels.voxels[[0, 0, 0]]), "nothing to tell apart");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+#[ignore = "takes half an hour on one thread; cargo test --release --workspace --test predict -- --ignored --nocapture"]
+fn a_volume_of_512_x_512_x_600_voxels_with_20_classes_is_predicted_in_a_gibibyte() {
+    let dir = folder("largest_volume");
+    model_and_volume_of(&dir, [512, 512, 600], 64, 16);
+    let start = Instant::now();
+    let output = limited(&dir, "ulimit -v 1048576", &[&PREDICT[..], &["--out", "labels.nii"]].concat());
+    println!("{} in {:?}", stderr(&output), start.elapsed());
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(read_labels(dir.join("labels.nii")).unwrap().shape(), [600, 512, 512]);
 }
 
 #[test]
