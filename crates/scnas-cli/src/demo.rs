@@ -21,13 +21,11 @@ use crate::progress::{Progress, clock};
 use crate::search::find;
 
 /// Settings small enough for minutes on two cores.
-const SETTINGS: [&str; 8] = [
+const SETTINGS: [&str; 6] = [
     "network.width=8",
     "data.spacing=[1.0, 1.0, 1.0]",
     "data.patch=[40, 40, 40]",
-    "search.epochs=20",
     "search.warmup_epochs=2",
-    "search.alpha.lr=0.03",
     "train.epochs=40",
     "train.validate_every=10",
 ];
