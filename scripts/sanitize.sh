@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The kernels' tests in a debug build, and under AddressSanitizer for each instruction set of this machine: reading or writing out of bounds
-# ends the run. All unsafe code of scnas is in the kernels, so they are built alone, without Burn; it takes some minutes. The sanitizer needs
+# ends the run. All unsafe code of scnas but the allocator's is in the kernels, so they are built alone, without Burn; it takes some minutes. The sanitizer needs
 # a nightly toolchain: rustup toolchain install nightly && RUSTUP_TOOLCHAIN=nightly scripts/sanitize.sh
 set -euo pipefail
 volops=$(cd "$(dirname "$0")/../crates/volops" && pwd)

@@ -1,6 +1,9 @@
 //! Files made to do harm, or damaged at random: settings, architectures, models and checkpoints give errors, in time and without memory
 //! beyond what the file holds. Checksums are made good again, so that what is behind them is reached.
 
+#[path = "support/sealed.rs"]
+mod sealed;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -10,6 +13,8 @@ use scnas::config::{Config, PRESETS, preset};
 use scnas::model::Model;
 use scnas::plan::Plan;
 use scnas::{checkpoint, memory};
+
+use sealed::sealed;
 
 /// For one small file; much more than is needed, as machines are busy.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -54,16 +59,7 @@ fn survives(bytes: &[u8], read: impl FnOnce(&Path)) {
 fn resealed(bytes: &[u8], changes: &[Change]) -> Vec<u8> {
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let header = changed(&bytes[8..8 + length], changes);
-    let mut file = [&(header.len() as u64).to_le_bytes(), header.as_slice(), &bytes[8 + length..]].concat();
-    let field = br#"{\"crc32\":\""#;
-    if let Some(place) = file.windows(field.len()).position(|window| window == field).map(|at| at + field.len())
-        && place + 8 <= file.len()
-    {
-        file[place..place + 8].copy_from_slice(b"00000000");
-        let crc = format!("{:08x}", crc32fast::hash(&file));
-        file[place..place + 8].copy_from_slice(crc.as_bytes());
-    }
-    file
+    sealed([&(header.len() as u64).to_le_bytes(), header.as_slice(), &bytes[8 + length..]].concat())
 }
 
 fn small_plan() -> Plan {

@@ -1,6 +1,9 @@
 //! The scalar kernels give the same bits in every build (debug or release) on every machine: what they gave once is written here. Whoever
 //! changes what a kernel computes writes down its new value; whoever changes how it is compiled must not have to.
 
+#[path = "support/values.rs"]
+mod values;
+
 use std::process::Command;
 
 use volops::kernel::Shape;
@@ -11,6 +14,8 @@ use volops::kernel::elementwise::{AdamStep, adam, dot};
 use volops::kernel::norm::{instance_norm, instance_norm_grad};
 use volops::kernel::pool::{avg_pool3d, avg_pool3d_grad, max_pool3d, max_pool3d_grad};
 use volops::kernel::upsample::{upsample2, upsample2_grad};
+
+use values::values;
 
 const RECORDED: [(&str, u64); 22] = [
     ("conv", 0xe089_34ec_da06_0618),
@@ -37,17 +42,7 @@ const RECORDED: [(&str, u64); 22] = [
     ("adam", 0xcea8_1795_ae7d_d9b3),
 ];
 
-/// Reproducible values in -1 .. 1.
-fn values(len: usize) -> Vec<f32> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..len).map(|_| next()).collect()
-}
+const ADAM: AdamStep = AdamStep { lr: 0.003, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01, bias1: 0.1, bias2: 0.001 };
 
 /// FNV-1a over the bits.
 fn digest(values: &[f32]) -> u64 {
@@ -65,13 +60,13 @@ fn digests() -> Vec<(&'static str, u64)> {
         [(small, ["conv", "conv_grad_input", "conv_grad_weight"]), (large, ["large", "large_grad_input", "large_grad_weight"])]
     {
         let (spec, channels) = (ConvSpec { kernel: [3; 3], stride: 1, slope: Some(0.01) }, shape[1]);
-        let (x, w) = (values(shape.iter().product()), values(channels * channels * 27));
+        let (x, w) = (values(shape.iter().product(), 1), values(channels * channels * 27, 1));
         let y = conv3d(&x, shape, &w, channels, spec);
         all.push((names[0], digest(&y)));
         all.push((names[1], digest(&conv3d_grad_input(&y, &w, &x, shape, channels, spec))));
         all.push((names[2], digest(&conv3d_grad_weight(&x, shape, &y, channels, spec))));
     }
-    let (x, w) = (values(small.iter().product()), values(CHANNELS * CHANNELS * 27));
+    let (x, w) = (values(small.iter().product(), 1), values(CHANNELS * CHANNELS * 27, 1));
     let y = conv_transpose3d(&x, small, &w, CHANNELS, Some(0.01));
     all.push(("transposed", digest(&y)));
     all.push(("transposed_grad_input", digest(&conv_transpose3d_grad_input(&y, &w, &x, small, CHANNELS, Some(0.01)))));
@@ -98,8 +93,6 @@ fn digests() -> Vec<(&'static str, u64)> {
     all.push(("adam", digest(&[p, m, v].concat())));
     all
 }
-
-const ADAM: AdamStep = AdamStep { lr: 0.003, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01, bias1: 0.1, bias2: 0.001 };
 
 /// Names the child process in which the instruction set is chosen by hand.
 const CHILD: &str = "VOLOPS_TEST_BITS";

@@ -1,5 +1,8 @@
 //! Laws of the dense convolution kernels: equality with a plain loop in f64, adjointness, independence of the thread count.
 
+#[path = "support/values.rs"]
+mod values;
+
 use proptest::prelude::*;
 use volops::kernel::conv::{
     ConvSpec, conv_transpose3d, conv_transpose3d_grad_input, conv3d, conv3d_grad_input, out_shape, out_shape_transpose,
@@ -7,17 +10,7 @@ use volops::kernel::conv::{
 use volops::kernel::conv_grad_weight::{conv_transpose3d_grad_weight, conv3d_grad_weight};
 use volops::kernel::{Shape, numel};
 
-/// Reproducible values in -1 .. 1.
-fn values(len: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..len).map(|_| next()).collect()
-}
+use values::values;
 
 fn leaky(x: f32, slope: Option<f32>) -> f64 {
     let x = f64::from(x);

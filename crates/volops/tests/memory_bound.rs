@@ -1,5 +1,8 @@
 //! The depthwise, pooling, norm, upsampling and elementwise kernels against slow, plain loops, over random shapes.
 
+#[path = "support/values.rs"]
+mod values;
+
 use proptest::prelude::*;
 use volops::kernel::Shape;
 use volops::kernel::depthwise::{DepthwiseSpec, depthwise3d, depthwise3d_grad_input, depthwise3d_grad_weight};
@@ -8,17 +11,7 @@ use volops::kernel::norm::{instance_norm, instance_norm_grad};
 use volops::kernel::pool::{avg_pool3d, avg_pool3d_grad, max_pool3d, max_pool3d_grad};
 use volops::kernel::upsample::{upsample2, upsample2_grad};
 
-/// Reproducible values in -1..1; `seed` separates tensors.
-fn noise(len: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..len).map(|_| next()).collect()
-}
+use values::values;
 
 fn numel(shape: Shape) -> usize {
     shape.iter().product()
@@ -123,7 +116,7 @@ proptest! {
     fn depthwise_and_its_gradients_equal_the_plain_loops(xs in shape(), spec in spec(), seed: u64) {
         let taps: usize = spec.kernel.iter().product();
         let os = strided(xs, spec.stride);
-        let (x, w, g) = (noise(numel(xs), seed), noise(xs[1] * taps, !seed), noise(numel(os), seed ^ 7));
+        let (x, w, g) = (values(numel(xs), seed), values(xs[1] * taps, !seed), values(numel(os), seed ^ 7));
         let mut y = vec![0.0; numel(os)];
         let mut gx = vec![0.0; numel(xs)];
         let mut gw = vec![0.0f64; w.len()];
@@ -148,8 +141,8 @@ proptest! {
     ) {
         let os = strided(xs, stride);
         // Few distinct values make ties, which must go to the first maximum.
-        let x: Vec<f32> = noise(numel(xs), seed).iter().map(|v| (v * levels).round() - levels).collect();
-        let g = noise(numel(os), !seed);
+        let x: Vec<f32> = values(numel(xs), seed).iter().map(|v| (v * levels).round() - levels).collect();
+        let g = values(numel(os), !seed);
         let (mut max, mut avg) = (vec![0.0; numel(os)], vec![0.0; numel(os)]);
         let (mut gmax, mut gavg) = (vec![0.0; numel(xs)], vec![0.0; numel(xs)]);
         for o in indices(os) {
@@ -174,9 +167,9 @@ proptest! {
     fn every_backward_is_the_adjoint_of_its_forward(xs in wide_shape(), spec in spec(), seed: u64) {
         let spec = DepthwiseSpec { slope: None, ..spec };
         let (small, large) = (strided(xs, spec.stride), [xs[0], xs[1], 2 * xs[2], 2 * xs[3], 2 * xs[4]]);
-        let w = noise(xs[1] * spec.kernel.iter().product::<usize>(), !seed);
-        let x = noise(numel(xs), seed);
-        let [g, g_same, g_large] = [small, xs, large].map(|shape| noise(numel(shape), seed ^ 7));
+        let w = values(xs[1] * spec.kernel.iter().product::<usize>(), !seed);
+        let x = values(numel(xs), seed);
+        let [g, g_same, g_large] = [small, xs, large].map(|shape| values(numel(shape), seed ^ 7));
         let pairs = [
             ("depthwise", inner(&depthwise3d(&x, xs, &w, spec), &g), inner(&x, &depthwise3d_grad_input(&g, &w, &x, xs, spec))),
             ("weights", inner(&depthwise3d(&x, xs, &w, spec), &g), inner(&w, &depthwise3d_grad_weight(&x, xs, &g, spec))),
@@ -195,8 +188,8 @@ proptest! {
         xs in shape(), offset in prop_oneof![Just(0.0f32), Just(-3.0), Just(100.0)], seed: u64,
     ) {
         let (n, c) = (xs[2..].iter().product::<usize>(), xs[1]);
-        let x: Vec<f32> = noise(numel(xs), seed).iter().map(|v| v + offset).collect();
-        let (g, gamma, beta) = (noise(numel(xs), !seed), noise(c, seed ^ 3), noise(c, seed ^ 5));
+        let x: Vec<f32> = values(numel(xs), seed).iter().map(|v| v + offset).collect();
+        let (g, gamma, beta) = (values(numel(xs), !seed), values(c, seed ^ 3), values(c, seed ^ 5));
         let (mut y, mut gx, mut ggamma, mut gbeta) = (vec![], vec![], vec![0.0f64; c], vec![0.0f64; c]);
         for (i, (x, g)) in x.chunks(n).zip(g.chunks(n)).enumerate() {
             let mean_of = |f: &dyn Fn(usize) -> f64| (0..n).map(f).sum::<f64>() / n as f64;
@@ -222,7 +215,7 @@ proptest! {
     #[test]
     fn upsampling_equals_the_plain_loops_and_its_gradient_is_the_transpose(xs in shape(), seed: u64) {
         let os = [xs[0], xs[1], 2 * xs[2], 2 * xs[3], 2 * xs[4]];
-        let (x, g) = (noise(numel(xs), seed), noise(numel(os), !seed));
+        let (x, g) = (values(numel(xs), seed), values(numel(os), !seed));
         // Output i looks at position (i + 1/2) / 2 - 1/2 of the input.
         let corners = |axis: usize, i: usize| {
             let position = ((i as f32 + 0.5) / 2.0 - 0.5).max(0.0);
@@ -247,7 +240,7 @@ proptest! {
 
     #[test]
     fn elementwise_kernels_equal_the_plain_loops(n in prop_oneof![0usize..=70, 65_500usize..=66_000], seed: u64) {
-        let (x, g) = (noise(n, seed), noise(n, !seed));
+        let (x, g) = (values(n, seed), values(n, !seed));
         let each = |f: &dyn Fn(f32, f32) -> f32| -> Vec<f32> { x.iter().zip(&g).map(|(&x, &g)| f(x, g)).collect() };
         prop_assert_eq!(leaky_relu(&x, 0.1), each(&|x, _| if x > 0.0 { x } else { 0.1 * x }));
         prop_assert_eq!(leaky_relu_grad(&g, &x, 0.1), each(&|x, g| if x > 0.0 { g } else { 0.1 * g }));
@@ -262,11 +255,11 @@ proptest! {
     #[test]
     fn adam_equals_the_textbook_step_by_step(n in 1usize..=70, decay in prop_oneof![Just(0.0f32), Just(0.1)], seed: u64) {
         let (beta1, beta2, lr, eps) = (0.9f64, 0.99f64, 0.01f64, 1e-8f64);
-        let mut p = noise(n, seed);
+        let mut p = values(n, seed);
         let (mut m, mut v) = (vec![0.0; n], vec![0.0; n]);
         let mut expected: Vec<[f64; 3]> = p.iter().map(|&p| [f64::from(p), 0.0, 0.0]).collect();
         for t in 1..=4 {
-            let g = noise(n, seed ^ t);
+            let g = values(n, seed ^ t);
             let (bias1, bias2) = (1.0 - beta1.powi(t as i32), 1.0 - beta2.powi(t as i32));
             for ([p, m, v], &g) in expected.iter_mut().zip(&g) {
                 let g = f64::from(g);
@@ -296,13 +289,13 @@ fn linear_kernels_and_their_gradients_are_adjoint_at_full_size() {
         assert!((a - b).abs() < 1e-5 * (terms as f64).sqrt(), "{name}: {a} and {b}");
     };
     for xs in [[1, 4, 40, 56, 40], [2, 3, 21, 63, 33], [1, 32, 5, 7, 5]] {
-        let x = noise(numel(xs), 1);
+        let x = values(numel(xs), 1);
         for stride in [1, 2] {
             let os = strided(xs, stride);
-            let g = noise(numel(os), 2);
+            let g = values(numel(os), 2);
             for dilation in 1..=4 {
                 let spec = DepthwiseSpec { kernel: [3; 3], dilation, stride, slope: None };
-                let w = noise(xs[1] * 27, 3);
+                let w = values(xs[1] * 27, 3);
                 let forward = inner(&depthwise3d(&x, xs, &w, spec), &g);
                 check("depthwise", forward, inner(&x, &depthwise3d_grad_input(&g, &w, &x, xs, spec)), numel(xs));
                 check("weights", forward, inner(&w, &depthwise3d_grad_weight(&x, xs, &g, spec)), numel(xs));
@@ -313,7 +306,7 @@ fn linear_kernels_and_their_gradients_are_adjoint_at_full_size() {
             let forward = inner(&max_pool3d(&x, xs, stride), &g);
             check("maximum", forward, inner(&x, &max_pool3d_grad(&g, &x, xs, stride)), numel(xs));
         }
-        let g = noise(8 * numel(xs), 2);
+        let g = values(8 * numel(xs), 2);
         check("upsampling", inner(&upsample2(&x, xs), &g), inner(&x, &upsample2_grad(&g, xs)), numel(xs));
     }
 }
@@ -321,7 +314,7 @@ fn linear_kernels_and_their_gradients_are_adjoint_at_full_size() {
 #[test]
 fn instance_norm_gradient_equals_finite_differences() {
     let xs = [2, 2, 3, 2, 3];
-    let (x, g, gamma, beta) = (noise(numel(xs), 1), noise(numel(xs), 2), vec![0.7, -1.3], vec![0.2, 0.4]);
+    let (x, g, gamma, beta) = (values(numel(xs), 1), values(numel(xs), 2), vec![0.7, -1.3], vec![0.2, 0.4]);
     let loss = |x: &[f32], gamma: &[f32], beta: &[f32]| f64::from(dot(&instance_norm(x, xs, gamma, beta).0, &g));
     let step = 1e-2;
     let slope = |of: &dyn Fn(&[f32]) -> f64, p: &[f32], i: usize| {
@@ -352,7 +345,7 @@ fn instance_norm_of_a_constant_channel_is_beta() {
 fn instance_norm_keeps_its_precision_far_from_zero() {
     let xs = [1, 1, 20, 30, 40];
     // Multiples of 1/16 around 10^5 are exact in f32, and so are they around 0: the offset must not change anything.
-    let near: Vec<f32> = noise(numel(xs), 1).iter().map(|v| (v * 64.0).round() / 16.0).collect();
+    let near: Vec<f32> = values(numel(xs), 1).iter().map(|v| (v * 64.0).round() / 16.0).collect();
     let far: Vec<f32> = near.iter().map(|v| v + 100_000.0).collect();
     let norm = |x: &[f32]| instance_norm(x, xs, &[1.0], &[0.0]).0;
     close(&norm(&far), &norm(&near), 5e-3).unwrap();
@@ -365,13 +358,13 @@ fn bits_do_not_depend_on_the_number_of_threads() {
     let run = |threads: usize, xs: Shape| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let x = noise(numel(xs), 1);
+            let x = values(numel(xs), 1);
             let mut all = vec![];
             for stride in [1, 2] {
-                let g = noise(numel(strided(xs, stride)), 2);
+                let g = values(numel(strided(xs, stride)), 2);
                 for dilation in [1, 4] {
                     let spec = DepthwiseSpec { kernel: [3; 3], dilation, stride, slope: Some(0.01) };
-                    let w = noise(xs[1] * 27, 3);
+                    let w = values(xs[1] * 27, 3);
                     all.push(depthwise3d(&x, xs, &w, spec));
                     all.push(depthwise3d_grad_input(&g, &w, &x, xs, spec));
                     all.push(depthwise3d_grad_weight(&x, xs, &g, spec));
@@ -381,7 +374,7 @@ fn bits_do_not_depend_on_the_number_of_threads() {
                 all.push(avg_pool3d(&x, xs, stride));
                 all.push(avg_pool3d_grad(&g, xs, stride));
             }
-            let (g, gamma) = (noise(numel(xs), 4), noise(xs[1], 5));
+            let (g, gamma) = (values(numel(xs), 4), values(xs[1], 5));
             let (y, moments) = instance_norm(&x, xs, &gamma, &gamma);
             all.push(y);
             let (gx, ggamma, gbeta) = instance_norm_grad(&g, &x, xs, &gamma, &moments);
