@@ -80,7 +80,7 @@ fn a_volume_whose_class_scores_do_not_fit_into_memory_is_predicted_to_the_same_b
 
 #[test]
 #[cfg(target_os = "linux")]
-#[ignore = "takes half an hour on one thread; cargo test --release --workspace --test predict -- --ignored --nocapture"]
+#[ignore = "takes ten minutes on one thread; cargo test --release --workspace --test predict -- --ignored --nocapture"]
 fn a_volume_of_512_x_512_x_600_voxels_with_20_classes_is_predicted_in_a_gibibyte() {
     let dir = folder("largest_volume");
     model_and_volume_of(&dir, [512, 512, 600], 64, 16);
