@@ -151,6 +151,18 @@ fn a_run_that_needs_more_memory_than_there_is_does_not_begin_and_what_is_propose
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn where_not_even_half_the_patch_fits_the_run_is_refused_all_the_same() {
+    let dir = folder("little_memory");
+    task(&dir);
+    let large = ["network.width=32", "data.patch=[128, 128, 128]"];
+    let command = tiny(&["train", "data", "--arch", "random:0", "--threads", "1", "--out", "run"], &large);
+    let refused = limited(&dir, "ulimit -v 600000", &command);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(stderr(&refused).contains("of memory"), "{refused:?}");
+}
+
+#[test]
 fn results_that_cannot_be_printed_are_an_error() {
     let dir = folder("full_stdout");
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();

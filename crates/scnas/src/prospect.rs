@@ -1,5 +1,6 @@
 //! What a run will need of memory, time and disk, measured before it begins: one that cannot end does not begin.
 
+use std::iter::successors;
 use std::path::Path;
 
 use crate::architecture::Architecture;
@@ -35,7 +36,7 @@ impl Prospect {
     /// Measures a few steps of `run`, which trains `architecture`, or, with `search`, first finds one like it.
     ///
     /// # Errors
-    /// [`Error::Disk`] and [`Error::Memory`] when there is not enough. Memory is judged by steps on a smaller patch first.
+    /// [`Error::Disk`] and [`Error::Memory`] when there is not enough. Memory is judged by steps on smaller patches first.
     pub fn of(run: &Run, search: bool, architecture: &Architecture) -> Result<Self> {
         let folder = run.dir.file("");
         let (disk, disk_free) = (disk_of(run, search, architecture), free_space(&folder));
@@ -45,22 +46,12 @@ impl Prospect {
 
         let bench = |patch| Bench { config: &run.config, size: run.size(), patch, device: &run.device, repetitions: 1, observer: &Silent };
         let step = |patch| (search.then(|| bench(patch).search()), bench(patch).train(architecture));
+        check_memory(run, |patch| {
+            memory::forget_peak();
+            step(patch);
+            memory::peak()
+        })?;
         let patch = run.plan.patch;
-        let [smallest, smaller] = [[1 << DEPTH; 3], patch.map(|extent| (extent / 2).next_multiple_of(1 << DEPTH))];
-        if volume(smaller) > volume(smallest) {
-            let [fixed, more] = [smallest, smaller].map(|patch| {
-                memory::forget_peak();
-                step(patch);
-                memory::peak()
-            });
-            if let (Some(fixed), Some(more), Some(allowed)) = (fixed, more, memory::allowed()) {
-                let per_voxel = more.saturating_sub(fixed) as f64 / (volume(smaller) - volume(smallest));
-                let needed = |patch| fixed + (per_voxel * (volume(patch) - volume(smallest))) as u64;
-                if needed(patch) > allowed {
-                    return Err(too_large(run, needed, allowed));
-                }
-            }
-        }
         memory::forget_peak();
         let (iteration, training) = step(patch);
         let memory = memory::peak();
@@ -71,6 +62,28 @@ impl Prospect {
     }
 }
 
+/// Judges the memory of steps by what `peak_of` says of steps on smaller patches: the smallest, then ever larger ones up to half the extents,
+/// none of which is tried before those before it say that there is room.
+fn check_memory(run: &Run, peak_of: impl Fn([usize; 3]) -> Option<u64>) -> Result<()> {
+    let (patch, step) = (run.plan.patch, 1 << DEPTH);
+    let half = patch.map(|extent| (extent / 2).next_multiple_of(step));
+    let smallest = [step; 3];
+    let larger = |tried: &[usize; 3]| (*tried != half).then(|| [0, 1, 2].map(|axis| half[axis].min(2 * tried[axis])));
+    let Some(fixed) = peak_of(smallest) else { return Ok(()) };
+    let mut per_voxel = 0.0;
+    for next in successors(larger(&smallest), larger).chain([patch]) {
+        let needed = |patch| fixed + (per_voxel * (volume(patch) - volume(smallest))) as u64;
+        if let Some(allowed) = memory::allowed().filter(|&allowed| needed(next) > allowed) {
+            return Err(too_large(run, needed, allowed));
+        }
+        if next != patch {
+            let Some(peak) = peak_of(next) else { return Ok(()) };
+            per_voxel = peak.saturating_sub(fixed) as f64 / (volume(next) - volume(smallest));
+        }
+    }
+    Ok(())
+}
+
 fn volume(patch: [usize; 3]) -> f64 {
     patch.iter().map(|&extent| extent as f64).product()
 }
@@ -79,8 +92,8 @@ fn volume(patch: [usize; 3]) -> f64 {
 fn too_large(run: &Run, needed: impl Fn([usize; 3]) -> u64, allowed: u64) -> Error {
     let step = 1 << DEPTH;
     let mut fits = run.plan.patch;
-    // With a margin: smaller patches need a little more a voxel, and what is proposed must not be refused.
-    let allowed_with_margin = allowed / 4 * 3;
+    // With a margin: small patches tell only roughly what larger ones need, and what is proposed must not be refused.
+    let allowed_with_margin = allowed / 2;
     while needed(fits) > allowed_with_margin && fits.iter().any(|&extent| extent > step) {
         let longest = (0..3).max_by_key(|&axis| fits[axis]).unwrap_or(0);
         fits[longest] -= step;
