@@ -2,7 +2,7 @@
 //!
 //! **Empty masks.** What cannot be measured is *not scored* (`None`, shown as `–` and left out of means). One rule holds everywhere:
 //!
-//! | the label is in | Dice, Jaccard, surface Dice | sensitivity | precision | HD95, ASSD | volume error | in ml |
+//! | the label is in | Dice (also of the largest component), Jaccard, surface Dice | sensitivity | precision | HD95, ASSD | volume error | in ml |
 //! |---|---|---|---|---|---|---|
 //! | neither map | `None` | `None` | `None` | `None` | `None` | `None` |
 //! | the prediction only | 0 | `None` (0 / 0) | 0 | `None` | `None` (n / 0) | + its volume |
@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 pub use overlap::{dice, dice_per_label};
 
+use crate::components::{Connectivity, keep_largest_component};
 use overlap::{Found, find};
 use surface::surface_distances;
 
@@ -63,6 +64,9 @@ pub struct LabelScores {
     pub volume_error: Option<f64>,
     /// `|P| - |R|` in ml.
     pub volume_error_ml: Option<f64>,
+    /// Dice where of the prediction only the largest connected component is kept (voxels that share a face): more than `dice` where the
+    /// prediction has stray voxels.
+    pub dice_largest: Option<f64>,
 }
 
 /// Scores each of `labels`, in their order, in two maps `[depth, height, width]`.
@@ -87,6 +91,11 @@ pub fn score_labels(
         };
         let distances =
             if counts.in_both_maps() { surface_distances(mask(prediction).view(), mask(reference).view(), spacing_mm) } else { None };
+        let dice_largest = |_| {
+            let mut kept = mask(prediction).mapv(u8::from);
+            keep_largest_component(&mut kept, 1, Connectivity::Faces);
+            counts.with_prediction(kept.view(), mask(reference).view()).dice()
+        };
         let surface_dice = || distances.as_ref().map_or(0.0, |d| d.surface_dice(tolerance_mm));
         LabelScores {
             dice: counts.dice(),
@@ -98,6 +107,7 @@ pub fn score_labels(
             assd_mm: distances.as_ref().map(|d| d.mean()),
             volume_error: counts.volume_error(),
             volume_error_ml: counts.in_a_map().then(|| counts.excess() * voxel_ml),
+            dice_largest: counts.dice().and_then(dice_largest),
         }
     };
     Ok(found.iter().zip(labels).map(score).collect())

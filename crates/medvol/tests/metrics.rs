@@ -2,7 +2,7 @@
 
 mod common;
 
-use medvol::components::{Connectivity, components};
+use medvol::components::{Connectivity, components, keep_largest_component};
 use medvol::distance::distance_to;
 use medvol::metrics::{LabelScores, dice_per_label, score_labels};
 use ndarray::{Array3, s};
@@ -78,6 +78,20 @@ fn close(a: Option<f64>, b: Option<f64>, tolerance: f64) -> bool {
 }
 
 #[test]
+fn the_largest_component_scores_as_the_cleaned_map_does_and_stray_voxels_cost_nothing() {
+    // Label 1: three voxels in a row, a fourth one astray; label 2 only in the reference.
+    let (prediction, reference) = (map([1, 2, 5], "1110100000"), map([1, 2, 5], "1110000022"));
+    let scores = score_labels(prediction.view(), reference.view(), &[1, 2, 3], [1.0; 3], 1.0).unwrap();
+    assert_eq!(scores[0].dice, Some(6.0 / 7.0));
+    let dice_largest: Vec<_> = scores.iter().map(|s| s.dice_largest).collect();
+    assert_eq!(dice_largest, [Some(1.0), Some(0.0), None]);
+    let mut cleaned = prediction.mapv(|v| v as u8);
+    keep_largest_component(&mut cleaned, 1, Connectivity::Faces);
+    let cleaned = score_labels(cleaned.mapv(u16::from).view(), reference.view(), &[1], [1.0; 3], 1.0).unwrap();
+    assert_eq!((cleaned[0].dice, cleaned[0].dice_largest), (dice_largest[0], dice_largest[0]));
+}
+
+#[test]
 fn scores_are_those_of_medpy_and_monai() {
     let cases = fixture().scores;
     assert!(cases.len() >= 7);
@@ -142,7 +156,7 @@ fn what_is_not_scored_follows_the_rule_for_empty_masks() {
     let zero = Some(0.0);
 
     assert_eq!(score(&empty, &empty), LabelScores::default());
-    let overlap = LabelScores { dice: zero, jaccard: zero, surface_dice: zero, ..LabelScores::default() };
+    let overlap = LabelScores { dice: zero, dice_largest: zero, jaccard: zero, surface_dice: zero, ..LabelScores::default() };
     let predicted = score(&two, &empty);
     assert!(close(predicted.volume_error_ml, Some(ml), 1e-15));
     assert_eq!(LabelScores { volume_error_ml: None, ..predicted }, LabelScores { precision: zero, ..overlap });
@@ -191,9 +205,20 @@ fn any_two_maps() -> impl Strategy<Value = (Array3<u16>, Array3<u16>)> {
     })
 }
 
-/// All scores, for comparing.
+/// All scores, for comparing, but the Dice of the largest component: which of equals it is depends on how the axes lie.
 fn values(scores: &LabelScores) -> [Option<f64>; 9] {
-    let LabelScores { dice, jaccard, sensitivity, precision, surface_dice, hd95_mm, assd_mm, volume_error, volume_error_ml } = *scores;
+    let LabelScores {
+        dice,
+        jaccard,
+        sensitivity,
+        precision,
+        surface_dice,
+        hd95_mm,
+        assd_mm,
+        volume_error,
+        volume_error_ml,
+        dice_largest: _,
+    } = *scores;
     [dice, jaccard, sensitivity, precision, surface_dice, hd95_mm, assd_mm, volume_error, volume_error_ml]
 }
 

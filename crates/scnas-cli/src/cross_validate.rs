@@ -31,7 +31,8 @@ use crate::train::{Start, fit};
 /// Runs the folds one after the other: a search, as `scnas search` does it, or with --arch the training of one architecture, as
 /// `scnas train` does it. Each fold is a run folder of its own, DIR/fold-K, with the predictions of its held-out cases on their own grids
 /// in DIR/fold-K/predictions. Then prints Dice per class and its mean over foreground (mean ± SD over folds, and over all cases),
-/// parameters, GFLOPs and time, and writes them as cross-validation.json, .csv and .tex.
+/// parameters, GFLOPs and time, and writes them as cross-validation.json, .csv and .tex. Says which classes are better off with only
+/// their largest connected component; `scnas predict --model DIR` uses the models of all folds and does so.
 ///
 /// The same command goes on where it was stopped and leaves out folds that are complete. It may run in several processes at once, also on
 /// several machines that share the folder: a fold that another process works on is left out. Whoever ends last writes the whole table.
@@ -158,7 +159,7 @@ fn summarize(out: &Path, config: &Config, in_use: &[usize], output: Output) -> R
         warn(format_args!("the table is of {} of {} folds", all.folds.len(), all.of));
     }
     let random = AgainstRandom::of(out);
-    let mut text = format!("{}\n{}", all.table(), headline(&all, out));
+    let mut text = format!("{}\n{}{}", all.table(), all.clean_up_text(), headline(&all, out));
     if let Some(random) = &random {
         text = format!("{text}\n\n{}", random.text());
     }

@@ -1,5 +1,6 @@
 //! `scnas predict`: label maps of images, on the images' own grids.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -17,6 +18,7 @@ use scnas::run::{Observer, Within};
 use serde_json::{Value, json};
 
 use crate::files::{Protected, case_name, files_of, images_in, join_channels, refuse_same_names};
+use crate::finished::{Finished, Results, fold_folders};
 use crate::interrupt;
 use crate::output::{Output, chain, note, warn};
 use crate::progress::Progress;
@@ -33,14 +35,15 @@ Examples:
   scnas predict DATA/Task04_Hippocampus --model model.safetensors --out predictions
   scnas predict folder_of_scans --model model.safetensors --out predictions --probabilities
   scnas predict large.nii.gz --model model.safetensors --out labels.nii.gz --memory 1GiB
+  scnas predict folder_of_scans --model runs/cv --out predictions
   scnas predict folder_of_scans --model cv/fold-0 --model cv/fold-1 --out predictions --largest-component liver")]
 pub struct PredictArgs {
     /// Images (.nii, .nii.gz), folders of images, or data sets (their test images). Channels in files of their own are joined where all files
     /// are named as nnU-Net does: CASE_0000.nii.gz, CASE_0001.nii.gz, …
     #[arg(required = true, value_name = "INPUT")]
     pub inputs: Vec<PathBuf>,
-    /// A model.safetensors, or a run folder that holds one; several times for the mean of several models, such as those of a
-    /// cross-validation's folds (the settings are then the first one's)
+    /// A model.safetensors, a run folder that holds one, or the folder of a cross-validation for the mean of its folds' models; several
+    /// times for the mean of several (the settings are then the first one's)
     #[arg(long, short, required = true, value_name = "FILE")]
     pub model: Vec<PathBuf>,
     /// Folder for the label maps; for a single image also a file name ending in .nii or .nii.gz
@@ -61,7 +64,8 @@ pub struct PredictArgs {
     /// Mean over the mirrorings of each window along the axes that training mirrored along: two to eight times the work [default: the model's]
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub flips: Option<bool>,
-    /// Keep only the largest connected component of these labels (names or values) [default: the model's, usually none]
+    /// Keep only the largest connected component of these labels (names or values) [default: the model's, usually none; with a
+    /// cross-validation's folder those that it helps there]
     #[arg(long, value_name = "LABEL,...", value_delimiter = ',')]
     pub largest_component: Option<Vec<String>>,
     /// The most memory to use, such as 1GiB or 800MB; less takes longer [default: what the machine allows]
@@ -144,11 +148,8 @@ pub fn run(args: &PredictArgs, device: &Device, output: Output) -> Result<ExitCo
 
 /// Predicts all that can be predicted.
 pub fn predict_all(args: &PredictArgs, device: &Device, output: Output) -> Result<Outcome> {
-    let models = args.model.iter().map(|path| {
-        let path = if path.is_dir() { path.join("model.safetensors") } else { path.clone() };
-        Model::read(&path, device)
-    });
-    let models: Vec<Model> = models.collect::<Result<_, _>>()?;
+    let files: Vec<PathBuf> = args.model.iter().flat_map(|path| model_files(path)).collect();
+    let models: Vec<Model> = files.iter().map(|path| Model::read(path, device)).collect::<Result<_, _>>()?;
     let card = &models.first().context("no model is given; name one with --model")?.card;
     let jobs = plan_jobs(args, card.size.channels)?;
     let mut settings = card.predict.clone();
@@ -159,9 +160,9 @@ pub fn predict_all(args: &PredictArgs, device: &Device, output: Output) -> Resul
         Some(BlendName::Gaussian) => Blend::Gaussian,
         Some(BlendName::Uniform) => Blend::Uniform,
     };
-
-    if let Some(labels) = &args.largest_component {
-        settings.largest_component = labels.iter().cloned().map(LabelKey::Name).collect();
+    match &args.largest_component {
+        Some(labels) => settings.largest_component = labels.iter().cloned().map(LabelKey::Name).collect(),
+        None => settings.largest_component.extend(cleaned_classes(&args.model)?.into_iter().map(LabelKey::Name)),
     }
     let options = Options { settings, probabilities: args.probabilities, memory: args.memory.or_else(memory::allowed) };
     let predictor = ImagePredictor::new(&models, options)?;
@@ -202,6 +203,26 @@ pub fn predict_all(args: &PredictArgs, device: &Device, output: Output) -> Resul
 fn described(job: &Job, key: &str, value: Value) -> Value {
     let input = if let [input] = job.inputs.as_slice() { json!(input) } else { json!(job.inputs) };
     json!({ "case": job.name, "input": input, "labels": job.labels, "probabilities": job.probabilities, key: value })
+}
+
+/// The model in a folder, or those of the complete folds of a cross-validation; a file is itself.
+fn model_files(path: &Path) -> Vec<PathBuf> {
+    let model = |folder: &Path| folder.join("model.safetensors");
+    if !path.is_dir() {
+        return vec![path.into()];
+    }
+    let folds: Vec<PathBuf> = fold_folders(path).values().map(|fold| model(fold)).filter(|file| file.exists()).collect();
+    if folds.is_empty() || model(path).exists() { vec![model(path)] } else { folds }
+}
+
+/// The classes that cross-validations among `folders` say are better off with only their largest component.
+fn cleaned_classes(folders: &[PathBuf]) -> Result<BTreeSet<String>> {
+    let mut classes = BTreeSet::new();
+    for folder in folders.iter().filter(|folder| folder.join("cross-validation.json").exists()) {
+        let Results::Folds(all) = Finished::read(folder)?.results else { continue };
+        classes.extend(all.clean_up.into_iter().filter(|class| class.helps).map(|class| class.class));
+    }
+    Ok(classes)
 }
 
 /// Everything about names and places, checked before any work.

@@ -38,6 +38,19 @@ fn every_fold_is_a_run_with_predictions_and_the_table_is_over_all_of_them() {
         assert_eq!((labels.shape(), labels.affine), (image.shape, image.affine));
     }
 
+    // The folder stands for the mean of its folds' models, with the largest component of the classes it helps.
+    let helped: Vec<&str> =
+        all["clean_up"].as_array().unwrap().iter().filter(|c| c["helps"] == true).map(|c| c["class"].as_str().unwrap()).collect();
+    assert_eq!(all["clean_up"].as_array().unwrap().len(), 2);
+    succeed(&dir, &["predict", "data", "--model", "cv", "--out", "mean"]);
+    let helped = helped.join(",");
+    let by_hand = ["predict", "data", "--model", "cv/fold-0", "--model", "cv/fold-1", "--model", "cv/fold-2", "--out", "by_hand"];
+    let cleaned = ["--largest-component", &helped];
+    succeed(&dir, &[&by_hand[..], if helped.is_empty() { &[] } else { &cleaned[..] }].concat());
+    for prediction in std::fs::read_dir(dir.join("mean")).unwrap().map(|entry| entry.unwrap().path()) {
+        assert!(bytes(&prediction) == bytes(dir.join("by_hand").join(prediction.file_name().unwrap())), "{prediction:?}");
+    }
+
     // A fold is the run that `train` makes of it.
     succeed(&dir, &tiny(&["train", "data", "--arch", "random:1", "--fold", "2", "--out", "alone"], &[]));
     assert!(bytes(dir.join("alone/model.safetensors")) == bytes(dir.join("cv/fold-2/model.safetensors")));

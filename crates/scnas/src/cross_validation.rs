@@ -3,7 +3,7 @@
 use medvol::metrics::mean_sd;
 use serde::Serialize;
 
-use crate::evaluate::{Evaluation, MeanSd, mean_and_sd, spread};
+use crate::evaluate::{CaseScore, Evaluation, MeanSd, Metric, mean_and_sd, spread};
 use crate::run::RunResult;
 use crate::table::{aligned, csv_line};
 
@@ -21,12 +21,40 @@ pub struct CrossValidation {
     pub over_folds: Dice,
     /// Of all held-out cases of all folds.
     pub over_cases: Dice,
+    /// By class, where the evaluations say it.
+    pub clean_up: Vec<CleanUp>,
     /// Networks of different folds may differ.
     pub parameters_m: Option<MeanSd>,
     /// Of one patch.
     pub gflops: Option<MeanSd>,
     /// Time in search and training of all folds together, validation included.
     pub seconds: f64,
+}
+
+/// What it does to a class of the held-out cases when only its largest connected component is kept.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CleanUp {
+    pub class: String,
+    /// Mean Dice over cases as predicted.
+    pub dice: f64,
+    /// Mean Dice over cases of the largest component.
+    pub dice_largest: f64,
+    /// Cases whose Dice it changes.
+    pub changed: usize,
+    /// Whether the mean becomes better: then predictions should be cleaned.
+    pub helps: bool,
+}
+
+impl CleanUp {
+    /// Of one class, over the cases that say both; `None` where none does.
+    fn of(evaluation: &Evaluation, class: usize) -> Option<Self> {
+        let both = |case: &CaseScore| Some((case.get(Metric::Dice, class)?, case.get(Metric::DiceLargest, class)?));
+        let both: Vec<(f64, f64)> = evaluation.cases.iter().filter_map(both).collect();
+        let (dice, _) = mean_sd(both.iter().map(|(dice, _)| *dice))?;
+        let (dice_largest, _) = mean_sd(both.iter().map(|(_, largest)| *largest))?;
+        let changed = both.iter().filter(|(dice, largest)| dice != largest).count();
+        Some(Self { class: evaluation.classes[class].clone(), dice, dice_largest, changed, helps: dice_largest > dice })
+    }
 }
 
 /// Mean and standard deviation of Dice.
@@ -59,6 +87,7 @@ impl CrossValidation {
                 per_class: (0..classes.len()).map(|class| pooled.class(class)).collect(),
                 mean_foreground: pooled.foreground(),
             },
+            clean_up: (0..classes.len()).filter_map(|class| CleanUp::of(&pooled, class)).collect(),
             parameters_m: of_folds(&|r| Some(r.parameters_m)),
             gflops: of_folds(&|r| Some(r.gflops)),
             seconds: results.iter().map(|r| r.seconds).sum(),
@@ -91,6 +120,16 @@ impl CrossValidation {
         rows.push([summary("over folds", &self.over_folds), cost.to_vec()].concat());
         rows.push(summary("over cases", &self.over_cases));
         aligned(&rows, 1)
+    }
+
+    /// A line about the largest component of each class; empty where the evaluations do not say it.
+    pub fn clean_up_text(&self) -> String {
+        let class = |CleanUp { class, dice, dice_largest, changed, helps }: &CleanUp| {
+            let verdict = if *helps { "better" } else { "not better" };
+            format!("{class} {dice:.4} -> {dice_largest:.4} ({changed} cases change, {verdict})")
+        };
+        let classes: Vec<String> = self.clean_up.iter().map(class).collect();
+        if classes.is_empty() { String::new() } else { format!("largest component only: {}\n", classes.join("; ")) }
     }
 
     /// CSV: one line a fold with the means over its cases, then mean and SD over folds and over cases.
@@ -169,7 +208,6 @@ fn tex_escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluate::{CaseScore, Metric};
     use std::collections::BTreeMap;
 
     /// A fold whose cases have these Dice of two classes.
@@ -218,6 +256,23 @@ mod tests {
         assert!((cv.over_folds.per_class[0].unwrap().sd - 0.2 / 2.0_f64.sqrt()).abs() < 1e-12);
         assert_eq!((cv.over_folds.count, cv.over_cases.count, cv.seconds), (2, 4, 120.0));
         assert_eq!(CrossValidation::new(Vec::new(), 5), None);
+    }
+
+    #[test]
+    fn a_class_is_cleaned_only_where_its_largest_component_is_better_over_the_cases_that_say_both() {
+        let (result, mut evaluation) = fold(0, &[[Some(0.5), Some(0.7)], [Some(0.7), None], [Some(0.9), Some(0.6)]], 1.0);
+        for (case, largest) in evaluation.cases.iter_mut().zip([[Some(0.6), Some(0.7)], [Some(0.65), None]]) {
+            case.scores.insert(Metric::DiceLargest, largest.to_vec());
+        }
+        let cv = CrossValidation::new(vec![(result, evaluation)], 5).unwrap();
+        let [a, b] = &cv.clean_up[..] else { panic!("{:?}", cv.clean_up) };
+        assert!((a.dice - 0.6).abs() < 1e-12 && (a.dice_largest - 0.625).abs() < 1e-12);
+        assert_eq!((a.changed, a.helps, b.changed, b.helps), (2, true, 0, false));
+        assert!(
+            cv.clean_up_text()
+                .contains("a 0.6000 -> 0.6250 (2 cases change, better); b_1, x 0.7000 -> 0.7000 (0 cases change, not better)")
+        );
+        assert!(found().clean_up.is_empty() && found().clean_up_text().is_empty());
     }
 
     #[test]

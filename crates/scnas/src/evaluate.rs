@@ -25,10 +25,11 @@ pub enum Metric {
     AssdMm,
     VolumeError,
     VolumeErrorMl,
+    DiceLargest,
 }
 
 impl Metric {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Dice,
         Self::Jaccard,
         Self::Sensitivity,
@@ -38,6 +39,7 @@ impl Metric {
         Self::AssdMm,
         Self::VolumeError,
         Self::VolumeErrorMl,
+        Self::DiceLargest,
     ];
 
     /// Its name in JSON and CSV.
@@ -52,6 +54,7 @@ impl Metric {
             Self::AssdMm => "assd_mm",
             Self::VolumeError => "volume_error",
             Self::VolumeErrorMl => "volume_error_ml",
+            Self::DiceLargest => "dice_largest",
         }
     }
 
@@ -67,6 +70,7 @@ impl Metric {
             Self::AssdMm => "ASSD mm".into(),
             Self::VolumeError => "volume error".into(),
             Self::VolumeErrorMl => "volume error ml".into(),
+            Self::DiceLargest => "Dice, largest part".into(),
         }
     }
 
@@ -81,6 +85,7 @@ impl Metric {
             Self::AssdMm => scores.assd_mm,
             Self::VolumeError => scores.volume_error,
             Self::VolumeErrorMl => scores.volume_error_ml,
+            Self::DiceLargest => scores.dice_largest,
         }
     }
 }
@@ -327,9 +332,9 @@ mod tests {
         let csv = evaluation().csv();
         assert!(csv.starts_with("case,a,\"b, c\",mean,a jaccard,a sensitivity,"), "{csv}");
         let lines: Vec<&str> = csv.lines().collect();
-        assert_eq!(lines[1], "x,0.5,,0.5,,,,,2,,,,,,,,,,,");
+        assert_eq!(lines[1], "x,0.5,,0.5,,,,,2,,,,,,,,,,,,,");
         let columns = |line: &str| line.replace("b, c", "b").split(',').count();
-        assert!(lines.iter().all(|line| columns(line) == 4 + 2 * 8), "{csv}");
+        assert!(lines.iter().all(|line| columns(line) == 4 + 2 * 9), "{csv}");
     }
 
     #[test]

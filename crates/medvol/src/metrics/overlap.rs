@@ -27,6 +27,12 @@ pub(super) struct Counts {
 }
 
 impl Counts {
+    /// The same reference with another prediction (1 inside), both masks in a box that holds all of them.
+    pub fn with_prediction(&self, prediction: ArrayView3<u8>, reference: ArrayView3<bool>) -> Self {
+        let inside = || prediction.iter().zip(reference).filter(|(p, _)| **p == 1);
+        Self { prediction: inside().count() as u64, both: inside().filter(|(_, r)| **r).count() as u64, ..*self }
+    }
+
     pub fn in_a_map(&self) -> bool {
         self.prediction + self.reference > 0
     }
