@@ -40,7 +40,7 @@ fn model_and_volume_of(dir: &Path, volume: [usize; 3], patch: usize, width: usiz
         fold: 0,
         training: None,
     };
-    let predict = Config::load("default", None, &["predict.overlap=0".into()]).unwrap().predict;
+    let predict = Config::load("default", None, &["predict.overlap=0".into(), "predict.flips=false".into()]).unwrap().predict;
     let architecture = Architecture::Cells(Genotype::uniform(&Space::paper(), "conv3").unwrap());
     let card = Card::new(architecture, Size { channels: 1, classes: CLASSES, width }, plan, predict);
     Model::new(card, &scnas::device("cpu").unwrap(), 1).write(&dir.join("model.safetensors")).unwrap();

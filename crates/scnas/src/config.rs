@@ -181,8 +181,8 @@ pub struct PredictConfig {
     pub overlap: f64,
     /// Weights of a window's voxels.
     pub blend: Blend,
-    /// Predict each window mirrored along the axes that `augment.flip` allows too, and take the mean: two to eight times the work. Only
-    /// for networks that were trained on mirrored patches.
+    /// Predict each window mirrored too, along the axes that training mirrored patches along, and take the mean: two to eight times the
+    /// work.
     #[serde(default)]
     pub flips: bool,
     /// Labels, by name or value, of which only the largest connected component is kept.

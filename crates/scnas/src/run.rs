@@ -151,6 +151,9 @@ impl Run {
         Ok(Self { config, plan, device, dir, training, held_out, augment, dataset, held_out_files })
     }
 
+    /// Validations between epochs do without mirrorings, which would only take time there.
+    pub const UNMIRRORED: [bool; 3] = [false; 3];
+
     /// The axes (depth, height, width) along which patches are mirrored, where they are varied.
     pub fn mirror(&self) -> [bool; 3] {
         self.augment.flip.probabilities().map(|probability| probability > 0.0)
@@ -218,10 +221,10 @@ impl Run {
         Ok((evaluation, result))
     }
 
-    /// The description of a model of this run.
-    pub fn card(&self, architecture: Architecture) -> Card {
+    /// The description of a model of this run, whose weights have seen mirrored patches or not.
+    pub fn card(&self, architecture: Architecture, mirrored: bool) -> Card {
         let mut card = Card::new(architecture, self.size(), self.plan.clone(), self.config.predict.clone());
-        card.mirror = self.mirror();
+        card.mirror = if mirrored { self.mirror() } else { Self::UNMIRRORED };
         card
     }
 }

@@ -137,7 +137,7 @@ impl Searcher {
             patch: run.plan.patch,
             classes: run.size().classes,
             settings: run.config.predict.clone(),
-            mirror: run.mirror(),
+            mirror: Run::UNMIRRORED,
         })
     }
 }

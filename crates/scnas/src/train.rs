@@ -35,7 +35,8 @@ struct State {
 /// # Errors
 /// When `inherited` is of another size.
 pub fn prepare(run: &Run, architecture: impl Into<Architecture>, inherited: Option<&Weights>) -> Result<Model> {
-    let mut model = Model::new(run.card(architecture.into()), &run.device, run.config.seed);
+    let mirrored = inherited.is_some() && run.config.search.augment;
+    let mut model = Model::new(run.card(architecture.into(), mirrored), &run.device, run.config.seed);
     if let Some(weights) = inherited {
         let missing = model.weights.inherit(weights);
         if let Some(name) = missing.first() {
@@ -56,6 +57,9 @@ pub fn prepare(run: &Run, architecture: impl Into<Architecture>, inherited: Opti
 /// [`Error::Stopped`] on request, with everything saved; [`Error::Diverged`]; files that cannot be read or written.
 pub fn train(run: &mut Run, model: &mut Model, observer: &dyn Observer) -> Result<()> {
     let config = run.config.train.clone();
+    if config.augment {
+        model.card.mirror = run.mirror();
+    }
     let cells = model.network.cells().filter(|_| config.deep_supervision);
     let supervision = cells.map(|network| DeepSupervision::new(network, model.card.size, &mut model.weights));
     let mut adam = WeightAdam::new(config.weights, &model.weights);
@@ -128,7 +132,7 @@ pub fn train(run: &mut Run, model: &mut Model, observer: &dyn Observer) -> Resul
                 patch: run.plan.patch,
                 classes: run.size().classes,
                 settings: run.config.predict.clone(),
-                mirror: run.mirror(),
+                mirror: Run::UNMIRRORED,
             })
         });
         state.tally.add_time(&mut start);

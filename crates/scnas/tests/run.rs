@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use medvol::phantom::{PhantomTask, write_task};
 use scnas::config::Config;
 use scnas::evaluate::Evaluation;
+use scnas::genotype::Genotype;
 use scnas::run::{Observer, Run};
 use scnas::{Error, search, train};
 
@@ -100,6 +101,28 @@ fn a_run_with_the_whole_recipe_stopped_again_and_again_on_any_number_of_threads_
     // What only training needs is not in the model.
     let model = scnas::model::Model::read(&whole.join("model.safetensors"), &scnas::device("cpu").unwrap()).unwrap();
     assert!(model.weights.iter().all(|(_, w)| !w.name.contains("supervision")));
+}
+
+#[test]
+fn a_model_is_mirrored_in_prediction_only_along_axes_that_its_own_training_mirrored() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = phantoms(folder.path());
+    let device = scnas::device("cpu").unwrap();
+    let never = StopAfter::looks(usize::MAX);
+    for (search, train) in [(false, false), (true, false), (false, true)] {
+        let varied = [format!("search.augment={search}"), format!("train.augment={train}")];
+        let overrides: Vec<&str> = varied.iter().map(String::as_str).chain(["data.folds=3"]).collect();
+        let out = folder.path().join(format!("{search}-{train}"));
+        let mut run = Run::open(&data, &out, config(&overrides), device.clone(), &never).unwrap();
+        let genotype = Genotype::random(&run.config.network.space(), 0);
+        let drawn = train::prepare(&run, genotype.clone(), None).unwrap();
+        assert_eq!(drawn.card.mirror, [false; 3], "no patch was seen");
+        let mut model = train::prepare(&run, genotype, Some(&drawn.weights)).unwrap();
+        assert_eq!(model.card.mirror, if search { run.mirror() } else { [false; 3] });
+        train::train(&mut run, &mut model, &never).unwrap();
+        assert_eq!(model.card.mirror, if search || train { run.mirror() } else { [false; 3] });
+        assert!(run.mirror().contains(&true) && run.mirror().contains(&false), "{:?}", run.mirror());
+    }
 }
 
 #[test]
