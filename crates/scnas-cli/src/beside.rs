@@ -44,7 +44,12 @@ impl AgainstRandom {
         for Rival { random, paired, other_settings } in &self.0 {
             let mark = if *other_settings { " *" } else { "" };
             let dice = random.mean().map_or_else(|| "–".into(), |m| format!("{:.4}", m.mean));
-            let first = [random.name.clone(), format!("{}{mark}", random.network()), dice, format!("{:.1}", random.minutes())];
+            let first = [
+                random.name.clone(),
+                format!("{}{mark}", random.network()),
+                dice,
+                random.cost()[2].map_or_else(String::new, |minutes| format!("{minutes:.1}")),
+            ];
             rows.push(first.into_iter().chain(paired_cells(Some(paired))).collect());
         }
         let mut text = aligned(&rows, 2) + &self.sentence();

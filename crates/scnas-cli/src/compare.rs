@@ -15,17 +15,19 @@ use crate::output::Output;
 
 /// Compare finished runs in one table
 ///
-/// Reads the results of each run folder, or of all complete folds of a cross-validation's folder. Prints network, size, cost, Dice per class and its mean over the foreground classes
-/// (mean ± SD over the held-out cases), and the minutes that search and training took.
+/// Reads the results of each run folder, of all complete folds of a cross-validation's folder, or of a CSV file of `scnas evaluate`, which may be
+/// that of predictions by any other program. Prints network, size, cost, Dice per class and its mean over the foreground classes (mean ± SD
+/// over the held-out cases), and the minutes that search and training took.
 ///
 /// Then every run against the first, on the cases of one data set that both have scored: the mean difference of a case's mean
 /// foreground Dice, its 95 % bootstrap interval, how many cases are better and worse, and the p value of Wilcoxon's signed-rank test
 /// (two-sided). Interval and p speak of the spread over cases only, not over seeds or architectures.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  scnas compare runs/Task04_Hippocampus/*
-  scnas compare runs/found runs/random-1        folders of scnas cross-validate: case by case over all folds")]
+  scnas compare runs/found runs/random-1        folders of scnas cross-validate: case by case over all folds
+  scnas evaluate their_predictions --data DATA --csv theirs.csv && scnas compare runs/found theirs.csv")]
 pub struct CompareArgs {
-    /// Folders of runs or cross-validations
+    /// Folders of runs or cross-validations, or CSV files of evaluations
     #[arg(required = true, value_name = "RUN")]
     pub runs: Vec<PathBuf>,
 }
@@ -55,16 +57,10 @@ fn table(runs: &[Finished]) -> String {
     let mut rows: Vec<Vec<String>> = vec![head.map(str::to_string).collect()];
     for run in runs {
         let dice = |class: &&str| mean_and_sd(run.classes().iter().position(|c| c == class).and_then(|c| run.class(c)));
-        let [parameters_m, gflops] = run.cost();
-        let first = [
-            run.name.clone(),
-            run.network().into(),
-            run.dataset().into(),
-            run.folds(),
-            format!("{parameters_m:.2}"),
-            format!("{gflops:.2}"),
-        ];
-        let last = [mean_and_sd(run.mean()), format!("{:.1}", run.minutes())];
+        let number = |value: Option<f64>, digits: usize| value.map_or_else(|| "–".into(), |value| format!("{value:.digits$}"));
+        let [parameters_m, gflops, minutes] = run.cost();
+        let first = [run.name.clone(), run.network().into(), run.dataset().into(), run.folds(), number(parameters_m, 2), number(gflops, 2)];
+        let last = [mean_and_sd(run.mean()), number(minutes, 1)];
         rows.push(first.into_iter().chain(classes.iter().map(dice)).chain(last).collect());
     }
     // Names to the left, numbers to the right.

@@ -1,9 +1,10 @@
-//! Results that are there to be compared: the folder of a finished run, or that of a cross-validation with the folds that are complete.
+//! Results that are there to be compared: the folder of a finished run, that of a cross-validation with the folds that are complete, or a
+//! table of scores.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use scnas::cross_validation::CrossValidation;
 use scnas::evaluate::{Evaluation, MeanSd, Metric};
 use scnas::run::RunResult;
@@ -16,6 +17,8 @@ use crate::architecture::{name_of_folder, read_plan};
 pub enum Results {
     Run(RunResult),
     Folds(CrossValidation),
+    /// Of whatever made the predictions.
+    Scores(Evaluation),
 }
 
 /// Results with what they are compared by.
@@ -27,9 +30,15 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// Reads the folder of a run, or of a cross-validation.
+    /// Reads the folder of a run, or of a cross-validation, or the CSV file of an evaluation.
     pub fn read(folder: &Path) -> Result<Self> {
         let name = name_of_folder(folder);
+        if folder.is_file() {
+            let text = std::fs::read_to_string(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+            let evaluation = Evaluation::from_csv(&text)
+                .map_err(|wrong| anyhow!("{}: {wrong}; give a file as `scnas evaluate --csv` writes it", folder.display()))?;
+            return Ok(Self { name, dice: dice_by_case(&evaluation), results: Results::Scores(evaluation) });
+        }
         if !folder.join("result.json").exists() && !fold_folders(folder).is_empty() {
             let folds = read_folds(folder)?;
             let dice = folds.iter().flat_map(|(_, evaluation)| dice_by_case(evaluation)).collect();
@@ -46,6 +55,7 @@ impl Finished {
         match &self.results {
             Results::Run(result) => &result.network,
             Results::Folds(all) => &all.network,
+            Results::Scores(_) => "–",
         }
     }
 
@@ -53,6 +63,7 @@ impl Finished {
         match &self.results {
             Results::Run(result) => &result.dataset,
             Results::Folds(all) => &all.dataset,
+            Results::Scores(_) => "–",
         }
     }
 
@@ -60,6 +71,7 @@ impl Finished {
         match &self.results {
             Results::Run(result) => &result.classes,
             Results::Folds(all) => &all.classes,
+            Results::Scores(evaluation) => &evaluation.classes,
         }
     }
 
@@ -68,16 +80,17 @@ impl Finished {
         match &self.results {
             Results::Run(result) => result.fold.to_string(),
             Results::Folds(all) => all.fold_list(),
+            Results::Scores(_) => "–".into(),
         }
     }
 
     /// Over cases, of all folds.
     pub fn class(&self, class: usize) -> Option<MeanSd> {
-        let per_class = match &self.results {
-            Results::Run(result) => &result.dice,
-            Results::Folds(all) => &all.over_cases.per_class,
-        };
-        per_class.get(class).copied().flatten()
+        match &self.results {
+            Results::Run(result) => result.dice.get(class).copied().flatten(),
+            Results::Folds(all) => all.over_cases.per_class.get(class).copied().flatten(),
+            Results::Scores(evaluation) => evaluation.class(class),
+        }
     }
 
     /// Over cases, of all folds.
@@ -85,22 +98,16 @@ impl Finished {
         match &self.results {
             Results::Run(result) => result.mean_dice,
             Results::Folds(all) => all.over_cases.mean_foreground,
+            Results::Scores(evaluation) => evaluation.foreground(),
         }
     }
 
-    /// Parameters in millions and GFLOPs of a patch; means of folds.
-    pub fn cost(&self) -> [f64; 2] {
+    /// Parameters in millions, GFLOPs of a patch, and minutes in search and training, where they are known; of folds means, and all minutes.
+    pub fn cost(&self) -> [Option<f64>; 3] {
         match &self.results {
-            Results::Run(result) => [result.parameters_m, result.gflops],
-            Results::Folds(all) => [all.parameters_m, all.gflops].map(|of| of.map_or(0.0, |of| of.mean)),
-        }
-    }
-
-    /// In search and training, of all folds together.
-    pub fn minutes(&self) -> f64 {
-        match &self.results {
-            Results::Run(result) => result.seconds / 60.0,
-            Results::Folds(all) => all.seconds / 60.0,
+            Results::Run(result) => [result.parameters_m, result.gflops, result.seconds / 60.0].map(Some),
+            Results::Folds(all) => [all.parameters_m.map(|of| of.mean), all.gflops.map(|of| of.mean), Some(all.seconds / 60.0)],
+            Results::Scores(_) => [None; 3],
         }
     }
 
@@ -108,12 +115,15 @@ impl Finished {
         match &self.results {
             Results::Run(result) => json!(result),
             Results::Folds(all) => json!(all),
+            Results::Scores(evaluation) => json!(evaluation.summary()),
         }
     }
 
-    /// Case by case against `other`: positive where this is better. `None` where they share no case.
+    /// Case by case against `other`: positive where this is better. `None` where they share no case. A table of scores does not say what data
+    /// set it is of: names of cases decide.
     pub fn against(&self, other: &Self) -> Option<Paired> {
-        if self.dataset() != other.dataset() {
+        let known = |finished: &Self| !matches!(finished.results, Results::Scores(_));
+        if known(self) && known(other) && self.dataset() != other.dataset() {
             return None;
         }
         let differences: Vec<f64> = self.dice.iter().filter_map(|(case, dice)| Some(dice - other.dice.get(case)?)).collect();

@@ -138,6 +138,20 @@ fn cross_validations_are_compared_case_by_case_and_a_search_says_whether_it_beat
     let table = succeed(&dir, &["compare", "runs/found", "runs/random-1"]);
     assert!(table.contains("0,1,2"), "{table}");
 
+    // The same predictions, scored as if another program had made them.
+    std::fs::create_dir(dir.join("theirs")).unwrap();
+    for prediction in (0..3).flat_map(|fold| std::fs::read_dir(dir.join(format!("runs/found/fold-{fold}/predictions"))).unwrap()) {
+        let prediction = prediction.unwrap();
+        std::fs::copy(prediction.path(), dir.join("theirs").join(prediction.file_name())).unwrap();
+    }
+    succeed(&dir, &["evaluate", "theirs", "--data", "data", "--csv", "theirs.csv"]);
+    let compared = json(&dir, &["compare", "runs/found", "theirs.csv"]);
+    let against = &compared[1]["against_first"];
+    assert_eq!((&against["cases"], against["mean_difference"].as_f64()), (&json!(6), Some(0.0)));
+    assert!(succeed(&dir, &["compare", "theirs.csv", "runs/found"]).contains("theirs.csv"));
+    std::fs::write(dir.join("not.csv"), "a,b\n").unwrap();
+    refuse(&dir, &["compare", "not.csv"], &["not.csv", "line 1", "evaluate --csv"]);
+
     // A single search beside a single random run of the same fold.
     succeed(&dir, &tiny(&["train", "data", "--arch", "random:1", "--out", "single/random"], &[]));
     let text = succeed(&dir, &tiny(&["search", "data", "--out", "single/found"], &["search.epochs=1"]));

@@ -255,6 +255,31 @@ impl Evaluation {
         aligned(&rows, 1)
     }
 
+    /// The Dice of a CSV file as [`Self::csv`] writes it, by this or another program: `case`, a column for each class, `mean` (which is not
+    /// read); columns behind it are left out.
+    ///
+    /// # Errors
+    /// What is wrong, with its line.
+    pub fn from_csv(text: &str) -> Result<Self, String> {
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let head = reader.headers().map_err(|error| error.to_string())?.clone();
+        let mean = head.iter().position(|name| name == "mean").filter(|&mean| mean > 1 && head.get(0) == Some("case"));
+        let mean = mean.ok_or("line 1: expected the columns case, one for each class, mean")?;
+        let mut evaluation = Self { classes: (1..mean).map(|i| head[i].into()).collect(), tolerance_mm: None, cases: Vec::new() };
+        for record in reader.records() {
+            let record = record.map_err(|error| error.to_string())?;
+            let line = record.position().map_or(0, csv::Position::line);
+            let dice = |cell: &str| match cell.parse::<f64>() {
+                _ if cell.is_empty() => Ok(None),
+                Ok(dice) if (0.0..=1.0).contains(&dice) => Ok(Some(dice)),
+                _ => Err(format!("line {line}: expected a Dice from 0 to 1 or nothing, found {cell}")),
+            };
+            let dice = (1..mean).map(|i| dice(&record[i])).collect::<Result<Vec<_>, _>>()?;
+            evaluation.cases.push(CaseScore { case: record[0].into(), scores: BTreeMap::from([(Metric::Dice, dice)]) });
+        }
+        Ok(evaluation)
+    }
+
     /// CSV: `case`, Dice per class and its `mean`, then all other metrics as `class metric`; an empty cell where a class is not scored.
     pub fn csv(&self) -> String {
         let others = &Metric::ALL[1..];
@@ -335,6 +360,27 @@ mod tests {
         assert_eq!(lines[1], "x,0.5,,0.5,,,,,2,,,,,,,,,,,,,");
         let columns = |line: &str| line.replace("b, c", "b").split(',').count();
         assert!(lines.iter().all(|line| columns(line) == 4 + 2 * 9), "{csv}");
+    }
+
+    #[test]
+    fn csv_reads_back_as_far_as_dice_goes_and_says_what_is_wrong() {
+        let evaluation = evaluation();
+        let found = Evaluation::from_csv(&evaluation.csv()).unwrap();
+        assert_eq!(
+            (&found.classes, found.class(1), found.foreground()),
+            (&evaluation.classes, evaluation.class(1), evaluation.foreground())
+        );
+        assert_eq!(found.cases[0].get(Metric::Dice, 1), None);
+        for (text, wrong) in [
+            ("case,mean\n", "line 1"),
+            ("a,case,mean\n", "line 1"),
+            ("case,a,mean\nx,0.5,0.5\ny,1.5,0\n", "line 3: expected a Dice from 0 to 1 or nothing, found 1.5"),
+            ("case,a,mean\nx,much,0\n", "found much"),
+            ("case,a,mean\nx,0.5\n", "line: 2"),
+        ] {
+            let error = Evaluation::from_csv(text).unwrap_err();
+            assert!(error.contains(wrong), "{error}");
+        }
     }
 
     #[test]
