@@ -148,7 +148,7 @@ fn cross_validations_are_compared_case_by_case_and_a_search_says_whether_it_beat
     let compared = json(&dir, &["compare", "runs/found", "theirs.csv"]);
     let against = &compared[1]["against_first"];
     assert_eq!((&against["cases"], against["mean_difference"].as_f64()), (&json!(6), Some(0.0)));
-    assert!(succeed(&dir, &["compare", "theirs.csv", "runs/found"]).contains("theirs.csv"));
+    assert!(succeed(&dir, &["compare", "theirs.csv", "runs/found"]).contains("against theirs"));
     std::fs::write(dir.join("not.csv"), "a,b\n").unwrap();
     refuse(&dir, &["compare", "not.csv"], &["not.csv", "line 1", "evaluate --csv"]);
 
