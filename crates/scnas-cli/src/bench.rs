@@ -209,7 +209,7 @@ impl Report {
             ["", "", "an epoch", "all"].map(String::from).to_vec(),
             row("search", config.search.epochs, estimate.search_epoch_s, estimate.search_s),
             row("training", config.train.epochs, estimate.train_epoch_s, estimate.train_s),
-            vec!["scoring".into(), String::new(), String::new(), duration(estimate.scoring_s)],
+            vec!["scoring, not mirrored".into(), String::new(), String::new(), duration(estimate.scoring_s)],
         ];
         let mut text = format!(
             "A run with these settings, {training_cases} training and {held_out_cases} held-out cases ({windows} patches):\n{}",

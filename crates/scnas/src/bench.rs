@@ -154,7 +154,7 @@ pub struct Estimate {
     /// Mean, validations included.
     pub train_epoch_s: f64,
     pub train_s: f64,
-    /// Scoring the held-out cases at the end.
+    /// Scoring the held-out cases at the end, each window once: mirrorings, which depend on the cases, multiply it by up to eight.
     pub scoring_s: f64,
 }
 
