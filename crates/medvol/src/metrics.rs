@@ -89,13 +89,10 @@ pub fn score_labels(
             let [k, j, i] = found.bounds.clone();
             map.slice_move(s![k, j, i]).map(|&value| value == label)
         };
-        let distances =
-            if counts.in_both_maps() { surface_distances(mask(prediction).view(), mask(reference).view(), spacing_mm) } else { None };
-        let dice_largest = |_| {
-            let mut kept = mask(prediction).mapv(u8::from);
-            keep_largest_component(&mut kept, 1, Connectivity::Faces);
-            counts.with_prediction(kept.view(), mask(reference).view()).dice()
-        };
+        let (predicted, expected) = (mask(prediction), mask(reference));
+        let distances = if counts.in_both_maps() { surface_distances(predicted.view(), expected.view(), spacing_mm) } else { None };
+        let mut largest = predicted.mapv(u8::from);
+        keep_largest_component(&mut largest, 1, Connectivity::Faces);
         let surface_dice = || distances.as_ref().map_or(0.0, |d| d.surface_dice(tolerance_mm));
         LabelScores {
             dice: counts.dice(),
@@ -107,7 +104,7 @@ pub fn score_labels(
             assd_mm: distances.as_ref().map(|d| d.mean()),
             volume_error: counts.volume_error(),
             volume_error_ml: counts.in_a_map().then(|| counts.excess() * voxel_ml),
-            dice_largest: counts.dice().and_then(dice_largest),
+            dice_largest: counts.with_prediction(largest.view(), expected.view()).dice(),
         }
     };
     Ok(found.iter().zip(labels).map(score).collect())

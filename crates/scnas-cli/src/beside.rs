@@ -7,7 +7,7 @@ use scnas::statistics::Paired;
 use scnas::table::aligned;
 use serde_json::{Value, json};
 
-use crate::finished::{Finished, PAIRED_HEAD, fold_folders, paired_cells};
+use crate::finished::{Finished, PAIRED_HEAD, fold_folders, number, paired_cells};
 
 /// A found network against the random ones beside it.
 pub struct AgainstRandom(Vec<Rival>);
@@ -43,13 +43,8 @@ impl AgainstRandom {
         let mut rows: Vec<Vec<String>> = vec![head.map(String::from).collect()];
         for Rival { random, paired, other_settings } in &self.0 {
             let mark = if *other_settings { " *" } else { "" };
-            let dice = random.mean().map_or_else(|| "–".into(), |m| format!("{:.4}", m.mean));
-            let first = [
-                random.name.clone(),
-                format!("{}{mark}", random.network()),
-                dice,
-                random.cost()[2].map_or_else(String::new, |minutes| format!("{minutes:.1}")),
-            ];
+            let dice = number(random.mean().map(|dice| dice.mean), 4);
+            let first = [random.name.clone(), format!("{}{mark}", random.network()), dice, number(random.minutes(), 1)];
             rows.push(first.into_iter().chain(paired_cells(Some(paired))).collect());
         }
         let mut text = aligned(&rows, 2) + &self.sentence();

@@ -10,7 +10,7 @@ use scnas::statistics::Paired;
 use scnas::table::aligned;
 use serde_json::json;
 
-use crate::finished::{Finished, PAIRED_HEAD, paired_cells};
+use crate::finished::{Finished, PAIRED_HEAD, number, paired_cells};
 use crate::output::Output;
 
 /// Compare finished runs in one table
@@ -57,10 +57,9 @@ fn table(runs: &[Finished]) -> String {
     let mut rows: Vec<Vec<String>> = vec![head.map(str::to_string).collect()];
     for run in runs {
         let dice = |class: &&str| mean_and_sd(run.classes().iter().position(|c| c == class).and_then(|c| run.class(c)));
-        let number = |value: Option<f64>, digits: usize| value.map_or_else(|| "–".into(), |value| format!("{value:.digits$}"));
-        let [parameters_m, gflops, minutes] = run.cost();
+        let [parameters_m, gflops] = run.cost();
         let first = [run.name.clone(), run.network().into(), run.dataset().into(), run.folds(), number(parameters_m, 2), number(gflops, 2)];
-        let last = [mean_and_sd(run.mean()), number(minutes, 1)];
+        let last = [mean_and_sd(run.mean()), number(run.minutes(), 1)];
         rows.push(first.into_iter().chain(classes.iter().map(dice)).chain(last).collect());
     }
     // Names to the left, numbers to the right.

@@ -102,12 +102,21 @@ impl Finished {
         }
     }
 
-    /// Parameters in millions, GFLOPs of a patch, and minutes in search and training, where they are known; of folds means, and all minutes.
-    pub fn cost(&self) -> [Option<f64>; 3] {
+    /// Parameters in millions and GFLOPs of a patch, where they are known; means of folds.
+    pub fn cost(&self) -> [Option<f64>; 2] {
         match &self.results {
-            Results::Run(result) => [result.parameters_m, result.gflops, result.seconds / 60.0].map(Some),
-            Results::Folds(all) => [all.parameters_m.map(|of| of.mean), all.gflops.map(|of| of.mean), Some(all.seconds / 60.0)],
-            Results::Scores(_) => [None; 3],
+            Results::Run(result) => [result.parameters_m, result.gflops].map(Some),
+            Results::Folds(all) => [all.parameters_m, all.gflops].map(|of| of.map(|of| of.mean)),
+            Results::Scores(_) => [None; 2],
+        }
+    }
+
+    /// In search and training, of all folds together, where they are known.
+    pub fn minutes(&self) -> Option<f64> {
+        match &self.results {
+            Results::Run(result) => Some(result.seconds / 60.0),
+            Results::Folds(all) => Some(all.seconds / 60.0),
+            Results::Scores(_) => None,
         }
     }
 
@@ -150,6 +159,11 @@ pub fn paired_cells(comparison: Option<&Paired>) -> Vec<String> {
 /// Heads of [`paired_cells`].
 pub const PAIRED_HEAD: [&str; 6] = ["cases", "difference", "95 % interval", "better", "worse", "Wilcoxon p"];
 
+/// A number with so many decimals, – where it is not known.
+pub fn number(value: Option<f64>, decimals: usize) -> String {
+    value.map_or_else(|| "–".into(), |value| format!("{value:.decimals$}"))
+}
+
 fn dice_by_case(evaluation: &Evaluation) -> BTreeMap<String, f64> {
     evaluation.cases.iter().filter_map(|case| Some((case.case.clone(), case.mean(Metric::Dice)?))).collect()
 }
@@ -166,13 +180,17 @@ pub fn fold_folders(folder: &Path) -> BTreeMap<usize, PathBuf> {
     numbered.filter(|(_, path)| path.is_dir()).collect()
 }
 
-/// The complete folds of a cross-validation, in order.
+/// The folders of folds that are complete, in order.
+pub fn complete_folds(folder: &Path) -> Vec<PathBuf> {
+    fold_folders(folder).into_values().filter(|fold| fold.join("result.json").exists()).collect()
+}
+
+/// The results of the complete folds of a cross-validation, in order.
 ///
 /// # Errors
 /// Results that cannot be read, or that do not belong together.
 pub fn read_folds(folder: &Path) -> Result<Vec<(RunResult, Evaluation)>> {
-    let complete = fold_folders(folder).into_values().filter(|fold| fold.join("result.json").exists());
-    let folds = complete.map(|fold| read_run(&fold)).collect::<Result<Vec<_>>>()?;
+    let folds = complete_folds(folder).iter().map(|fold| read_run(fold)).collect::<Result<Vec<_>>>()?;
     if let Some([(a, _), (b, _)]) = folds.array_windows().find(|[(a, _), (b, _)]| a.network != b.network || a.dataset != b.dataset) {
         bail!(
             "{}: expected folds of one network and data set; fold {} is {} on {}, fold {} is {} on {}; remove what does not belong there",

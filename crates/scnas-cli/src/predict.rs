@@ -18,7 +18,7 @@ use scnas::run::{Observer, Within};
 use serde_json::{Value, json};
 
 use crate::files::{Protected, case_name, files_of, images_in, join_channels, refuse_same_names};
-use crate::finished::{Finished, Results, fold_folders};
+use crate::finished::{Finished, Results, complete_folds};
 use crate::interrupt;
 use crate::output::{Output, chain, note, warn};
 use crate::progress::Progress;
@@ -207,18 +207,17 @@ fn described(job: &Job, key: &str, value: Value) -> Value {
 
 /// The model in a folder, or those of the complete folds of a cross-validation; a file is itself.
 fn model_files(path: &Path) -> Vec<PathBuf> {
-    let model = |folder: &Path| folder.join("model.safetensors");
-    if !path.is_dir() {
-        return vec![path.into()];
+    let model = |path: &Path| if path.is_dir() { path.join("model.safetensors") } else { path.into() };
+    match complete_folds(path) {
+        folds if folds.is_empty() => vec![model(path)],
+        folds => folds.iter().map(|fold| model(fold)).collect(),
     }
-    let folds: Vec<PathBuf> = fold_folders(path).values().map(|fold| model(fold)).filter(|file| file.exists()).collect();
-    if folds.is_empty() || model(path).exists() { vec![model(path)] } else { folds }
 }
 
 /// The classes that cross-validations among `folders` say are better off with only their largest component.
 fn cleaned_classes(folders: &[PathBuf]) -> Result<BTreeSet<String>> {
     let mut classes = BTreeSet::new();
-    for folder in folders.iter().filter(|folder| folder.join("cross-validation.json").exists()) {
+    for folder in folders.iter().filter(|folder| !complete_folds(folder).is_empty()) {
         let Results::Folds(all) = Finished::read(folder)?.results else { continue };
         classes.extend(all.clean_up.into_iter().filter(|class| class.helps).map(|class| class.class));
     }
