@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use scnas::config::Config;
 use scnas::statistics::Paired;
 use scnas::table::aligned;
 use serde_json::{Value, json};
 
-use crate::finished::{Finished, PAIRED_HEAD, fold_folders, number, paired_cells};
+use crate::finished::{Finished, PAIRED_HEAD, number, paired_cells};
 
 /// A found network against the random ones beside it.
 pub struct AgainstRandom(Vec<Rival>);
@@ -26,12 +25,11 @@ impl AgainstRandom {
     pub fn of(folder: &Path) -> Option<Self> {
         let folder = folder.canonicalize().ok()?;
         let found = Finished::read(&folder).ok().filter(|found| !is_random(found))?;
-        let settings = settings(&folder);
         let mut beside: Vec<_> = std::fs::read_dir(folder.parent()?).ok()?.flatten().map(|entry| entry.path()).collect();
         beside.sort();
         let rival = |path: &PathBuf| {
             let random = Finished::read(path).ok().filter(is_random)?;
-            Some(Rival { paired: found.against(&random)?, other_settings: self::settings(path) != settings, random })
+            Some(Rival { paired: found.against(&random)?, other_settings: !trained_alike(&found, &random), random })
         };
         let rivals: Vec<Rival> = beside.iter().filter(|path| path.is_dir()).filter_map(rival).collect();
         (!rivals.is_empty()).then_some(Self(rivals))
@@ -106,13 +104,8 @@ fn is_random(finished: &Finished) -> bool {
     finished.network() == "random" || finished.network().starts_with("random:")
 }
 
-/// What two runs should have in common to differ in nothing but the network; of a cross-validation, those of its first fold.
-fn settings(folder: &Path) -> Option<Config> {
-    let folders = std::iter::once(folder.to_path_buf()).chain(fold_folders(folder).into_values());
-    let path = folders.map(|folder| folder.join("config.toml")).find(|path| path.exists())?;
-    let mut config = Config::load("default", Some(&path), &[]).ok()?;
-    let standard = Config::load("default", None, &[]).ok()?;
-    (config.seed, config.search) = (standard.seed, standard.search);
-    (config.data.fold, config.data.splits) = (standard.data.fold, None);
-    Some(config)
+/// Were they made with the same settings but for how the network was found, the seed, and who is held out?
+fn trained_alike(a: &Finished, b: &Finished) -> bool {
+    let aside = |key: &str| key.starts_with("search.") || matches!(key, "seed" | "data.fold" | "data.splits");
+    a.unlike(b).is_some_and(|settings| settings.iter().all(|(key, _)| aside(key)))
 }

@@ -1,5 +1,6 @@
 //! `scnas compare`: the results of several runs in one table, and whether they differ on the cases they share.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -21,7 +22,8 @@ use crate::output::Output;
 ///
 /// Then every run against the first, on the cases of one data set that both have scored: the mean difference of a case's mean
 /// foreground Dice, its 95 % bootstrap interval, how many cases are better and worse, and the p value of Wilcoxon's signed-rank test
-/// (two-sided). Interval and p speak of the spread over cases only, not over seeds or architectures.
+/// (two-sided). Interval and p speak of the spread over cases only, not over seeds or architectures. Last, the settings that a run does not
+/// share with the first, to which a difference may be due.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  scnas compare runs/Task04_Hippocampus/*
   scnas compare runs/found runs/random-1        folders of scnas cross-validate: case by case over all folds
@@ -39,9 +41,16 @@ pub fn run(args: &CompareArgs, output: Output) -> Result<ExitCode> {
     if runs.len() > 1 {
         text = format!("{text}\n{}", paired_table(&runs, &comparisons));
     }
+    if let Some(settings) = settings_table(&runs) {
+        text = format!("{text}\n{settings}");
+    }
     output.result(text, || {
         let rows = args.runs.iter().zip(&runs).zip(&comparisons);
-        rows.map(|((folder, run), paired)| json!({ "run": folder, "result": run.json(), "against_first": paired })).collect()
+        let row = |((folder, run), paired): ((&PathBuf, &Finished), &Option<Paired>)| {
+            let settings: Option<BTreeMap<_, _>> = run.unlike(&runs[0]).map(|settings| settings.into_iter().collect());
+            json!({ "run": folder, "result": run.json(), "against_first": paired, "settings_unlike_first": settings })
+        };
+        rows.map(row).collect()
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -74,4 +83,14 @@ fn paired_table(runs: &[Finished], comparisons: &[Option<Paired>]) -> String {
         rows.push([vec![run.name.clone()], paired_cells(comparison.as_ref())].concat());
     }
     aligned(&rows, 1)
+}
+
+/// The settings that differ from the first run's; `None` if none does. The first table shows the folds.
+fn settings_table(runs: &[Finished]) -> Option<String> {
+    let mut rows = vec![["settings", "", "", &format!("in {}", runs[0].name)].map(String::from).to_vec()];
+    for run in runs {
+        let unlike = run.unlike(&runs[0]).unwrap_or_default().into_iter().filter(|(key, _)| key != "data.fold");
+        rows.extend(unlike.map(|(key, [here, there])| vec![run.name.clone(), key, here, there]));
+    }
+    (rows.len() > 1).then(|| aligned(&rows, 4))
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use scnas::config::Config;
 use scnas::cross_validation::CrossValidation;
 use scnas::evaluate::{Evaluation, MeanSd, Metric};
 use scnas::run::RunResult;
@@ -27,6 +28,8 @@ pub struct Finished {
     pub results: Results,
     /// Mean foreground Dice by held-out case; of all folds.
     pub dice: BTreeMap<String, f64>,
+    /// What it was made with, where that is known; of a cross-validation, its first complete fold.
+    settings: Option<Config>,
 }
 
 impl Finished {
@@ -37,18 +40,19 @@ impl Finished {
             let text = std::fs::read_to_string(folder).with_context(|| format!("cannot read {}", folder.display()))?;
             let evaluation = Evaluation::from_csv(&text)
                 .map_err(|wrong| anyhow!("{}: {wrong}; give a file as `scnas evaluate --csv` writes it", folder.display()))?;
-            return Ok(Self { name, dice: dice_by_case(&evaluation), results: Results::Scores(evaluation) });
+            return Ok(Self { name, dice: dice_by_case(&evaluation), results: Results::Scores(evaluation), settings: None });
         }
         if !folder.join("result.json").exists() && !fold_folders(folder).is_empty() {
             let folds = read_folds(folder)?;
             let dice = folds.iter().flat_map(|(_, evaluation)| dice_by_case(evaluation)).collect();
+            let settings = complete_folds(folder).first().and_then(|fold| settings(fold));
             return match cross_validation(folder, folds)? {
-                Some(all) => Ok(Self { name, results: Results::Folds(all), dice }),
+                Some(all) => Ok(Self { name, results: Results::Folds(all), dice, settings }),
                 None => bail!("{}: no fold of this cross-validation is complete yet", folder.display()),
             };
         }
         let (result, evaluation) = read_run(folder)?;
-        Ok(Self { name, results: Results::Run(result), dice: dice_by_case(&evaluation) })
+        Ok(Self { name, results: Results::Run(result), dice: dice_by_case(&evaluation), settings: settings(folder) })
     }
 
     pub fn network(&self) -> &str {
@@ -128,6 +132,11 @@ impl Finished {
         }
     }
 
+    /// The settings that differ, with the value here and in `other`; `None` where either's are not known.
+    pub fn unlike(&self, other: &Self) -> Option<Vec<(String, [String; 2])>> {
+        Some(self.settings.as_ref()?.differences(other.settings.as_ref()?))
+    }
+
     /// Case by case against `other`: positive where this is better. `None` where they share no case. A table of scores does not say what data
     /// set it is of: names of cases decide.
     pub fn against(&self, other: &Self) -> Option<Paired> {
@@ -166,6 +175,11 @@ pub fn number(value: Option<f64>, decimals: usize) -> String {
 
 fn dice_by_case(evaluation: &Evaluation) -> BTreeMap<String, f64> {
     evaluation.cases.iter().filter_map(|case| Some((case.case.clone(), case.mean(Metric::Dice)?))).collect()
+}
+
+/// The settings in the folder of a run; `None` where another version wrote them that had other keys.
+fn settings(folder: &Path) -> Option<Config> {
+    Config::load("default", Some(&folder.join("config.toml")), &[]).ok()
 }
 
 /// The folder of a fold of a cross-validation.

@@ -136,7 +136,9 @@ fn cross_validations_are_compared_case_by_case_and_a_search_says_whether_it_beat
     assert_eq!((&compared[1]["against_first"]["cases"], &compared[2]["against_first"]["cases"]), (&json!(6), &json!(2)));
     assert_eq!(compared[2]["against_first"]["mean_difference"], 0.0, "a fold against itself");
     let table = succeed(&dir, &["compare", "runs/found", "runs/random-1"]);
-    assert!(table.contains("0,1,2"), "{table}");
+    assert!(table.contains("0,1,2") && table.contains("train.epochs"), "{table}");
+    let settings = |run: usize| &compared[run]["settings_unlike_first"];
+    assert_eq!((&settings(1)["train.epochs"][1], settings(2)), (&json!("1"), &json!({})), "fold 0 is the first run of found");
 
     // The same predictions, scored as if another program had made them.
     std::fs::create_dir(dir.join("theirs")).unwrap();

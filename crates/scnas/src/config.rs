@@ -3,6 +3,7 @@
 //! Keys where METHOD leaves a choice are all here. `paper` follows the paper to the letter; `default` departs from it where a
 //! measurement says it is better (see `ARCHITECTURE.md`).
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use medvol::Label;
@@ -275,6 +276,21 @@ impl Config {
         toml::to_string(self).unwrap_or_else(|e| format!("# cannot be written as TOML: {e}\n"))
     }
 
+    /// The settings that differ, such as `train.epochs`, with the value here and the one in `other` as TOML; – where there is none.
+    pub fn differences(&self, other: &Self) -> Vec<(String, [String; 2])> {
+        let [here, there] = [self, other].map(|config| {
+            let mut values = BTreeMap::new();
+            if let Ok(table) = toml::Table::try_from(config) {
+                flatten("", &table, &mut values);
+            }
+            values
+        });
+        let keys = here.keys().chain(there.keys().filter(|key| !here.contains_key(*key)));
+        let value = |of: &BTreeMap<String, String>, key: &String| of.get(key).cloned().unwrap_or_else(|| "–".into());
+        let both = keys.map(|key| (key.clone(), [&here, &there].map(|of| value(of, key))));
+        both.filter(|(_, [here, there])| here != there).collect()
+    }
+
     fn validate(&self) -> Result<()> {
         let check = |ok: bool, key: &str, expected: &str, found: String| {
             if ok { Ok(()) } else { Err(config_error(key, expected.into(), found, "change it in the config or with --set")) }
@@ -368,6 +384,16 @@ fn merge(base: &mut toml::Table, over: toml::Table) {
     }
 }
 
+/// The values of a table under their whole names.
+fn flatten(prefix: &str, table: &toml::Table, values: &mut BTreeMap<String, String>) {
+    for (key, value) in table {
+        match value {
+            toml::Value::Table(inner) => flatten(&format!("{prefix}{key}."), inner, values),
+            value => drop(values.insert(format!("{prefix}{key}"), value.to_string())),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -400,6 +426,16 @@ mod tests {
     fn overrides_change_single_keys() {
         let c = load(&["search.epochs=7", "network.share=cell", "data.patch=[32, 40, 48]"]).unwrap();
         assert_eq!((c.search.epochs, c.data.patch), (7, Some([32, 40, 48])));
+    }
+
+    #[test]
+    fn two_configurations_differ_in_the_keys_that_were_changed_and_no_others() {
+        let (plain, changed) = (load(&[]).unwrap(), load(&["train.weights.lr=0.001", "data.patch=[16, 16, 16]"]).unwrap());
+        assert_eq!(plain.differences(&plain), []);
+        let strings = |key: &str, here: &str, there: &str| (key.to_string(), [here, there].map(String::from));
+        let expected = [strings("data.patch", "[16, 16, 16]", "–"), strings("train.weights.lr", "0.001", "0.003")];
+        assert_eq!(changed.differences(&plain), expected);
+        assert_eq!(plain.differences(&changed).len(), 2);
     }
 
     #[test]
