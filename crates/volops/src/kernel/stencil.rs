@@ -98,7 +98,6 @@ fn sums_of<S: Simd, const K: usize, const SPLIT: bool>(
                 2 => block::<S, K, 2, SPLIT>(simd, sums, to, (taps, kernel), source, parts),
                 // As many as leave a register for each sum, a row of weights, and the element; no lone vector at the end.
                 3 | 5 | 6 | 9 => block::<S, K, 3, SPLIT>(simd, sums, to, (taps, kernel), source, parts),
-                _ if S::REGISTER_COUNT < 32 => block::<S, K, 3, SPLIT>(simd, sums, to, (taps, kernel), source, parts),
                 _ => block::<S, K, 4, SPLIT>(simd, sums, to, (taps, kernel), source, parts),
             }
         };

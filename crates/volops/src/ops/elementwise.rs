@@ -130,7 +130,7 @@ impl Op<2> for Scale {
 
 /// `acc + y`.
 #[derive(Debug, Clone)]
-struct Add;
+pub(super) struct Add;
 
 impl Op<2> for Add {
     const CHEAP: bool = true;

@@ -3,7 +3,7 @@
 //! On `Flex` an operation just runs. On `Autodiff` it runs and leaves a step on the tape, which keeps references to those inputs
 //! the backward pass reads, and nothing else.
 
-use std::{array, fmt::Debug, marker::PhantomData};
+use std::{array, cell::RefCell, collections::HashSet, fmt::Debug, marker::PhantomData};
 
 use burn::{
     backend::{
@@ -21,7 +21,10 @@ use burn::{
 };
 use burn_flex::FlexTensor;
 
-use super::{elementwise::adam_step, flex::Values};
+use super::{
+    elementwise::{Add, adam_step},
+    flex::Values,
+};
 use crate::AdamStep;
 
 /// A differentiable operation of `N` inputs on the CPU. The value is its parameters: strides, slopes, dilations.
@@ -263,12 +266,33 @@ impl<O: Op<N>, const N: usize> Backward<Flex, N> for Step<O> {
     fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
         let (op, kept) = ops.state;
         let g = grads.consume::<Flex>(&ops.node);
+        WAITING.with_borrow_mut(|waiting| waiting.remove(&ops.node.id));
         let inputs = kept.map(|kept| Input { shape: kept.shape, value: kept.node.map(|id| checkpointer.retrieve_node_output(id)) });
         let wanted = ops.parents.each_ref().map(Option::is_some);
         for (parent, grad) in ops.parents.iter().zip(op.backward(g, inputs, wanted)) {
-            if let (Some(parent), Some(grad)) = (parent, grad) {
-                grads.register::<Flex>(parent.id, grad);
+            let (Some(parent), Some(mut grad)) = (parent, grad) else { continue };
+            // A leaf has no parents. Its gradient stays where it is, so that only Burn can add to it.
+            let is_first = parent.parents.is_empty()
+                || WAITING.with_borrow_mut(|waiting| {
+                    if waiting.len() == MOST_WAITING {
+                        waiting.clear();
+                    }
+                    waiting.insert(parent.id)
+                });
+            if !is_first {
+                grad = Add.forward([grads.consume::<Flex>(parent), grad]);
             }
+            grads.register::<Flex>(parent.id, grad);
         }
     }
 }
+
+thread_local! {
+    /// Nodes with a gradient from one of their readers, to which the next reader's is added. Burn does not tell whether there is one, and its own
+    /// sum, which [`Gradients::register`] falls back to, runs on one thread. Nodes that operations of Burn made stay behind, as they do not
+    /// say when they take their gradient; a node that is forgotten costs only time.
+    static WAITING: RefCell<HashSet<NodeId>> = RefCell::default();
+}
+
+/// Nodes in [`WAITING`] at which all are forgotten.
+const MOST_WAITING: usize = 1 << 12;
