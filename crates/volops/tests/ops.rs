@@ -332,6 +332,34 @@ fn a_gradient_that_is_a_view_is_as_good_as_a_copy() {
 }
 
 #[test]
+fn the_gradient_of_a_tensor_is_the_sum_of_its_readers_whoever_made_it_and_whoever_they_are() {
+    // One tensor is made by an operation of ours and one by Burn; both are read by operations of ours and by Burn's.
+    let f = |[x]: [Tensor<5>; 1]| {
+        let read = |y: Tensor<5>| {
+            let pooled = volops::add_scaled(Some(volops::max_pool3d(y.clone(), 1)), volops::avg_pool3d(y.clone(), 1), None);
+            y.clone() * volops::add_scaled(Some(pooled), y, None)
+        };
+        read(volops::leaky_relu(x.clone(), 0.1)) + read(x * 2.0)
+    };
+    let slow = |[x]: [Tensor<5>; 1]| {
+        let read = |y: Tensor<5>| {
+            let pooled = composition::max_pool3d(y.clone(), 1) + composition::avg_pool3d(y.clone(), 1);
+            y.clone() * (pooled + y)
+        };
+        read(composition::leaky_relu(x.clone(), 0.1)) + read(x * 2.0)
+    };
+    let shape = [1, 2, 3, 4, 5];
+    check("avg_pool3d", [shape], f, slow);
+    // Also after more backward passes than what is remembered of each would allow for.
+    let inputs = inputs([shape], &Device::flex());
+    let (_, [first]) = gradients(&inputs, f);
+    for _ in 0..10_000 {
+        let (_, [later]) = gradients(&inputs, f);
+        assert_eq!(later.into_data(), first.to_data());
+    }
+}
+
+#[test]
 fn gradient_checkpointing_changes_nothing() {
     let run = |device: Device| {
         let on = |shape, seed| random(shape, seed, &device).require_grad();
