@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The controls of docs/RESULTS.md on one fold: random and human-designed networks with the recipe of the found one, the found one trained from
-# scratch, and the relaxations with half of the search and a third of the training. Goes on where it was stopped; several processes at once share
+# scratch, and the relaxations with half of the search and a fifth of the training. Goes on where it was stopped; several processes at once share
 # the runs, as one that somebody works on is left out.
 #   RAYON_NUM_THREADS=1 scripts/controls.sh DATA/Task04_Hippocampus RUN_OF_A_SEARCH FOLD_OF_THAT_RUN [folder for the runs]
 set -euo pipefail
@@ -17,7 +17,7 @@ for network in random:0 random:1 random:2 u-resnet u-resnet-half; do
 done
 run train --arch "$found" --out "$runs/retrain"
 for relaxation in scnas full proxyless; do
-  run search --set search.epochs=10 --set train.epochs=20 --set "search.relaxation=$relaxation" --out "$runs/relaxation-$relaxation"
+  run search --set search.epochs=10 --set train.epochs=12 --set "search.relaxation=$relaxation" --out "$runs/relaxation-$relaxation"
 done
 "$scnas" compare "$found" "$runs"/{random-0,random-1,random-2,u-resnet,u-resnet-half,retrain}
 "$scnas" compare "$runs"/relaxation-{scnas,full,proxyless}
