@@ -13,7 +13,7 @@ scnas=${SCNAS:-target/release/scnas}
 line() {
   local name=$1
   shift
-  "$scnas" train "$data" --arch "$arch" --fold "$fold" --set "train.epochs=$epochs" --out "$runs/$name" "${@/#/--set=}" || echo "$name: not complete" >&2
+  "$scnas" train "$data" --preset default --arch "$arch" --fold "$fold" --set "train.epochs=$epochs" --out "$runs/$name" "${@/#/--set=}" || echo "$name: not complete" >&2
 }
 
 line as-it-is
