@@ -22,6 +22,7 @@ line elastic 'augment.elastic={ probability = 0.2, displacement_mm = [0.0, 6.0],
 line no-average train.ema=0
 line not-mirrored predict.flips=false
 line deep-supervision train.deep_supervision=true
+line drop-path train.drop_path=0.1
 line dice-only train.loss=dice
 line foreground-0 data.foreground=0
 line foreground-1 data.foreground=1

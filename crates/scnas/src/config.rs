@@ -165,6 +165,9 @@ pub struct TrainConfig {
     /// Train also by class scores from the decoder's outputs at 1/2 and 1/4 of the size (networks of cells only).
     #[serde(default)]
     pub deep_supervision: bool,
+    /// Probability with which a step leaves out an operation of an edge, identities apart (networks of cells only).
+    #[serde(default)]
+    pub drop_path: f64,
     /// Gradients with a larger global norm are scaled down to it; 0: never.
     pub clip: f64,
     /// Decay of a moving average of the weights, which is what is validated and saved; 0: the weights themselves.
@@ -334,7 +337,9 @@ impl Config {
         for (key, clip) in [("search.clip", search.clip), ("train.clip", train.clip)] {
             check(clip.is_finite() && clip >= 0.0, key, "0 (off) or a positive number", clip.to_string())?;
         }
-        check((0.0..1.0).contains(&train.ema), "train.ema", "0 (off) to less than 1", train.ema.to_string())?;
+        for (key, share) in [("train.ema", train.ema), ("train.drop_path", train.drop_path)] {
+            check((0.0..1.0).contains(&share), key, "0 (off) to less than 1", share.to_string())?;
+        }
         augment.check().or_else(|bad| check(false, &format!("augment.{}", bad.key), bad.expected, bad.found))?;
         check((0.0..1.0).contains(&predict.overlap), "predict.overlap", "0 to less than 1", predict.overlap.to_string())
     }
@@ -449,6 +454,7 @@ mod tests {
             ("search.tau=[0, 1]", "search.tau"),
             ("predict.overlap=1", "predict.overlap"),
             ("train.ema=1.0", "train.ema"),
+            ("train.drop_path=1.0", "train.drop_path"),
             ("augment.blurr.probability=0.5", "blurr"),
             ("augment.blur.range=[2.0, 1.0]", "augment.blur"),
             ("network.operations=[\"conv3\", \"conv4\"]", "conv4"),

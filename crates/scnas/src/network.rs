@@ -6,7 +6,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::{Rng, RngExt as _};
 use volops::{ConvSpec, DepthwiseSpec};
 
 use crate::genotype::{Genotype, strided};
@@ -277,6 +278,18 @@ impl Network {
     /// The mixture of a fixed architecture.
     pub fn mixture_of(genotype: &Genotype) -> Mixture {
         genotype.choices.iter().map(|edges| edges.iter().map(|&op| vec![(op, None)]).collect()).collect()
+    }
+
+    /// The same for a step of training with drop-path (Larsson et al. 2017, "FractalNet"; as in Zoph et al. 2018, identities stay): each
+    /// operation is left out with probability `share`, in all cells of its type, and counts `1 / (1 - share)` otherwise.
+    pub fn dropped_mixture_of(genotype: &Genotype, share: f64, device: &Device, rng: &mut impl Rng) -> Mixture {
+        let kept = Tensor::<1>::from_inner(Tensor::from_data(TensorData::new(vec![(1.0 / (1.0 - share)) as f32], [1]), device));
+        let mut edge = |&op: &usize| match genotype.space.operations.get(op).kind {
+            Kind::Identity => vec![(op, None)],
+            _ if rng.random::<f64>() < share => vec![],
+            _ => vec![(op, Some(kept.clone()))],
+        };
+        genotype.choices.iter().map(|edges| edges.iter().map(&mut edge).collect()).collect()
     }
 
     /// The space the network is from.

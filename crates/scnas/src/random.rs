@@ -30,6 +30,8 @@ pub enum Stream {
     SearchAugmentation = 10,
     /// Augmentation of the patches in training a fixed network; index = [`epoch_and_case`].
     TrainAugmentation = 11,
+    /// Operations left out in training a fixed network; index = step.
+    DropPath = 12,
 }
 
 /// The index of a case in an epoch, both below 2²⁴.

@@ -9,10 +9,11 @@ use crate::backprop::Backprop;
 use crate::checkpoint;
 use crate::error::{Error, Result};
 use crate::model::Model;
+use crate::network::Network;
 use crate::optimiser::{Average, Plateau, WeightAdam, warmup};
 use crate::predict::Predictor;
 use crate::prefetch::ahead;
-use crate::random::Stream;
+use crate::random::{Stream, rng};
 use crate::run::{Observer, Run, Tally, mean_of};
 use crate::run_dir::EpochLine;
 use crate::supervision::DeepSupervision;
@@ -105,7 +106,12 @@ pub fn train(run: &mut Run, model: &mut Model, observer: &dyn Observer) -> Resul
                     supervision: supervision.as_ref(),
                     recompute: run.config.network.recompute,
                 };
-                let found = backprop.gradients(Tape::Weights, &batch, &mixture);
+                let genotype = model.card.architecture.genotype().filter(|_| config.drop_path > 0.0);
+                let dropped = genotype.map(|genotype| {
+                    let mut rng = rng(run.config.seed, Stream::DropPath, done as u64);
+                    Network::dropped_mixture_of(genotype, config.drop_path, &run.device, &mut rng)
+                });
+                let found = backprop.gradients(Tape::Weights, &batch, dropped.as_ref().unwrap_or(&mixture));
                 let clip = (config.clip > 0.0).then_some(config.clip);
                 let norm = adam.step(&mut model.weights, found.weights, rate * config.weights.lr, clip);
                 if !(found.loss.is_finite() && norm.is_finite()) {

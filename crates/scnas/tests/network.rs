@@ -9,6 +9,7 @@ use rand::RngExt as _;
 use scnas::backprop::{Backprop, LossGradients, mixture_gradients};
 use scnas::config::PredictConfig;
 use scnas::data::Batch;
+use scnas::genotype::Genotype;
 use scnas::loss::{Loss, LossKind};
 use scnas::network::{Mixture, Network, Size};
 use scnas::operation::{Kind, SLOPE};
@@ -265,6 +266,30 @@ fn only_the_sampled_operations_run() {
         forward(&network, &weights, &sample.mixture(&device(), false), Tape::Weights);
         assert_eq!(network.operations_run() - before, expected as u64);
         assert!(expected <= 2 * 14 * 12);
+    }
+}
+
+#[test]
+fn drop_path_weighs_every_operation_with_one_on_average_and_lets_identities_be() {
+    let space = Space::paper();
+    let identity = space.operations.index_of("identity").unwrap();
+    let genotype = (0..).map(|seed| Genotype::random(&space, seed)).find(|g| g.choices[0].contains(&identity)).unwrap();
+    let draws = 1000;
+    let mixtures: Vec<Mixture> =
+        (0..draws).map(|step| Network::dropped_mixture_of(&genotype, 0.2, &device(), &mut rng(0, Stream::DropPath, step))).collect();
+    for (arch, edges) in genotype.choices.iter().enumerate() {
+        for (edge, &op) in edges.iter().enumerate() {
+            let of_edge = || mixtures.iter().map(|mixture| &mixture[arch][edge]);
+            assert!(of_edge().flatten().all(|(found, _)| *found == op));
+            if op == identity {
+                assert!(of_edge().all(|entries| entries.len() == 1 && entries[0].1.is_none()));
+                continue;
+            }
+            let weights = of_edge().flatten().map(|(_, z)| z.clone().unwrap().into_scalar::<f32>());
+            // Of a standard error of a half in the square root of the number of draws.
+            let mean = weights.sum::<f32>() / draws as f32;
+            assert!((mean - 1.0).abs() < 5.0 * 0.5 / (draws as f32).sqrt(), "{mean}");
+        }
     }
 }
 

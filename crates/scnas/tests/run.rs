@@ -71,7 +71,7 @@ fn fingerprint(out: &Path) -> (Vec<u8>, Vec<u8>, Vec<u8>, Vec<String>) {
 }
 
 /// Everything that varies patches, averages weights or judges more outputs.
-const RECIPE: [&str; 7] = [
+const RECIPE: [&str; 8] = [
     "data.folds=3",
     "search.augment=true",
     "train.augment=true",
@@ -79,6 +79,7 @@ const RECIPE: [&str; 7] = [
     "train.warmup_epochs=1",
     "train.ema=0.9",
     "train.deep_supervision=true",
+    "train.drop_path=0.3",
 ];
 
 #[test]
