@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The hippocampus record of docs/RESULTS.md: one fold of five held out; the found network, a random one for the same time, and the three
+# The hippocampus record of docs/RESULTS.md: one fold of five held out; the found network, a random one for as many epochs, and the three
 # ways to give the found architecture its weights. Every step resumes where it was stopped.
 #   scripts/hippocampus.sh DATA/Task04_Hippocampus [folder for the runs]
 set -euo pipefail
@@ -8,7 +8,7 @@ runs=${2:-runs/hippocampus}
 scnas=${SCNAS:-target/release/scnas}
 
 "$scnas" search "$data" --out "$runs/found"
-"$scnas" train "$data" --arch random:0 --set train.epochs=80 --out "$runs/random-0"
+"$scnas" train "$data" --arch random:0 --set train.epochs=60 --out "$runs/random-0"
 "$scnas" train "$data" --from "$runs/found" --init inherit --out "$runs/inherit"
 "$scnas" train "$data" --from "$runs/found" --init scratch --out "$runs/retrain"
 "$scnas" compare "$runs/found" "$runs/inherit" "$runs/retrain" "$runs/random-0"

@@ -11,7 +11,7 @@ scnas=${SCNAS:-target/release/scnas}
 second=$runs/second-task
 
 [ -e "$second/dataset.json" ] || cargo run --quiet --release --example thick_slices -- "$data" "$second"
-again() { "$scnas" "$1" "$second" --preset default --fold "$fold" --set train.epochs=40 "${@:2}"; }
+again() { "$scnas" "$1" "$second" --preset default --fold "$fold" "${@:2}"; }
 again train --arch "$found" --out "$runs/transferred"
 again search --out "$runs/searched"
 again train --arch random:0 --out "$runs/random-0"
