@@ -80,8 +80,15 @@ impl RunDir {
 
     /// As [`RunDir::same_or_new`] for the settings, where a key that an older file lacks has its default.
     fn same_settings_or_new(&self, config: &Config) -> Result<()> {
-        let read = std::fs::read_to_string(self.file("config.toml")).ok().and_then(|text| toml::from_str::<Config>(&text).ok());
-        if read.is_some_and(|read| read == *config) { Ok(()) } else { self.same_or_new("config.toml", config.to_toml().as_bytes()) }
+        let path = self.file("config.toml");
+        let Some(read) = std::fs::read_to_string(&path).ok().and_then(|text| toml::from_str::<Config>(&text).ok()) else {
+            return self.same_or_new("config.toml", config.to_toml().as_bytes());
+        };
+        if read == *config {
+            return Ok(());
+        }
+        let changes = read.differences(config).into_iter().map(|(key, [found, given])| format!("{key} = {found}, now {given}"));
+        Err(another_run(path, &changes.collect::<Vec<_>>().join("; ")))
     }
 
     /// A file of the run.
@@ -139,15 +146,19 @@ impl RunDir {
         let path = self.file(name);
         match std::fs::read(&path) {
             Ok(found) if found == bytes => Ok(()),
-            Ok(found) => Err(Error::Invalid {
-                path,
-                expected: "the settings and data this command was given, so that the run can go on".into(),
-                found: first_difference(&found, bytes),
-                remedy: "repeat the command that began the run, or give another folder with --out".into(),
-            }),
+            Ok(found) => Err(another_run(path, &first_difference(&found, bytes))),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(medvol::atomic_write(&path, bytes)?),
             Err(e) => Err(Error::file("read", &path, e)),
         }
+    }
+}
+
+fn another_run(path: PathBuf, differences: &str) -> Error {
+    Error::Invalid {
+        path,
+        expected: "the settings and data this command was given, so that the run can go on".into(),
+        found: format!("another run ({differences})"),
+        remedy: "repeat the command that began the run, give its config.toml with --config, or give another folder with --out".into(),
     }
 }
 
@@ -158,7 +169,7 @@ fn first_difference(found: &[u8], given: &[u8]) -> String {
     loop {
         match (a.next(), b.next()) {
             (Some(x), Some(y)) if x == y => {}
-            (x, y) => return format!("another run (\"{}\", now \"{}\")", x.unwrap_or("").trim(), y.unwrap_or("").trim()),
+            (x, y) => return format!("\"{}\", now \"{}\"", x.unwrap_or("").trim(), y.unwrap_or("").trim()),
         }
     }
 }

@@ -168,7 +168,7 @@ fn another_configuration_in_the_same_folder_is_refused_and_changes_nothing() {
     drop(Run::open(&data, &out, config(&["data.folds=3"]), device.clone(), &observer).unwrap());
     let before = std::fs::read(out.join("config.toml")).unwrap();
     let error = Run::open(&data, &out, config(&["data.folds=3", "seed=1"]), device, &observer).unwrap_err().to_string();
-    assert!(error.contains("config.toml") && error.contains("seed = 1"), "{error}");
+    assert!(error.contains("config.toml") && error.contains("(seed = 0, now 1)"), "{error}");
     assert_eq!(std::fs::read(out.join("config.toml")).unwrap(), before);
 }
 
@@ -255,7 +255,11 @@ fn settings_that_an_older_program_did_not_write_have_their_defaults() {
     let text = std::fs::read_to_string(out.join("config.toml")).unwrap();
     std::fs::write(out.join("config.toml"), text.lines().filter(|line| !line.starts_with("recompute")).collect::<Vec<_>>().join("\n"))
         .unwrap();
-    drop(Run::open(&data, &out, config, scnas::device("cpu").unwrap(), &observer).unwrap());
+    drop(Run::open(&data, &out, config.clone(), scnas::device("cpu").unwrap(), &observer).unwrap());
+    let mut longer = config;
+    longer.train.epochs = 9;
+    let error = Run::open(&data, &out, longer, scnas::device("cpu").unwrap(), &observer).unwrap_err().to_string();
+    assert!(error.contains("train.epochs") && !error.contains("recompute"), "{error}");
 }
 
 #[test]
