@@ -19,6 +19,11 @@ use crate::weights::{Pass, Weights};
 /// The operations to run on every edge: `[architecture][edge]` → `(operation, ẑ)`; no ẑ means 1.
 pub type Mixture = Vec<Vec<Vec<(usize, Option<Tensor<1>>)>>>;
 
+/// The weight of an operation in a [`Mixture`], not tracked.
+pub fn weight(z: f64, device: &Device) -> Tensor<1> {
+    Tensor::from_inner(Tensor::from_data(TensorData::new(vec![z as f32], [1]), device))
+}
+
 /// A candidate operation of an edge with its weights.
 #[derive(Clone, Debug)]
 enum EdgeOp {
@@ -283,7 +288,7 @@ impl Network {
     /// The same for a step of training with drop-path (Larsson et al. 2017, "FractalNet"; as in Zoph et al. 2018, identities stay): each
     /// operation is left out with probability `share`, in all cells of its type, and counts `1 / (1 - share)` otherwise.
     pub fn dropped_mixture_of(genotype: &Genotype, share: f64, device: &Device, rng: &mut impl Rng) -> Mixture {
-        let kept = Tensor::<1>::from_inner(Tensor::from_data(TensorData::new(vec![(1.0 / (1.0 - share)) as f32], [1]), device));
+        let kept = weight(1.0 / (1.0 - share), device);
         let mut edge = |&op: &usize| match genotype.space.operations.get(op).kind {
             Kind::Identity => vec![(op, None)],
             _ if rng.random::<f64>() < share => vec![],

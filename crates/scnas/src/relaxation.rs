@@ -3,12 +3,12 @@
 //! The search's network only ever sees operation weights ẑ as leaves of its tape. Everything between α and ẑ is here, in f64 and
 //! in closed form, so that it can be held to finite differences and costs nothing.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 use rand::{Rng, RngExt as _};
 use serde::{Deserialize, Serialize};
 
 use crate::backprop::MixtureGradients;
-use crate::network::Mixture;
+use crate::network::{Mixture, weight};
 use crate::random::{Stream, rng};
 use crate::space::{EDGES, Space};
 
@@ -178,7 +178,7 @@ impl Sample {
     /// The mixture with weights ẑ as tensors, leaves of the tape when `tracked`.
     pub fn mixture(&self, device: &Device, tracked: bool) -> Mixture {
         let leaf = |z: f64| {
-            let z = Tensor::<1>::from_inner(Tensor::from_data(TensorData::new(vec![z as f32], [1]), device));
+            let z = weight(z, device);
             Some(if tracked { z.require_grad() } else { z })
         };
         let edge = |e: &EdgeSample| e.active().into_iter().map(|(op, z)| (op, leaf(z))).collect();
