@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use volops::kernel::conv::{ConvSpec, conv3d, conv3d_grad_input};
 use volops::kernel::conv_grad_weight::conv3d_grad_weight;
-use volops::kernel::winograd::worth;
+use volops::kernel::winograd::worth_for_weights;
 use volops::kernel::{Shape, numel};
 
 /// Normally distributed values.
@@ -95,7 +95,7 @@ fn check(xs: Shape, out_channels: usize, slope: Option<f32>, step: usize) {
     let what = format!("{xs:?} -> {out_channels}, slope {slope:?}");
     let channels = xs[1];
     let ys = [xs[0], out_channels, xs[2], xs[3], xs[4]];
-    assert!(worth(xs, out_channels, &spec) && worth(ys, channels, &spec), "{what} must be large enough");
+    assert!(worth_for_weights(xs, out_channels, &spec) && worth_for_weights(ys, channels, &spec), "{what} must be large enough");
     let (x, w, g) = (values(numel(xs), 1), values(out_channels * channels * 27, 2), values(numel(ys), 3));
 
     let activated: Vec<f64> = x.iter().map(|&x| leaky(x, slope)).collect();
@@ -127,9 +127,14 @@ proptest! {
         leaky in any::<bool>(),
     ) {
         let xs = [batch, channels, extent[0], extent[1], extent[2]];
-        prop_assume!(worth(xs, out_channels, &spec(None)));
+        prop_assume!(worth_for_weights(xs, out_channels, &spec(None)));
         check(xs, out_channels, leaky.then_some(0.01), 7);
     }
+}
+
+#[test]
+fn the_weights_of_four_channels_get_the_right_gradient() {
+    check([1, 4, 24, 20, 19], 4, Some(0.01), 5);
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub fn conv3d_grad_weight(x: &[f32], xs: Shape, g: &[f32], out_channels: usize, 
     spec.check();
     let x = Operand { data: x, shape: xs, slope: spec.slope };
     let g = Operand { data: g, shape: out_shape(xs, out_channels, &spec), slope: None };
-    if winograd::worth(xs, out_channels, &spec) {
+    if winograd::worth_for_weights(xs, out_channels, &spec) {
         return winograd_grad_weight::grad_weight(x, g);
     }
     WeightGradient { rows: g, columns: x, axes: gather_axes(xs, &spec), taps: all_taps(&spec) }.compute()
@@ -132,6 +132,40 @@ impl WeightGradient<'_> {
         sum
     }
 
+    /// Whether both tensors are read as they are, at the same places.
+    fn is_pointwise(&self) -> bool {
+        // The volume is one long row then (see `gather_axes`).
+        self.axes.iter().all(|a| (a.taps, a.stride) == (1, 1)) && self.rows.slope.is_none() && self.columns.slope.is_none()
+    }
+
+    /// Adds the products of all row channels, `row_stride` floats apart, with the columns at these offsets, to the partial gradient `out`.
+    ///
+    /// Runs cover vectors of `rows`, in every row, and of `columns`, at every offset; `out` is a work item's own.
+    #[inline(always)]
+    fn add<S: Simd>(&self, simd: S, (rows, row_stride): (&[f32], usize), columns: &[f32], runs: &[Run], offsets: &[usize], out: SharedOut) {
+        let row_channels = self.rows.shape[1];
+        let out_row = self.columns.shape[1] * self.taps.len();
+        let mut row = 0;
+        while row < row_channels {
+            let count = next_rows(row_channels - row, Reduce::max_rows::<S>());
+            for runs in blocks(runs) {
+                let kernel = Reduce {
+                    row: rows[row * row_stride..].as_ptr(),
+                    row_stride,
+                    column: columns.as_ptr(),
+                    runs,
+                    // SAFETY: inside the partial gradient, which has `out_row` columns.
+                    out: unsafe { out.ptr().add(row * out_row) },
+                    out_row,
+                };
+                // SAFETY: runs cover the packed rows; runs and offsets together stay inside the packed columns (see
+                // `Tile::new`); these rows and columns of the partial gradient belong to this work item.
+                unsafe { kernel.run(simd, count, offsets) };
+            }
+            row += count;
+        }
+    }
+
     fn plan(&self, len: usize, fork: bool) -> Plan {
         let [row_channels, column_channels] = [self.rows.shape[1], self.columns.shape[1]];
         // With a large kernel it pays to pack the rows again for every few column channels, because tiles can be larger then.
@@ -167,12 +201,29 @@ impl WithSimd for TileSum<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { of, tile, batch, first, channels, packed, rows, out } = self;
-        let tile = &tile;
+        let Self { of, mut tile, batch, first, channels, packed, rows, out } = self;
         let lanes = S::F32_LANES;
-        let column_channels = of.columns.shape[1];
         let volume = of.columns.shape[2..].iter().product::<usize>();
         let columns = &of.columns.entry(batch)[first * volume..][..channels * volume];
+        // SAFETY: inside the partial gradient.
+        let out = SharedOut::new(unsafe { out.ptr().add(first * of.taps.len()) });
+
+        if of.is_pointwise() && tile.len[2] >= lanes {
+            // Straight from both tensors, up to what is less than a vector.
+            let (start, vectors) = (tile.start[2], tile.len[2] / lanes);
+            let runs: Vec<Run> = (0..vectors)
+                .step_by(VECTORS)
+                .map(|v| Run { column: v * lanes, row: v * lanes, vectors: VECTORS.min(vectors - v) })
+                .collect();
+            let offsets: Vec<usize> = (0..channels).map(|c| c * volume).collect();
+            of.add(simd, (&of.rows.entry(batch)[start..], volume), &columns[start..], &runs, &offsets, out);
+            let done = vectors * lanes;
+            if done == tile.len[2] {
+                return;
+            }
+            tile = Tile::new(&of.axes, [0, 0, start + done], [1, 1, tile.len[2] - done]);
+        }
+        let tile = &tile;
 
         // Runs are rounded up to whole vectors with zero rows.
         let mut runs: Vec<Run> = Vec::new();
@@ -194,27 +245,7 @@ impl WithSimd for TileSum<'_> {
 
         pack(simd, columns, &of.axes, tile, of.columns.slope, packed);
         pack_positions(simd, of.rows.entry(batch), &of.axes, tile, of.rows.slope, &starts, row_stride, rows);
-        let row_channels = of.rows.shape[1];
-        let out_row = column_channels * of.taps.len();
-        let mut row = 0;
-        while row < row_channels {
-            let count = next_rows(row_channels - row, Reduce::max_rows::<S>());
-            for runs in blocks(&runs) {
-                let kernel = Reduce {
-                    row: rows[row * row_stride..].as_ptr(),
-                    row_stride,
-                    column: packed.as_ptr(),
-                    runs,
-                    // SAFETY: inside the partial gradient, which has `out_row` columns.
-                    out: unsafe { out.ptr().add(row * out_row + first * of.taps.len()) },
-                    out_row,
-                };
-                // SAFETY: runs cover the packed rows; runs and offsets together stay inside the packed columns (see
-                // `Tile::new`); these rows and columns of the partial gradient belong to this work item.
-                unsafe { kernel.run(simd, count, &offsets) };
-            }
-            row += count;
-        }
+        of.add(simd, (rows, row_stride), packed, &runs, &offsets, out);
     }
 }
 

@@ -29,7 +29,7 @@ pub fn next_rows(left: usize, most: usize) -> usize {
 /// The next column count of a register tile when `left` columns are still to do; one of 1, 2, 3, 4, 6.
 pub fn next_columns(left: usize, most: usize) -> usize {
     match left {
-        5 => 3,
+        5 if most > 2 => 3,
         4 if most < 4 => 2,
         _ => left.min(most),
     }
@@ -75,93 +75,122 @@ impl Correlate<'_> {
     /// vector, `weight + m * weight_row + c * weight_channel + tap.weight` readable for `m < rows`, and
     /// `out + m * out_row + start` writable for a vector.
     #[inline(always)]
-    pub unsafe fn run<S: Simd>(&self, simd: S, rows: usize, mut starts: &[usize]) {
-        let most = Self::max_columns::<S>(rows);
-        while !starts.is_empty() {
-            let (now, later) = starts.split_at(next_columns(starts.len(), most));
-            // SAFETY: the caller's promise covers every subset of rows and starts.
-            unsafe {
-                match rows {
-                    1 => self.columns::<S, 1>(simd, now),
-                    2 => self.columns::<S, 2>(simd, now),
-                    3 => self.columns::<S, 3>(simd, now),
-                    4 => self.columns::<S, 4>(simd, now),
-                    5 => self.columns::<S, 5>(simd, now),
-                    6 => self.columns::<S, 6>(simd, now),
-                    7 => self.columns::<S, 7>(simd, now),
-                    8 => self.columns::<S, 8>(simd, now),
-                    _ => unreachable!("a register tile has at most 8 rows"),
-                }
-            }
-            starts = later;
+    pub unsafe fn run<S: Simd>(&self, simd: S, rows: usize, starts: &[usize]) {
+        match rows {
+            1 => simd.vectorize(CorrelateRows::<1> { of: *self, starts }),
+            2 => simd.vectorize(CorrelateRows::<2> { of: *self, starts }),
+            3 => simd.vectorize(CorrelateRows::<3> { of: *self, starts }),
+            4 => simd.vectorize(CorrelateRows::<4> { of: *self, starts }),
+            5 => simd.vectorize(CorrelateRows::<5> { of: *self, starts }),
+            6 => simd.vectorize(CorrelateRows::<6> { of: *self, starts }),
+            7 => simd.vectorize(CorrelateRows::<7> { of: *self, starts }),
+            8 => simd.vectorize(CorrelateRows::<8> { of: *self, starts }),
+            _ => unreachable!("a register tile has at most 8 rows"),
         }
     }
 
-    #[inline(always)]
-    unsafe fn columns<S: Simd, const M: usize>(&self, simd: S, starts: &[usize]) {
-        // SAFETY: passed on from `run`.
-        unsafe {
-            match *starts {
-                [a] => self.tile::<S, M, 1>(simd, [a]),
-                [a, b] => self.tile::<S, M, 2>(simd, [a, b]),
-                [a, b, c] => self.tile::<S, M, 3>(simd, [a, b, c]),
-                [a, b, c, d] if M <= 4 => self.tile::<S, M, 4>(simd, [a, b, c, d]),
-                [a, b, c, d, e, f] if M <= 4 => self.tile::<S, M, 6>(simd, [a, b, c, d, e, f]),
-                _ => unreachable!("no register tile has {} columns", starts.len()),
-            }
-        }
-    }
-
+    /// One register tile: `M` output channels at `V` vectors.
+    ///
+    /// # Safety
+    /// As for `run`.
     #[inline(always)]
     unsafe fn tile<S: Simd, const M: usize, const V: usize>(&self, simd: S, starts: [usize; V]) {
-        simd.vectorize(CorrelateTile::<M, V> { of: *self, starts });
+        let mut sum = [[simd.splat_f32s(0.0); V]; M];
+        // SAFETY: the caller's promise.
+        unsafe {
+            // Loops, not `array::map`: that is not always inlined.
+            let mut source = [self.source; V];
+            for v in 0..V {
+                source[v] = self.source.add(starts[v]);
+            }
+            let mut weight = self.weight;
+            if let [tap] = self.taps {
+                // One loop: with few channels the second costs as much as the products.
+                for source in &mut source {
+                    *source = source.add(tap.source);
+                }
+                weight = weight.add(tap.weight);
+                let mut at = 0;
+                for _ in 0..self.channels {
+                    self.multiply_add(simd, &mut sum, &source, at, weight);
+                    at += self.source_channel;
+                    weight = weight.wrapping_add(self.weight_channel);
+                }
+            } else {
+                for _ in 0..self.channels {
+                    for tap in self.taps {
+                        self.multiply_add(simd, &mut sum, &source, tap.source, weight.add(tap.weight));
+                    }
+                    for source in &mut source {
+                        *source = source.wrapping_add(self.source_channel);
+                    }
+                    weight = weight.wrapping_add(self.weight_channel);
+                }
+            }
+            for m in 0..M {
+                for v in 0..V {
+                    store(simd, self.out.add(m * self.out_row + starts[v]), sum[m][v]);
+                }
+            }
+        }
+    }
+
+    /// One channel and tap.
+    ///
+    /// # Safety
+    /// A vector must be readable at `at` from every source, and `M` weights.
+    #[inline(always)]
+    unsafe fn multiply_add<S: Simd, const M: usize, const V: usize>(
+        &self,
+        simd: S,
+        sum: &mut [[S::f32s; V]; M],
+        source: &[*const f32; V],
+        at: usize,
+        weight: *const f32,
+    ) {
+        let mut x = [simd.splat_f32s(0.0); V];
+        // SAFETY: the caller's promise.
+        unsafe {
+            for v in 0..V {
+                x[v] = load(simd, source[v].add(at));
+            }
+            for m in 0..M {
+                let w = simd.splat_f32s(*weight.add(m * self.weight_row));
+                for v in 0..V {
+                    sum[m][v] = simd.mul_add_e_f32s(x[v], w, sum[m][v]);
+                }
+            }
+        }
     }
 }
 
-struct CorrelateTile<'a, const M: usize, const V: usize> {
+/// [`Correlate::run`] for `M` rows: one function, which many tiles share the call of.
+struct CorrelateRows<'a, const M: usize> {
     of: Correlate<'a>,
-    starts: [usize; V],
+    starts: &'a [usize],
 }
 
-impl<const M: usize, const V: usize> WithSimd for CorrelateTile<'_, M, V> {
+impl<const M: usize> WithSimd for CorrelateRows<'_, M> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { of, starts } = self;
-        let mut sum = [[simd.splat_f32s(0.0); V]; M];
-        // SAFETY: `Correlate::run`, the only maker of this type, has promised that all of these are valid.
-        unsafe {
-            // Loops, not `array::map`: that is not always inlined.
-            let mut source = [of.source; V];
-            for v in 0..V {
-                source[v] = of.source.add(starts[v]);
-            }
-            let mut x = [simd.splat_f32s(0.0); V];
-            let mut weight = of.weight;
-            for _ in 0..of.channels {
-                for tap in of.taps {
-                    for v in 0..V {
-                        x[v] = load(simd, source[v].add(tap.source));
-                    }
-                    let w = weight.add(tap.weight);
-                    for m in 0..M {
-                        let w = simd.splat_f32s(*w.add(m * of.weight_row));
-                        for v in 0..V {
-                            sum[m][v] = simd.mul_add_e_f32s(x[v], w, sum[m][v]);
-                        }
-                    }
-                }
-                for source in &mut source {
-                    *source = source.wrapping_add(of.source_channel);
-                }
-                weight = weight.wrapping_add(of.weight_channel);
-            }
-            for m in 0..M {
-                for v in 0..V {
-                    store(simd, of.out.add(m * of.out_row + starts[v]), sum[m][v]);
+        let Self { of, mut starts } = self;
+        let most = Correlate::max_columns::<S>(M);
+        while !starts.is_empty() {
+            let (now, later) = starts.split_at(next_columns(starts.len(), most));
+            // SAFETY: `Correlate::run`, the only maker of this type, has promised that all of these are valid.
+            unsafe {
+                match *now {
+                    [a] => of.tile::<S, M, 1>(simd, [a]),
+                    [a, b] => of.tile::<S, M, 2>(simd, [a, b]),
+                    [a, b, c] if S::REGISTER_COUNT >= 32 || M <= 3 => of.tile::<S, M, 3>(simd, [a, b, c]),
+                    [a, b, c, d] if S::REGISTER_COUNT >= 32 && M <= 4 => of.tile::<S, M, 4>(simd, [a, b, c, d]),
+                    [a, b, c, d, e, f] if S::REGISTER_COUNT >= 32 && M <= 4 => of.tile::<S, M, 6>(simd, [a, b, c, d, e, f]),
+                    _ => unreachable!("no register tile has {} columns", now.len()),
                 }
             }
+            starts = later;
         }
     }
 }

@@ -31,16 +31,20 @@ const TILE_BUDGET: usize = 192 * 1024;
 const LEAST_VOLUME: usize = 512;
 const LEAST_PRODUCTS: usize = 1 << 17;
 
-/// Whether this does such a convolution, of a source of this shape, and is faster at it and its gradients than the direct kernels.
+/// Whether this does such a convolution, of a source of this shape, and is faster at it and its input's gradient than the direct kernels.
 ///
 /// From measurements: few channels leave too little to multiply for what the transforms cost, small volumes do not fill vectors
 /// with tiles, and of an axis of one element a tile wastes half or more.
-pub fn worth([_, channels, depth, height, width]: Shape, out_channels: usize, spec: &ConvSpec) -> bool {
+pub fn worth(source: Shape, out_channels: usize, spec: &ConvSpec) -> bool {
+    source[1] * out_channels >= 32 && worth_for_weights(source, out_channels, spec)
+}
+
+/// [`worth`] for the gradient of the weights, where it is faster with 4 x 4 channels too.
+pub fn worth_for_weights([_, channels, depth, height, width]: Shape, out_channels: usize, spec: &ConvSpec) -> bool {
     let volume = depth * height * width;
     spec.kernel == [3, 3, 3]
         && spec.stride == 1
         && channels.min(out_channels) >= 4
-        && channels * out_channels >= 32
         && depth.min(height).min(width) >= 2
         && volume >= LEAST_VOLUME
         && channels * out_channels * volume >= LEAST_PRODUCTS

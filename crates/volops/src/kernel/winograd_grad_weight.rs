@@ -35,7 +35,7 @@ const POINTS_BUDGET: usize = 192 * 1024;
 const BOX_BUDGET: usize = 1 << 20;
 
 /// `[out_channels, channels, 3, 3, 3]`, given the input `x` and the gradient `g` with respect to the output of the convolution. Faster
-/// than the direct kernel where [`super::winograd::worth`] says so.
+/// than the direct kernel where [`super::winograd::worth_for_weights`] says so.
 pub fn grad_weight(x: Operand, g: Operand) -> Vec<f32> {
     for operand in [&x, &g] {
         assert_eq!(operand.data.len(), numel(operand.shape), "a gradient's operand must have the shape {:?}", operand.shape);
