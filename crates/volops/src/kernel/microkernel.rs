@@ -234,75 +234,38 @@ impl Reduce<'_> {
     /// `out + m * out_row + n` writable for every `m < rows`, `n < offsets.len()`.
     #[inline(always)]
     pub unsafe fn run<S: Simd>(&self, simd: S, rows: usize, offsets: &[usize]) {
-        let most = Self::max_columns::<S>(rows);
-        let mut done = 0;
-        while done < offsets.len() {
-            let count = next_columns(offsets.len() - done, most);
-            let now = &offsets[done..done + count];
-            // SAFETY: `done < offsets.len()`; the caller's promise covers every subset of rows and columns.
-            unsafe {
-                let at = Self { out: self.out.add(done), ..*self };
-                match rows {
-                    1 => at.columns::<S, 1>(simd, now),
-                    2 => at.columns::<S, 2>(simd, now),
-                    3 => at.columns::<S, 3>(simd, now),
-                    4 => at.columns::<S, 4>(simd, now),
-                    5 => at.columns::<S, 5>(simd, now),
-                    6 => at.columns::<S, 6>(simd, now),
-                    7 => at.columns::<S, 7>(simd, now),
-                    8 => at.columns::<S, 8>(simd, now),
-                    _ => unreachable!("a register tile has at most 8 rows"),
-                }
-            }
-            done += count;
+        match rows {
+            1 => simd.vectorize(ReduceRows::<1> { of: *self, offsets }),
+            2 => simd.vectorize(ReduceRows::<2> { of: *self, offsets }),
+            3 => simd.vectorize(ReduceRows::<3> { of: *self, offsets }),
+            4 => simd.vectorize(ReduceRows::<4> { of: *self, offsets }),
+            5 => simd.vectorize(ReduceRows::<5> { of: *self, offsets }),
+            6 => simd.vectorize(ReduceRows::<6> { of: *self, offsets }),
+            7 => simd.vectorize(ReduceRows::<7> { of: *self, offsets }),
+            8 => simd.vectorize(ReduceRows::<8> { of: *self, offsets }),
+            _ => unreachable!("a register tile has at most 8 rows"),
         }
     }
 
-    #[inline(always)]
-    unsafe fn columns<S: Simd, const M: usize>(&self, simd: S, offsets: &[usize]) {
-        // SAFETY: passed on from `run`.
-        unsafe {
-            match *offsets {
-                [a] => self.tile::<S, M, 1>(simd, [a]),
-                [a, b] => self.tile::<S, M, 2>(simd, [a, b]),
-                [a, b, c] => self.tile::<S, M, 3>(simd, [a, b, c]),
-                [a, b, c, d] if M <= 4 => self.tile::<S, M, 4>(simd, [a, b, c, d]),
-                [a, b, c, d, e, f] if M <= 4 => self.tile::<S, M, 6>(simd, [a, b, c, d, e, f]),
-                _ => unreachable!("no register tile has {} columns", offsets.len()),
-            }
-        }
-    }
-
+    /// One register tile: adds to `M` rows and `N` columns of `out`.
+    ///
+    /// # Safety
+    /// As for `run`.
     #[inline(always)]
     unsafe fn tile<S: Simd, const M: usize, const N: usize>(&self, simd: S, offsets: [usize; N]) {
-        simd.vectorize(ReduceTile::<M, N> { of: *self, offsets });
-    }
-}
-
-struct ReduceTile<'a, const M: usize, const N: usize> {
-    of: Reduce<'a>,
-    offsets: [usize; N],
-}
-
-impl<const M: usize, const N: usize> WithSimd for ReduceTile<'_, M, N> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { of, offsets } = self;
         let mut sum = [[simd.splat_f32s(0.0); N]; M];
         let mut x = [simd.splat_f32s(0.0); N];
-        // SAFETY: `Reduce::run`, the only maker of this type, has promised that all of these are valid.
+        // SAFETY: the caller's promise.
         unsafe {
-            for run in of.runs {
-                let mut row = of.row.add(run.row);
-                let mut column = of.column.add(run.column);
+            for run in self.runs {
+                let mut row = self.row.add(run.row);
+                let mut column = self.column.add(run.column);
                 for _ in 0..run.vectors {
                     for n in 0..N {
                         x[n] = load(simd, column.add(offsets[n]));
                     }
                     for m in 0..M {
-                        let g = load(simd, row.add(m * of.row_stride));
+                        let g = load(simd, row.add(m * self.row_stride));
                         for n in 0..N {
                             sum[m][n] = simd.mul_add_e_f32s(x[n], g, sum[m][n]);
                         }
@@ -322,9 +285,41 @@ impl<const M: usize, const N: usize> WithSimd for ReduceTile<'_, M, N> {
             sum_lanes(simd, sums.as_flattened(), totals.as_flattened_mut());
             for m in 0..M {
                 for n in 0..N {
-                    *of.out.add(m * of.out_row + n) += totals[m][n];
+                    *self.out.add(m * self.out_row + n) += totals[m][n];
                 }
             }
+        }
+    }
+}
+
+/// [`Reduce::run`] for `M` rows.
+struct ReduceRows<'a, const M: usize> {
+    of: Reduce<'a>,
+    offsets: &'a [usize],
+}
+
+impl<const M: usize> WithSimd for ReduceRows<'_, M> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { mut of, mut offsets } = self;
+        let most = Reduce::max_columns::<S>(M);
+        while !offsets.is_empty() {
+            let (now, later) = offsets.split_at(next_columns(offsets.len(), most));
+            // SAFETY: `Reduce::run`, the only maker of this type, has promised that all of these are valid.
+            unsafe {
+                match *now {
+                    [a] => of.tile::<S, M, 1>(simd, [a]),
+                    [a, b] => of.tile::<S, M, 2>(simd, [a, b]),
+                    [a, b, c] => of.tile::<S, M, 3>(simd, [a, b, c]),
+                    [a, b, c, d] if S::REGISTER_COUNT >= 32 && M <= 4 => of.tile::<S, M, 4>(simd, [a, b, c, d]),
+                    [a, b, c, d, e, f] if S::REGISTER_COUNT >= 32 && M <= 4 => of.tile::<S, M, 6>(simd, [a, b, c, d, e, f]),
+                    _ => unreachable!("no register tile has {} columns", now.len()),
+                }
+                of.out = of.out.add(now.len());
+            }
+            offsets = later;
         }
     }
 }

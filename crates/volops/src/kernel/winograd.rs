@@ -268,11 +268,9 @@ impl WithSimd for Item<'_> {
                 // positions plus tap offsets stay inside a packed channel (see `Tile::new`); the products of a point take `product_point`
                 // floats, and its transformed source takes `source_point`; a volume has place for the outputs of every vector of tiles.
                 for c in 0..channels {
-                    for (i, &start) in starts.iter().enumerate() {
-                        let from = packed[(c * POINTS + point) * tile.channel + start..].as_ptr();
-                        let to = source[c * row + i * lanes..].as_mut_ptr();
-                        simd.vectorize(TransformInput { offsets: &offsets, from, to, point: source_point });
-                    }
+                    let from = packed[(c * POINTS + point) * tile.channel..].as_ptr();
+                    let to = source[c * row..].as_mut_ptr();
+                    simd.vectorize(TransformInput { offsets: &offsets, starts, from, to, point: source_point });
                 }
                 for block in blocks {
                     let rows = block.len();
@@ -292,12 +290,10 @@ impl WithSimd for Item<'_> {
                         unsafe { kernel.run(simd, rows, &columns[..starts.len()]) };
                     }
                     for r in 0..rows {
-                        let to = &mut results[(block.start - first_channel + r) * 4 * volume..][..4 * volume];
-                        for i in 0..starts.len() {
-                            let from = product[r * row + i * lanes..].as_ptr();
-                            let to = to[(group * sizes.group + i) * OUTPUTS * lanes..].as_mut_ptr();
-                            simd.vectorize(TransformBack { from, point: product_point, to, volume, index: point });
-                        }
+                        let results = &mut results[(block.start - first_channel + r) * 4 * volume..][..4 * volume];
+                        let to = results[group * sizes.group * OUTPUTS * lanes..].as_mut_ptr();
+                        let (vectors, from) = (starts.len(), product[r * row..].as_ptr());
+                        simd.vectorize(TransformBack { vectors, from, point: product_point, to, volume, index: point });
                     }
                 }
             }

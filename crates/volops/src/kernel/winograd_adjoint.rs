@@ -11,11 +11,13 @@ use pulp::{Simd, WithSimd};
 
 use super::shuffle::{even, odd};
 use super::simd::{load, store};
-use super::winograd_transform::{PLANE_POINTS, POINTS, WEIGHTS, input};
+use super::winograd_transform::{OUTPUTS, PLANE_POINTS, POINTS, WEIGHTS, input};
 
-/// `A` of `F(4, 3)`, the adjoint of the last step of a convolution, at one vector of tiles of the gradient.
+/// `A` of `F(4, 3)`, the adjoint of the last step of a convolution, at consecutive tiles of the gradient.
 pub struct SpreadWidth {
-    /// The first element of the first tile; four vectors are read.
+    /// Rounded up to whole vectors.
+    pub tiles: usize,
+    /// The first element of the first tile.
     pub from: *const f32,
     pub to: *mut f32,
     /// Elements of `to` between points.
@@ -27,19 +29,22 @@ impl WithSimd for SpreadWidth {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { from, to, point } = self;
-        // SAFETY: `winograd_grad_weight::pack_gradient`, the only maker of this type, has room for four vectors and all points.
-        unsafe {
-            let [a, b, c, d] = [0, 1, 2, 3].map(|i| load(simd, from.add(i * S::F32_LANES)));
-            let (e, o) = ([even(simd, a, b), even(simd, c, d)], [odd(simd, a, b), odd(simd, c, d)]);
-            let (g0, g2) = (even(simd, e[0], e[1]), odd(simd, e[0], e[1]));
-            let (g1, g3) = (even(simd, o[0], o[1]), odd(simd, o[0], o[1]));
-            let times = |factor: f32, x, y| simd.mul_add_e_f32s(simd.splat_f32s(factor), x, y);
-            let (a, b) = (simd.add_f32s(g0, g2), simd.add_f32s(g1, g3));
-            let (c, d) = (times(4.0, g2, g0), times(8.0, g3, simd.add_f32s(g1, g1)));
-            let points = [g0, simd.add_f32s(a, b), simd.sub_f32s(a, b), simd.add_f32s(c, d), simd.sub_f32s(c, d), g3];
-            for (i, value) in points.into_iter().enumerate() {
-                store(simd, to.add(i * point), value);
+        let Self { tiles, from, to, point } = self;
+        for t in (0..tiles).step_by(S::F32_LANES) {
+            // SAFETY: `winograd_grad_weight::pack_gradient`, the only maker of this type, has room for whole vectors and all points.
+            unsafe {
+                let (from, to) = (from.add(OUTPUTS * t), to.add(t));
+                let [a, b, c, d] = [0, 1, 2, 3].map(|i| load(simd, from.add(i * S::F32_LANES)));
+                let (e, o) = ([even(simd, a, b), even(simd, c, d)], [odd(simd, a, b), odd(simd, c, d)]);
+                let (g0, g2) = (even(simd, e[0], e[1]), odd(simd, e[0], e[1]));
+                let (g1, g3) = (even(simd, o[0], o[1]), odd(simd, o[0], o[1]));
+                let times = |factor: f32, x, y| simd.mul_add_e_f32s(simd.splat_f32s(factor), x, y);
+                let (a, b) = (simd.add_f32s(g0, g2), simd.add_f32s(g1, g3));
+                let (c, d) = (times(4.0, g2, g0), times(8.0, g3, simd.add_f32s(g1, g1)));
+                let points = [g0, simd.add_f32s(a, b), simd.sub_f32s(a, b), simd.add_f32s(c, d), simd.sub_f32s(c, d), g3];
+                for (i, value) in points.into_iter().enumerate() {
+                    store(simd, to.add(i * point), value);
+                }
             }
         }
     }

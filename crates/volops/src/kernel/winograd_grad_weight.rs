@@ -240,9 +240,7 @@ fn pack_gradient<S: Simd>(simd: S, g: Operand, batch: usize, tile: &Tile, scratc
                 copy(simd, &channel[from..from + width], g.slope, &mut raw[at..]);
             }
         }
-        for t in (0..4 * parity).step_by(S::F32_LANES) {
-            simd.vectorize(SpreadWidth { from: raw[OUTPUTS * t..].as_ptr(), to: to[t..].as_mut_ptr(), point: 4 * parity });
-        }
+        simd.vectorize(SpreadWidth { tiles: 4 * parity, from: raw.as_ptr(), to: to.as_mut_ptr(), point: 4 * parity });
     }
 }
 

@@ -15,7 +15,7 @@ use super::winograd_transform::{OUTPUTS, POINTS, TransformWidth};
 #[inline(always)]
 pub fn pack<S: Simd>(simd: S, source: Operand, channels: &[f32], axes: &Axes, tile: &Tile, scratch: &mut [f32], to: &mut [f32]) {
     let [_, _, depth, height, width] = source.shape;
-    let (lanes, tiles, rows) = (S::F32_LANES, tile.len[2], tile.pitch[0]);
+    let (tiles, rows) = (tile.len[2], tile.pitch[0]);
     let (left, scratch) = scratch.split_at_mut(tile.channel);
     let (right, raw) = scratch.split_at_mut(tile.channel);
     left.fill(1.0);
@@ -41,16 +41,14 @@ pub fn pack<S: Simd>(simd: S, source: Operand, channels: &[f32], axes: &Axes, ti
             }
         }
         assert!(raw.len() >= OUTPUTS * (tile.channel + 1) + MAX_LANES);
-        let last = tile.channel - lanes;
-        for t in (0..last).step_by(lanes).chain([last]) {
-            simd.vectorize(TransformWidth {
-                from: raw[MAX_LANES + OUTPUTS * t..].as_ptr(),
-                left: left[t..].as_ptr(),
-                right: right[t..].as_ptr(),
-                to: to[t..].as_mut_ptr(),
-                point: tile.channel,
-            });
-        }
+        simd.vectorize(TransformWidth {
+            tiles: tile.channel,
+            from: raw[MAX_LANES..].as_ptr(),
+            left: left.as_ptr(),
+            right: right.as_ptr(),
+            to: to.as_mut_ptr(),
+            point: tile.channel,
+        });
     }
 }
 

@@ -71,8 +71,10 @@ fn weights<S: Simd>(simd: S, g: [S::f32s; 3]) -> [S::f32s; 4] {
     [g[0], simd.add_f32s(outer, inner), simd.sub_f32s(outer, inner), g[2]]
 }
 
-/// `B^T` of `F(4, 3)` at one vector of tiles that follow each other in memory, four elements each, row after row.
+/// `B^T` of `F(4, 3)` at tiles that follow each other in memory, four elements each, row after row.
 pub struct TransformWidth {
+    /// At least a vector.
+    pub tiles: usize,
     /// The first element of the first tile. Read from one element before it to one tile after the last one.
     pub from: *const f32,
     /// Zero for the first tile of a row, else positive.
@@ -89,42 +91,49 @@ impl WithSimd for TransformWidth {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { from, left, right, to, point } = self;
+        let Self { tiles, from, left, right, to, point } = self;
         let zero = simd.splat_f32s(0.0);
         let lanes = S::F32_LANES;
-        // SAFETY: `winograd::pack`, the only maker of this type, has room around the row, and rows of `point` elements.
-        unsafe {
-            let four = |from: *const f32| [0, 1, 2, 3].map(|i| load(simd, from.add(i * lanes)));
-            let [a, b, c, d] = four(from);
-            let (e, o) = ([even(simd, a, b), even(simd, c, d)], [odd(simd, a, b), odd(simd, c, d)]);
-            let (d1, d3) = (even(simd, e[0], e[1]), odd(simd, e[0], e[1]));
-            let (d2, d4) = (even(simd, o[0], o[1]), odd(simd, o[0], o[1]));
-            // The neighbours' elements, unless they belong to another row.
-            let first = |[a, b, c, d]: [S::f32s; 4]| even(simd, even(simd, a, b), even(simd, c, d));
-            let keep = |mask: *const f32, x| simd.select_f32s(simd.greater_than_f32s(load(simd, mask), zero), x, zero);
-            let d0 = keep(left, first(four(from.sub(1))));
-            let d5 = keep(right, first(four(from.add(OUTPUTS))));
+        let last = tiles - lanes;
+        for t in (0..last).step_by(lanes).chain([last]) {
+            // SAFETY: `winograd::pack`, the only maker of this type, has room around the row, and rows of `point` elements.
+            unsafe {
+                let (from, left, right, to) = (from.add(OUTPUTS * t), left.add(t), right.add(t), to.add(t));
+                let four = |from: *const f32| [0, 1, 2, 3].map(|i| load(simd, from.add(i * lanes)));
+                let [a, b, c, d] = four(from);
+                let (e, o) = ([even(simd, a, b), even(simd, c, d)], [odd(simd, a, b), odd(simd, c, d)]);
+                let (d1, d3) = (even(simd, e[0], e[1]), odd(simd, e[0], e[1]));
+                let (d2, d4) = (even(simd, o[0], o[1]), odd(simd, o[0], o[1]));
+                // The neighbours' elements, unless they belong to another row.
+                let first = |[a, b, c, d]: [S::f32s; 4]| even(simd, even(simd, a, b), even(simd, c, d));
+                let keep = |mask: *const f32, x| simd.select_f32s(simd.greater_than_f32s(load(simd, mask), zero), x, zero);
+                let d0 = keep(left, first(four(from.sub(1))));
+                let d5 = keep(right, first(four(from.add(OUTPUTS))));
 
-            let times = |factor: f32, x, y| simd.mul_add_e_f32s(simd.splat_f32s(factor), x, y);
-            let twice = simd.sub_f32s(d3, d1);
-            let twice = simd.add_f32s(twice, twice);
-            let (a, b) = (times(-4.0, d2, d4), times(-4.0, d1, d3));
-            let c = simd.sub_f32s(d4, d2);
-            store(simd, to, times(4.0, d0, times(-5.0, d2, d4)));
-            store(simd, to.add(point), simd.add_f32s(a, b));
-            store(simd, to.add(2 * point), simd.sub_f32s(a, b));
-            store(simd, to.add(3 * point), simd.add_f32s(c, twice));
-            store(simd, to.add(4 * point), simd.sub_f32s(c, twice));
-            store(simd, to.add(5 * point), times(4.0, d1, times(-5.0, d3, d5)));
+                let times = |factor: f32, x, y| simd.mul_add_e_f32s(simd.splat_f32s(factor), x, y);
+                let twice = simd.sub_f32s(d3, d1);
+                let twice = simd.add_f32s(twice, twice);
+                let (a, b) = (times(-4.0, d2, d4), times(-4.0, d1, d3));
+                let c = simd.sub_f32s(d4, d2);
+                store(simd, to, times(4.0, d0, times(-5.0, d2, d4)));
+                store(simd, to.add(point), simd.add_f32s(a, b));
+                store(simd, to.add(2 * point), simd.sub_f32s(a, b));
+                store(simd, to.add(3 * point), simd.add_f32s(c, twice));
+                store(simd, to.add(4 * point), simd.sub_f32s(c, twice));
+                store(simd, to.add(5 * point), times(4.0, d1, times(-5.0, d3, d5)));
+            }
         }
     }
 }
 
-/// `B^T` of depth and height, at one vector of tiles.
+/// `B^T` of depth and height, at vectors of tiles.
 pub struct TransformInput<'a> {
     /// Where the 4 x 4 elements are.
     pub offsets: &'a [[usize; 4]; 4],
+    /// Where the vectors start.
+    pub starts: &'a [usize],
     pub from: *const f32,
+    /// One vector after the other.
     pub to: *mut f32,
     /// Elements of `to` between points.
     pub point: usize,
@@ -135,30 +144,34 @@ impl WithSimd for TransformInput<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { offsets, from, to, point } = self;
+        let Self { offsets, starts, from, to, point } = self;
         let mut planes = [[simd.splat_f32s(0.0); 4]; 4];
-        // SAFETY: `winograd::Item`, the only maker of this type, says why the pointers are valid.
-        unsafe {
-            for d in 0..4 {
-                let mut x = planes[d];
-                for h in 0..4 {
-                    x[h] = load(simd, from.add(offsets[d][h]));
-                }
-                planes[d] = input(simd, x);
-            }
-            for h in 0..4 {
-                let x = input(simd, [planes[0][h], planes[1][h], planes[2][h], planes[3][h]]);
+        for (i, &start) in starts.iter().enumerate() {
+            // SAFETY: `winograd::Item`, the only maker of this type, says why the pointers are valid.
+            unsafe {
+                let (from, to) = (from.add(start), to.add(i * S::F32_LANES));
                 for d in 0..4 {
-                    store(simd, to.add((d * 4 + h) * point), x[d]);
+                    let mut x = planes[d];
+                    for h in 0..4 {
+                        x[h] = load(simd, from.add(offsets[d][h]));
+                    }
+                    planes[d] = input(simd, x);
+                }
+                for h in 0..4 {
+                    let x = input(simd, [planes[0][h], planes[1][h], planes[2][h], planes[3][h]]);
+                    for d in 0..4 {
+                        store(simd, to.add((d * 4 + h) * point), x[d]);
+                    }
                 }
             }
         }
     }
 }
 
-/// `A^T`, at one vector of tiles: adds what one point of the width contributes to the outputs, and with the last point
+/// `A^T`, at consecutive vectors of tiles: adds what one point of the width contributes to the outputs, and with the last point
 /// brings these in order.
 pub struct TransformBack {
+    pub vectors: usize,
     pub from: *const f32,
     /// Elements of `from` between points.
     pub point: usize,
@@ -175,41 +188,44 @@ impl WithSimd for TransformBack {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { from, point, to, volume, index } = self;
+        let Self { vectors, from, point, to, volume, index } = self;
         let lanes = S::F32_LANES;
         let mut half = [[simd.splat_f32s(0.0); 4]; 2];
-        // SAFETY: `winograd::Item`, the only maker of this type, says why the pointers are valid.
-        unsafe {
-            for h in 0..4 {
-                let mut m = half[0];
-                for d in 0..4 {
-                    m[d] = load(simd, from.add((d * 4 + h) * point));
+        for v in 0..vectors {
+            // SAFETY: `winograd::Item`, the only maker of this type, says why the pointers are valid.
+            unsafe {
+                let (from, to) = (from.add(v * lanes), to.add(v * OUTPUTS * lanes));
+                for h in 0..4 {
+                    let mut m = half[0];
+                    for d in 0..4 {
+                        m[d] = load(simd, from.add((d * 4 + h) * point));
+                    }
+                    [half[0][h], half[1][h]] = output(simd, m);
                 }
-                [half[0][h], half[1][h]] = output(simd, m);
-            }
-            let parities = [output(simd, half[0]), output(simd, half[1])];
-            for (i, &y) in parities.as_flattened().iter().enumerate() {
-                let at = |w: usize| to.add(i * volume + w * lanes);
-                match index {
-                    0 => store(simd, at(0), y),
-                    1 => {
-                        store(simd, at(0), simd.add_f32s(load(simd, at(0)), y));
-                        for w in 1..OUTPUTS {
-                            store(simd, at(w), y);
+                let parities = [output(simd, half[0]), output(simd, half[1])];
+                for (i, &y) in parities.as_flattened().iter().enumerate() {
+                    let at = |w: usize| to.add(i * volume + w * lanes);
+                    match index {
+                        0 => store(simd, at(0), y),
+                        1 => {
+                            store(simd, at(0), simd.add_f32s(load(simd, at(0)), y));
+                            for w in 1..OUTPUTS {
+                                store(simd, at(w), y);
+                            }
                         }
-                    }
-                    5 => {
-                        let last = simd.add_f32s(load(simd, at(3)), y);
-                        let [a, c] = interleave(simd, load(simd, at(0)), load(simd, at(2)));
-                        let [b, d] = interleave(simd, load(simd, at(1)), last);
-                        for (i, pair) in [interleave(simd, a, b), interleave(simd, c, d)].into_iter().enumerate() {
-                            store(simd, at(2 * i), pair[0]);
-                            store(simd, at(2 * i + 1), pair[1]);
+                        5 => {
+                            let last = simd.add_f32s(load(simd, at(3)), y);
+                            let [a, c] = interleave(simd, load(simd, at(0)), load(simd, at(2)));
+                            let [b, d] = interleave(simd, load(simd, at(1)), last);
+                            for (i, pair) in [interleave(simd, a, b), interleave(simd, c, d)].into_iter().enumerate() {
+                                store(simd, at(2 * i), pair[0]);
+                                store(simd, at(2 * i + 1), pair[1]);
+                            }
                         }
-                    }
-                    _ => {
-                        for w in 0..OUTPUTS {
-                            store(simd, at(w), simd.mul_add_e_f32s(simd.splat_f32s(OUTPUT[index][w]), y, load(simd, at(w))));
+                        _ => {
+                            for w in 0..OUTPUTS {
+                                store(simd, at(w), simd.mul_add_e_f32s(simd.splat_f32s(OUTPUT[index][w]), y, load(simd, at(w))));
+                            }
                         }
                     }
                 }
