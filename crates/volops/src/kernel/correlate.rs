@@ -87,11 +87,10 @@ impl Correlation<'_> {
         out
     }
 
-    /// Whether every output element depends on the source elements at its own place only, as they are.
+    /// Whether every output element depends on the source elements at its own place only.
     fn is_pointwise(&self) -> bool {
-        let alone = self.axes.iter().all(|a| (a.taps, a.stride) == (1, 1)) && self.step == 1;
         // The volume is one long row then (see `gather_axes`).
-        alone && self.source.slope.is_none() && self.derivative.is_none()
+        self.axes.iter().all(|a| (a.taps, a.stride) == (1, 1)) && self.step == 1
     }
 
     fn fill(&self, out: SharedOut) {
@@ -172,7 +171,14 @@ impl WithSimd for Item<'_> {
         let tile = &tile;
         let source_channels = of.source.shape[1];
         if of.is_pointwise() && tile.len[2] >= S::F32_LANES {
-            return pointwise(simd, of, tile, batch, channels, out);
+            let source = of.source.entry(batch);
+            let source = if of.source.slope.is_some() {
+                pack(simd, source, &of.axes, tile, of.source.slope, packed);
+                (&*packed, tile.channel)
+            } else {
+                (&source[tile.start[2]..], of.axes[2].positions)
+            };
+            return pointwise(simd, of, tile, source, batch, channels, out);
         }
         let starts: Vec<usize> = tile.runs(S::F32_LANES).into_iter().flat_map(|r| r.step_by(S::F32_LANES)).collect();
         let taps: Vec<Vec<Tap>> = of
@@ -197,6 +203,7 @@ impl WithSimd for Item<'_> {
                         taps: set,
                         out: results.as_mut_ptr(),
                         out_row,
+                        derivative: None,
                     };
                     // SAFETY: whole vectors from positions plus tap offsets stay inside a packed channel (see `Tile::new`);
                     // weights were checked by `conv`; a row of results has room for one vector past the last position.
@@ -220,9 +227,17 @@ impl WithSimd for Item<'_> {
     }
 }
 
-/// The case of one tap, without neighbours: straight from the source to the output, nothing is packed.
+/// The case of one tap, without neighbours: straight from the source to the output.
 #[inline(always)]
-fn pointwise<S: Simd>(simd: S, of: &Correlation, tile: &Tile, batch: usize, channels: Range<usize>, out: SharedOut) {
+fn pointwise<S: Simd>(
+    simd: S,
+    of: &Correlation,
+    tile: &Tile,
+    source: (&[f32], usize),
+    batch: usize,
+    channels: Range<usize>,
+    out: SharedOut,
+) {
     let (lanes, len) = (S::F32_LANES, tile.len[2]);
     let volume = of.axes[2].positions;
     let taps = [Tap { source: 0, weight: 0 }];
@@ -231,17 +246,19 @@ fn pointwise<S: Simd>(simd: S, of: &Correlation, tile: &Tile, batch: usize, chan
     let mut first = channels.start;
     while first < channels.end {
         let rows = next_rows(channels.end - first, Correlate::max_rows::<S>());
+        let row = (batch * of.out_channels + first) * volume + tile.start[2];
         let kernel = Correlate {
-            source: of.source.entry(batch)[tile.start[2]..].as_ptr(),
-            source_channel: volume,
+            source: source.0.as_ptr(),
+            source_channel: source.1,
             channels: of.source.shape[1],
             weight: of.weights.data[first * of.weights.out_channel..].as_ptr(),
             weight_row: of.weights.out_channel,
             weight_channel: of.weights.source_channel,
             taps: &taps,
-            // SAFETY: the row `first` of this batch entry, at the tile's first position.
-            out: unsafe { out.ptr().add((batch * of.out_channels + first) * volume + tile.start[2]) },
+            // SAFETY: this batch entry's row `first`, at the tile's first position.
+            out: unsafe { out.ptr().add(row) },
             out_row: volume,
+            derivative: of.derivative.map(|(x, slope)| (x[row..].as_ptr(), slope)),
         };
         // SAFETY: all vectors lie inside the tile's positions, which are inside the source and belong to this work item in the output.
         unsafe { kernel.run(simd, rows, &starts) };

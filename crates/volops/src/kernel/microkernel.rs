@@ -9,7 +9,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::shuffle::sum_lanes;
-use super::simd::{load, store};
+use super::simd::{leaky_select, load, store};
 
 /// One kernel element: where its source element is, relative to the position, and where its weight is.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +51,8 @@ pub struct Correlate<'a> {
     pub out: *mut f32,
     /// Elements between output channels.
     pub out_row: usize,
+    /// The output is multiplied by the derivative of a LeakyReLU of this slope at these values (laid out like the output).
+    pub derivative: Option<(*const f32, f32)>,
 }
 
 impl Correlate<'_> {
@@ -73,7 +75,7 @@ impl Correlate<'_> {
     /// # Safety
     /// For `c < channels`, every tap and every start: `source + c * source_channel + start + tap.source` must be readable for a
     /// vector, `weight + m * weight_row + c * weight_channel + tap.weight` readable for `m < rows`, and
-    /// `out + m * out_row + start` writable for a vector.
+    /// `out + m * out_row + start` writable for a vector, and as much readable of the values of the derivative.
     #[inline(always)]
     pub unsafe fn run<S: Simd>(&self, simd: S, rows: usize, starts: &[usize]) {
         match rows {
@@ -125,6 +127,14 @@ impl Correlate<'_> {
                         *source = source.wrapping_add(self.source_channel);
                     }
                     weight = weight.wrapping_add(self.weight_channel);
+                }
+            }
+            if let Some((values, slope)) = self.derivative {
+                for m in 0..M {
+                    for v in 0..V {
+                        let value = load(simd, values.add(m * self.out_row + starts[v]));
+                        sum[m][v] = leaky_select(simd, value, sum[m][v], simd.splat_f32s(slope));
+                    }
                 }
             }
             for m in 0..M {

@@ -285,6 +285,7 @@ impl WithSimd for Item<'_> {
                             taps: &[Tap { source: 0, weight: 0 }],
                             out: product[p * product_point..].as_mut_ptr(),
                             out_row: row,
+                            derivative: None,
                         };
                         // SAFETY: as said above; the weights are as `TransformWeights` has laid them out.
                         unsafe { kernel.run(simd, rows, &columns[..starts.len()]) };
