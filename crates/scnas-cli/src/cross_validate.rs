@@ -13,6 +13,7 @@ use scnas::config::Config;
 use scnas::cross_validation::CrossValidation;
 use scnas::plan::{Plan, to_json};
 use scnas::run::Observer as _;
+use scnas::run_dir::same_settings;
 use serde_json::json;
 
 use crate::architecture::{ARCHITECTURES, Named, name_of_folder, read_plan, settings_of};
@@ -146,7 +147,9 @@ fn summarize(out: &Path, config: &Config, in_use: &[usize], output: Output) -> R
     lock.lock().with_context(|| format!("cannot lock {}", path.display()))?;
     let complete = read_folds(out)?;
     for (result, _) in &complete {
-        check_settings(out, result.fold, config)?;
+        let mut expected = config.clone();
+        expected.data.fold = result.fold;
+        same_settings(&fold_folder(out, result.fold).join("config.toml"), &expected)?;
     }
     let Some(all) = cross_validation(out, complete)? else {
         bail!("{}: no fold is complete yet; others work on {in_use:?}", out.display());
@@ -168,18 +171,6 @@ fn summarize(out: &Path, config: &Config, in_use: &[usize], output: Output) -> R
         || json!({ "folder": out, "cross_validation": all, "in_use": in_use, "against_random": random.as_ref().map(AgainstRandom::json) }),
     )?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// A fold of an earlier command must be of the same settings.
-fn check_settings(out: &Path, fold: usize, config: &Config) -> Result<()> {
-    let path = fold_folder(out, fold).join("config.toml");
-    let found = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut expected = config.clone();
-    expected.data.fold = fold;
-    if found != expected.to_toml() {
-        bail!("{}: not the settings of this command; repeat the one that began there, or give another folder with --out", path.display());
-    }
-    Ok(())
 }
 
 /// One line that sums it up.

@@ -60,7 +60,16 @@ fn every_fold_is_a_run_with_predictions_and_the_table_is_over_all_of_them() {
     assert_eq!(json(&dir, &command), printed);
     assert_eq!([0, 1, 2].map(written), before, "complete folds are not run again");
     refuse(&dir, &trained("cv", "random:2"), &["origin.json", "random:1"]);
-    refuse(&dir, &[command, vec!["--folds", "3"]].concat(), &["no fold 3"]);
+    refuse(&dir, &[command.clone(), vec!["--folds", "3"]].concat(), &["no fold 3"]);
+
+    // A fold of an earlier version, whose settings lack a key, is as good; one of other settings is not, though it is complete.
+    let settings = dir.join("cv/fold-1/config.toml");
+    let text = std::fs::read_to_string(&settings).unwrap();
+    std::fs::write(&settings, text.replace("drop_path = 0.0\n", "")).unwrap();
+    assert!(std::fs::read(&settings).unwrap().len() < text.len());
+    assert_eq!(json(&dir, &command), printed);
+    std::fs::write(&settings, text.replace("ema = 0.998", "ema = 0.5")).unwrap();
+    refuse(&dir, &[command, vec!["--folds", "0"]].concat(), &["fold-1/config.toml", "train.ema = 0.5, now 0.998"]);
 }
 
 #[test]

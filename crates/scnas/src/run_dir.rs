@@ -73,22 +73,14 @@ impl RunDir {
         }
         ["", "checkpoint", "predictions"].into_iter().for_each(|folder| medvol::remove_leftovers(path.join(folder)));
         let dir = Self { path: path.into(), lines: read_log(&path.join("log.jsonl"))?, _lock: lock };
-        dir.same_settings_or_new(config)?;
+        let settings = dir.file("config.toml");
+        if settings.exists() {
+            same_settings(&settings, config)?;
+        } else {
+            medvol::atomic_write(&settings, config.to_toml().as_bytes())?;
+        }
         dir.same_or_new("plan.json", &to_json(plan))?;
         Ok(dir)
-    }
-
-    /// As [`RunDir::same_or_new`] for the settings, where a key that an older file lacks has its default.
-    fn same_settings_or_new(&self, config: &Config) -> Result<()> {
-        let path = self.file("config.toml");
-        let Some(read) = std::fs::read_to_string(&path).ok().and_then(|text| toml::from_str::<Config>(&text).ok()) else {
-            return self.same_or_new("config.toml", config.to_toml().as_bytes());
-        };
-        if read == *config {
-            return Ok(());
-        }
-        let changes = read.differences(config).into_iter().map(|(key, [found, given])| format!("{key} = {found}, now {given}"));
-        Err(another_run(path, &changes.collect::<Vec<_>>().join("; ")))
     }
 
     /// A file of the run.
@@ -151,6 +143,23 @@ impl RunDir {
             Err(e) => Err(Error::file("read", &path, e)),
         }
     }
+}
+
+/// Checks that a run's `config.toml` holds these settings; a key that an older file lacks has its default.
+///
+/// # Errors
+/// Names the settings that differ; or when the file cannot be read.
+pub fn same_settings(path: &Path, config: &Config) -> Result<()> {
+    let text = std::fs::read_to_string(path).map_err(|e| Error::file("read", path, e))?;
+    let differences = match toml::from_str::<Config>(&text) {
+        Ok(read) if read == *config => return Ok(()),
+        Ok(read) => {
+            let changes = read.differences(config).into_iter().map(|(key, [found, given])| format!("{key} = {found}, now {given}"));
+            changes.collect::<Vec<_>>().join("; ")
+        }
+        Err(_) => first_difference(text.as_bytes(), config.to_toml().as_bytes()),
+    };
+    Err(another_run(path.into(), &differences))
 }
 
 fn another_run(path: PathBuf, differences: &str) -> Error {
