@@ -25,7 +25,7 @@ SCNAS = os.environ.get("SCNAS", str(HERE.parent / "target" / "release" / "scnas"
 # Name: part, patch, width, repetitions in a round.
 CASES = {
     "search-40": ("search", [40, 56, 40], 16, 7),
-    "search-64": ("search", [64, 64, 64], 32, 3),
+    "search-64": ("search", [64, 64, 64], 32, 4),
     "predict-64": ("predict", [64, 64, 64], 32, 7),
 }
 

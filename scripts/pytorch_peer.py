@@ -290,7 +290,7 @@ def main():
     parser.add_argument("--upsample", choices=["transposed", "trilinear"], default="transposed", help="of search")
     parser.add_argument("--tau", type=float, default=1.0, help="temperature of search")
     parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--warm-up", type=int, default=2, help="repetitions before those that count")
+    parser.add_argument("--warm-up", type=int, default=3, help="repetitions before those that count")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--layout", choices=["channels-last", "channels-first"], default="channels-last")
     parser.add_argument("--seed", type=int, default=0)

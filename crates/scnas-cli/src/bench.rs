@@ -22,11 +22,14 @@ use crate::progress::Progress;
 /// Bytes of the copy that stands for the machine's memory: more than caches hold, as the tensors of a large patch are.
 const COPIED: usize = 1 << 27;
 
+/// Times each step is done before it is measured.
+const WARM_UP: usize = 3;
+
 /// Measure time and memory of a search iteration, a training step and a prediction on this machine
 ///
 /// With a data set: with its channels, classes and patch; also estimates how long `search` and `train` with these settings will take.
-/// With --size: for any patch, without data. Patches are random numbers; nothing is written. Every step is done once to warm up and
-/// then --repetitions times; iterations of the search sample other architectures each time, so take more of them for a closer median.
+/// With --size: for any patch, without data. Patches are random numbers; nothing is written. Every step is done three times to warm up
+/// and then --repetitions times; iterations of the search sample other architectures each time, so take more of them for a closer median.
 /// Training and prediction are those of one architecture (--arch). Peak memory is that of everything measured: --only measures one.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("subject").required(true).args(["data", "size"])), after_help = "\
@@ -115,7 +118,7 @@ pub fn run(args: &BenchArgs, device: &Device, output: Output) -> Result<ExitCode
     let Subject { size, patch, .. } = subject;
     let progress = Progress::new(output);
     let repetitions = usize::from(args.repetitions);
-    let bench = Bench { config: &config, size, patch, device, repetitions, observer: &progress };
+    let bench = Bench { config: &config, size, patch, device, warm_up: WARM_UP, repetitions, observer: &progress };
     let wanted = |part| args.only.is_none_or(|only| only == part);
     let search = wanted(Part::Search).then(|| bench.search());
     let train = wanted(Part::Train).then(|| bench.train(&architecture));

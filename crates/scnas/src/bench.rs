@@ -21,7 +21,7 @@ use crate::run::Observer;
 use crate::search::Searcher;
 use crate::weights::{Pass, Tape, Weights};
 
-/// What to measure, and how often after a first time that does not count.
+/// What to measure, and how often after times that do not count.
 #[derive(Clone, Copy)]
 pub struct Bench<'a> {
     pub config: &'a Config,
@@ -29,6 +29,8 @@ pub struct Bench<'a> {
     /// Patch `[depth, height, width]`, each divisible by 8.
     pub patch: [usize; 3],
     pub device: &'a Device,
+    /// Times before those that count. Sampled architectures need more memory now and then: the first ones touch it for the others.
+    pub warm_up: usize,
     /// At least 1.
     pub repetitions: usize,
     pub observer: &'a dyn Observer,
@@ -104,16 +106,17 @@ impl Bench<'_> {
     }
 
     fn repeat(&self, what: &str, mut step: impl FnMut(u64)) -> Timing {
-        let times = self.repetitions + 1;
+        let times = self.warm_up + self.repetitions;
         self.observer.begin(what, 0, times);
         let mut seconds = Vec::with_capacity(self.repetitions);
         let mut before = None;
         for time in 0..times {
+            if time == self.warm_up {
+                before = page_faults();
+            }
             let start = Instant::now();
             step(time as u64);
-            if time == 0 {
-                before = page_faults();
-            } else {
+            if time >= self.warm_up {
                 seconds.push(start.elapsed().as_secs_f64());
             }
             self.observer.advance(time + 1);

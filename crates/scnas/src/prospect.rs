@@ -44,7 +44,8 @@ impl Prospect {
             return Err(Error::Disk { path: folder, needed: memory::text(disk), free: memory::text(free) });
         }
 
-        let bench = |patch| Bench { config: &run.config, size: run.size(), patch, device: &run.device, repetitions: 1, observer: &Silent };
+        let (config, size, device) = (&run.config, run.size(), &run.device);
+        let bench = |patch| Bench { config, size, patch, device, warm_up: 1, repetitions: 1, observer: &Silent };
         let step = |patch| (search.then(|| bench(patch).search()), bench(patch).train(architecture));
         check_memory(run, |patch| {
             memory::forget_peak();
