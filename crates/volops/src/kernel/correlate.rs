@@ -227,13 +227,13 @@ impl WithSimd for Item<'_> {
     }
 }
 
-/// The case of one tap, without neighbours: straight from the source to the output.
+/// The case of one tap, without neighbours: straight from the source, or its packed channels, to the output.
 #[inline(always)]
 fn pointwise<S: Simd>(
     simd: S,
     of: &Correlation,
     tile: &Tile,
-    source: (&[f32], usize),
+    (source, source_channel): (&[f32], usize),
     batch: usize,
     channels: Range<usize>,
     out: SharedOut,
@@ -248,8 +248,8 @@ fn pointwise<S: Simd>(
         let rows = next_rows(channels.end - first, Correlate::max_rows::<S>());
         let row = (batch * of.out_channels + first) * volume + tile.start[2];
         let kernel = Correlate {
-            source: source.0.as_ptr(),
-            source_channel: source.1,
+            source: source.as_ptr(),
+            source_channel,
             channels: of.source.shape[1],
             weight: of.weights.data[first * of.weights.out_channel..].as_ptr(),
             weight_row: of.weights.out_channel,
