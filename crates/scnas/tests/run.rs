@@ -275,10 +275,11 @@ fn real_volumes_go_through_search_training_and_scoring() {
     }
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
-    let config = config(&["data.patch=[24, 32, 24]", "data.spacing=[2.0, 2.0, 2.0]", "search.epochs=1", "train.epochs=2"]);
+    let few = ["network.width=8", "data.patch=[24, 32, 24]", "data.spacing=[2.0, 2.0, 2.0]", "search.epochs=1", "train.epochs=5"];
+    let config = config(&few);
     let evaluation = whole_run(&data, &out, &config, &StopAfter::looks(usize::MAX)).unwrap();
     assert_eq!(evaluation.cases.len(), 42);
-    // A network that learnt nothing scores near 0; at half resolution and 500 patches it is past this.
+    // A network that learnt nothing scores near 0; at half resolution and 900 patches four seeds gave 0.73 to 0.77.
     let mean = evaluation.foreground().unwrap().mean;
-    assert!(mean > 0.3, "{mean}");
+    assert!(mean > 0.6, "{mean}");
 }
