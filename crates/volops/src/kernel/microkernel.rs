@@ -35,6 +35,23 @@ pub fn next_columns(left: usize, most: usize) -> usize {
     }
 }
 
+/// Runs the register tiles of so many rows, as one function that they share the call of.
+macro_rules! by_rows {
+    ($simd:ident, $rows:ident, $tiles:ident $fields:tt) => {
+        match $rows {
+            1 => $simd.vectorize($tiles::<1> $fields),
+            2 => $simd.vectorize($tiles::<2> $fields),
+            3 => $simd.vectorize($tiles::<3> $fields),
+            4 => $simd.vectorize($tiles::<4> $fields),
+            5 => $simd.vectorize($tiles::<5> $fields),
+            6 => $simd.vectorize($tiles::<6> $fields),
+            7 => $simd.vectorize($tiles::<7> $fields),
+            8 => $simd.vectorize($tiles::<8> $fields),
+            _ => unreachable!("a register tile has at most 8 rows"),
+        }
+    };
+}
+
 /// `out[m][p] = sum over channels c and taps t of weight[m][c][t] * source[c][p + t]` at vectors of positions.
 #[derive(Clone, Copy)]
 pub struct Correlate<'a> {
@@ -78,17 +95,7 @@ impl Correlate<'_> {
     /// `out + m * out_row + start` writable for a vector, and as much readable of the values of the derivative.
     #[inline(always)]
     pub unsafe fn run<S: Simd>(&self, simd: S, rows: usize, starts: &[usize]) {
-        match rows {
-            1 => simd.vectorize(CorrelateRows::<1> { of: *self, starts }),
-            2 => simd.vectorize(CorrelateRows::<2> { of: *self, starts }),
-            3 => simd.vectorize(CorrelateRows::<3> { of: *self, starts }),
-            4 => simd.vectorize(CorrelateRows::<4> { of: *self, starts }),
-            5 => simd.vectorize(CorrelateRows::<5> { of: *self, starts }),
-            6 => simd.vectorize(CorrelateRows::<6> { of: *self, starts }),
-            7 => simd.vectorize(CorrelateRows::<7> { of: *self, starts }),
-            8 => simd.vectorize(CorrelateRows::<8> { of: *self, starts }),
-            _ => unreachable!("a register tile has at most 8 rows"),
-        }
+        by_rows!(simd, rows, CorrelateRows { of: *self, starts });
     }
 
     /// One register tile: `M` output channels at `V` vectors.
@@ -174,7 +181,7 @@ impl Correlate<'_> {
     }
 }
 
-/// [`Correlate::run`] for `M` rows: one function, which many tiles share the call of.
+/// [`Correlate::run`] for `M` rows.
 struct CorrelateRows<'a, const M: usize> {
     of: Correlate<'a>,
     starts: &'a [usize],
@@ -244,17 +251,7 @@ impl Reduce<'_> {
     /// `out + m * out_row + n` writable for every `m < rows`, `n < offsets.len()`.
     #[inline(always)]
     pub unsafe fn run<S: Simd>(&self, simd: S, rows: usize, offsets: &[usize]) {
-        match rows {
-            1 => simd.vectorize(ReduceRows::<1> { of: *self, offsets }),
-            2 => simd.vectorize(ReduceRows::<2> { of: *self, offsets }),
-            3 => simd.vectorize(ReduceRows::<3> { of: *self, offsets }),
-            4 => simd.vectorize(ReduceRows::<4> { of: *self, offsets }),
-            5 => simd.vectorize(ReduceRows::<5> { of: *self, offsets }),
-            6 => simd.vectorize(ReduceRows::<6> { of: *self, offsets }),
-            7 => simd.vectorize(ReduceRows::<7> { of: *self, offsets }),
-            8 => simd.vectorize(ReduceRows::<8> { of: *self, offsets }),
-            _ => unreachable!("a register tile has at most 8 rows"),
-        }
+        by_rows!(simd, rows, ReduceRows { of: *self, offsets });
     }
 
     /// One register tile: adds to `M` rows and `N` columns of `out`.
