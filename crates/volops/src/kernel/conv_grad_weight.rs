@@ -14,7 +14,7 @@ use super::pack::{pack, pack_positions, positions_len};
 use super::parallel::{with_floats, worth_forking};
 use super::simd::{MAX_LANES, SharedOut, dispatch};
 use super::threads::for_each;
-use super::tile::{Axes, Tile, Tiling};
+use super::tile::{Axes, Tile, Tiling, is_pointwise};
 use super::{Shape, numel, winograd, winograd_grad_weight};
 
 /// Floats of both packed tiles: most of a level-2 cache.
@@ -132,17 +132,21 @@ impl WeightGradient<'_> {
         sum
     }
 
-    /// Whether both tensors are read as they are, at the same places.
-    fn is_pointwise(&self) -> bool {
-        // The volume is one long row then (see `gather_axes`).
-        self.axes.iter().all(|a| (a.taps, a.stride) == (1, 1)) && self.rows.slope.is_none() && self.columns.slope.is_none()
-    }
-
     /// Adds the products of all row channels, `row_stride` floats apart, with the columns at these offsets, to the partial gradient `out`.
     ///
-    /// Runs cover vectors of `rows`, in every row, and of `columns`, at every offset; `out` is a work item's own.
+    /// # Safety
+    /// All vectors of the runs must be inside `rows`, in every row, and inside `columns`, at every offset; nobody else may use the columns of
+    /// `out`, of which there must be as many as offsets.
     #[inline(always)]
-    fn add<S: Simd>(&self, simd: S, (rows, row_stride): (&[f32], usize), columns: &[f32], runs: &[Run], offsets: &[usize], out: SharedOut) {
+    unsafe fn add<S: Simd>(
+        &self,
+        simd: S,
+        (rows, row_stride): (&[f32], usize),
+        columns: &[f32],
+        runs: &[Run],
+        offsets: &[usize],
+        out: SharedOut,
+    ) {
         let row_channels = self.rows.shape[1];
         let out_row = self.columns.shape[1] * self.taps.len();
         let mut row = 0;
@@ -158,8 +162,7 @@ impl WeightGradient<'_> {
                     out: unsafe { out.ptr().add(row * out_row) },
                     out_row,
                 };
-                // SAFETY: runs cover the packed rows; runs and offsets together stay inside the packed columns (see
-                // `Tile::new`); these rows and columns of the partial gradient belong to this work item.
+                // SAFETY: the caller's promise.
                 unsafe { kernel.run(simd, count, offsets) };
             }
             row += count;
@@ -208,15 +211,19 @@ impl WithSimd for TileSum<'_> {
         // SAFETY: inside the partial gradient.
         let out = SharedOut::new(unsafe { out.ptr().add(first * of.taps.len()) });
 
-        if of.is_pointwise() && tile.len[2] >= lanes {
+        // Runs of at most `VECTORS` vectors.
+        let cut = |column: usize, row: usize, vectors: usize| {
+            let run = move |v| Run { column: column + v * lanes, row: row + v * lanes, vectors: VECTORS.min(vectors - v) };
+            (0..vectors).step_by(VECTORS).map(run)
+        };
+
+        if is_pointwise(&of.axes) && of.rows.slope.is_none() && of.columns.slope.is_none() && tile.len[2] >= lanes {
             // Straight from both tensors, up to what is less than a vector.
             let (start, vectors) = (tile.start[2], tile.len[2] / lanes);
-            let runs: Vec<Run> = (0..vectors)
-                .step_by(VECTORS)
-                .map(|v| Run { column: v * lanes, row: v * lanes, vectors: VECTORS.min(vectors - v) })
-                .collect();
+            let runs: Vec<Run> = cut(0, 0, vectors).collect();
             let offsets: Vec<usize> = (0..channels).map(|c| c * volume).collect();
-            of.add(simd, (&of.rows.entry(batch)[start..], volume), &columns[start..], &runs, &offsets, out);
+            // SAFETY: whole vectors of the tile's positions, in channels of both tensors; these columns belong to this work item.
+            unsafe { of.add(simd, (&of.rows.entry(batch)[start..], volume), &columns[start..], &runs, &offsets, out) };
             let done = vectors * lanes;
             if done == tile.len[2] {
                 return;
@@ -232,10 +239,7 @@ impl WithSimd for TileSum<'_> {
         for range in tile.runs(lanes) {
             starts.push((range.start, row_stride));
             let vectors = range.len().div_ceil(lanes);
-            for v in (0..vectors).step_by(VECTORS) {
-                let vectors = VECTORS.min(vectors - v);
-                runs.push(Run { column: range.start + v * lanes, row: row_stride + v * lanes, vectors });
-            }
+            runs.extend(cut(range.start, row_stride, vectors));
             row_stride += vectors * lanes;
         }
         let offsets: Vec<usize> = (0..channels)
@@ -245,7 +249,9 @@ impl WithSimd for TileSum<'_> {
 
         pack(simd, columns, &of.axes, tile, of.columns.slope, packed);
         pack_positions(simd, of.rows.entry(batch), &of.axes, tile, of.rows.slope, &starts, row_stride, rows);
-        of.add(simd, (rows, row_stride), packed, &runs, &offsets, out);
+        // SAFETY: runs cover the packed rows; runs and offsets together stay inside the packed columns (see `Tile::new`); these
+        // columns belong to this work item.
+        unsafe { of.add(simd, (rows, row_stride), packed, &runs, &offsets, out) };
     }
 }
 

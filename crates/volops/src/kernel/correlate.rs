@@ -14,7 +14,7 @@ use super::parallel::{with_floats, worth_forking};
 use super::shuffle::interleave;
 use super::simd::{MAX_LANES, SharedOut, dispatch, leaky_select, load, load_first, store, store_first};
 use super::threads::for_each;
-use super::tile::{Axes, Tile, Tiling};
+use super::tile::{Axes, Tile, Tiling, is_pointwise};
 use super::{Shape, numel};
 
 /// Floats of a packed tile: half of a level-2 cache, the rest of which weights and results need.
@@ -75,6 +75,7 @@ impl Correlation<'_> {
     pub fn compute(&self) -> Vec<f32> {
         assert_eq!(self.source.data.len(), numel(self.source.shape), "a source must have the shape {:?}", self.source.shape);
         let len = self.source.shape[0] * self.out_channels * self.out.iter().product::<usize>();
+        assert!(self.derivative.is_none_or(|(x, _)| x.len() == len), "a derivative must have the shape of the output");
         if self.source.data.is_empty() {
             return vec![0.0; len];
         }
@@ -85,12 +86,6 @@ impl Correlation<'_> {
         // SAFETY: the work items of `fill` write every row of every channel of every batch entry.
         unsafe { out.set_len(len) };
         out
-    }
-
-    /// Whether every output element depends on the source elements at its own place only.
-    fn is_pointwise(&self) -> bool {
-        // The volume is one long row then (see `gather_axes`).
-        self.axes.iter().all(|a| (a.taps, a.stride) == (1, 1)) && self.step == 1
     }
 
     fn fill(&self, out: SharedOut) {
@@ -170,7 +165,7 @@ impl WithSimd for Item<'_> {
         let Self { of, tile, batch, channels, packed, results, out } = self;
         let tile = &tile;
         let source_channels = of.source.shape[1];
-        if of.is_pointwise() && tile.len[2] >= S::F32_LANES {
+        if is_pointwise(&of.axes) && of.step == 1 && tile.len[2] >= S::F32_LANES {
             let source = of.source.entry(batch);
             let source = if of.source.slope.is_some() {
                 pack(simd, source, &of.axes, tile, of.source.slope, packed);

@@ -65,6 +65,11 @@ impl Axis {
 /// The axes of a correlation: depth, height, width.
 pub type Axes = [Axis; 3];
 
+/// Whether every position reads the source element at its own place only. A gathered volume is one long row then (see `gather_axes`).
+pub fn is_pointwise(axes: &Axes) -> bool {
+    axes.iter().all(|a| (a.taps, a.stride) == (1, 1))
+}
+
 /// Elements by which a row written, or positions read, in whole vectors may run past their end.
 const SLACK: usize = MAX_LANES;
 
