@@ -48,6 +48,13 @@ fn write_and_rename(
     write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
     previous: Option<&Path>,
 ) -> std::io::Result<()> {
+    // A device or a pipe would be replaced by a file of its name.
+    if path.metadata().is_ok_and(|there| !there.is_file()) {
+        return Err(std::io::Error::new(
+            std::io::ErrorKind::InvalidInput,
+            "expected the name of a file, found a folder, a pipe or a device",
+        ));
+    }
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

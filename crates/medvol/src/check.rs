@@ -20,7 +20,7 @@ use serde::{Serialize, Serializer};
 use crate::dataset::{CaseFiles, Dataset, Survey, survey};
 use crate::error::{Error, Result};
 
-use case::{Facts, examine};
+use case::{Facts, bytes, examine, too_large};
 
 pub use fix::{Fixed, fix};
 pub use folds::Misplaced;
@@ -77,6 +77,8 @@ kinds! {
     Unreadable = "unreadable",
     /// The file ends too early.
     Truncated = "truncated",
+    /// More voxels than fit into memory.
+    TooLarge = "too-large",
     /// Another number of channels than the data set has.
     ChannelCount = "channel-count",
     /// Channels of one case on different grids.
@@ -201,6 +203,8 @@ pub struct Options {
     pub labelled_only: bool,
     /// Folds to hold the cases against.
     pub folds: Vec<Fold>,
+    /// Bytes for the cases held at a time; one that takes more is not read, and that is a finding. `None`: as many as they take.
+    pub memory: Option<u64>,
 }
 
 /// What was found.
@@ -246,7 +250,7 @@ pub fn check(path: &Path, options: &Options, progress: impl Fn(usize, usize) -> 
     findings.extend(files::counts(&dataset, announced));
     let test = dataset.test.iter().filter(|_| !options.labelled_only);
     let cases: Vec<&CaseFiles> = dataset.cases.iter().filter(|case| !options.labelled_only || case.label.is_some()).chain(test).collect();
-    let Some(examined) = examine_all(&dataset, &cases, progress) else { return Ok(None) };
+    let Some(examined) = examine_all(&dataset, &cases, options.memory.unwrap_or(u64::MAX), progress) else { return Ok(None) };
     let mut facts = Vec::new();
     for (found, fact) in examined {
         findings.extend(found);
@@ -266,20 +270,26 @@ fn description_finding(dataset: &Dataset, problem: &str) -> Finding {
     Finding::new(Severity::Error, Kind::Description, format!("{file}: {problem}"), "put it right in this file")
 }
 
-/// Some cases in parallel, then the next: as few in memory as that needs.
+/// Some cases in parallel, then the next: as few in memory as that needs, and no more than fit.
 fn examine_all(
     dataset: &Dataset,
     cases: &[&CaseFiles],
+    memory: u64,
     progress: impl Fn(usize, usize) -> bool + Sync,
 ) -> Option<Vec<(Vec<Finding>, Facts)>> {
     let (done, go_on) = (AtomicUsize::new(0), AtomicBool::new(progress(0, cases.len())));
     let mut examined = Vec::with_capacity(cases.len());
-    for some in cases.chunks(AT_A_TIME) {
+    let sizes: Vec<u64> = cases.iter().map(|case| bytes(case)).collect();
+    while examined.len() < cases.len() {
         if !go_on.load(Ordering::Relaxed) {
             return None;
         }
-        examined.par_extend(some.par_iter().map(|case| {
-            let result = examine(dataset, case);
+        let next = examined.len();
+        let at_a_time = AT_A_TIME.min(cases.len() - next);
+        let fitting = (1..=at_a_time).rev().find(|n| sizes[next..next + n].iter().fold(0, |a: u64, &b| a.saturating_add(b)) <= memory);
+        let some = next..next + fitting.unwrap_or(1);
+        examined.par_extend(some.into_par_iter().map(|n| {
+            let result = if sizes[n] > memory { too_large(cases[n], sizes[n], memory) } else { examine(dataset, cases[n]) };
             if !progress(done.fetch_add(1, Ordering::Relaxed) + 1, cases.len()) {
                 go_on.store(false, Ordering::Relaxed);
             }

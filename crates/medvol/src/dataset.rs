@@ -18,6 +18,7 @@ use ndarray::{Axis, concatenate};
 use crate::class_map::{ClassMap, Label};
 use crate::error::{Error, Result};
 use crate::nifti_io::{Grid, read_grid, read_image, read_labels, read_raw, read_raw_size};
+use crate::open::open_file;
 use crate::raw::{RawImage, View};
 use crate::volume::{Image, LabelMap};
 
@@ -102,15 +103,21 @@ impl Dataset {
     /// Reads and checks one case.
     ///
     /// # Errors
-    /// Those of [`load_channels`] and [`read_labels`]; [`Error::ShapeMismatch`] or [`Error::PlaceMismatch`] if image and label map do not lie
-    /// on the same grid, [`Error::UnlistedLabel`].
+    /// Those of [`load_channels`] and [`Self::load_labels`].
     pub fn load(&self, case: &CaseFiles) -> Result<(Image, Option<LabelMap>)> {
-        let image = load_channels(&case.images, self.channels.len())?;
-        let Some(path) = &case.label else {
-            return Ok((image, None));
-        };
+        Ok((load_channels(&case.images, self.channels.len())?, self.load_labels(case)?))
+    }
+
+    /// Reads and checks a case's label map, if it has one; of its images only the headers.
+    ///
+    /// # Errors
+    /// Those of [`read_grids`] and [`read_labels`]; [`Error::ShapeMismatch`] or [`Error::PlaceMismatch`] if image and label map do not lie
+    /// on the same grid, [`Error::UnlistedLabel`].
+    pub fn load_labels(&self, case: &CaseFiles) -> Result<Option<LabelMap>> {
+        let Some(path) = &case.label else { return Ok(None) };
+        let grid = read_grids(&case.images)?;
         let label_map = read_labels(path)?;
-        check_same_grid((first(&case.images), &grid_of(&image)), (path, label_map.shape(), &label_map.affine))?;
+        check_same_grid((first(&case.images), &grid), (path, label_map.shape(), &label_map.affine))?;
         let class_map = ClassMap::new(&self.labels);
         class_map.classes(label_map.voxels.view()).map_err(|(voxel, value)| Error::UnlistedLabel {
             path: path.clone(),
@@ -118,7 +125,7 @@ impl Dataset {
             value,
             listed: class_map.values().to_vec(),
         })?;
-        Ok((image, Some(label_map)))
+        Ok(Some(label_map))
     }
 }
 
@@ -168,7 +175,7 @@ fn is_table(path: &Path) -> bool {
 }
 
 fn read_text(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })
+    open_file(path).and_then(std::io::read_to_string).map_err(|source| Error::Read { path: path.to_path_buf(), source })
 }
 
 /// Sorts cases by name; names that cannot be a file's or that occur twice are problems.

@@ -2,28 +2,66 @@
 //!
 //! Felzenszwalb & Huttenlocher, *Distance Transforms of Sampled Functions* (Theory of Computing, 2012): a squared distance is a sum
 //! over axes, so one axis after the other replaces every line of voxels by the lower envelope of the parabolas that stand on it.
-//! Lines do not depend on each other: they run in parallel, and the result is the same for any number of threads.
+//! Lines do not depend on each other: they run in parallel, and the result is the same for any number of threads. Along the width, where
+//! sites are all there is, it is a count of voxels; the other axes follow for some columns at a time, as f64 for all would take much memory.
 
-use ndarray::{Array3, ArrayView3, ArrayViewMut1, Axis};
+use std::ops::Range;
+
+use ndarray::{Array3, ArrayView3, ArrayViewMut1, Axis, s};
 use rayon::prelude::*;
+
+/// Columns at a time.
+const COLUMNS: usize = 16;
+
+/// In the place of a number of voxels: there is no site in this row. Images are not that wide (NIfTI: 32767).
+const NONE: u16 = u16::MAX;
 
 /// The distance in mm of every voxel `[depth, height, width]` to the nearest voxel of `sites`; infinite where there are none.
 ///
 /// Distances are between the centres of voxels, `spacing_mm` apart along (depth, height, width): finite, positive, at right angles.
 pub fn distance_to(sites: ArrayView3<bool>, spacing_mm: [f64; 3]) -> Array3<f64> {
-    let mut squared = sites.map(|&site| if site { 0.0 } else { f64::INFINITY });
-    // The axis of a pass's lines, one to cut the volume across into slabs, and the former's place among the two axes of a slab.
-    for (along, across, within) in [(2, 0, 1), (1, 0, 0), (0, 1, 0)] {
-        let slabs: Vec<_> = squared.axis_iter_mut(Axis(across)).collect();
-        slabs.into_par_iter().for_each(|mut slab| {
-            let mut parabolas = Vec::new();
-            for line in slab.lanes_mut(Axis(within)) {
-                lower_envelope(line, spacing_mm[along], &mut parabolas);
-            }
-        });
+    let mut distances = Array3::zeros(sites.dim());
+    each_distance_to(sites, spacing_mm, |columns, some| distances.slice_mut(s![.., .., columns]).assign(&some));
+    distances
+}
+
+/// Hands [`distance_to`] to `visit`, some columns at a time, in 2 bytes a voxel.
+pub fn each_distance_to(sites: ArrayView3<bool>, spacing_mm: [f64; 3], mut visit: impl FnMut(Range<usize>, ArrayView3<f64>)) {
+    let width = sites.dim().2;
+    let along_width = voxels_to_sites(sites);
+    for start in (0..width).step_by(COLUMNS) {
+        let columns = start..(start + COLUMNS).min(width);
+        let mm = |voxels: u16| spacing_mm[2] * f64::from(voxels);
+        let mut squared = along_width.slice(s![.., .., columns.clone()]).map(|&n| if n == NONE { f64::INFINITY } else { mm(n) * mm(n) });
+        // The axis of a pass's lines, and one to cut the volume across into slabs, of which the former is then the first.
+        for (along, across) in [(1, 0), (0, 1)] {
+            let slabs: Vec<_> = squared.axis_iter_mut(Axis(across)).collect();
+            slabs.into_par_iter().for_each(|mut slab| {
+                let mut parabolas = Vec::new();
+                for line in slab.lanes_mut(Axis(0)) {
+                    lower_envelope(line, spacing_mm[along], &mut parabolas);
+                }
+            });
+        }
+        squared.mapv_inplace(f64::sqrt);
+        visit(columns, squared.view());
     }
-    squared.mapv_inplace(f64::sqrt);
-    squared
+}
+
+/// Of every voxel, how many voxels along its row the nearest site is away.
+fn voxels_to_sites(sites: ArrayView3<bool>) -> Array3<u16> {
+    let mut found = sites.map(|&site| if site { 0 } else { NONE });
+    let rows: Vec<_> = found.lanes_mut(Axis(2)).into_iter().collect();
+    rows.into_par_iter().for_each(|mut row| {
+        let mut voxels = NONE;
+        let mut count = |here: &mut u16| {
+            voxels = (*here).min(voxels.saturating_add(1));
+            *here = voxels;
+        };
+        row.iter_mut().for_each(&mut count);
+        row.iter_mut().rev().for_each(count);
+    });
+    found
 }
 
 /// One parabola of an envelope.

@@ -22,6 +22,7 @@ mod geometry;
 pub mod metrics;
 mod new_folder;
 mod nifti_io;
+mod open;
 mod orient;
 pub mod patch;
 pub mod phantom;
@@ -40,6 +41,7 @@ pub use dataset::{CaseFiles, Dataset, load_channels, load_image, load_raw, raw_s
 pub use error::{Error, Result};
 pub use geometry::Geometry;
 pub use nifti_io::{Grid, read_grid, read_image, read_labels, read_raw, read_raw_size, write_classes, write_image, write_labels};
+pub use open::open_file;
 pub use orient::{Orientation, canonical_spacing, median_spacing};
 pub use preprocess::{Case, Preprocessed, preprocess};
 pub use raw::RawImage;

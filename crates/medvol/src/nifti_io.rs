@@ -36,6 +36,13 @@ pub struct Grid {
     pub affine: Affine,
 }
 
+impl Grid {
+    /// Voxels of all channels.
+    pub fn voxels(&self) -> u64 {
+        self.shape.iter().fold(self.channels as u64, |product, &extent| product.saturating_mul(extent as u64))
+    }
+}
+
 /// Reads a file's header only: what is needed to plan spacing and patch sizes for a whole data set.
 ///
 /// # Errors

@@ -234,6 +234,21 @@ fn a_corrected_copy_is_clean_and_the_original_untouched() {
     same_files(&root, &original);
 }
 
+#[test]
+fn in_little_memory_the_same_is_found_and_only_what_does_not_fit_is_not_read() {
+    let (_folder, root) = clean();
+    change_labels(&label_path(&root, 3), |map| map.voxels[[0, 0, 0]] = 9);
+    let findings = |memory| examine(&root, &Options { memory, ..Options::default() }).findings;
+    let all = findings(None);
+    assert!(!all.is_empty());
+    let bytes = |case: usize| 8 * task::volumes(case).1.voxels.len() as u64;
+    let largest = (0..CASES).map(bytes).max().unwrap();
+    assert_eq!(findings(Some(largest)), all);
+    let too_large: Vec<_> = findings(Some(largest - 1)).into_iter().filter(|finding| finding.kind == Kind::TooLarge).collect();
+    let expected: Vec<_> = (0..CASES).filter(|&case| bytes(case) == largest).map(|case| Some(name(case))).collect();
+    assert_eq!(too_large.into_iter().map(|finding| finding.case).collect::<Vec<_>>(), expected);
+}
+
 fn same_files(a: &Path, b: &Path) {
     for entry in fs::read_dir(a).unwrap() {
         let path = entry.unwrap().path();

@@ -183,6 +183,45 @@ fn what_a_bomb_holds_beyond_its_voxels_is_never_kept() {
     assert!(start.elapsed() < PATIENCE);
 }
 
+#[test]
+fn a_bomb_that_goes_on_and_on_is_left_after_a_while() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bomb.nii.gz");
+    let mut bytes = good_file();
+    bytes.resize(bytes.len() + (66 << 20), 0);
+    // Half a gigabyte and more, if it were read to its end.
+    let endless: Vec<u8> = std::iter::once(gzip(&bytes)).chain(std::iter::repeat_n(gzip(&[0; 1 << 20]), 600)).flatten().collect();
+    fs::write(&path, endless).unwrap();
+    let start = Instant::now();
+    let message = read_image(&path).unwrap_err().to_string();
+    assert!(message.contains("bomb.nii.gz") && message.contains("behind"), "{message}");
+    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
+}
+
+#[test]
+#[cfg(unix)]
+fn a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = |name: &str| {
+        let path = folder.path().join(name);
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        path
+    };
+    for path in [pipe("image.nii"), "/dev/zero".into()] {
+        let message = read_image(&path).unwrap_err().to_string();
+        assert!(message.contains(path.to_str().unwrap()) && message.contains("found a pipe or a device"), "{message}");
+    }
+    task(folder.path());
+    pipe("pairs.csv");
+    assert!(Dataset::open(&folder.path().join("pairs.csv")).is_err());
+    pipe("dataset.json");
+    assert!(Dataset::open(folder.path()).unwrap_err().to_string().contains("found a pipe or a device"));
+    // Nor is one written to, or replaced by a file.
+    let message = medvol::atomic_write(folder.path().join("dataset.json"), b"{}").unwrap_err().to_string();
+    assert!(message.contains("dataset.json: expected the name of a file"), "{message}");
+    assert!(fs::metadata(folder.path().join("dataset.json")).is_ok_and(|there| !there.is_file()));
+}
+
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),

@@ -112,6 +112,7 @@ impl Subject {
 }
 
 pub fn run(args: &BenchArgs, device: &Device, output: Output) -> Result<ExitCode> {
+    volops::memory::keep_pages();
     let config = Config::load(&args.preset, args.config.as_deref(), &args.set)?;
     let subject = Subject::new(args, &config)?;
     let Named { name, architecture, .. } = Named::resolve(&args.arch, &config.network.space(), config.seed, device)?;

@@ -11,6 +11,7 @@ use clap::Args;
 use medvol::Dataset;
 use medvol::check::{Finding, Fixed, Fold, Kind, Options, Report, Severity, check, fix};
 use scnas::config::Config;
+use scnas::memory::free;
 use scnas::plan::Plan;
 use scnas::run::Observer as _;
 use scnas::splits::read_unchecked;
@@ -53,7 +54,7 @@ pub struct CheckArgs {
 
 pub fn run(args: &CheckArgs, output: Output) -> Result<ExitCode> {
     interrupt::listen()?;
-    let options = Options { labelled_only: false, folds: folds(args.splits.as_deref())? };
+    let options = Options { labelled_only: false, folds: folds(args.splits.as_deref())?, memory: free() };
     let progress = Progress::new(output);
     let report = examine(&args.data, &options, &progress)?;
     let fixed = match &args.fix {
@@ -168,7 +169,7 @@ pub fn before_run(data: &Path, config: &Config, folder: &Path, progress: &Progre
     if let Err(error @ scnas::Error::Config { .. }) = plan {
         return Err(error.into());
     }
-    let report = examine(data, &Options { labelled_only: true, folds: folds(splits)? }, progress)?;
+    let report = examine(data, &Options { labelled_only: true, folds: folds(splits)?, memory: free() }, progress)?;
     progress.message(&format!("{}{}", table(&report.findings), summary(data, &report)));
     let mut errors = report.findings.iter().filter(|finding| finding.severity == Severity::Error);
     if let Some(first) = errors.next() {

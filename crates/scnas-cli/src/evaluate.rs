@@ -8,10 +8,12 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use medvol::{ClassMap, Dataset, Label, LabelMap, read_labels};
 use scnas::evaluate::{CaseScore, Evaluation, TOLERANCE_MM, mean_and_sd, score};
+use scnas::run::Observer as _;
 use serde_json::json;
 
 use crate::files::{case_name, images_in, refuse_same_names};
 use crate::output::{Output, chain, warn};
+use crate::progress::Progress;
 
 /// Two label maps of one case may lie this far apart, as a part of the smallest spacing.
 const PLACE_TOLERANCE: f64 = 0.1;
@@ -69,12 +71,16 @@ pub fn run(args: &EvaluateArgs, output: Output) -> Result<ExitCode> {
     };
     let mut evaluation = Evaluation::new(labels.iter().skip(1).map(|l| l.name.clone()).collect(), args.tolerance);
     let mut failures = Vec::new();
-    for pair in &pairs {
+    let progress = Progress::new(output);
+    progress.begin("scoring cases", 0, pairs.len());
+    for (done, pair) in pairs.iter().enumerate() {
         match score_pair(pair, &labels, args.tolerance) {
             Ok(case) => evaluation.cases.push(case),
             Err(error) => failures.push(chain(&error)),
         }
+        progress.advance(done + 1);
     }
+    drop(progress);
     if evaluation.cases.is_empty() {
         bail!("{}", failures.join("; "));
     }

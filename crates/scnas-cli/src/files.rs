@@ -18,9 +18,11 @@ pub fn images_in(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).with_context(failed)? {
         let path = entry.with_context(failed)?.path();
-        if let Some(name) = case_name(&path).filter(|_| path.is_file()) {
-            found.push((name, path));
+        if path.file_name().is_some_and(|name| name.to_str().is_none()) {
+            bail!("{}: expected a name in UTF-8; rename this file", path.display());
         }
+        // Also what turns out to be no file, such as a link to nowhere: better an error than a case that is silently left out.
+        found.extend(case_name(&path).map(|name| (name, path)));
     }
     found.sort();
     Ok(found)

@@ -37,7 +37,7 @@ use output::Output;
 static ALLOCATOR: volops::memory::Allocator = volops::memory::Allocator;
 
 fn main() -> ExitCode {
-    volops::memory::keep_pages();
+    volops::memory::reserve_little();
     let cli = Cli::parse();
     let output = Output { json: cli.global.json, quiet: cli.global.quiet };
     let threads = rayon::ThreadPoolBuilder::new().num_threads(cli.global.threads.unwrap_or(0)).build_global();

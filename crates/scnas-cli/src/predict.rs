@@ -136,6 +136,7 @@ impl Outcome {
 
 pub fn run(args: &PredictArgs, device: &Device, output: Output) -> Result<ExitCode> {
     interrupt::listen()?;
+    volops::memory::keep_pages();
     let outcome = predict_all(args, device, output)?;
     let lines: Vec<String> = outcome.written.iter().map(|(job, _)| job.labels.display().to_string()).collect();
     output.result(lines.join("\n"), || {

@@ -101,6 +101,7 @@ pub fn completed(data: &Path, folder: &Path, config: &Config, network: &str) -> 
 pub fn open(data: &Path, folder: &Path, config: Config, network: &str, device: &Device, observer: &dyn Observer) -> Result<Run> {
     let run = Run::open(data, folder, config, device.clone(), observer)?;
     claim(&run.dir, network)?;
+    volops::memory::keep_pages();
     Ok(run)
 }
 

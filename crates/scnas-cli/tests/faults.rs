@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use common::{folder, limited, same_run, scnas, signal, start_until, stderr, succeed, task, tiny};
+use common::{folder, limited, same_run, scnas, signal, start_until, stderr, succeed, task, tiny, volume_of_bytes};
 
 /// Long enough to be caught in the middle.
 const LONG: [&str; 2] = ["search.epochs=12", "train.epochs=12"];
@@ -160,6 +160,36 @@ fn where_not_even_half_the_patch_fits_the_run_is_refused_all_the_same() {
     let refused = limited(&dir, "ulimit -v 600000", &command);
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     assert!(stderr(&refused).contains("of memory"), "{refused:?}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn cases_that_do_not_fit_into_memory_are_refused_and_the_proposed_grid_does() {
+    let dir = folder("many_cases");
+    let side = 160;
+    let mut table = String::from("image,label\n");
+    for case in 0..10 {
+        // Not the same image again and again, which the check would find.
+        volume_of_bytes(&dir.join(format!("{case}.nii")), [side; 3], |n| (n * n / 7 % 97) as u8 + case);
+        table += &format!("{case}.nii,labels.nii\n");
+    }
+    volume_of_bytes(&dir.join("labels.nii"), [side; 3], |n| u8::from((n / side % side).abs_diff(80) + (n % side).abs_diff(80) < 20));
+    std::fs::write(dir.join("data.csv"), table).unwrap();
+    std::fs::write(dir.join("data.json"), r#"{"channel_names": {"0": "CT"}, "labels": {"background": 0, "organ": 1}}"#).unwrap();
+    let run = |settings: &[&str]| {
+        let command = tiny(&["train", "data.csv", "--arch", "identity", "--threads", "1", "--out", "run"], settings);
+        let output = limited(&dir, "ulimit -v 500000", &command);
+        let _ = std::fs::remove_dir_all(dir.join("run"));
+        output
+    };
+    let few = ["train.epochs=1", "predict.overlap=0", "predict.flips=false"];
+    let refused = run(&few);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let text = stderr(&refused);
+    let proposed = text.split_once("--set \"").and_then(|(_, rest)| rest.split_once('"')).unwrap_or_else(|| panic!("{text}")).0;
+    assert!(proposed.starts_with("data.spacing=") && text.contains("held in memory"), "{text}");
+    let taken = run(&[few[0], few[1], few[2], proposed]);
+    assert!(taken.status.success(), "{proposed}: {taken:?}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::{bytes, folder, limited, scnas, signal, stderr, succeed};
+use common::{bytes, folder, limited, scnas, signal, stderr, succeed, volume_of_bytes};
 use medvol::phantom::phantom;
 use medvol::{Label, read_labels, write_labels};
 use scnas::architecture::Architecture;
@@ -45,17 +45,10 @@ fn model_and_volume_of(dir: &Path, volume: [usize; 3], patch: usize, width: usiz
     let card = Card::new(architecture, Size { channels: 1, classes: CLASSES, width }, plan, predict);
     Model::new(card, &scnas::device("cpu").unwrap(), 1).write(&dir.join("model.safetensors")).unwrap();
 
-    // The header of a small file of bytes, made to say another size.
+    volume_of_bytes(&dir.join("large.nii"), volume, |n| (n * n / 7 % 251) as u8 + 1);
     let mut small = phantom(1, 0, 3.0).1;
     small.affine = medvol::Affine::IDENTITY;
     write_labels(dir.join("small.nii"), &small).unwrap();
-    let mut file = bytes(dir.join("small.nii"));
-    file.truncate(352);
-    for (axis, size) in volume.into_iter().enumerate() {
-        file[42 + 2 * axis..][..2].copy_from_slice(&(size as i16).to_le_bytes());
-    }
-    file.extend((0..volume.iter().product()).map(|n: usize| (n * n / 7 % 251) as u8 + 1));
-    std::fs::write(dir.join("large.nii"), file).unwrap();
 }
 
 const PREDICT: [&str; 6] = ["predict", "large.nii", "--model", "model.safetensors", "--threads", "1"];

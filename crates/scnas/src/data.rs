@@ -1,35 +1,14 @@
 //! Preprocessed cases in memory, and the patches drawn from them.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use medvol::Case;
 use medvol::augment::{AugmentSettings, Augmentation};
 use medvol::patch::{draw_corner, draw_corner_containing, draw_foreground_voxel};
-use medvol::{Case, CaseFiles, Dataset, preprocess};
 use rand::seq::SliceRandom as _;
 use rand::{Rng, RngExt as _};
-use rayon::prelude::*;
 
-use crate::error::Result;
-use crate::plan::Plan;
 use crate::random::{Stream, epoch_and_case, rng};
-
-/// Reads and preprocesses cases in parallel; `progress` hears how many are done.
-///
-/// # Errors
-/// The first case, in order, that cannot be read or does not fit the data set.
-pub fn load_cases(dataset: &Dataset, files: &[CaseFiles], plan: &Plan, progress: impl Fn(usize) + Sync) -> Result<Vec<Case>> {
-    let done = AtomicUsize::new(0);
-    files
-        .par_iter()
-        .map(|file| {
-            let (image, labels) = dataset.load(file)?;
-            let case = preprocess(&file.name, &image, labels.as_ref(), &plan.labels, plan.spacing)?;
-            progress(done.fetch_add(1, Ordering::Relaxed) + 1);
-            Ok(case)
-        })
-        .collect()
-}
 
 /// A checksum of each preprocessed case, by name: what says that a resumed run sees the data it began with.
 pub fn checksums<'a>(cases: impl IntoIterator<Item = &'a Case>) -> BTreeMap<String, u32> {

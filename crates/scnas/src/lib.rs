@@ -17,6 +17,7 @@ pub mod error;
 pub mod evaluate;
 pub mod genotype;
 mod layers;
+mod load;
 pub mod loss;
 pub mod memory;
 pub mod model;

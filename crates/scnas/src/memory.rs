@@ -33,6 +33,11 @@ pub fn allowed() -> Option<u64> {
     Some(least / 10 * 9)
 }
 
+/// Bytes of [`allowed`] that are not yet in use.
+pub fn free() -> Option<u64> {
+    Some(allowed()?.saturating_sub(in_use()?))
+}
+
 /// A size in the unit that reads best.
 pub fn text(bytes: u64) -> String {
     let mib = bytes as f64 / f64::from(1 << 20);

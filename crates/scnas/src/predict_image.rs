@@ -249,7 +249,7 @@ impl<'a> ImagePredictor<'a> {
                 remedy: if self.options.probabilities {
                     "do without the probabilities, or give more memory (--memory)".into()
                 } else {
-                    "give more memory (--memory), or cut the image into parts".into()
+                    "give more memory (--memory of scnas predict, where the machine has it), or cut the image into parts".into()
                 },
             }),
         }

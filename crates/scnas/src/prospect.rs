@@ -36,7 +36,8 @@ impl Prospect {
     /// Measures a few steps of `run`, which trains `architecture`, or, with `search`, first finds one like it.
     ///
     /// # Errors
-    /// [`Error::Disk`] and [`Error::Memory`] when there is not enough. Memory is judged by steps on smaller patches first.
+    /// [`Error::Disk`] and [`Error::Memory`] when there is not enough, for the steps or for the images that will be scored. Memory is judged by
+    /// steps on smaller patches first.
     pub fn of(run: &Run, search: bool, architecture: &Architecture) -> Result<Self> {
         let folder = run.dir.file("");
         let (disk, disk_free) = (disk_of(run, search, architecture), free_space(&folder));
@@ -57,6 +58,7 @@ impl Prospect {
         let (iteration, training) = step(patch);
         let memory = memory::peak();
         let prediction = bench(patch).predict(architecture).median_s;
+        run.check_scoring(architecture)?;
         let iteration = iteration.map_or(0.0, |timing| timing.median_s);
         let estimate = Workload::of(run.dataset(), &run.plan, &run.config)?.estimate(&run.config, iteration, training.median_s, prediction);
         Ok(Self { memory, memory_allowed: memory::allowed(), disk, disk_free, estimate })

@@ -7,14 +7,16 @@ use std::time::Instant;
 use burn::tensor::Device;
 use medvol::augment::AugmentSettings;
 use medvol::metrics::mean_sd;
-use medvol::{Case, CaseFiles, Dataset, mirror_axes, write_labels};
+use medvol::{Case, CaseFiles, Dataset, load_raw, mirror_axes, raw_size, write_labels};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::Architecture;
 use crate::config::Config;
-use crate::data::{Patches, checksums, load_cases};
+use crate::data::{Patches, checksums};
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, MeanSd, TOLERANCE_MM, score};
+use crate::load::load_cases;
+use crate::memory;
 use crate::model::{Card, Model};
 use crate::network::Size;
 use crate::plan::{Plan, to_json};
@@ -75,6 +77,9 @@ pub struct Run {
     held_out_files: Vec<CaseFiles>,
 }
 
+/// Most bytes that scoring takes a voxel: two label maps of two, and for the class looked at two masks, their surfaces, distances along one axis.
+const SCORED_VOXEL: u64 = 2 * 2 + 2 + 2 + 2;
+
 /// `result.json`: one row of a comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunResult {
@@ -128,7 +133,7 @@ impl Run {
         let dir = RunDir::open(out, &config, &plan)?;
         let files: Vec<CaseFiles> = training_files.iter().chain(&held_out_files).cloned().collect();
         observer.begin("reading cases", 0, files.len());
-        let mut training = load_cases(&dataset, &files, &plan, |done| observer.advance(done))?;
+        let mut training = load_cases(&dataset, &files, &plan, memory::free(), |done| observer.advance(done))?;
         dir.same_or_new("data.json", &to_json(&checksums(&training)))?;
         let held_out = training.split_off(training_files.len());
         let [d, h, w] = plan.patch;
@@ -187,10 +192,11 @@ impl Run {
         observer.begin("scoring held-out cases", 0, self.held_out_files.len());
         let predictor = ImagePredictor::new(slice::from_ref(model), Options::of(model))?;
         for (done, files) in self.held_out_files.iter().enumerate() {
-            let (image, labels) = self.dataset.load(files)?;
-            let Some(labels) = labels else { continue };
-            let predicted = predictor.predict(&files.name, &image.into(), &Within(observer))?.labels(&self.plan.labels);
+            let image = load_raw(&files.images, self.plan.channels.len())?;
+            let predicted = predictor.predict(&files.name, &image, &Within(observer))?.labels(&self.plan.labels);
+            drop(image);
             write_labels(predictions.join(format!("{}.nii.gz", files.name)), &predicted)?;
+            let Some(labels) = self.dataset.load_labels(files)? else { continue };
             let case = score(&files.name, &predicted, &labels, &self.plan.labels, TOLERANCE_MM).map_err(|e| Error::Invalid {
                 path: files.images.first().cloned().unwrap_or_default(),
                 expected: "a prediction of the label map's shape".into(),
@@ -219,6 +225,30 @@ impl Run {
         medvol::atomic_write(self.dir.file("evaluation.csv"), evaluation.csv().as_bytes())?;
         self.dir.write_json("result.json", &result)?;
         Ok((evaluation, result))
+    }
+
+    /// Refuses held-out images that could not be predicted in the memory there is, before a network like this is trained for hours.
+    ///
+    /// # Errors
+    /// [`Error::Memory`]; or when a header cannot be read.
+    pub fn check_scoring(&self, architecture: &Architecture) -> Result<()> {
+        let model = Model::new(self.card(architecture.clone(), false), &self.device, self.config.seed);
+        let predictor = ImagePredictor::new(slice::from_ref(&model), Options::of(&model))?;
+        for files in &self.held_out_files {
+            let (grid, bytes) = raw_size(&files.images)?;
+            predictor.check(&files.name, grid.shape, bytes)?;
+            let needed = SCORED_VOXEL * grid.shape.iter().product::<usize>() as u64;
+            if let Some(free) = memory::free().filter(|&free| free < needed) {
+                return Err(Error::Memory {
+                    name: files.name.clone(),
+                    needed: memory::text(needed),
+                    parts: "to score its prediction at the end of the run".into(),
+                    allowed: memory::text(free),
+                    remedy: "cut the image into parts, or take a machine with more memory".into(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The description of a model of this run, whose weights have seen mirrored patches or not.

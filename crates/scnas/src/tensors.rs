@@ -4,6 +4,7 @@
 //! whole file, taken with zeros in the place of its own eight digits: a file that a disk or a copy damaged is never used.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::Read as _;
 use std::ops::Range;
 use std::path::Path;
 
@@ -79,7 +80,12 @@ fn intact(bytes: &mut [u8]) -> Option<bool> {
 /// # Errors
 /// When the file cannot be read, is damaged, or is not one made by [`encode`].
 pub fn read<D: DeserializeOwned>(path: &Path, what: &str, device: &Device) -> Result<(D, BTreeMap<String, Tensor<5>>)> {
-    decode(path, std::fs::read(path).map_err(|e| Error::file("read", path, e))?, what, device)
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        medvol::open_file(path)?.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    decode(path, read().map_err(|e| Error::file("read", path, e))?, what, device)
 }
 
 /// The tensors and their document in the bytes of a file.

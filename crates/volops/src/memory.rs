@@ -19,15 +19,22 @@ const ARENA_RESERVE: libmimalloc_sys::mi_option_t = 23;
 /// KiB to ask for at a time where address space is limited: the least that mimalloc takes.
 const SMALL_RESERVE: core::ffi::c_long = 32 << 10;
 
-/// Keeps freed pages for the life of the process, unless the environment sets `MIMALLOC_PURGE_DELAY`. Where address space is limited
-/// (`ulimit -v`), less of it is reserved ahead. Call it first thing in `main`.
-pub fn keep_pages() {
-    // SAFETY: sets one number in mimalloc's options, which it reads atomically; any value is allowed.
-    unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, -1) }
+/// Reserves less address space ahead where that is limited (`ulimit -v`). Call it first thing in `main`.
+pub fn reserve_little() {
     if address_space().is_some() && std::env::var_os("MIMALLOC_ARENA_RESERVE").is_none() {
-        // SAFETY: as above. What ran before `main` may have used the option already, so that a default would come too late.
+        // SAFETY: sets one number in mimalloc's options, which it reads atomically; any value is allowed. What ran before `main` may have used
+        // the option already, so that a default would come too late.
         unsafe { libmimalloc_sys::mi_option_set(ARENA_RESERVE, SMALL_RESERVE) }
     }
+}
+
+/// Keeps the pages that are freed from now on, unless the environment sets `MIMALLOC_PURGE_DELAY`. Call it before the first step, after what is
+/// done only once, such as reading the data: its pages go back to the system.
+pub fn keep_pages() {
+    // SAFETY: may be called at any time, from any thread.
+    unsafe { libmimalloc_sys::mi_collect(true) }
+    // SAFETY: sets one number in mimalloc's options, as above.
+    unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, -1) }
 }
 
 /// The limit on this process's address space in bytes (`RLIMIT_AS`), where there is one and the system tells (Linux).

@@ -9,7 +9,7 @@ use super::{Finding, Fix, Kind};
 use crate::affine::{Affine, dot, norm};
 use crate::dataset::{CaseFiles, Dataset, place_tolerance_mm};
 use crate::error::Error;
-use crate::nifti_io::{INTEGER_TOLERANCE, read_image};
+use crate::nifti_io::{INTEGER_TOLERANCE, read_grid, read_image};
 use crate::orient::Orientation;
 use crate::volume::Image;
 
@@ -21,6 +21,9 @@ const SHEARED: f64 = 1.0;
 
 /// Spacings that differ by more than this part of themselves are not a matter of rounding.
 const SPACING_TOLERANCE: f64 = 0.01;
+
+/// Every voxel is read as f32.
+const BYTES_OF_A_VOXEL: u64 = size_of::<f32>() as u64;
 
 /// Fewer voxels of foreground than this are no structure.
 pub(super) const FEW_VOXELS: u64 = 10;
@@ -58,6 +61,20 @@ impl Labels {
     pub(super) fn foreground(&self) -> u64 {
         self.counts.iter().filter(|(value, _)| **value > 0).map(|(_, count)| count).sum()
     }
+}
+
+/// Bytes of a case's voxels while they are looked at; of files whose headers can be read.
+pub(super) fn bytes(case: &CaseFiles) -> u64 {
+    let grids = case.files().filter_map(|path| read_grid(path).ok());
+    grids.fold(0, |sum, grid| sum.saturating_add(BYTES_OF_A_VOXEL.saturating_mul(grid.voxels())))
+}
+
+/// What is said of a case that is not read, as it would take so many bytes.
+pub(super) fn too_large(case: &CaseFiles, bytes: u64, memory: u64) -> (Vec<Finding>, Facts) {
+    let message = format!("its headers announce voxels that take {} MiB of memory; there are {} MiB", bytes >> 20, memory >> 20);
+    let remedy = "see whether the sizes in its headers are right; cut it into parts, or check it on a machine with more memory";
+    let facts = Facts { name: case.name.clone(), subject: case.subject.clone(), labelled: case.label.is_some(), ..Facts::default() };
+    (vec![Finding::error(Kind::TooLarge, message, remedy).of(&case.name)], facts)
 }
 
 /// Reads a case and says all that is wrong with it.

@@ -6,6 +6,7 @@ use csv::{Reader, ReaderBuilder, StringRecord, Trim};
 
 use super::{CaseFiles, stem_and_ending};
 use crate::error::{Error, Result};
+use crate::open::open_file;
 
 /// Where the columns stand.
 struct Columns {
@@ -17,7 +18,7 @@ struct Columns {
 
 /// Cases with and without label maps.
 pub(super) fn cases(path: &Path, problems: &mut Vec<String>) -> Result<(Vec<CaseFiles>, Vec<CaseFiles>)> {
-    let file = std::fs::File::open(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
+    let file = open_file(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
     let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(file);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let mut cases = Vec::new();

@@ -1,8 +1,8 @@
 //! Surfaces of masks and the distances between them.
 
-use ndarray::{Array3, ArrayView3, Axis, Slice, Zip};
+use ndarray::{Array3, ArrayView3, Axis, Slice, Zip, s};
 
-use crate::distance::distance_to;
+use crate::distance::each_distance_to;
 
 /// A distance counts as within a tolerance up to this part above it: spacings come from affines in single precision, and one voxel of
 /// 1.0000001 mm must not be further than 1 mm.
@@ -18,8 +18,10 @@ pub(super) fn surface_distances(a: ArrayView3<bool>, b: ArrayView3<bool>, spacin
     let mut distances = Vec::new();
     for (from, to) in [(&a, &b), (&b, &a)] {
         let before = distances.len();
-        let distance = distance_to(to.view(), spacing_mm);
-        distances.extend(distance.iter().zip(from).filter(|(_, on_surface)| **on_surface).map(|(mm, _)| *mm));
+        each_distance_to(to.view(), spacing_mm, |columns, some| {
+            let from = from.slice(s![.., .., columns]);
+            distances.extend(some.iter().zip(from).filter(|(_, on_surface)| **on_surface).map(|(mm, _)| *mm));
+        });
         if distances.len() == before {
             return None;
         }

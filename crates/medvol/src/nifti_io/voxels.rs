@@ -1,6 +1,5 @@
 //! Reading the voxels: in pieces, so that what a damaged or hostile file announces is never allocated unseen.
 
-use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read};
 use std::path::Path;
 
@@ -9,12 +8,17 @@ use flate2::bufread::MultiGzDecoder;
 use super::Grid;
 use super::header::{self, DataType, HEADER_BYTES, Header};
 use crate::error::{Error, Result};
+use crate::open::open_file;
 
 /// Bytes read at a time; a multiple of every voxel's size.
 const PIECE: usize = 1 << 16;
 
 /// Deflate cannot shrink more than this (RFC 1951: 258 bytes from two bits).
 const LARGEST_GZIP_RATIO: u64 = 1032;
+
+/// Bytes behind the voxels that are read, besides as many as there are before: more is no padding, but a header with wrong sizes, or a file
+/// made to be read for hours.
+const MOST_BEHIND: u64 = 64 << 20;
 
 /// A reader that counts, so that a truncated file can say where it ended.
 pub(super) struct Source<'a> {
@@ -61,7 +65,7 @@ pub(super) fn open(path: &Path) -> Result<(Header, Source<'_>)> {
         return Err(header::unsupported(path, "is half of a .hdr/.img pair; convert the pair to one NIfTI-1 file (.nii or .nii.gz)"));
     }
     let unreadable = |source| Error::Read { path: path.to_path_buf(), source };
-    let file = File::open(path).map_err(unreadable)?;
+    let file = open_file(path).map_err(unreadable)?;
     let length = file.metadata().map_err(unreadable)?.len();
     let mut file = BufReader::with_capacity(PIECE, file);
     let start = std::io::BufRead::fill_buf(&mut file).map_err(unreadable)?;
@@ -107,10 +111,17 @@ pub(super) fn read<T>(
 
 /// Reads a compressed file to its end, because only there stands its checksum. What follows the voxels is ignored.
 fn check_the_rest(mut source: Source<'_>, expected: u64, mut piece: Vec<u8>) -> Result<()> {
+    let most = expected.saturating_add(MOST_BEHIND);
+    let mut behind = 0;
     loop {
         match source.reader.read(&mut piece) {
             Ok(0) => return Ok(()),
-            Ok(_) => {}
+            Ok(_) if behind > most => {
+                let reason =
+                    format!("goes on for more than {most} bytes behind the {expected} that its header announces; convert it again");
+                return Err(header::unsupported(source.path, reason));
+            }
+            Ok(n) => behind += n as u64,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
                 return Err(source.truncated(expected));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use medvol::phantom::{PhantomTask, write_task};
+use medvol::phantom::{PhantomTask, phantom, write_task};
 use serde_json::Value;
 
 /// Settings of a network and a training that take about a second.
@@ -35,6 +35,21 @@ pub fn task(folder: &Path) -> PathBuf {
     let data = folder.join("data");
     write_task(&data, &PhantomTask { seed: 3, cases: 6, test_cases: 2, coarseness: 3.0 }).unwrap();
     data
+}
+
+/// A volume `[width, height, depth]` of bytes in voxels of 1 mm; `voxel` says which, counted with the width fastest.
+pub fn volume_of_bytes(path: &Path, shape: [usize; 3], voxel: impl Fn(usize) -> u8) {
+    // The header of a small file of bytes, made to say another size.
+    let mut small = phantom(1, 0, 3.0).1;
+    small.affine = medvol::Affine::IDENTITY;
+    medvol::write_labels(path, &small).unwrap();
+    let mut file = bytes(path);
+    file.truncate(352);
+    for (axis, size) in shape.into_iter().enumerate() {
+        file[42 + 2 * axis..][..2].copy_from_slice(&(size as i16).to_le_bytes());
+    }
+    file.extend((0..shape.iter().product()).map(voxel));
+    std::fs::write(path, file).unwrap();
 }
 
 /// The program, to be run in `folder`.
