@@ -235,8 +235,8 @@ pub fn read_run(folder: &Path) -> Result<(RunResult, Evaluation)> {
     }
     let not_ours = |path: &Path| format!("{}: not as scnas writes it; remove it and run the command that wrote it again", path.display());
     let read = |path: &Path| -> Result<Value> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        serde_json::from_str(&text).with_context(|| not_ours(path))
+        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        serde_json::from_slice(&bytes).with_context(|| not_ours(path))
     };
     let result = serde_json::from_value(read(&path)?).with_context(|| not_ours(&path))?;
     let path = folder.join("evaluation.json");

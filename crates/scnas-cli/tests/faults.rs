@@ -217,6 +217,35 @@ fn a_folder_that_may_not_be_written_is_named_before_any_work() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_file_that_may_not_be_read_is_named_with_what_to_do() {
+    let dir = folder("unreadable");
+    task(&dir);
+    let image = dir.join("data/imagesTr/phantom_002.nii.gz");
+    std::fs::set_permissions(&image, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
+    // Root may read all, unless it gives up the right to.
+    let mut command = match std::fs::read(&image) {
+        Err(_) => Command::new(env!("CARGO_BIN_EXE_scnas")),
+        Ok(_) => {
+            let mut command = Command::new("setpriv");
+            command.args(["--bounding-set", "-dac_override,-dac_read_search", env!("CARGO_BIN_EXE_scnas")]);
+            command
+        }
+    };
+    let Ok(output) = command.args(tiny(&["search", "data", "--out", "run"], &[])).current_dir(&dir).output() else {
+        println!("skipped: root cannot give up its rights here");
+        return;
+    };
+    std::fs::set_permissions(&image, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let text = stderr(&output);
+    let last = text.lines().last().unwrap();
+    let named = ["error: phantom_002: ", "imagesTr/phantom_002.nii.gz may not be read: Permission denied", "chmod"];
+    assert!(named.iter().all(|part| last.contains(part)), "{text}");
+    assert!(!dir.join("run/log.jsonl").exists());
+}
+
+#[test]
 fn a_file_that_vanishes_during_a_run_is_named_and_the_run_goes_on_once_it_is_back() {
     let dir = folder("vanished");
     task(&dir);

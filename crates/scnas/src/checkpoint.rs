@@ -59,6 +59,19 @@ pub fn weights(path: &Path, device: &Device) -> Result<Weights> {
     Ok(Weights::from_tensors(device, tensors.into_iter().filter(|(name, _)| !other(name))))
 }
 
+/// What to do where no checkpoint can be read.
+fn lost(error: Error) -> Error {
+    match error {
+        Error::Invalid { path, expected, found, .. } => Error::Invalid {
+            path,
+            expected,
+            found,
+            remedy: "put a copy back, or remove the folder checkpoint to begin this phase anew".into(),
+        },
+        other => other,
+    }
+}
+
 /// Reads a checkpoint into weights, optimiser and averaged weights; `None` when there is none. Where the latest one is damaged, the one
 /// before is taken, and `warn` hears of it.
 ///
@@ -80,11 +93,11 @@ pub fn load<S: DeserializeOwned>(
     let read = |path: &Path| tensors::read::<Document<S>>(path, "a checkpoint", weights.device());
     let (document, mut tensors) = match read(latest) {
         Err(damaged) if latest == path && before.exists() => {
-            let older = read(&before)?;
+            let older = read(&before).map_err(lost)?;
             warn(&format!("warning: {damaged}; going on from the checkpoint before it"));
             older
         }
-        read => read?,
+        read => read.map_err(lost)?,
     };
     let invalid = |found: String| Error::Invalid {
         path: path.into(),

@@ -138,6 +138,7 @@ impl RunDir {
         let path = self.file(name);
         match std::fs::read(&path) {
             Ok(found) if found == bytes => Ok(()),
+            Ok(found) if serde_json::from_slice::<serde_json::Value>(&found).is_err() => Err(damaged(path)),
             Ok(found) => Err(another_run(path, &first_difference(&found, bytes))),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(medvol::atomic_write(&path, bytes)?),
             Err(e) => Err(Error::file("read", &path, e)),
@@ -150,8 +151,10 @@ impl RunDir {
 /// # Errors
 /// Names the settings that differ; or when the file cannot be read.
 pub fn same_settings(path: &Path, config: &Config) -> Result<()> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::file("read", path, e))?;
-    let differences = match toml::from_str::<Config>(&text) {
+    let bytes = std::fs::read(path).map_err(|e| Error::file("read", path, e))?;
+    let text = std::str::from_utf8(&bytes).ok().filter(|text| !text.is_empty() && text.parse::<toml::Table>().is_ok());
+    let Some(text) = text else { return Err(damaged(path.into())) };
+    let differences = match toml::from_str::<Config>(text) {
         Ok(read) if read == *config => return Ok(()),
         Ok(read) => {
             let changes = read.differences(config).into_iter().map(|(key, [found, given])| format!("{key} = {found}, now {given}"));
@@ -171,6 +174,15 @@ fn another_run(path: PathBuf, differences: &str) -> Error {
     }
 }
 
+fn damaged(path: PathBuf) -> Error {
+    Error::Invalid {
+        path,
+        expected: "the file that the run began with".into(),
+        found: "a damaged one".into(),
+        remedy: "put a copy back, or begin anew in another folder with --out".into(),
+    }
+}
+
 /// The first line in which two texts differ, for an error message.
 fn first_difference(found: &[u8], given: &[u8]) -> String {
     let (found, given) = (String::from_utf8_lossy(found), String::from_utf8_lossy(given));
@@ -184,12 +196,13 @@ fn first_difference(found: &[u8], given: &[u8]) -> String {
 }
 
 fn read_log(path: &Path) -> Result<Vec<EpochLine>> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(e) => return Err(Error::file("read", path, e)),
     };
-    text.lines()
+    String::from_utf8_lossy(&bytes)
+        .lines()
         .map(|line| {
             serde_json::from_str(line).map_err(|e| Error::Invalid {
                 path: path.into(),

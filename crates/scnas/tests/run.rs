@@ -207,8 +207,34 @@ fn a_damaged_checkpoint_falls_back_to_the_one_before_and_two_damaged_ones_are_an
     damage(&latest);
     damage(&before);
     let error = whole_run(&data, &out, &config, &StopAfter::looks(usize::MAX)).unwrap_err().to_string();
-    assert!(error.contains("previous.safetensors") && error.contains("damaged"), "{error}");
+    assert!(error.contains("previous.safetensors") && error.contains("damaged") && error.contains("begin this phase anew"), "{error}");
     std::fs::write(&before, kept).unwrap();
+    whole_run(&data, &out, &config, &StopAfter::looks(usize::MAX)).unwrap();
+    assert_eq!(fingerprint(&whole), fingerprint(&out));
+}
+
+#[test]
+fn a_damaged_file_of_a_run_is_told_from_that_of_another_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = phantoms(folder.path());
+    let config = config(&["data.folds=3"]);
+    let (whole, out) = (folder.path().join("whole"), folder.path().join("run"));
+    whole_run(&data, &whole, &config, &StopAfter::looks(usize::MAX)).unwrap();
+    whole_run(&data, &out, &config, &StopAfter::looks(3)).unwrap_err();
+    for name in ["config.toml", "plan.json", "data.json", "log.jsonl"] {
+        let kept = std::fs::read(out.join(name)).unwrap();
+        for garbage in [&b"\xff\xfe\0"[..], b"", b"{"] {
+            // A log that is empty is one of a run that was just begun.
+            if (name, garbage) == ("log.jsonl", b"") {
+                continue;
+            }
+            std::fs::write(out.join(name), garbage).unwrap();
+            let error = whole_run(&data, &out, &config, &StopAfter::looks(1)).unwrap_err().to_string();
+            let advised = ["put a copy back", "move the file away"].iter().any(|advice| error.contains(advice));
+            assert!(error.contains(name) && advised && !error.contains("another run"), "{error}");
+        }
+        std::fs::write(out.join(name), kept).unwrap();
+    }
     whole_run(&data, &out, &config, &StopAfter::looks(usize::MAX)).unwrap();
     assert_eq!(fingerprint(&whole), fingerprint(&out));
 }

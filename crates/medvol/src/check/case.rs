@@ -140,6 +140,10 @@ impl Examination<'_> {
             Err(Error::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                 Finding::error(Kind::MissingFile, format!("{shown} is not there"), "put it there, or take the case out of the data set")
             }
+            Err(Error::Read { source, .. }) if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                let remedy = "allow your account to read it (chmod u+r, or its owner must), or take the case out of the data set";
+                Finding::error(Kind::Unreadable, format!("{shown} may not be read: {source}"), remedy)
+            }
             Err(Error::Truncated { expected, found, .. }) => {
                 let message = format!("{shown} is truncated: its header announces {expected} bytes, the file holds {found}");
                 Finding::error(Kind::Truncated, message, "copy or download it again")
