@@ -213,7 +213,7 @@ fn a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for() {
     }
     task(folder.path());
     pipe("pairs.csv");
-    assert!(Dataset::open(&folder.path().join("pairs.csv")).is_err());
+    assert!(Dataset::open(folder.path().join("pairs.csv")).is_err());
     pipe("dataset.json");
     assert!(Dataset::open(folder.path()).unwrap_err().to_string().contains("found a pipe or a device"));
     // Nor is one written to, or replaced by a file.

@@ -74,23 +74,40 @@ fn files_that_may_not_become_long_enough_are_named_and_nothing_is_lost() {
     same_run(&dir.join("run"), &dir.join("whole"));
 }
 
+/// A script, with the program and its arguments as `$0` and `$@`, to be run where `dir/run` is a disk of its own of `size`; `None` where such a
+/// disk cannot be mounted. In name spaces of their own, users may mount what they like; some systems forbid it.
+fn small_disk(dir: &Path, size: &str, script: &str) -> Option<Command> {
+    std::fs::create_dir(dir.join("run")).unwrap();
+    let mounting = |then: &str| {
+        let mut command = Command::new("unshare");
+        let script = format!("mount -t tmpfs -o size={size} tmpfs run && {{ {then}\n}}");
+        command.args(["-rm", "sh", "-c", &script, env!("CARGO_BIN_EXE_scnas")]).current_dir(dir).stdin(Stdio::null());
+        command
+    };
+    if mounting("true").status().is_ok_and(|status| status.success()) {
+        return Some(mounting(script));
+    }
+    println!("skipped: a small disk cannot be mounted here");
+    None
+}
+
+#[test]
+fn a_disk_that_will_not_hold_the_checkpoints_is_named_before_the_run_begins() {
+    let dir = folder("small_disk");
+    task(&dir);
+    let Some(mut command) = small_disk(&dir, "64k", r#""$0" "$@""#) else { return };
+    let output = command.args(tiny(&["search", "data", "--out", "run"], &[])).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let text = stderr(&output);
+    let last = text.lines().last().unwrap();
+    assert!(last.starts_with("error: run/: expected ") && last.contains(" of free space or more") && last.contains("make room"), "{text}");
+}
+
 #[test]
 fn a_disk_that_is_full_at_one_write_after_the_other_is_named_and_nothing_is_lost() {
     let dir = folder("full_disk");
     task(&dir);
     succeed(&dir, &tiny(&["search", "data", "--out", "whole"], &LONG));
-    std::fs::create_dir(dir.join("run")).unwrap();
-    // In name spaces of their own, users may mount what they like; some systems forbid it.
-    let mounting = |then: &str| {
-        let mut command = Command::new("unshare");
-        let script = format!("mount -t tmpfs -o size=100M tmpfs run && {then}");
-        command.args(["-rm", "sh", "-c", &script, env!("CARGO_BIN_EXE_scnas")]).current_dir(&dir).stdin(Stdio::null());
-        command
-    };
-    if !mounting("true").status().is_ok_and(|status| status.success()) {
-        println!("skipped: a small disk cannot be mounted here");
-        return;
-    }
     // The run begins, as there is room for it. Then there is room for a little more than it has each time, and once more for the files
     // that come last, which are small beside the checkpoints.
     let script = r#"attempts() {
@@ -110,7 +127,8 @@ fn a_disk_that_is_full_at_one_write_after_the_other_is_named_and_nothing_is_lost
         rm -r run/model.safetensors run/predictions run/evaluation.* run/result.json
         more=4; attempts "$@"
         cp -r run kept"#;
-    let output = mounting(script).args(tiny(&["search", "data", "--out", "run"], &LONG)).output().unwrap();
+    let Some(mut command) = small_disk(&dir, "100M", script) else { return };
+    let output = command.args(tiny(&["search", "data", "--out", "run"], &LONG)).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
     let (mut named, mut codes) = (BTreeSet::new(), Vec::new());

@@ -49,12 +49,14 @@ fn runs_and_predictions_killed_at_a_hundred_moments_end_with_the_same_bits() {
     let command = |out| tiny(&["search", "data", "--threads", "1", "--save-every", "0", "--out", out], &settings);
     let whole = timed(&dir, &command("whole"));
     let mut moments = Moments(1);
-    let (mut kills, mut ends) = (0, 0);
+    let leftover = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(".part"));
+    let (mut kills, mut writing, mut ends) = (0, 0, 0);
     while kills < KILLS_OF_RUNS {
         // Half of the moments lie in the first sixth of what is left, so that the beginning and the end are hit as well as the middle.
         let delay = whole.mul_f64(moments.next() * if kills % 2 == 0 { 0.15 } else { 1.0 });
         if killed(&dir, &command("run"), delay) {
             kills += 1;
+            writing += usize::from(dir.join("run").exists() && contents(&dir.join("run")).keys().any(|path| leftover(path)));
             continue;
         }
         ends += 1;
@@ -63,9 +65,8 @@ fn runs_and_predictions_killed_at_a_hundred_moments_end_with_the_same_bits() {
     }
     succeed(&dir, &command("run"));
     same_run(&dir.join("run"), &dir.join("whole"));
-    let leftover = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(".part"));
     assert!(!contents(&dir.join("run")).keys().any(|path| leftover(path)), "temporary files are left");
-    println!("{kills} kills, {} runs to the end", ends + 1);
+    println!("{kills} kills, {writing} of them while a file was being written, {} runs to the end", ends + 1);
 
     let predict = |out| ["predict", "data", "--training", "--threads", "1", "--model", "whole", "--out", out];
     let whole = timed(&dir, &predict("all"));

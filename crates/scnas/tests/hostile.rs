@@ -108,6 +108,23 @@ fn a_small_model_that_claims_to_be_a_large_one_is_refused_before_it_is_built() {
     survives(&larger, read_model);
 }
 
+#[test]
+fn tensors_that_overlap_or_lie_beyond_the_file_are_refused() {
+    let bytes = model_file();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    let names: Vec<&String> = header.as_object().unwrap().keys().filter(|name| *name != "__metadata__").collect();
+    for offsets in [serde_json::json!([0, 4]), serde_json::json!([0, u64::MAX]), serde_json::json!([u64::MAX - 3, u64::MAX])] {
+        let mut lying = header.clone();
+        for name in &names[..2] {
+            lying[*name]["data_offsets"] = offsets.clone();
+        }
+        let lying = serde_json::to_vec(&lying).unwrap();
+        let file = sealed([&(lying.len() as u64).to_le_bytes(), lying.as_slice(), &bytes[8 + length..]].concat());
+        survives(&file, |path| assert!(Model::read(path, &scnas::device("cpu").unwrap()).is_err()));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
