@@ -18,7 +18,8 @@ pub fn images_in(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).with_context(failed)? {
         let path = entry.with_context(failed)?.path();
-        if path.file_name().is_some_and(|name| name.to_str().is_none()) {
+        let name = path.file_name().unwrap_or_default();
+        if name.to_str().is_none() && !medvol::stem_and_ending(&name.to_string_lossy()).1.is_empty() {
             bail!("{}: expected a name in UTF-8; rename this file", path.display());
         }
         // Also what turns out to be no file, such as a link to nowhere: better an error than a case that is silently left out.

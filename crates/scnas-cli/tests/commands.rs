@@ -180,6 +180,22 @@ fn images_that_cannot_be_predicted_do_not_keep_the_others_from_it() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn an_image_whose_name_is_no_text_is_named_and_other_files_do_not_matter() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let dir = folder("names");
+    model(&dir);
+    let named = |name: &[u8]| dir.join("data/imagesTs").join(std::ffi::OsStr::from_bytes(name));
+    std::fs::write(named(b"notes\xff.txt"), "").unwrap();
+    let command = ["predict", "data/imagesTs", "--model", "run", "--out", "out"];
+    succeed(&dir, &command);
+    std::fs::write(named(b"image\xff.nii"), "").unwrap();
+    let output = scnas(&dir, &command).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(stderr(&output).contains("expected a name in UTF-8"), "{output:?}");
+}
+
+#[test]
 fn evaluate_scores_what_matches_and_says_what_does_not() {
     let dir = folder("evaluate");
     let data = task(&dir);
