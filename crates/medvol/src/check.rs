@@ -279,7 +279,7 @@ fn examine_all(
 ) -> Option<Vec<(Vec<Finding>, Facts)>> {
     let (done, go_on) = (AtomicUsize::new(0), AtomicBool::new(progress(0, cases.len())));
     let mut examined = Vec::with_capacity(cases.len());
-    let sizes: Vec<u64> = cases.iter().map(|case| bytes(case)).collect();
+    let sizes: Vec<u64> = cases.par_iter().map(|case| bytes(case)).collect();
     while examined.len() < cases.len() {
         if !go_on.load(Ordering::Relaxed) {
             return None;

@@ -257,7 +257,7 @@ pub fn raw_size(paths: &[PathBuf]) -> Result<(Grid, u64)> {
     let [path] = paths else {
         let grid = read_grids(paths)?;
         // Twice as many while they are joined.
-        let bytes = 2 * 4 * grid.channels as u64 * grid.shape.iter().product::<usize>() as u64;
+        let bytes = 2 * 4 * grid.voxels();
         return Ok((grid, bytes));
     };
     read_raw_size(path)

@@ -37,16 +37,16 @@ pub fn load_cases(
         progress(done.fetch_add(1, Ordering::Relaxed) + 1);
         Ok(case)
     };
+    let memory = memory.map_or(f64::INFINITY, |bytes| bytes as f64);
     let mut cases: Vec<Case> = Vec::with_capacity(files.len());
     let (mut held, mut expected) = (0.0, 0.0);
     // As many at a time as fit for certain; what is cropped away of them makes room for more.
     while cases.len() < files.len() {
         let rest = &needs[cases.len()..];
-        let room = memory.map_or(f64::INFINITY, |memory| memory as f64 - held);
-        let fitting = (1..=rest.len()).take_while(|&n| together(&rest[..n]) <= room).last().unwrap_or(0);
+        let fitting = (1..=rest.len()).take_while(|&n| held + together(&rest[..n]) <= memory).last().unwrap_or(0);
         if fitting == 0 {
             let kept = if expected > 0.0 { held / expected } else { 1.0 };
-            return Err(too_many(dataset, plan, held + kept * together(rest), held + room));
+            return Err(too_many(dataset, plan, held + kept * together(rest), memory));
         }
         let next = cases.len()..cases.len() + fitting;
         expected += rest[..fitting].iter().map(|need| need.held).sum::<f64>();
@@ -102,7 +102,7 @@ fn too_many(dataset: &Dataset, plan: &Plan, needed: f64, allowed: f64) -> Error 
         name: dataset.name.clone(),
         needed: memory::text(needed as u64),
         parts: "for its cases, which are all held in memory".into(),
-        allowed: memory::text(allowed.max(0.0) as u64),
+        allowed: memory::text(allowed as u64),
         remedy: format!("try {}fewer cases, fewer --threads, or a machine with more memory", grid.unwrap_or_default()),
     }
 }
