@@ -84,15 +84,14 @@ impl ConvNorm {
 
     /// `sum + z · self(x)`.
     pub fn add_to(&self, sum: Option<Tensor<5>>, pass: &Pass, x: Tensor<5>, z: Option<Tensor<1>>) -> Tensor<5> {
-        let y = match &self.conv {
-            Convolution::Dense { weight, spec } => volops::conv3d(x, pass.weight(*weight), *spec),
-            Convolution::Transposed { weight } => volops::conv_transpose3d(x, pass.weight(*weight), Some(SLOPE)),
+        let convolution = match self.conv {
+            Convolution::Dense { weight, spec } => volops::Convolution::Dense { weight: pass.weight(weight), spec },
+            Convolution::Transposed { weight } => volops::Convolution::Transposed { weight: pass.weight(weight), slope: Some(SLOPE) },
             Convolution::Separable { depthwise, spec, pointwise } => {
-                let y = volops::depthwise3d(x, pass.weight(*depthwise), *spec);
-                volops::conv3d(y, pass.weight(*pointwise), ConvSpec { kernel: [1; 3], stride: 1, slope: None })
+                volops::Convolution::Separable { depthwise: pass.weight(depthwise), spec, pointwise: pass.weight(pointwise) }
             }
         };
-        volops::add_instance_norm(sum, y, pass.weight(self.gamma), pass.weight(self.beta), z)
+        volops::add_conv_norm(sum, x, convolution, pass.weight(self.gamma), pass.weight(self.beta), z)
     }
 }
 

@@ -109,8 +109,8 @@ impl EdgeOp {
     fn add_to(&self, sum: Option<Tensor<5>>, pass: &Pass, x: Tensor<5>, z: Option<Tensor<1>>) -> Option<Tensor<5>> {
         match self {
             EdgeOp::Conv(conv) => Some(conv.add_to(sum, pass, x, z)),
-            EdgeOp::MaxPool { stride } => Some(volops::add_scaled(sum, volops::max_pool3d(x, *stride), z)),
-            EdgeOp::AveragePool { stride } => Some(volops::add_scaled(sum, volops::avg_pool3d(x, *stride), z)),
+            EdgeOp::MaxPool { stride } => Some(volops::add_max_pool3d(sum, x, *stride, z)),
+            EdgeOp::AveragePool { stride } => Some(volops::add_avg_pool3d(sum, x, *stride, z)),
             EdgeOp::Identity => Some(volops::add_scaled(sum, x, z)),
             EdgeOp::Zero => sum,
         }

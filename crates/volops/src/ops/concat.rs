@@ -4,7 +4,7 @@ use burn::{backend::TensorMetadata, tensor::Tensor};
 use burn_flex::FlexTensor;
 
 use super::{
-    extension::{Input, Op, Route, apply4, route},
+    extension::{Input, Op, Route, apply, route},
     flex::{Values, shape5, tensor},
 };
 use crate::kernel::concat;
@@ -20,7 +20,7 @@ use crate::kernel::concat;
 pub fn concat(parts: [Tensor<5>; 4]) -> Tensor<5> {
     let [a, b, c, d] = parts;
     match route(a) {
-        Route::Kernels(a) => apply4(Concat, [a, b.into_dispatch(), c.into_dispatch(), d.into_dispatch()]),
+        Route::Kernels(a) => apply(Concat, [a, b.into_dispatch(), c.into_dispatch(), d.into_dispatch()]),
         Route::Composition(a) => Tensor::cat(vec![a, b, c, d], CHANNELS),
     }
 }
@@ -33,7 +33,9 @@ struct Concat;
 impl<const N: usize> Op<N> for Concat {
     const CHEAP: bool = true;
 
-    fn forward(&self, parts: [FlexTensor; N]) -> FlexTensor {
+    type Saved = ();
+
+    fn forward(&self, parts: [FlexTensor; N], _: [bool; N]) -> (FlexTensor, ()) {
         let mut shape = shape5(&parts[0].shape());
         for part in &parts[1..] {
             let [batch, channels, d, h, w] = shape5(&part.shape());
@@ -42,14 +44,14 @@ impl<const N: usize> Op<N> for Concat {
         }
         let parts = parts.map(|part| Values::of(&part));
         let parts: Vec<&[f32]> = parts.iter().map(|part| &**part).collect();
-        tensor(concat::concat(&parts, shape[0]), shape)
+        (tensor(concat::concat(&parts, shape[0]), shape), ())
     }
 
     fn reads(&self, _: [bool; N]) -> [bool; N] {
         [false; N]
     }
 
-    fn backward(&self, g: FlexTensor, parts: [Input; N], wanted: [bool; N]) -> [Option<FlexTensor>; N] {
+    fn backward(&self, g: FlexTensor, parts: [Input; N], _: (), wanted: [bool; N]) -> [Option<FlexTensor>; N] {
         let mut start = 0;
         std::array::from_fn(|i| {
             let channels = parts[i].shape[CHANNELS];

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
 use super::{
-    extension::{Input, Op, Route, apply2, route},
+    extension::{Input, Op, Route, apply, route},
     flex::{Values, shape5, tensor},
 };
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
 /// If the shapes do not fit together.
 pub fn conv3d(x: Tensor<5>, weight: Tensor<5>, spec: ConvSpec) -> Tensor<5> {
     match route(x) {
-        Route::Kernels(x) => apply2(Conv(spec), x, weight.into_dispatch()),
+        Route::Kernels(x) => apply(Conv(spec), [x, weight.into_dispatch()]),
         Route::Composition(x) => composition::conv3d(x, weight, spec),
     }
 }
@@ -44,30 +44,32 @@ pub fn conv3d(x: Tensor<5>, weight: Tensor<5>, spec: ConvSpec) -> Tensor<5> {
 /// If the shapes do not fit together.
 pub fn conv_transpose3d(x: Tensor<5>, weight: Tensor<5>, slope: Option<f32>) -> Tensor<5> {
     match route(x) {
-        Route::Kernels(x) => apply2(ConvTranspose { slope }, x, weight.into_dispatch()),
+        Route::Kernels(x) => apply(ConvTranspose { slope }, [x, weight.into_dispatch()]),
         Route::Composition(x) => composition::conv_transpose3d(x, weight, slope),
     }
 }
 
 #[derive(Debug, Clone)]
-struct Conv(ConvSpec);
+pub(super) struct Conv(pub ConvSpec);
 
 impl Op<2> for Conv {
     const CHEAP: bool = false;
 
-    fn forward(&self, [x, w]: [FlexTensor; 2]) -> FlexTensor {
+    type Saved = ();
+
+    fn forward(&self, [x, w]: [FlexTensor; 2], _: [bool; 2]) -> (FlexTensor, ()) {
         let (xs, ws) = (shape5(x.layout().shape()), shape5(w.layout().shape()));
         let ([co, ..], [kd, kh, kw]) = (ws, self.0.kernel);
         assert_eq!(ws, [co, xs[1], kd, kh, kw], "weights [out, in, kd, kh, kw] for an input {xs:?}");
         let y = conv::conv3d(&Values::of(&x), xs, &Values::of(&w), co, self.0);
-        tensor(y, conv::out_shape(xs, co, &self.0))
+        (tensor(y, conv::out_shape(xs, co, &self.0)), ())
     }
 
     fn reads(&self, wanted: [bool; 2]) -> [bool; 2] {
         convolution_reads(wanted)
     }
 
-    fn backward(&self, g: FlexTensor, [x, w]: [Input; 2], [wanted_x, wanted_w]: [bool; 2]) -> [Option<FlexTensor>; 2] {
+    fn backward(&self, g: FlexTensor, [x, w]: [Input; 2], _: (), [wanted_x, wanted_w]: [bool; 2]) -> [Option<FlexTensor>; 2] {
         let (xs, co) = (shape5(&x.shape), w.shape[0]);
         let g = Values::of(&g);
         let gx = wanted_x.then(|| conv::conv3d_grad_input(&g, &w.values(), &x.values(), xs, co, self.0));
@@ -77,26 +79,28 @@ impl Op<2> for Conv {
 }
 
 #[derive(Debug, Clone)]
-struct ConvTranspose {
-    slope: Option<f32>,
+pub(super) struct ConvTranspose {
+    pub slope: Option<f32>,
 }
 
 impl Op<2> for ConvTranspose {
     const CHEAP: bool = false;
 
-    fn forward(&self, [x, w]: [FlexTensor; 2]) -> FlexTensor {
+    type Saved = ();
+
+    fn forward(&self, [x, w]: [FlexTensor; 2], _: [bool; 2]) -> (FlexTensor, ()) {
         let (xs, ws) = (shape5(x.layout().shape()), shape5(w.layout().shape()));
         let co = ws[1];
         assert_eq!(ws, [xs[1], co, 3, 3, 3], "weights [in, out, 3, 3, 3] for an input {xs:?}");
         let y = conv::conv_transpose3d(&Values::of(&x), xs, &Values::of(&w), co, self.slope);
-        tensor(y, conv::out_shape_transpose(xs, co))
+        (tensor(y, conv::out_shape_transpose(xs, co)), ())
     }
 
     fn reads(&self, wanted: [bool; 2]) -> [bool; 2] {
         convolution_reads(wanted)
     }
 
-    fn backward(&self, g: FlexTensor, [x, w]: [Input; 2], [wanted_x, wanted_w]: [bool; 2]) -> [Option<FlexTensor>; 2] {
+    fn backward(&self, g: FlexTensor, [x, w]: [Input; 2], _: (), [wanted_x, wanted_w]: [bool; 2]) -> [Option<FlexTensor>; 2] {
         let (xs, co, slope) = (shape5(&x.shape), w.shape[1], self.slope);
         let g = Values::of(&g);
         let gx = wanted_x.then(|| conv::conv_transpose3d_grad_input(&g, &w.values(), &x.values(), xs, co, slope));

@@ -7,8 +7,9 @@ use burn::{
 use burn_flex::FlexTensor;
 
 use super::{
-    extension::{Input, Op, Route, VolumeOps, apply1, apply2, apply3, route},
+    extension::{Input, Op, Route, VolumeOps, apply, route},
     flex::{Values, overwritable, tensor},
+    term::{Term, apply_term},
 };
 use crate::{
     composition,
@@ -21,7 +22,7 @@ use crate::{
 /// - `x`, result: `[batch, channels, depth, height, width]`
 pub fn leaky_relu(x: Tensor<5>, slope: f32) -> Tensor<5> {
     match route(x) {
-        Route::Kernels(x) => apply1(LeakyRelu { slope }, x),
+        Route::Kernels(x) => apply(LeakyRelu { slope }, [x]),
         Route::Composition(x) => composition::leaky_relu(x, slope),
     }
 }
@@ -42,13 +43,8 @@ pub fn add_scaled(acc: Option<Tensor<5>>, y: Tensor<5>, z: Option<Tensor<1>>) ->
         Route::Kernels(y) => y,
         Route::Composition(y) => return composition::add_scaled(acc, y, z),
     };
-    let acc = acc.map(Tensor::into_dispatch);
-    match (acc, z.map(Tensor::into_dispatch)) {
-        (None, None) => Tensor::from_dispatch(y),
-        (None, Some(z)) => apply2(Scale, y, z),
-        (Some(acc), None) => apply2(Add, acc, y),
-        (Some(acc), Some(z)) => apply3(AddScaled, acc, y, z),
-    }
+    let (term, more) = Term::new(acc, z);
+    apply_term!(AddScaled(term), [y], more)
 }
 
 /// One Adam update of the parameters `p` with gradient `g` and moments `m` and `v`: the new `(p, m, v)`.
@@ -92,15 +88,17 @@ struct LeakyRelu {
 impl Op<1> for LeakyRelu {
     const CHEAP: bool = true;
 
-    fn forward(&self, [x]: [FlexTensor; 1]) -> FlexTensor {
-        tensor(elementwise::leaky_relu(&Values::of(&x), self.slope), x.shape())
+    type Saved = ();
+
+    fn forward(&self, [x]: [FlexTensor; 1], _: [bool; 1]) -> (FlexTensor, ()) {
+        (tensor(elementwise::leaky_relu(&Values::of(&x), self.slope), x.shape()), ())
     }
 
     fn reads(&self, wanted: [bool; 1]) -> [bool; 1] {
         wanted
     }
 
-    fn backward(&self, g: FlexTensor, [x]: [Input; 1], [wanted]: [bool; 1]) -> [Option<FlexTensor>; 1] {
+    fn backward(&self, g: FlexTensor, [x]: [Input; 1], _: (), [wanted]: [bool; 1]) -> [Option<FlexTensor>; 1] {
         [wanted.then(|| {
             let gx = elementwise::leaky_relu_grad(&Values::of(&g), &x.values(), self.slope);
             tensor(gx, x.shape)
@@ -108,82 +106,63 @@ impl Op<1> for LeakyRelu {
     }
 }
 
-/// `z·y`.
+/// Inputs: `y`, then those of the term.
 #[derive(Debug, Clone)]
-struct Scale;
+pub(super) struct AddScaled(pub Term);
 
-impl Op<2> for Scale {
+/// Inputs that are not the term's.
+const OWN: usize = 1;
+
+impl<const N: usize> Op<N> for AddScaled {
     const CHEAP: bool = true;
 
-    fn forward(&self, [y, z]: [FlexTensor; 2]) -> FlexTensor {
-        scaled(&y, weight(&z))
+    type Saved = ();
+
+    fn forward(&self, inputs: [FlexTensor; N], _: [bool; N]) -> (FlexTensor, ()) {
+        let z = self.0.z_at(OWN).map(|at| weight(&inputs[at]));
+        let mut inputs = inputs.into_iter();
+        let y = inputs.next().expect("a term has an input");
+        let acc = self.0.acc_at(OWN).and_then(|_| inputs.next());
+        let result = match (acc, z) {
+            (None, None) => y,
+            (None, Some(z)) => scaled(&y, z),
+            (Some(acc), None) => sum(acc, y),
+            (Some(acc), Some(z)) => added(acc, &y, z),
+        };
+        (result, ())
     }
 
-    fn reads(&self, wanted: [bool; 2]) -> [bool; 2] {
-        product_reads(wanted)
+    /// The gradient of either factor of `z·y` reads the other.
+    fn reads(&self, wanted: [bool; N]) -> [bool; N] {
+        let mut reads = [false; N];
+        if let Some(z) = self.0.z_at(OWN) {
+            reads[0] = wanted[z];
+            reads[z] = wanted[0];
+        }
+        reads
     }
 
-    fn backward(&self, g: FlexTensor, [y, z]: [Input; 2], wanted: [bool; 2]) -> [Option<FlexTensor>; 2] {
-        product_backward(&g, [y, z], wanted)
-    }
-}
-
-/// `acc + y`.
-#[derive(Debug, Clone)]
-pub(super) struct Add;
-
-impl Op<2> for Add {
-    const CHEAP: bool = true;
-
-    fn forward(&self, [acc, y]: [FlexTensor; 2]) -> FlexTensor {
-        // Either may give its memory to the sum, which is the same bits in both orders.
-        let (sum, term) = if acc.is_unique() { (acc, y) } else { (y, acc) };
-        added(sum, &term, 1.0)
-    }
-
-    fn reads(&self, _: [bool; 2]) -> [bool; 2] {
-        [false; 2]
-    }
-
-    fn backward(&self, g: FlexTensor, _: [Input; 2], wanted: [bool; 2]) -> [Option<FlexTensor>; 2] {
-        wanted.map(|wanted| wanted.then(|| g.clone()))
-    }
-}
-
-/// `acc + z·y`.
-#[derive(Debug, Clone)]
-struct AddScaled;
-
-impl Op<3> for AddScaled {
-    const CHEAP: bool = true;
-
-    fn forward(&self, [acc, y, z]: [FlexTensor; 3]) -> FlexTensor {
-        added(acc, &y, weight(&z))
-    }
-
-    fn reads(&self, [_, wanted_y, wanted_z]: [bool; 3]) -> [bool; 3] {
-        let [y, z] = product_reads([wanted_y, wanted_z]);
-        [false, y, z]
-    }
-
-    fn backward(&self, g: FlexTensor, [_, y, z]: [Input; 3], [wanted_acc, wanted_y, wanted_z]: [bool; 3]) -> [Option<FlexTensor>; 3] {
-        let [gy, gz] = product_backward(&g, [y, z], [wanted_y, wanted_z]);
-        [wanted_acc.then_some(g), gy, gz]
+    fn backward(&self, g: FlexTensor, inputs: [Input; N], _: (), wanted: [bool; N]) -> [Option<FlexTensor>; N] {
+        let mut gradients = [const { None }; N];
+        let z = self.0.z_at(OWN);
+        if let Some(at) = z.filter(|&at| wanted[at]) {
+            let inner = elementwise::dot(&Values::of(&g), &inputs[0].values());
+            gradients[at] = Some(tensor(vec![inner], inputs[at].shape.clone()));
+        }
+        if wanted[0] {
+            gradients[0] = Some(z.map_or_else(|| g.clone(), |at| scaled(&g, inputs[at].values()[0])));
+        }
+        if let Some(at) = self.0.acc_at(OWN) {
+            gradients[at] = wanted[at].then_some(g);
+        }
+        gradients
     }
 }
 
-/// The gradient of either factor of `z·y` reads the other.
-fn product_reads([wanted_y, wanted_z]: [bool; 2]) -> [bool; 2] {
-    [wanted_z, wanted_y]
-}
-
-fn product_backward(g: &FlexTensor, [y, z]: [Input; 2], [wanted_y, wanted_z]: [bool; 2]) -> [Option<FlexTensor>; 2] {
-    let gy = wanted_y.then(|| scaled(g, z.values()[0]));
-    let gz = wanted_z.then(|| {
-        let inner = elementwise::dot(&Values::of(g), &y.values());
-        tensor(vec![inner], z.shape)
-    });
-    [gy, gz]
+/// `a + b`. Either may give its memory to the sum, which is the same bits in both orders.
+pub(super) fn sum(a: FlexTensor, b: FlexTensor) -> FlexTensor {
+    let (sum, term) = if a.is_unique() { (a, b) } else { (b, a) };
+    added(sum, &term, 1.0)
 }
 
 pub(super) fn weight(z: &FlexTensor) -> f32 {

@@ -22,7 +22,7 @@ use burn::{
 use burn_flex::FlexTensor;
 
 use super::{
-    elementwise::{Add, adam_step},
+    elementwise::{adam_step, sum},
     flex::Values,
 };
 use crate::AdamStep;
@@ -33,20 +33,24 @@ pub(crate) trait Op<const N: usize>: Clone + Debug + Send + 'static {
     /// the device has gradient checkpointing.
     const CHEAP: bool;
 
-    /// The result. Inputs come by value: one that nothing else refers to may give its memory to the result.
-    fn forward(&self, inputs: [FlexTensor; N]) -> FlexTensor;
+    /// What the forward pass leaves for the backward pass, apart from inputs.
+    type Saved: Clone + Debug + Send + 'static;
+
+    /// The result, given the inputs whose gradient is wanted. Inputs come by value: one that nothing else refers to may give its
+    /// memory to the result.
+    fn forward(&self, inputs: [FlexTensor; N], wanted: [bool; N]) -> (FlexTensor, Self::Saved);
 
     /// Which inputs [`Op::backward`] reads, given those whose gradient is wanted.
     fn reads(&self, wanted: [bool; N]) -> [bool; N];
 
     /// The gradient of every wanted input, given that of the result, `g`. Gradients that are not wanted are `None`.
-    fn backward(&self, g: FlexTensor, inputs: [Input; N], wanted: [bool; N]) -> [Option<FlexTensor>; N];
+    fn backward(&self, g: FlexTensor, inputs: [Input; N], saved: Self::Saved, wanted: [bool; N]) -> [Option<FlexTensor>; N];
 }
 
 /// An input as the backward pass sees it.
 pub(crate) struct Input {
     pub shape: Shape,
-    value: Option<FlexTensor>,
+    pub value: Option<FlexTensor>,
 }
 
 impl Input {
@@ -80,132 +84,86 @@ pub(crate) fn route(x: Tensor<5>) -> Route {
     }
 }
 
-pub(crate) fn apply1<O: Op<1>>(op: O, a: DispatchTensor) -> Tensor<5> {
-    Tensor::from_dispatch(Dispatch::volume_op1(a, op))
+/// Runs `op` on tensors that [`route`] sent to the kernels.
+pub(crate) fn apply<O: Op<N>, const N: usize>(op: O, inputs: [DispatchTensor; N]) -> Tensor<5>
+where
+    [DispatchTensor; N]: Inputs<N>,
+{
+    Tensor::from_dispatch(inputs.run(op))
 }
 
-pub(crate) fn apply2<O: Op<2>>(op: O, a: DispatchTensor, b: DispatchTensor) -> Tensor<5> {
-    Tensor::from_dispatch(Dispatch::volume_op2(a, b, op))
+/// As many tensors as an operation may have.
+pub(crate) trait Inputs<const N: usize> {
+    fn run<O: Op<N>>(self, op: O) -> DispatchTensor;
 }
 
-pub(crate) fn apply3<O: Op<3>>(op: O, a: DispatchTensor, b: DispatchTensor, c: DispatchTensor) -> Tensor<5> {
-    Tensor::from_dispatch(Dispatch::volume_op3(a, b, c, op))
+/// One method for each number of inputs, because Burn's macro routes tensors, not arrays of them.
+macro_rules! volume_ops {
+    ($($name:ident $n:tt [$($x:ident)*])*) => {
+        #[backend_extension(Flex, Autodiff)]
+        pub(crate) trait VolumeOps: Backend {
+            $(fn $name<O: Op<$n>>($($x: FloatTensor<Self>,)* op: O) -> FloatTensor<Self>;)*
+
+            fn adam(
+                p: FloatTensor<Self>,
+                g: FloatTensor<Self>,
+                m: FloatTensor<Self>,
+                v: FloatTensor<Self>,
+                step: &AdamStep,
+            ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+        }
+
+        impl VolumeOps for Flex {
+            $(fn $name<O: Op<$n>>($($x: FlexTensor,)* op: O) -> FlexTensor {
+                op.forward([$($x),*], [false; $n]).0
+            })*
+
+            fn adam(
+                p: FlexTensor,
+                g: FlexTensor,
+                m: FlexTensor,
+                v: FlexTensor,
+                step: &AdamStep,
+            ) -> (FlexTensor, FlexTensor, FlexTensor) {
+                adam_step(p, g, m, v, step)
+            }
+        }
+
+        impl<C: CheckpointStrategy> VolumeOps for Autodiff<Flex, C> {
+            $(fn $name<O: Op<$n>>($($x: FloatTensor<Self>,)* op: O) -> FloatTensor<Self> {
+                record::<O, C, $n>(op, [$($x),*])
+            })*
+
+            fn adam(
+                p: FloatTensor<Self>,
+                g: FloatTensor<Self>,
+                m: FloatTensor<Self>,
+                v: FloatTensor<Self>,
+                step: &AdamStep,
+            ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+                let [p, g, m, v] = [p, g, m, v].map(|t| t.into_primitive());
+                let (p, m, v) = adam_step(p, g, m, v, step);
+                (Self::from_inner(p), Self::from_inner(m), Self::from_inner(v))
+            }
+        }
+
+        $(impl Inputs<$n> for [DispatchTensor; $n] {
+            fn run<O: Op<$n>>(self, op: O) -> DispatchTensor {
+                let [$($x),*] = self;
+                Dispatch::$name($($x,)* op)
+            }
+        })*
+    };
 }
 
-pub(crate) fn apply4<O: Op<4>>(op: O, [a, b, c, d]: [DispatchTensor; 4]) -> Tensor<5> {
-    Tensor::from_dispatch(Dispatch::volume_op4(a, b, c, d, op))
-}
-
-pub(crate) fn apply5<O: Op<5>>(op: O, [a, b, c, d, e]: [DispatchTensor; 5]) -> Tensor<5> {
-    Tensor::from_dispatch(Dispatch::volume_op5(a, b, c, d, e, op))
-}
-
-// One method for each number of inputs, because Burn's macro routes tensors, not arrays of them.
-#[backend_extension(Flex, Autodiff)]
-pub(crate) trait VolumeOps: Backend {
-    fn volume_op1<O: Op<1>>(a: FloatTensor<Self>, op: O) -> FloatTensor<Self>;
-
-    fn volume_op2<O: Op<2>>(a: FloatTensor<Self>, b: FloatTensor<Self>, op: O) -> FloatTensor<Self>;
-
-    fn volume_op3<O: Op<3>>(a: FloatTensor<Self>, b: FloatTensor<Self>, c: FloatTensor<Self>, op: O) -> FloatTensor<Self>;
-
-    fn volume_op4<O: Op<4>>(
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-        c: FloatTensor<Self>,
-        d: FloatTensor<Self>,
-        op: O,
-    ) -> FloatTensor<Self>;
-
-    fn volume_op5<O: Op<5>>(
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-        c: FloatTensor<Self>,
-        d: FloatTensor<Self>,
-        e: FloatTensor<Self>,
-        op: O,
-    ) -> FloatTensor<Self>;
-
-    fn adam(
-        p: FloatTensor<Self>,
-        g: FloatTensor<Self>,
-        m: FloatTensor<Self>,
-        v: FloatTensor<Self>,
-        step: &AdamStep,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
-}
-
-impl VolumeOps for Flex {
-    fn volume_op1<O: Op<1>>(a: FlexTensor, op: O) -> FlexTensor {
-        op.forward([a])
-    }
-
-    fn volume_op2<O: Op<2>>(a: FlexTensor, b: FlexTensor, op: O) -> FlexTensor {
-        op.forward([a, b])
-    }
-
-    fn volume_op3<O: Op<3>>(a: FlexTensor, b: FlexTensor, c: FlexTensor, op: O) -> FlexTensor {
-        op.forward([a, b, c])
-    }
-
-    fn volume_op4<O: Op<4>>(a: FlexTensor, b: FlexTensor, c: FlexTensor, d: FlexTensor, op: O) -> FlexTensor {
-        op.forward([a, b, c, d])
-    }
-
-    fn volume_op5<O: Op<5>>(a: FlexTensor, b: FlexTensor, c: FlexTensor, d: FlexTensor, e: FlexTensor, op: O) -> FlexTensor {
-        op.forward([a, b, c, d, e])
-    }
-
-    fn adam(p: FlexTensor, g: FlexTensor, m: FlexTensor, v: FlexTensor, step: &AdamStep) -> (FlexTensor, FlexTensor, FlexTensor) {
-        adam_step(p, g, m, v, step)
-    }
-}
-
-impl<C: CheckpointStrategy> VolumeOps for Autodiff<Flex, C> {
-    fn volume_op1<O: Op<1>>(a: FloatTensor<Self>, op: O) -> FloatTensor<Self> {
-        record::<O, C, 1>(op, [a])
-    }
-
-    fn volume_op2<O: Op<2>>(a: FloatTensor<Self>, b: FloatTensor<Self>, op: O) -> FloatTensor<Self> {
-        record::<O, C, 2>(op, [a, b])
-    }
-
-    fn volume_op3<O: Op<3>>(a: FloatTensor<Self>, b: FloatTensor<Self>, c: FloatTensor<Self>, op: O) -> FloatTensor<Self> {
-        record::<O, C, 3>(op, [a, b, c])
-    }
-
-    fn volume_op4<O: Op<4>>(
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-        c: FloatTensor<Self>,
-        d: FloatTensor<Self>,
-        op: O,
-    ) -> FloatTensor<Self> {
-        record::<O, C, 4>(op, [a, b, c, d])
-    }
-
-    fn volume_op5<O: Op<5>>(
-        a: FloatTensor<Self>,
-        b: FloatTensor<Self>,
-        c: FloatTensor<Self>,
-        d: FloatTensor<Self>,
-        e: FloatTensor<Self>,
-        op: O,
-    ) -> FloatTensor<Self> {
-        record::<O, C, 5>(op, [a, b, c, d, e])
-    }
-
-    fn adam(
-        p: FloatTensor<Self>,
-        g: FloatTensor<Self>,
-        m: FloatTensor<Self>,
-        v: FloatTensor<Self>,
-        step: &AdamStep,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let [p, g, m, v] = [p, g, m, v].map(|t| t.into_primitive());
-        let (p, m, v) = adam_step(p, g, m, v, step);
-        (Self::from_inner(p), Self::from_inner(m), Self::from_inner(v))
-    }
+volume_ops! {
+    volume_op1 1 [a]
+    volume_op2 2 [a b]
+    volume_op3 3 [a b c]
+    volume_op4 4 [a b c d]
+    volume_op5 5 [a b c d e]
+    volume_op6 6 [a b c d e f]
+    volume_op7 7 [a b c d e f g]
 }
 
 /// Runs `op` and, if the gradient of any input is wanted, leaves a [`Step`] on the tape.
@@ -213,7 +171,8 @@ fn record<O: Op<N>, C: CheckpointStrategy, const N: usize>(
     op: O,
     inputs: [FloatTensor<Autodiff<Flex, C>>; N],
 ) -> FloatTensor<Autodiff<Flex, C>> {
-    let reads = op.reads(inputs.each_ref().map(|input| input.is_tracked()));
+    let wanted = inputs.each_ref().map(|input| input.is_tracked());
+    let reads = op.reads(wanted);
     let nodes = inputs.each_ref().map(|input| input.node());
     let tape = Step(PhantomData::<O>).prepare::<C>(nodes);
     let tape = if O::CHEAP {
@@ -225,11 +184,11 @@ fn record<O: Op<N>, C: CheckpointStrategy, const N: usize>(
     match tape.stateful() {
         OpsKind::Tracked(mut tape) => {
             let kept = array::from_fn(|i| Kept { shape: inputs[i].shape(), node: reads[i].then(|| tape.checkpoint(&inputs[i])) });
-            let output = op.forward(inputs.map(|input| input.into_primitive()));
-            tape.finish((op, kept), output)
+            let (output, saved) = op.forward(inputs.map(|input| input.into_primitive()), wanted);
+            tape.finish((op, kept, saved), output)
         }
         OpsKind::UnTracked(_) => {
-            let output = op.forward(inputs.map(|input| input.into_primitive()));
+            let (output, _) = op.forward(inputs.map(|input| input.into_primitive()), wanted);
             <Autodiff<Flex, C> as AutodiffBackend>::from_inner(output)
         }
     }
@@ -245,7 +204,7 @@ struct Recompute<O, const N: usize> {
 impl<O: Op<N>, const N: usize> RetroForward for Recompute<O, N> {
     fn forward(&self, states: &mut BackwardStates, output: NodeId) {
         let inputs = self.inputs.each_ref().map(|input| states.get_state(input));
-        states.save(output, self.op.forward(inputs));
+        states.save(output, self.op.forward(inputs, [false; N]).0);
     }
 }
 
@@ -261,15 +220,15 @@ struct Kept {
 }
 
 impl<O: Op<N>, const N: usize> Backward<Flex, N> for Step<O> {
-    type State = (O, [Kept; N]);
+    type State = (O, [Kept; N], O::Saved);
 
     fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
-        let (op, kept) = ops.state;
+        let (op, kept, saved) = ops.state;
         let g = grads.consume::<Flex>(&ops.node);
         WAITING.with_borrow_mut(|waiting| waiting.remove(&ops.node.id));
         let inputs = kept.map(|kept| Input { shape: kept.shape, value: kept.node.map(|id| checkpointer.retrieve_node_output(id)) });
         let wanted = ops.parents.each_ref().map(Option::is_some);
-        for (parent, grad) in ops.parents.iter().zip(op.backward(g, inputs, wanted)) {
+        for (parent, grad) in ops.parents.iter().zip(op.backward(g, inputs, saved, wanted)) {
             let (Some(parent), Some(mut grad)) = (parent, grad) else { continue };
             // A leaf has no parents. Its gradient stays where it is, so that only Burn can add to it.
             let is_first = parent.parents.is_empty()
@@ -280,7 +239,7 @@ impl<O: Op<N>, const N: usize> Backward<Flex, N> for Step<O> {
                     waiting.insert(parent.id)
                 });
             if !is_first {
-                grad = Add.forward([grads.consume::<Flex>(parent), grad]);
+                grad = sum(grads.consume::<Flex>(parent), grad);
             }
             grads.register::<Flex>(parent.id, grad);
         }

@@ -1,17 +1,13 @@
 //! Instance norm, alone or as a term of a node's weighted sum.
 
-use std::sync::{Arc, OnceLock};
-
-use burn::{
-    backend::{DispatchTensor, TensorMetadata},
-    tensor::Tensor,
-};
+use burn::{backend::TensorMetadata, tensor::Tensor};
 use burn_flex::FlexTensor;
 
 use super::{
     elementwise::weight,
-    extension::{Input, Op, Route, apply3, apply4, apply5, route},
+    extension::{Input, Op, Route, apply, route},
     flex::{Values, overwritable, shape5, tensor},
+    term::{Term, apply_term},
 };
 use crate::{
     composition,
@@ -47,41 +43,26 @@ pub fn add_instance_norm(acc: Option<Tensor<5>>, x: Tensor<5>, gamma: Tensor<5>,
         Route::Kernels(x) => x,
         Route::Composition(x) => return composition::add_instance_norm(acc, x, gamma, beta, z),
     };
-    let op = InstanceNorm { accumulates: acc.is_some(), weighted: z.is_some(), moments: Arc::default() };
+    let (term, more) = Term::new(acc, z);
     let [gamma, beta] = [gamma, beta].map(Tensor::into_dispatch);
-    let more: Vec<DispatchTensor> = acc.map(Tensor::into_dispatch).into_iter().chain(z.map(Tensor::into_dispatch)).collect();
-    match <[DispatchTensor; 2]>::try_from(more) {
-        Ok([acc, z]) => apply5(op, [x, gamma, beta, acc, z]),
-        Err(more) => match more.into_iter().next() {
-            Some(term) => apply4(op, [x, gamma, beta, term]),
-            None => apply3(op, x, gamma, beta),
-        },
-    }
+    apply_term!(InstanceNorm(term), [x, gamma, beta], more)
 }
 
-/// Inputs: `x`, `gamma`, `beta`, then `acc` and `z` where there are such.
+/// Inputs: `x`, `gamma`, `beta`, then those of the term.
 #[derive(Debug, Clone)]
-struct InstanceNorm {
-    accumulates: bool,
-    weighted: bool,
-    /// Left by the forward pass for the backward pass: three numbers a channel.
-    moments: Arc<OnceLock<Vec<Moments>>>,
-}
+pub(super) struct InstanceNorm(pub Term);
 
-impl InstanceNorm {
-    /// Index of `acc` or, without one, of `z`.
-    const FOURTH: usize = 3;
-
-    fn z_at(&self) -> Option<usize> {
-        self.weighted.then_some(Self::FOURTH + usize::from(self.accumulates))
-    }
-}
+/// Inputs that are not the term's.
+const OWN: usize = 3;
 
 impl<const N: usize> Op<N> for InstanceNorm {
     const CHEAP: bool = true;
 
-    fn forward(&self, inputs: [FlexTensor; N]) -> FlexTensor {
-        let z = self.z_at().map_or(1.0, |at| weight(&inputs[at]));
+    /// Three numbers a channel.
+    type Saved = Vec<Moments>;
+
+    fn forward(&self, inputs: [FlexTensor; N], _: [bool; N]) -> (FlexTensor, Vec<Moments>) {
+        let z = self.0.z_at(OWN).map_or(1.0, |at| weight(&inputs[at]));
         let xs = shape5(inputs[0].layout().shape());
         for (name, scale) in [("gamma", &inputs[1]), ("beta", &inputs[2])] {
             let found = shape5(scale.layout().shape());
@@ -89,8 +70,8 @@ impl<const N: usize> Op<N> for InstanceNorm {
         }
         let x = Values::of(&inputs[0]);
         let [gamma, beta] = [1, 2].map(|i| scaled(&Values::of(&inputs[i]), z));
-        let acc = self.accumulates.then(|| inputs.into_iter().nth(Self::FOURTH)).flatten();
-        let (y, moments) = match acc {
+        let acc = self.0.acc_at(OWN).and_then(|at| inputs.into_iter().nth(at));
+        match acc {
             Some(acc) => {
                 assert_eq!(shape5(&acc.shape()), xs, "a term has the shape of the sum");
                 let mut sum = overwritable(acc);
@@ -101,14 +82,11 @@ impl<const N: usize> Op<N> for InstanceNorm {
                 let (y, moments) = norm::instance_norm(&x, xs, &gamma, &beta);
                 (tensor(y, xs), moments)
             }
-        };
-        // Set already when a checkpoint makes the output a second time, to the same.
-        let _ = self.moments.set(moments);
-        y
+        }
     }
 
     fn reads(&self, wanted: [bool; N]) -> [bool; N] {
-        let z = self.z_at();
+        let z = self.0.z_at(OWN);
         let mut reads = [false; N];
         reads[0] = true;
         reads[1] = true;
@@ -119,15 +97,14 @@ impl<const N: usize> Op<N> for InstanceNorm {
         reads
     }
 
-    fn backward(&self, g: FlexTensor, inputs: [Input; N], wanted: [bool; N]) -> [Option<FlexTensor>; N] {
-        let z = self.z_at().map_or(1.0, |at| inputs[at].values()[0]);
+    fn backward(&self, g: FlexTensor, inputs: [Input; N], moments: Vec<Moments>, wanted: [bool; N]) -> [Option<FlexTensor>; N] {
+        let z = self.0.z_at(OWN).map_or(1.0, |at| inputs[at].values()[0]);
         let gamma = inputs[1].values();
-        let moments = self.moments.get().expect("the forward pass leaves the moments");
         let xs = shape5(&inputs[0].shape);
         // One pass over the volume makes all of them.
-        let (gx, by_gamma, by_beta) = norm::instance_norm_grad(&Values::of(&g), &inputs[0].values(), xs, &scaled(&gamma, z), moments);
+        let (gx, by_gamma, by_beta) = norm::instance_norm_grad(&Values::of(&g), &inputs[0].values(), xs, &scaled(&gamma, z), &moments);
         let mut gradients = [const { None }; N];
-        if let Some(at) = self.z_at().filter(|&at| wanted[at]) {
+        if let Some(at) = self.0.z_at(OWN).filter(|&at| wanted[at]) {
             let beta = inputs[2].values();
             let products = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
             gradients[at] = Some(tensor(vec![(products(&gamma, &by_gamma) + products(&beta, &by_beta)) as f32], [1]));
@@ -136,8 +113,8 @@ impl<const N: usize> Op<N> for InstanceNorm {
         for (i, by) in [(1, by_gamma), (2, by_beta)] {
             gradients[i] = wanted[i].then(|| tensor(scaled(&by, z), inputs[i].shape.clone()));
         }
-        if self.accumulates {
-            gradients[Self::FOURTH] = wanted[Self::FOURTH].then_some(g);
+        if let Some(at) = self.0.acc_at(OWN) {
+            gradients[at] = wanted[at].then_some(g);
         }
         gradients
     }
