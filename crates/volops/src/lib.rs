@@ -33,6 +33,6 @@ mod ops;
 pub use device::{DeviceError, device};
 pub use kernel::{conv::ConvSpec, depthwise::DepthwiseSpec, elementwise::AdamStep, parallel::map_indices};
 pub use ops::{
-    Convolution, adam, add_avg_pool3d, add_conv_norm, add_instance_norm, add_max_pool3d, add_scaled, avg_pool3d, concat, conv_transpose3d, conv3d, depthwise3d, instance_norm, leaky_relu, max_pool3d,
-    upsample2,
+    Convolution, adam, add_avg_pool3d, add_conv_norm, add_instance_norm, add_max_pool3d, add_scaled, avg_pool3d, concat, conv_transpose3d,
+    conv3d, depthwise3d, instance_norm, leaky_relu, max_pool3d, upsample2,
 };

@@ -14,7 +14,7 @@ use burn::{
 };
 use proptest::prelude::*;
 use support::{assert_close, devices, gradients, inputs, random, values};
-use volops::{AdamStep, ConvSpec, DepthwiseSpec, composition};
+use volops::{AdamStep, ConvSpec, Convolution, DepthwiseSpec, composition};
 
 /// The largest error allowed, relative to the largest element of the reference.
 struct Tolerance {
@@ -360,6 +360,52 @@ fn the_gradient_of_a_tensor_is_the_sum_of_its_readers_whoever_made_it_and_whoeve
 }
 
 #[test]
+fn operations_recorded_together_are_the_bits_of_their_parts_whatever_gradients_are_wanted() {
+    // x, acc, gamma, beta, z, and the weights of the convolutions.
+    let shapes =
+        [[2, 3, 4, 6, 5], [2, 3, 4, 6, 5], [1, 3, 1, 1, 1], [1, 3, 1, 1, 1], [1; 5], [3, 3, 3, 3, 3], [3, 1, 3, 3, 3], [3, 3, 1, 1, 1]];
+    let spec = ConvSpec { kernel: [3; 3], stride: 1, slope: Some(0.01) };
+    let depthwise = DepthwiseSpec { kernel: [3; 3], dilation: 2, stride: 1, slope: Some(0.01) };
+    let pointwise = ConvSpec { kernel: [1; 3], stride: 1, slope: None };
+    for (kind, accumulates, weighted) in (0..5).flat_map(|kind| [0, 1, 2, 3].map(|i| (kind, i & 1 > 0, i & 2 > 0))) {
+        let run = |together: bool, tracked: usize| {
+            let device = Device::flex().autodiff();
+            let inputs: [Tensor<5>; 8] = array::from_fn(|i| {
+                let input = random(shapes[i], i, &device);
+                if tracked >> i & 1 > 0 { input.require_grad() } else { input }
+            });
+            let [x, acc, gamma, beta, z, w, dw, pw] = inputs.clone();
+            let doubled = || if kind == 1 { volops::upsample2(acc.clone()) } else { acc.clone() };
+            let acc = accumulates.then(doubled);
+            let z = weighted.then(|| z.reshape([1]));
+            let conv = |convolution| volops::add_conv_norm(acc.clone(), x.clone(), convolution, gamma.clone(), beta.clone(), z.clone());
+            let norm = |y| volops::add_instance_norm(acc.clone(), y, gamma.clone(), beta.clone(), z.clone());
+            let y = match (kind, together) {
+                (0, true) => conv(Convolution::Dense { weight: w, spec }),
+                (0, false) => norm(volops::conv3d(x.clone(), w, spec)),
+                (1, true) => conv(Convolution::Transposed { weight: w, slope: None }),
+                (1, false) => norm(volops::conv_transpose3d(x.clone(), w, None)),
+                (2, true) => conv(Convolution::Separable { depthwise: dw, spec: depthwise, pointwise: pw }),
+                (2, false) => norm(volops::conv3d(volops::depthwise3d(x.clone(), dw, depthwise), pw, pointwise)),
+                (3, true) => volops::add_max_pool3d(acc, x, 1, z),
+                (3, false) => volops::add_scaled(acc, volops::max_pool3d(x, 1), z),
+                (_, true) => volops::add_avg_pool3d(acc, x, 1, z),
+                (_, false) => volops::add_scaled(acc, volops::avg_pool3d(x, 1), z),
+            };
+            // Something is tracked in any case.
+            let anchor = Tensor::<1>::zeros([1], &device).require_grad();
+            let grads = ((y.clone() * random(y.dims(), 9, &device)).sum() + anchor).backward();
+            let grads = inputs.map(|input| input.grad(&grads).map(Tensor::into_data));
+            (y.into_data(), grads)
+        };
+        // All, none of the weights, only the weights, and single ones.
+        for tracked in [0xff, 0x13, 0xe0, 1, 2, 4, 8, 16, 32, 64, 128] {
+            assert!(run(true, tracked) == run(false, tracked), "kind {kind}, {accumulates}, {weighted}, tracked {tracked:#b}");
+        }
+    }
+}
+
+#[test]
 fn gradient_checkpointing_changes_nothing() {
     let run = |device: Device| {
         let on = |shape, seed| random(shape, seed, &device).require_grad();
@@ -367,10 +413,10 @@ fn gradient_checkpointing_changes_nothing() {
             [[1, 2, 4, 6, 4], [2, 2, 3, 3, 3], [1, 2, 1, 1, 1], [1, 2, 1, 1, 1], [1; 5]].map(|shape| on(shape, shape.iter().sum()));
         let spec = ConvSpec { kernel: [3; 3], stride: 1, slope: Some(0.01) };
         // Everything between the two convolutions is made again in the backward pass, `sum` for two of them.
-        let y = volops::conv3d(x.clone(), w.clone(), spec);
-        let y = volops::instance_norm(y, gamma.clone(), beta.clone());
+        let convolution = Convolution::Dense { weight: w.clone(), spec };
+        let y = volops::add_conv_norm(None, x.clone(), convolution, gamma.clone(), beta.clone(), None);
         let sum = volops::add_scaled(Some(x.clone()), y.clone(), Some(z.clone().reshape([1])));
-        let pooled = volops::add_scaled(Some(volops::avg_pool3d(y, 2)), volops::max_pool3d(sum.clone(), 2), None);
+        let pooled = volops::add_max_pool3d(Some(volops::avg_pool3d(y, 2)), sum.clone(), 2, None);
         let sum = volops::add_scaled(Some(volops::upsample2(pooled)), volops::leaky_relu(sum, 0.1), None);
         let y = volops::conv3d(sum, w.clone(), spec);
         let grads = (y.clone() * y).sum().backward();
