@@ -42,7 +42,7 @@ impl<const N: usize> Op<N> for Concat {
             assert_eq!([batch, d, h, w], [shape[0], shape[2], shape[3], shape[4]], "concatenated tensors differ in channels only");
             shape[CHANNELS] += channels;
         }
-        let parts = parts.map(|part| Values::of(&part));
+        let parts = parts.each_ref().map(Values::of);
         let parts: Vec<&[f32]> = parts.iter().map(|part| &**part).collect();
         (tensor(concat::concat(&parts, shape[0]), shape), ())
     }

@@ -55,7 +55,7 @@ pub(crate) struct Input {
 
 impl Input {
     /// The elements, for inputs that [`Op::reads`] named.
-    pub fn values(&self) -> Values {
+    pub fn values(&self) -> Values<'_> {
         let value = self.value.as_ref();
         Values::of(value.expect("an operation's `reads` names every input its backward reads"))
     }

@@ -1,6 +1,6 @@
 //! Between Burn's CPU tensors and the slices the kernels work on.
 
-use std::ops::Deref;
+use std::{borrow::Cow, ops::Deref};
 
 use burn::{
     backend::TensorMetadata,
@@ -11,15 +11,15 @@ use burn_flex::{FlexTensor, Layout};
 use crate::kernel;
 
 /// A tensor whose elements are a slice: itself when it is contiguous, which slices of the leading axes also are, else a copy.
-pub(crate) struct Values(FlexTensor);
+pub(crate) struct Values<'a>(Cow<'a, FlexTensor>);
 
-impl Values {
-    pub fn of(tensor: &FlexTensor) -> Self {
-        if tensor.is_contiguous() { Self(tensor.clone()) } else { Self(tensor.to_contiguous()) }
+impl<'a> Values<'a> {
+    pub fn of(tensor: &'a FlexTensor) -> Self {
+        Self(if tensor.is_contiguous() { Cow::Borrowed(tensor) } else { Cow::Owned(tensor.to_contiguous()) })
     }
 }
 
-impl Deref for Values {
+impl Deref for Values<'_> {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {

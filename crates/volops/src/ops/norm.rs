@@ -68,9 +68,10 @@ impl<const N: usize> Op<N> for InstanceNorm {
             let found = shape5(scale.layout().shape());
             assert_eq!(found, [1, xs[1], 1, 1, 1], "{name} [1, channels, 1, 1, 1] for an input {xs:?}");
         }
+        let mut inputs = Vec::from(inputs);
+        let acc = self.0.acc_at(OWN).map(|at| inputs.swap_remove(at));
         let x = Values::of(&inputs[0]);
         let [gamma, beta] = [1, 2].map(|i| scaled(&Values::of(&inputs[i]), z));
-        let acc = self.0.acc_at(OWN).and_then(|at| inputs.into_iter().nth(at));
         match acc {
             Some(acc) => {
                 assert_eq!(shape5(&acc.shape()), xs, "a term has the shape of the sum");
