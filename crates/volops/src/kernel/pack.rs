@@ -8,7 +8,7 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::shuffle::{even, odd};
-use super::simd::{MAX_LANES, leaky_select, load, load_first, store};
+use super::simd::{MAX_LANES, leaky_select, load, load_first, prefetch, store};
 use super::tile::{Axes, Axis, Tile};
 
 /// Packs channels of one batch entry, `tile.channel` elements each, all of which are written. `source` is
@@ -41,7 +41,7 @@ fn pack_sub_grids<S: Simd>(simd: S, channel: &[f32], axes: &Axes, tile: &Tile, p
             let at = (d * height + h) * width;
             match (plane, height_axis.source_index(tile.start[1] + h, phase[1])) {
                 (Some(d), Some(h)) => {
-                    let from = &channel[(d * height_axis.source + h) * width_axis.source..][..width_axis.source];
+                    let from = source_row(channel, [height_axis.source, width_axis.source], [d, h], depth_axis.stride);
                     if second.is_empty() {
                         row.write(simd, from, slope, &mut first[at..]);
                     } else {
@@ -61,6 +61,18 @@ fn pack_sub_grids<S: Simd>(simd: S, channel: &[f32], axes: &Axes, tile: &Tile, p
     if !second.is_empty() {
         second[rows * width..].fill(0.0);
     }
+}
+
+/// Row `h` of plane `d` of a channel, whose planes are `height` rows of `width`. The same row `ahead` planes on is asked for: the rows that a
+/// tile has of a plane are too short a way for the processor to guess which it needs of the next one.
+#[inline(always)]
+pub fn source_row(channel: &[f32], [height, width]: [usize; 2], [d, h]: [usize; 2], ahead: usize) -> &[f32] {
+    let start = (d * height + h) * width;
+    let next = start + ahead * height * width;
+    if next < channel.len() {
+        prefetch(channel, next..next + width);
+    }
+    &channel[start..start + width]
 }
 
 /// Elements [`pack_positions`] writes for `channels` channels.
@@ -96,8 +108,8 @@ pub fn pack_positions<S: Simd>(
                 while run + 1 < runs.len() && runs[run + 1].0 <= flat {
                     run += 1;
                 }
-                let from = ((tile.start[0] + d) * height + tile.start[1] + h) * width + tile.start[2];
-                copy(simd, &channel[from..from + tile.len[2]], slope, &mut to[runs[run].1 + flat - runs[run].0..]);
+                let from = source_row(channel, [height, width], [tile.start[0] + d, tile.start[1] + h], 1);
+                copy(simd, &from[tile.start[2]..][..tile.len[2]], slope, &mut to[runs[run].1 + flat - runs[run].0..]);
             }
         }
     }

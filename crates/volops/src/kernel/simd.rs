@@ -4,6 +4,7 @@
 //! scalar fallback once per process.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use pulp::{Arch, MemMask, Simd, WithSimd};
@@ -133,4 +134,15 @@ pub unsafe fn store_first<S: Simd>(simd: S, ptr: *mut f32, value: S::f32s, count
 pub fn leaky_select<S: Simd>(simd: S, x: S::f32s, value: S::f32s, slope: S::f32s) -> S::f32s {
     let positive = simd.greater_than_f32s(x, simd.splat_f32s(0.0));
     simd.select_f32s(positive, value, simd.mul_f32s(slope, value))
+}
+
+/// Asks for the part of a slice that is in a range to be brought into the cache.
+#[inline(always)]
+pub fn prefetch(slice: &[f32], range: Range<usize>) {
+    #[cfg(target_arch = "x86_64")]
+    for i in range.step_by(MAX_LANES) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: every processor of this architecture has the instruction, and it may be given any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(slice.as_ptr().wrapping_add(i).cast()) };
+    }
 }

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use pulp::Simd;
 
-use super::simd::{load, load_first, store, store_first};
+use super::simd::{load, load_first, prefetch, store, store_first};
 
 /// Runs are padded to multiples of this, the longest vector of any instruction set.
 pub(crate) const LANES: usize = 16;
@@ -299,16 +299,5 @@ fn join<S: Simd, const K: usize>(simd: S, out: &mut [MaybeUninit<f32>], sums: &[
             }
         }
         i += S::F32_LANES;
-    }
-}
-
-/// Asks for the part of a slice that is in a range to be brought into the cache.
-#[inline(always)]
-fn prefetch(slice: &[f32], range: Range<usize>) {
-    #[cfg(target_arch = "x86_64")]
-    for i in range.step_by(LANES) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: every processor of this architecture has the instruction, and it may be given any address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(slice.as_ptr().wrapping_add(i).cast()) };
     }
 }
