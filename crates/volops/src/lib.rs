@@ -15,6 +15,7 @@
 //! |---|---|
 //! | `kernel/` | the CPU kernels, on plain slices: no tensors, no autodiff |
 //! | `ops/` | the operations, one file a family: the public function, its forward and its backward in terms of the kernels |
+//! | `ops/chain.rs` | two operations as one step of the tape |
 //! | `ops/extension.rs` | how they are plugged into Burn |
 //! | `composition.rs` | the same operations from stock Burn ones |
 //! | `device.rs` | devices by name |

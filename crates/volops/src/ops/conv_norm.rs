@@ -16,6 +16,7 @@ use super::{
 use crate::kernel::{conv::ConvSpec, depthwise::DepthwiseSpec};
 
 /// A convolution with its weights.
+#[allow(clippy::large_enum_variant)] // One at a time, for the length of a call.
 pub enum Convolution {
     /// [`conv3d`].
     Dense { weight: Tensor<5>, spec: ConvSpec },

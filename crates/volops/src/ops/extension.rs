@@ -1,7 +1,10 @@
-//! How the operations are plugged into Burn: a backend extension whose methods take any [`Op`] of one, two or three inputs.
+//! How the operations are plugged into Burn: a backend extension whose methods take any [`Op`] of one to seven inputs.
 //!
 //! On `Flex` an operation just runs. On `Autodiff` it runs and leaves a step on the tape, which keeps references to those inputs
-//! the backward pass reads, and nothing else.
+//! the backward pass reads and what the operation [saved](Op::Saved), and nothing else.
+
+// Of seven tensors and an operation; the macro below would lose an attribute of the functions themselves.
+#![allow(clippy::too_many_arguments)]
 
 use std::{array, cell::RefCell, collections::HashSet, fmt::Debug, marker::PhantomData};
 
