@@ -66,7 +66,7 @@ fn pack_sub_grids<S: Simd>(simd: S, channel: &[f32], axes: &Axes, tile: &Tile, p
 /// Row `h` of plane `d` of a channel, whose planes are `height` rows of `width`. The same row `ahead` planes on is asked for: the rows that a
 /// tile has of a plane are too short a way for the processor to guess which it needs of the next one.
 #[inline(always)]
-pub fn source_row(channel: &[f32], [height, width]: [usize; 2], [d, h]: [usize; 2], ahead: usize) -> &[f32] {
+fn source_row(channel: &[f32], [height, width]: [usize; 2], [d, h]: [usize; 2], ahead: usize) -> &[f32] {
     let start = (d * height + h) * width;
     let next = start + ahead * height * width;
     if next < channel.len() {
