@@ -60,16 +60,11 @@ pub fn weights(path: &Path, device: &Device) -> Result<Weights> {
 }
 
 /// What to do where no checkpoint can be read.
-fn lost(error: Error) -> Error {
-    match error {
-        Error::Invalid { path, expected, found, .. } => Error::Invalid {
-            path,
-            expected,
-            found,
-            remedy: "put a copy back, or remove the folder checkpoint to begin this phase anew".into(),
-        },
-        other => other,
+fn lost(mut error: Error) -> Error {
+    if let Error::Invalid { remedy, .. } = &mut error {
+        *remedy = "put a copy back, or remove the folder checkpoint to begin this phase anew".into();
     }
+    error
 }
 
 /// Reads a checkpoint into weights, optimiser and averaged weights; `None` when there is none. Where the latest one is damaged, the one

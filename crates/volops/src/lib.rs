@@ -9,7 +9,7 @@
 //!   stock Burn operations of the same name, which is also the reference the kernels are tested against.
 //!
 //! The backward pass keeps references to the inputs it reads and computes the gradients of tracked inputs only. On a device with
-//! Burn's gradient checkpointing everything but the convolutions is recomputed instead of kept.
+//! Burn's gradient checkpointing everything but the convolutions, and what is recorded with them, is recomputed instead of kept.
 //!
 //! | file | holds |
 //! |---|---|
