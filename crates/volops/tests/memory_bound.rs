@@ -284,6 +284,21 @@ proptest! {
     }
 }
 
+#[test]
+fn adams_running_means_never_leave_the_normal_range_of_f32() {
+    // Gradients of every size, then none: the means of those that were there fade away.
+    let sizes: Vec<f32> = (-45..=-5).map(|power| 10.0_f32.powi(power)).collect();
+    let (none, n) = (vec![0.0; sizes.len()], sizes.len());
+    let (mut p, mut m, mut v) = (vec![1.0; n], vec![0.0; n], vec![0.0; n]);
+    let step = AdamStep { lr: 0.01, beta1: 0.5, beta2: 0.5, eps: 1e-8, weight_decay: 0.0, bias1: 1.0, bias2: 1.0 };
+    for t in 0..200 {
+        adam(&mut p, if t < 3 { &sizes } else { &none }, &mut m, &mut v, &step);
+        assert!(m.iter().chain(&v).all(|x| !x.is_subnormal()), "step {t}: {m:?} {v:?}");
+    }
+    assert!([m, v].concat().iter().all(|&x| x == 0.0), "means of gradients that have long ceased");
+    assert!(p[n - 1] < 0.99 && p[0] == 1.0, "{p:?}");
+}
+
 /// `<f(x), y> = <x, f*(y)>` at the sizes the kernels are made for, where the plain loops are too slow.
 #[test]
 fn linear_kernels_and_their_gradients_are_adjoint_at_full_size() {

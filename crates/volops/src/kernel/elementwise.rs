@@ -126,6 +126,11 @@ pub struct AdamStep {
     pub bias2: f32,
 }
 
+/// What is smaller in a gradient or its running mean is taken for 0: with a gradient of 1e-15 the parameter moves by less than a
+/// millionth of the learning rate (`eps` is 1e-8, as usual), and squares of less would leave the normal range of `f32`, where many processors take a
+/// hundred times as long.
+const LEAST: f32 = 1e-15;
+
 /// Updates parameters `p` and the running means `m`, `v` in place from the gradient `g`.
 pub fn adam(p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], step: &AdamStep) {
     let n = p.len();
@@ -146,9 +151,11 @@ pub fn adam(p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], step: &AdamS
 fn adam_block(p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], step: &AdamStep) {
     let AdamStep { lr, beta1, beta2, eps, weight_decay, bias1, bias2 } = *step;
     let (keep, rate, unbias2) = (1.0 - lr * weight_decay, lr / bias1, 1.0 / bias2);
+    let unless_below = |least: f32, x: f32| if x.abs() < least { 0.0 } else { x };
     for (((p, &g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
-        *m = beta1 * *m + (1.0 - beta1) * g;
-        *v = beta2 * *v + (1.0 - beta2) * g * g;
+        let g = unless_below(LEAST, g);
+        *m = unless_below(LEAST, beta1 * *m + (1.0 - beta1) * g);
+        *v = unless_below(LEAST * LEAST, beta2 * *v + (1.0 - beta2) * g * g);
         *p = keep * *p - rate * *m / ((*v * unbias2).sqrt() + eps);
     }
 }
