@@ -30,13 +30,14 @@ use kernel::{Shape, numel};
 static ALLOCATOR: memory::Allocator = memory::Allocator;
 
 /// Tensors of a search: large patches, and the levels of a small one.
-pub const SHAPES: [Shape; 8] = [
+pub const SHAPES: [Shape; 9] = [
     [1, 16, 64, 64, 64],
     [1, 32, 64, 64, 64],
     [1, 16, 32, 32, 32],
     [1, 32, 32, 32, 32],
     [1, 16, 20, 28, 20],
     [1, 32, 16, 16, 16],
+    [1, 64, 8, 8, 8],
     [1, 16, 10, 14, 10],
     [1, 32, 5, 7, 5],
 ];

@@ -27,7 +27,8 @@ use super::{Shape, numel};
 /// Floats of an item's packed source and results: more than that spill from the level-2 cache.
 const TILE_BUDGET: usize = 192 * 1024;
 
-/// Least volume, and least number of multiplications per kernel element, at which this is faster.
+/// Least pairs of channels, least volume, and least number of multiplications per kernel element, at which this is faster.
+const LEAST_PAIRS: usize = 32;
 const LEAST_VOLUME: usize = 512;
 const LEAST_PRODUCTS: usize = 1 << 17;
 
@@ -36,11 +37,16 @@ const LEAST_PRODUCTS: usize = 1 << 17;
 /// From measurements: few channels leave too little to multiply for what the transforms cost, small volumes do not fill vectors
 /// with tiles, and of an axis of one element a tile wastes half or more.
 pub fn worth(source: Shape, out_channels: usize, spec: &ConvSpec) -> bool {
-    source[1] * out_channels >= 32 && worth_for_weights(source, out_channels, spec)
+    source[1] * out_channels >= LEAST_PAIRS && suits(source, out_channels, spec)
 }
 
-/// [`worth`] for the gradient of the weights, where it is faster with 4 x 4 channels too.
-pub fn worth_for_weights([_, channels, depth, height, width]: Shape, out_channels: usize, spec: &ConvSpec) -> bool {
+/// [`worth`] for the gradient of the weights. Where the direct kernel has 16 registers only, this is faster with 4 x 4 channels too: it then
+/// takes 0.75 times as long, with 32 registers 1.3 to 1.6 times.
+pub fn worth_for_weights(source: Shape, out_channels: usize, spec: &ConvSpec) -> bool {
+    suits(source, out_channels, spec) && (source[1] * out_channels >= LEAST_PAIRS || dispatch(MostRows) < MAX_ROWS)
+}
+
+fn suits([_, channels, depth, height, width]: Shape, out_channels: usize, spec: &ConvSpec) -> bool {
     let volume = depth * height * width;
     spec.kernel == [3, 3, 3]
         && spec.stride == 1
