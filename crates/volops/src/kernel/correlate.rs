@@ -10,7 +10,7 @@ use pulp::{Simd, WithSimd};
 
 use super::microkernel::{Correlate, MAX_ROWS, Tap, next_rows};
 use super::pack::pack;
-use super::parallel::{with_floats, worth_forking};
+use super::parallel::{makespan, with_floats, worth_forking};
 use super::shuffle::interleave;
 use super::simd::{MAX_LANES, SharedOut, dispatch, leaky_select, load, load_first, store, store_first};
 use super::threads::for_each;
@@ -135,7 +135,8 @@ impl Correlation<'_> {
             let counts = counts.map(|chunks| blocks.div_ceil(blocks.div_ceil(chunks)));
             counts.map(move |chunks| Division { tiling, chunks, threads })
         });
-        divisions.min_by_key(|d| (batch * d.tiling.tiles() * d.chunks).div_ceil(threads) * item(&d.tiling, d.chunks)).unwrap_or(serial)
+        let time = |d: &Division| makespan(batch * d.tiling.tiles() * d.chunks, threads, item(&d.tiling, d.chunks));
+        divisions.min_by_key(time).unwrap_or(serial)
     }
 }
 

@@ -27,6 +27,12 @@ pub(crate) fn worth_forking(nanoseconds: usize) -> bool {
     nanoseconds >= FORK_NANOSECONDS && rayon::current_num_threads() > 1
 }
 
+/// Time until the last of some threads is done with `items` that take one of them `item` each. Cores are never equally fast, so at the end one
+/// waits for a part of an item: of divisions that come out the same, the one into smaller items is the better.
+pub(crate) fn makespan(items: usize, threads: usize, item: usize) -> usize {
+    items.div_ceil(threads) * item + item / 4
+}
+
 /// Allocates `[volumes, depth, plane]` and lets `fill` write it, slab by slab.
 ///
 /// `halo` is the number of planes a slab has to prepare besides its own: slabs are kept at least twice as deep.

@@ -16,7 +16,7 @@ use pulp::{Simd, WithSimd};
 use super::conv::ConvSpec;
 use super::correlate::{KernelTap, Operand, Weights, write_row};
 use super::microkernel::{Correlate, MAX_ROWS, Tap, next_rows};
-use super::parallel::{with_floats, worth_forking};
+use super::parallel::{makespan, with_floats, worth_forking};
 use super::simd::{MAX_LANES, SharedOut, dispatch};
 use super::threads::for_each;
 use super::tile::{Axes, Tile};
@@ -181,7 +181,7 @@ impl Winograd<'_> {
                     let spilled = (sizes.packed + sizes.results).saturating_sub(TILE_BUDGET);
                     let item = 1000 + products + transforms + spilled;
                     let items = boxes * self.blocks.len().div_ceil(blocks);
-                    let time = items.div_ceil(threads) * item;
+                    let time = makespan(items, threads, item);
                     if time < best.0 {
                         best = (time, Division { len: [d, h], blocks, threads });
                     }
