@@ -2,7 +2,7 @@
 //! multiply-adds in registers, memory traffic beside the rate of copying between as many bytes.
 //!
 //! ```sh
-//! cargo bench --manifest-path benches/Cargo.toml                                 # everything, about five minutes
+//! cargo bench --manifest-path benches/Cargo.toml                                 # everything, about four minutes
 //! cargo bench --manifest-path benches/Cargo.toml --bench convolution -- 16x64    # one family, names that contain a text
 //! RAYON_NUM_THREADS=1 cargo bench --manifest-path benches/Cargo.toml             # one thread
 //! ```
