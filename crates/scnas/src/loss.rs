@@ -173,7 +173,8 @@ fn chunk_probabilities<'a>(classes: usize, len: usize, rows: impl Fn(usize) -> &
     (p, sums)
 }
 
-/// e^x for x of at most 0 and of at least [`FARTHEST`], which a smaller x is taken for, to within 2e-7 of the value: plain arithmetic, which the compiler can do for many elements at a time.
+/// e^x for x of at most 0, to within 2e-7 of the value: plain arithmetic, which the compiler can do for many elements at a time. What is
+/// below [`FARTHEST`] is taken for that.
 fn exp(x: f32) -> f32 {
     /// Adding this rounds to an integer, which the lowest bits then hold.
     const ROUND: f32 = 12_582_912.0;
