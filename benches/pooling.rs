@@ -15,9 +15,9 @@ fn main() {
             // Where the maximum was is found again in x.
             let work_max_grad = Work::new(0, 2 * numel(xs) + numel(ys));
             family.bench(&name("maximum"), xs, work, || max_pool3d(&x, xs, stride));
-            family.bench(&name("maximum grad"), xs, work_max_grad, || max_pool3d_grad(&g, &x, xs, stride));
+            family.bench(&name("maximum grad"), xs, work_max_grad, || max_pool3d_grad(&g, &x, xs, stride, 1.0, false).0);
             family.bench(&name("average"), xs, work, || avg_pool3d(&x, xs, stride));
-            family.bench(&name("average grad"), xs, work, || avg_pool3d_grad(&g, xs, stride));
+            family.bench(&name("average grad"), xs, work, || avg_pool3d_grad(&g, xs, stride, 1.0, None).0);
         }
     });
 }

@@ -81,9 +81,9 @@ fn digests() -> Vec<(&'static str, u64)> {
     let (gx, gamma, beta) = instance_norm_grad(&y, &x, small, &w[..CHANNELS], &moments);
     all.push(("norm_grad", digest(&[gx, gamma, beta].concat())));
     all.push(("max_pool", digest(&max_pool3d(&x, small, 1))));
-    all.push(("max_pool_grad", digest(&max_pool3d_grad(&y, &x, small, 1))));
+    all.push(("max_pool_grad", digest(&max_pool3d_grad(&y, &x, small, 1, 1.0, false).0)));
     all.push(("avg_pool", digest(&avg_pool3d(&x, small, 1))));
-    all.push(("avg_pool_grad", digest(&avg_pool3d_grad(&y, small, 1))));
+    all.push(("avg_pool_grad", digest(&avg_pool3d_grad(&y, small, 1, 1.0, None).0)));
     let wide = upsample2(&x, small);
     all.push(("upsample", digest(&wide)));
     all.push(("upsample_grad", digest(&upsample2_grad(&wide, small))));

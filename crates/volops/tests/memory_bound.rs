@@ -8,7 +8,7 @@ use volops::kernel::Shape;
 use volops::kernel::depthwise::{DepthwiseSpec, depthwise3d, depthwise3d_grad_input, depthwise3d_grad_weight};
 use volops::kernel::elementwise::{AdamStep, adam, add_scaled, dot, leaky_relu, leaky_relu_grad, scaled};
 use volops::kernel::norm::{instance_norm, instance_norm_grad};
-use volops::kernel::pool::{avg_pool3d, avg_pool3d_grad, max_pool3d, max_pool3d_grad};
+use volops::kernel::pool::{add_avg_pool3d, add_max_pool3d, avg_pool3d, avg_pool3d_grad, max_pool3d, max_pool3d_grad};
 use volops::kernel::upsample::{upsample2, upsample2_grad};
 
 use values::values;
@@ -157,9 +157,24 @@ proptest! {
             }
         }
         prop_assert_eq!(max_pool3d(&x, xs, stride), max);
-        prop_close!(max_pool3d_grad(&g, &x, xs, stride), gmax, 1e-5);
+        prop_close!(max_pool3d_grad(&g, &x, xs, stride, 1.0, false).0, gmax, 1e-5);
         prop_close!(avg_pool3d(&x, xs, stride), avg, 1e-5);
-        prop_close!(avg_pool3d_grad(&g, xs, stride), gavg, 1e-5);
+        prop_close!(avg_pool3d_grad(&g, xs, stride, 1.0, None).0, gavg, 1e-5);
+
+        // As a term of a sum.
+        let z = -0.3;
+        let terms: [(_, fn(&mut [f32], &[f32], _, _, _), _, _); 2] = [
+            (max_pool3d(&x, xs, stride), add_max_pool3d, gmax, max_pool3d_grad(&g, &x, xs, stride, z, true)),
+            (avg_pool3d(&x, xs, stride), add_avg_pool3d, gavg, avg_pool3d_grad(&g, xs, stride, z, Some(&x))),
+        ];
+        for (y, add, by_x, (weighted_by_x, by_z)) in terms {
+            let mut sum = g.clone();
+            add(&mut sum, &x, xs, stride, z);
+            prop_assert_eq!(sum, g.iter().zip(&y).map(|(g, y)| g + z * y).collect::<Vec<f32>>());
+            prop_close!(weighted_by_x, by_x.iter().map(|by_x| z * by_x).collect::<Vec<f32>>(), 1e-5);
+            let terms = numel(xs) as f64;
+            prop_assert!((f64::from(by_z) - inner(&y, &g)).abs() < 1e-6 * f64::from(levels) * terms, "{by_z}");
+        }
     }
 
     /// `<f(x), g> = <x, f*(g)>`. Pooling by the maximum and LeakyReLU are linear as long as no winner or sign changes.
@@ -173,8 +188,8 @@ proptest! {
         let pairs = [
             ("depthwise", inner(&depthwise3d(&x, xs, &w, spec), &g), inner(&x, &depthwise3d_grad_input(&g, &w, &x, xs, spec))),
             ("weights", inner(&depthwise3d(&x, xs, &w, spec), &g), inner(&w, &depthwise3d_grad_weight(&x, xs, &g, spec))),
-            ("maximum", inner(&max_pool3d(&x, xs, spec.stride), &g), inner(&x, &max_pool3d_grad(&g, &x, xs, spec.stride))),
-            ("average", inner(&avg_pool3d(&x, xs, spec.stride), &g), inner(&x, &avg_pool3d_grad(&g, xs, spec.stride))),
+            ("maximum", inner(&max_pool3d(&x, xs, spec.stride), &g), inner(&x, &max_pool3d_grad(&g, &x, xs, spec.stride, 1.0, false).0)),
+            ("average", inner(&avg_pool3d(&x, xs, spec.stride), &g), inner(&x, &avg_pool3d_grad(&g, xs, spec.stride, 1.0, None).0)),
             ("upsampling", inner(&upsample2(&x, xs), &g_large), inner(&x, &upsample2_grad(&g_large, xs))),
             ("leaky", inner(&leaky_relu(&x, 0.1), &g_same), inner(&x, &leaky_relu_grad(&g_same, &x, 0.1))),
         ];
@@ -318,10 +333,10 @@ fn linear_kernels_and_their_gradients_are_adjoint_at_full_size() {
                 check("weights", forward, inner(&w, &depthwise3d_grad_weight(&x, xs, &g, spec)), numel(xs));
             }
             let forward = inner(&avg_pool3d(&x, xs, stride), &g);
-            check("average", forward, inner(&x, &avg_pool3d_grad(&g, xs, stride)), numel(xs));
+            check("average", forward, inner(&x, &avg_pool3d_grad(&g, xs, stride, 1.0, None).0), numel(xs));
             // The maximum is linear as long as no winner changes.
             let forward = inner(&max_pool3d(&x, xs, stride), &g);
-            check("maximum", forward, inner(&x, &max_pool3d_grad(&g, &x, xs, stride)), numel(xs));
+            check("maximum", forward, inner(&x, &max_pool3d_grad(&g, &x, xs, stride, 1.0, false).0), numel(xs));
         }
         let g = values(8 * numel(xs), 2);
         check("upsampling", inner(&upsample2(&x, xs), &g), inner(&x, &upsample2_grad(&g, xs)), numel(xs));
@@ -387,9 +402,9 @@ fn bits_do_not_depend_on_the_number_of_threads() {
                     all.push(depthwise3d_grad_weight(&x, xs, &g, spec));
                 }
                 all.push(max_pool3d(&x, xs, stride));
-                all.push(max_pool3d_grad(&g, &x, xs, stride));
+                all.push(max_pool3d_grad(&g, &x, xs, stride, 1.0, false).0);
                 all.push(avg_pool3d(&x, xs, stride));
-                all.push(avg_pool3d_grad(&g, xs, stride));
+                all.push(avg_pool3d_grad(&g, xs, stride, 1.0, None).0);
             }
             let (g, gamma) = (values(numel(xs), 4), values(xs[1], 5));
             let (y, moments) = instance_norm(&x, xs, &gamma, &gamma);

@@ -125,7 +125,7 @@ fn max_pooling_equals_pytorch_also_where_maxima_are_tied() {
     each("max_pool", |case| {
         let (x, xs, stride) = (case.tensor("x"), case.shape("x"), case.number("stride"));
         case.check("y", &max_pool3d(x, xs, stride));
-        case.check("gx", &max_pool3d_grad(case.tensor("gy"), x, xs, stride));
+        case.check("gx", &max_pool3d_grad(case.tensor("gy"), x, xs, stride, 1.0, false).0);
     });
 }
 
@@ -134,7 +134,7 @@ fn average_pooling_equals_pytorch() {
     each("avg_pool", |case| {
         let (xs, stride) = (case.shape("x"), case.number("stride"));
         case.check("y", &avg_pool3d(case.tensor("x"), xs, stride));
-        case.check("gx", &avg_pool3d_grad(case.tensor("gy"), xs, stride));
+        case.check("gx", &avg_pool3d_grad(case.tensor("gy"), xs, stride, 1.0, None).0);
     });
 }
 

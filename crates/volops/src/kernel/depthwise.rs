@@ -10,7 +10,7 @@ use std::mem::MaybeUninit;
 
 use pulp::{Simd, WithSimd};
 
-use super::parallel::{Slab, collect_slabs, map_indices, with_floats};
+use super::parallel::{Slab, collect_slabs, map_indices, uninit, with_floats};
 use super::rows::join_row;
 use super::simd::{dispatch, load};
 use super::stencil::{LANES, Shifted, Tap, add_dots, column_sums, join_columns};
@@ -398,11 +398,6 @@ impl<F: Fn(&mut [f32], usize)> WithSimd for Spread<'_, F> {
 fn reach(parity: usize, padding: usize, offset: usize) -> Option<isize> {
     let twice = (parity + padding) as isize - offset as isize;
     (twice % 2 == 0).then_some(twice / 2)
-}
-
-fn uninit(floats: &mut [f32]) -> &mut [MaybeUninit<f32>] {
-    // SAFETY: the same layout; nobody writes anything uninitialised to it.
-    unsafe { std::slice::from_raw_parts_mut(floats.as_mut_ptr().cast(), floats.len()) }
 }
 
 /// [`with_floats`] at the beginning of a cache line, so that vectors do not cross two.

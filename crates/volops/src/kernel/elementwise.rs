@@ -95,8 +95,9 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     sums.iter().sum::<f64>() as f32
 }
 
+/// A block of [`dot`].
 #[inline(always)]
-fn dot_block(a: &[f32], b: &[f32]) -> f64 {
+pub(super) fn dot_block(a: &[f32], b: &[f32]) -> f64 {
     let mut sums = [0.0; SUMS];
     let (a, a_rest) = a.as_chunks::<SUMS>();
     let (b, b_rest) = b.as_chunks::<SUMS>();

@@ -33,10 +33,7 @@ pub(crate) fn makespan(items: usize, threads: usize, item: usize) -> usize {
     items.div_ceil(threads) * item + item / 4
 }
 
-/// Allocates `[volumes, depth, plane]` and lets `fill` write it, slab by slab.
-///
-/// `halo` is the number of planes a slab has to prepare besides its own: slabs are kept at least twice as deep.
-/// `nanoseconds` is a rough estimate of the serial time of the whole call.
+/// Allocates `[volumes, depth, plane]` and lets `fill` write it as [`for_slabs`] does.
 ///
 /// # Safety
 /// `fill` must initialise every element of the slice it is given.
@@ -48,8 +45,26 @@ pub(crate) unsafe fn collect_slabs(
 ) -> Vec<f32> {
     let len = volumes * depth * plane;
     let mut out = Vec::with_capacity(len);
-    if len == 0 {
-        return out;
+    for_slabs(&mut out.spare_capacity_mut()[..len], [volumes, depth, plane], halo, nanoseconds, fill);
+    // SAFETY: the slabs cover the first `len` elements, and the caller promises that `fill` writes them all.
+    unsafe { out.set_len(len) };
+    out
+}
+
+/// Lets `fill` write `out`, `[volumes, depth, plane]`, slab by slab.
+///
+/// `halo` is the number of planes a slab has to prepare besides its own: slabs are kept at least twice as deep.
+/// `nanoseconds` is a rough estimate of the serial time of the whole call.
+pub(crate) fn for_slabs(
+    out: &mut [MaybeUninit<f32>],
+    [volumes, depth, plane]: [usize; 3],
+    halo: usize,
+    nanoseconds: usize,
+    fill: impl Fn(Slab, &mut [MaybeUninit<f32>]) + Sync,
+) {
+    assert_eq!(out.len(), volumes * depth * plane, "{volumes} volumes of {depth} planes of {plane} elements");
+    if out.is_empty() {
+        return;
     }
     let threads = if worth_forking(nanoseconds) { rayon::current_num_threads() } else { 1 };
     let most = (depth / (2 * halo + 1)).max(1);
@@ -61,8 +76,8 @@ pub(crate) unsafe fn collect_slabs(
         let (volume, start) = (item / cuts, item % cuts * thickness);
         let end = depth.min(start + thickness);
         let first = (volume * depth + start) * plane;
-        // SAFETY: inside the capacity asked for above; no two items share a plane.
-        let part = unsafe { std::slice::from_raw_parts_mut(to.ptr().add(first).cast(), (end - start) * plane) };
+        // SAFETY: inside of `out`, as it is asserted above; no two items share a plane.
+        let part = unsafe { std::slice::from_raw_parts_mut(to.ptr().add(first), (end - start) * plane) };
         fill(Slab { volume, start, end }, part);
     };
     if threads == 1 {
@@ -70,9 +85,12 @@ pub(crate) unsafe fn collect_slabs(
     } else {
         for_each(volumes * cuts, work);
     }
-    // SAFETY: the items cover the first `len` elements, and the caller promises that `fill` writes them all.
-    unsafe { out.set_len(len) };
-    out
+}
+
+/// Floats as a place for others to be written to.
+pub(crate) fn uninit(floats: &mut [f32]) -> &mut [MaybeUninit<f32>] {
+    // SAFETY: the same layout; nobody writes anything uninitialised to it.
+    unsafe { std::slice::from_raw_parts_mut(floats.as_mut_ptr().cast(), floats.len()) }
 }
 
 /// `f(0), f(1), .. f(n - 1)`, on the threads of the current rayon pool where `nanoseconds`, an estimate for all of them on one

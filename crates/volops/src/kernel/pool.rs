@@ -7,45 +7,60 @@
 
 mod frames;
 mod max_grad;
+mod weighting;
 
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
 use pulp::{Simd, WithSimd};
 
-use super::parallel::{Slab, collect_slabs, with_floats};
+use super::parallel::{Slab, collect_slabs, for_slabs, uninit, with_floats};
 use super::rows::SLACK;
 use super::simd::dispatch;
 use super::{Shape, numel};
 use frames::{Frames, Grid, Run, zip};
 pub use max_grad::max_pool3d_grad;
+use weighting::{Weighting, collect_weighted};
 
 /// Maximum over the 3x3x3 window (padding never wins) at every `stride`-th voxel of `x` (shape `xs = [b, c, d, h, w]`):
 /// returns `[b, c, ceil(d / stride), ceil(h / stride), ceil(w / stride)]`.
 pub fn max_pool3d(x: &[f32], xs: Shape, stride: usize) -> Vec<f32> {
-    pool::<Max>(x, xs, stride)
+    Pooling::<Max>::new(xs, stride).of(x)
 }
 
 /// Mean over the voxels of the 3x3x3 window that are inside the volume; shapes as [`max_pool3d`].
 pub fn avg_pool3d(x: &[f32], xs: Shape, stride: usize) -> Vec<f32> {
-    pool::<Mean>(x, xs, stride)
+    Pooling::<Mean>::new(xs, stride).of(x)
 }
 
-/// Gradient of [`avg_pool3d`] (its transpose): from `g`, shaped as its output, to `[b, c, d, h, w] = xs`.
-pub fn avg_pool3d_grad(g: &[f32], xs: Shape, stride: usize) -> Vec<f32> {
+/// `acc += z * max_pool3d(x)`, in one pass.
+pub fn add_max_pool3d(acc: &mut [f32], x: &[f32], xs: Shape, stride: usize, z: f32) {
+    Pooling::<Max>::new(xs, stride).add_to(acc, x, z);
+}
+
+/// `acc += z * avg_pool3d(x)`, in one pass.
+pub fn add_avg_pool3d(acc: &mut [f32], x: &[f32], xs: Shape, stride: usize, z: f32) {
+    Pooling::<Mean>::new(xs, stride).add_to(acc, x, z);
+}
+
+/// Gradient of `z * avg_pool3d(x)` with respect to `x`, `[b, c, d, h, w] = xs`: the transpose of the average, from `g`, shaped as its output. Given
+/// `x`, also that with respect to `z`, which is else 0.
+pub fn avg_pool3d_grad(g: &[f32], xs: Shape, stride: usize, z: f32, x: Option<&[f32]>) -> (Vec<f32>, f32) {
     if stride == 1 {
-        return pool::<MeanTranspose>(g, xs, 1);
+        let pooling = Pooling::<MeanTranspose>::new(xs, 1);
+        // SAFETY: every plane of the slab is written.
+        return unsafe { collect_weighted(xs, (z, x), (1, numel(xs)), |slab, out, weighting| pooling.fill(g, slab, out, None, weighting)) };
     }
     let grid = Grid::new(xs, stride);
     let (edges, weights) = (Edges::<MeanTranspose>::new(&grid), Weights::new(&grid));
-    let fill = |slab: Slab, out: &mut [MaybeUninit<f32>]| {
+    let fill = |slab: Slab, out: &mut [MaybeUninit<f32>], weighting: Weighting| {
         with_floats(MEAN_SPREAD_FRAMES * grid.pitch(), |scratch| {
             let (grid, edges, weights) = (&grid, &edges, &weights);
-            dispatch(MeanSpread { grid, edges, weights, g, slab, out, scratch });
+            dispatch(MeanSpread { grid, edges, weights, g, slab, out, scratch, weighting });
         });
     };
     // SAFETY: every row of the slab is written.
-    unsafe { collect_slabs([grid.volumes, grid.depth, grid.plane()], 1, numel(xs), fill) }
+    unsafe { collect_weighted(xs, (z, x), (1, numel(xs)), fill) }
 }
 
 /// An associative, commutative operation, and what is done before and after it.
@@ -192,46 +207,77 @@ impl Weights {
     }
 }
 
-fn pool<R: Reduction>(x: &[f32], xs: Shape, stride: usize) -> Vec<f32> {
-    let grid = Grid::new(xs, stride);
-    let (edges, weights) = (Edges::<R>::new(&grid), Weights::new(&grid));
-    // A whole plane, before it is split.
-    let whole = if stride == 1 { 0 } else { grid.plane() + SLACK };
-    let fill = |slab: Slab, out: &mut [MaybeUninit<f32>]| {
-        with_floats(POOL_FRAMES * grid.pitch() + whole, |scratch| {
-            let (grid, edges, weights) = (&grid, &edges, &weights);
-            dispatch(Pool { grid, edges, weights, x, slab, out, scratch });
+/// A pooling of tensors of one shape.
+struct Pooling<R> {
+    grid: Grid,
+    edges: Edges<R>,
+    weights: Weights,
+}
+
+impl<R: Reduction> Pooling<R> {
+    fn new(xs: Shape, stride: usize) -> Self {
+        let grid = Grid::new(xs, stride);
+        Self { grid, edges: Edges::new(&grid), weights: Weights::new(&grid) }
+    }
+
+    fn out(&self) -> [usize; 3] {
+        [self.grid.volumes, self.grid.out[0], self.grid.part()]
+    }
+
+    /// Serial time.
+    fn nanoseconds(&self) -> usize {
+        self.grid.volumes * self.grid.depth * self.grid.plane()
+    }
+
+    fn of(&self, x: &[f32]) -> Vec<f32> {
+        // SAFETY: every plane of the slab is written.
+        unsafe { collect_slabs(self.out(), 1, self.nanoseconds(), |slab, out| self.fill(x, slab, out, None, Weighting::NONE)) }
+    }
+
+    fn add_to(&self, acc: &mut [f32], x: &[f32], z: f32) {
+        for_slabs(uninit(acc), self.out(), 1, self.nanoseconds(), |slab, out| self.fill(x, slab, out, Some(z), Weighting::NONE));
+    }
+
+    /// One slab: what is pooled, or that times a weight and what is in `out` already.
+    fn fill(&self, x: &[f32], slab: Slab, out: &mut [MaybeUninit<f32>], adds: Option<f32>, weighting: Weighting) {
+        // A whole plane, before it is split.
+        let whole = if self.grid.stride == 1 { 0 } else { self.grid.plane() + SLACK };
+        with_floats(POOL_FRAMES * self.grid.pitch() + whole, |scratch| {
+            dispatch(Pool { of: self, x, slab, out, adds, weighting, scratch });
         });
-    };
-    // SAFETY: every plane of the slab is written.
-    unsafe { collect_slabs([grid.volumes, grid.out[0], grid.part()], 1, numel(xs), fill) }
+    }
 }
 
 /// One slab of a pooled tensor.
 struct Pool<'a, R> {
-    grid: &'a Grid,
-    edges: &'a Edges<R>,
-    weights: &'a Weights,
+    of: &'a Pooling<R>,
     x: &'a [f32],
     slab: Slab,
     out: &'a mut [MaybeUninit<f32>],
+    adds: Option<f32>,
+    weighting: Weighting<'a>,
     scratch: &'a mut [f32],
 }
 
-const POOL_FRAMES: usize = 6;
+/// The last one is nothing to add to.
+const POOL_FRAMES: usize = 7;
 
 impl<R: Reduction> WithSimd for Pool<'_, R> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { grid, edges, weights, x, slab, out, scratch } = self;
+        let Self { of: Pooling { grid, edges, weights }, x, slab, out, adds, weighting, scratch } = self;
         let (scratch, whole) = scratch.split_at_mut(POOL_FRAMES * grid.pitch());
         let frames = grid.frames(scratch);
         let width = grid.out[2] as isize;
         let (left, right, weight) = (Run::from(&edges.left[..]), Run::from(&edges.right[..]), Run::from(&weights.plane[..]));
         (0..POOL_FRAMES).for_each(|index| frames.fill_margins(index, R::PADDING));
+        frames.fill(POOL_FRAMES - 1, 0.0);
+        let z = simd.splat_f32s(adds.unwrap_or(1.0));
         for (d, out) in (slab.start..slab.end).zip(out.chunks_exact_mut(grid.part())) {
+            // SAFETY: what is added to has been written before.
+            let acc = if adds.is_some() { unsafe { Run::of(&&mut *out) } } else { frames.get(POOL_FRAMES - 1) };
             let center = d * grid.stride;
             let around = [center.checked_sub(1), Some(center), (center + 1 < grid.depth).then_some(center + 1)];
             // A plane that is not there is replaced by the one in the middle: it does no harm in a maximum, nor with weight zero.
@@ -254,12 +300,13 @@ impl<R: Reduction> WithSimd for Pool<'_, R> {
                 );
                 zip(
                     simd,
-                    out,
-                    [frames.at(1, -1), frames.get(1), frames.at(1, 1), left, right, weight],
+                    &mut *out,
+                    [frames.at(1, -1), frames.get(1), frames.at(1, 1), left, right, weight, acc],
                     #[inline(always)]
-                    |[before, at, after, left, right, weight]| {
+                    |[before, at, after, left, right, weight, acc]| {
                         let sides = R::join(simd, R::keep(simd, before, left), R::keep(simd, after, right));
-                        R::finish(simd, R::join(simd, at, sides), weight, weights.depth[d])
+                        let pooled = R::finish(simd, R::join(simd, at, sides), weight, weights.depth[d]);
+                        simd.add_f32s(acc, simd.mul_f32s(z, pooled))
                     },
                 );
             } else {
@@ -276,12 +323,17 @@ impl<R: Reduction> WithSimd for Pool<'_, R> {
                 }
                 zip(
                     simd,
-                    out,
-                    [frames.at(5, -width), frames.get(4), frames.get(5), weight],
+                    &mut *out,
+                    [frames.at(5, -width), frames.get(4), frames.get(5), weight, acc],
                     #[inline(always)]
-                    |[above, at, below, weight]| R::finish(simd, R::join(simd, R::join(simd, above, at), below), weight, weights.depth[d]),
+                    |[above, at, below, weight, acc]| {
+                        let pooled = R::finish(simd, R::join(simd, R::join(simd, above, at), below), weight, weights.depth[d]);
+                        simd.add_f32s(acc, simd.mul_f32s(z, pooled))
+                    },
                 );
             }
+            // SAFETY: every element was written.
+            weighting.finish(unsafe { out.assume_init_mut() }, slab.volume * grid.out[0] + d);
         }
     }
 }
@@ -306,6 +358,7 @@ struct MeanSpread<'a> {
     g: &'a [f32],
     slab: Slab,
     out: &'a mut [MaybeUninit<f32>],
+    weighting: Weighting<'a>,
     scratch: &'a mut [f32],
 }
 
@@ -316,7 +369,7 @@ impl WithSimd for MeanSpread<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { grid, edges, weights, g, slab, out, scratch } = self;
+        let Self { grid, edges, weights, g, slab, out, weighting, scratch } = self;
         let frames = grid.frames(scratch);
         let width = grid.out[2] as isize;
         let (right, weight) = (Run::from(&edges.right[..]), Run::from(&weights.plane[..]));
@@ -351,6 +404,8 @@ impl WithSimd for MeanSpread<'_> {
                 );
             }
             grid.join(out, frames, [[even_rows, even_ends], [odd_rows, odd_ends]]);
+            // SAFETY: every row was joined.
+            weighting.finish(unsafe { out.assume_init_mut() }, slab.volume * grid.depth + d);
         }
     }
 }

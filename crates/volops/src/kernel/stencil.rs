@@ -93,12 +93,16 @@ fn sums_of<S: Simd, const K: usize, const SPLIT: bool>(
         let parts = parts.map(|part| part + at * S::F32_LANES);
         // SAFETY: the two assertions above; `at + V` vectors are at most `whole` floats.
         at += unsafe {
-            match vectors - at {
+            // As many as leave a register for each sum, a row of weights, and the element; evenly, so that no lone vector is left.
+            let (left, most) = (vectors - at, if S::REGISTER_COUNT >= 32 { 7 } else { 4 });
+            match left.div_ceil(left.div_ceil(most)) {
                 1 => block::<S, K, 1, SPLIT>(simd, sums, to, (taps, kernel), source, parts),
                 2 => block::<S, K, 2, SPLIT>(simd, sums, to, (taps, kernel), source, parts),
-                // As many as leave a register for each sum, a row of weights, and the element; no lone vector at the end.
-                3 | 5 | 6 | 9 => block::<S, K, 3, SPLIT>(simd, sums, to, (taps, kernel), source, parts),
-                _ => block::<S, K, 4, SPLIT>(simd, sums, to, (taps, kernel), source, parts),
+                3 => block::<S, K, 3, SPLIT>(simd, sums, to, (taps, kernel), source, parts),
+                4 => block::<S, K, 4, SPLIT>(simd, sums, to, (taps, kernel), source, parts),
+                5 => block::<S, K, 5, SPLIT>(simd, sums, to, (taps, kernel), source, parts),
+                6 => block::<S, K, 6, SPLIT>(simd, sums, to, (taps, kernel), source, parts),
+                _ => block::<S, K, 7, SPLIT>(simd, sums, to, (taps, kernel), source, parts),
             }
         };
         if complete {

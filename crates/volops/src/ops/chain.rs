@@ -70,9 +70,6 @@ macro_rules! chain {
 }
 
 chain! {
-    1 then 1: 1,
-    1 then 2: 2,
-    1 then 3: 3,
     2 then 2: 3,
     2 then 3: 4,
     2 then 4: 5,

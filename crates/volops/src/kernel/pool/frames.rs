@@ -165,6 +165,17 @@ impl<'a> From<&'a [f32]> for Run<'a> {
     }
 }
 
+impl Run<'_> {
+    /// What is where something is to be written to.
+    ///
+    /// # Safety
+    /// It must have been written before.
+    #[inline(always)]
+    pub(super) unsafe fn of(out: &impl Out) -> Self {
+        Self { start: out.start(), len: out.len(), lives: PhantomData }
+    }
+}
+
 /// Floats to write.
 pub(super) trait Out {
     fn start(&self) -> *mut f32;

@@ -5,26 +5,28 @@ use std::mem::MaybeUninit;
 use pulp::{Simd, WithSimd};
 
 use super::frames::{Frames, Grid, Run, zip};
+use super::weighting::{Weighting, collect_weighted};
 use super::{Edges, Max, Reduction, across};
-use crate::kernel::parallel::{Slab, collect_slabs, with_floats};
+use crate::kernel::parallel::{Slab, with_floats};
 use crate::kernel::simd::dispatch;
 use crate::kernel::{Shape, numel};
 
-/// Gradient of [`max_pool3d`](super::max_pool3d): from `g`, shaped as its output, to `[b, c, d, h, w] = xs`. It goes to the first
+/// Gradient of `z * max_pool3d(x)` with respect to `x`, `[b, c, d, h, w] = xs`, from `g`, shaped as [`max_pool3d`](super::max_pool3d)'s output, and,
+/// if `of_z`, that with respect to `z`, which is else 0. The first goes to the first
 /// maximum of each window in (depth, height, width) order: to the first plane that holds the maximum, in it to the first
 /// such row, in it to the first such voxel. So it is sent back through the three one-dimensional reductions in turn.
-pub fn max_pool3d_grad(g: &[f32], x: &[f32], xs: Shape, stride: usize) -> Vec<f32> {
+pub fn max_pool3d_grad(g: &[f32], x: &[f32], xs: Shape, stride: usize, z: f32, of_z: bool) -> (Vec<f32>, f32) {
     let grid = Grid::new(xs, stride);
     let edges = Edges::new(&grid);
     let far = far_edges(&grid);
-    let fill = |slab: Slab, out: &mut [MaybeUninit<f32>]| {
+    let fill = |slab: Slab, out: &mut [MaybeUninit<f32>], weighting: Weighting| {
         with_floats(FRAMES[stride - 1] * grid.pitch(), |scratch| {
             let windows = Windows { grid: &grid, edges: &edges, far: &far, g, x, volume: slab.volume };
-            dispatch(MaxGrad { windows, slab, out, scratch });
+            dispatch(MaxGrad { windows, slab, out, weighting, scratch });
         });
     };
     // SAFETY: every plane of the slab is written.
-    unsafe { collect_slabs([grid.volumes, grid.depth, grid.plane()], 2, numel(xs) * 2, fill) }
+    unsafe { collect_weighted(xs, (z, of_z.then_some(x)), (2, numel(xs) * 2), fill) }
 }
 
 /// What is added to the elements two columns before, and behind, the elements of a dense plane: where there is none, it never
@@ -65,6 +67,7 @@ struct MaxGrad<'a> {
     windows: Windows<'a>,
     slab: Slab,
     out: &'a mut [MaybeUninit<f32>],
+    weighting: Weighting<'a>,
     scratch: &'a mut [f32],
 }
 
@@ -73,7 +76,7 @@ impl WithSimd for MaxGrad<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { windows, slab, out, scratch } = self;
+        let Self { windows, slab, out, weighting, scratch } = self;
         let grid = windows.grid;
         let frames = grid.frames(scratch);
         (GRADIENT + 1..FRAMES[grid.stride - 1]).for_each(|index| frames.fill_margins(index, Max::PADDING));
@@ -95,6 +98,8 @@ impl WithSimd for MaxGrad<'_> {
             } else {
                 windows.route_quarters(simd, frames, d, out);
             }
+            // SAFETY: every element was written.
+            weighting.finish(unsafe { out.assume_init_mut() }, slab.volume * grid.depth + d);
         }
     }
 }
