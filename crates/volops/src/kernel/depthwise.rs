@@ -39,12 +39,6 @@ impl DepthwiseSpec {
         self.kernel.iter().product()
     }
 
-    fn activate(&self) -> impl Fn(f32) -> f32 + Copy + use<> {
-        let slope = self.slope.unwrap_or(1.0);
-        #[inline(always)]
-        move |v| if v > 0.0 { v } else { v * slope }
-    }
-
     /// Shape of the output for an input of shape `xs`: every spatial axis becomes `ceil(n / stride)`.
     pub fn out_shape(&self, [b, c, d, h, w]: Shape) -> Shape {
         let s = self.stride;
@@ -55,42 +49,19 @@ impl DepthwiseSpec {
 /// Depthwise convolution of `x` (shape `xs = [b, c, d, h, w]`) with `w` `[c, 1, kd, kh, kw]`.
 /// Returns `[b, c, ceil(d / stride), ceil(h / stride), ceil(w / stride)]`.
 pub fn depthwise3d(x: &[f32], xs: Shape, w: &[f32], spec: DepthwiseSpec) -> Vec<f32> {
-    correlate(x, xs, w, spec, |_, _| {})
+    correlate(x, xs, w, spec, None)
 }
 
 /// Gradient with respect to the input, `[b, c, d, h, w] = xs`, from the gradient `g` of the output.
 /// `x`, the forward input, is only read where the spec has a LeakyReLU.
 pub fn depthwise3d_grad_input(g: &[f32], w: &[f32], x: &[f32], xs: Shape, spec: DepthwiseSpec) -> Vec<f32> {
+    let derivative = spec.slope.map(|slope| (x, slope));
     if spec.stride == 1 {
         // The transpose of a correlation that keeps the size is the correlation with the mirrored kernel.
         let mirrored: Vec<f32> = w.chunks_exact(spec.taps()).flat_map(|kernel| kernel.iter().rev().copied()).collect();
-        correlate(
-            g,
-            xs,
-            &mirrored,
-            DepthwiseSpec { slope: None, ..spec },
-            #[inline(always)]
-            |out, start| deactivate(out, x, start, spec.slope),
-        )
+        correlate(g, xs, &mirrored, DepthwiseSpec { slope: None, ..spec }, derivative)
     } else {
-        spread(
-            g,
-            xs,
-            w,
-            spec,
-            #[inline(always)]
-            |out, start| deactivate(out, x, start, spec.slope),
-        )
-    }
-}
-
-/// The gradient before the LeakyReLU of `x` from the one behind it.
-#[inline(always)]
-fn deactivate(gradient: &mut [f32], x: &[f32], start: usize, slope: Option<f32>) {
-    if let Some(slope) = slope {
-        for (gradient, &x) in gradient.iter_mut().zip(&x[start..]) {
-            *gradient *= if x > 0.0 { 1.0 } else { slope };
-        }
+        spread(g, xs, w, spec, derivative)
     }
 }
 
@@ -117,8 +88,8 @@ pub fn depthwise3d_grad_weight(x: &[f32], xs: Shape, g: &[f32], spec: DepthwiseS
     out
 }
 
-/// The forward convolution; `finish` sees every finished output plane with the index of its first element.
-fn correlate(x: &[f32], xs: Shape, w: &[f32], spec: DepthwiseSpec, finish: impl Fn(&mut [f32], usize) + Sync) -> Vec<f32> {
+/// The forward convolution, times the derivative of a LeakyReLU of some slope at given values.
+fn correlate(x: &[f32], xs: Shape, w: &[f32], spec: DepthwiseSpec, derivative: Option<(&[f32], f32)>) -> Vec<f32> {
     let stencil = Stencil::new(xs, spec);
     let [batch, channels, depth, height, width] = spec.out_shape(xs);
     let columns = Columns::new(stencil.shifts.clone(), width, height);
@@ -126,8 +97,8 @@ fn correlate(x: &[f32], xs: Shape, w: &[f32], spec: DepthwiseSpec, finish: impl 
     let fill = |slab: Slab, out: &mut [MaybeUninit<f32>]| {
         let kernel = &w[slab.volume % channels * spec.taps()..][..spec.taps()];
         with_aligned(stencil.ring.len() + columns.len(), |scratch| {
-            let (stencil, columns, shifted, finish) = (&stencil, &columns, &shifted[..], &finish);
-            dispatch(Correlate { stencil, columns, shifted, kernel, x, slab, out, scratch, finish });
+            let (stencil, columns, shifted) = (&stencil, &columns, &shifted[..]);
+            dispatch(Correlate { stencil, columns, shifted, kernel, x, slab, out, scratch, derivative });
         });
     };
     // SAFETY: every row of the slab is joined from columns.
@@ -166,16 +137,15 @@ impl Stencil {
 
     /// Packs the planes under the kernel of output plane `d` and finds the rows of taps that meet them.
     #[inline(always)]
-    fn load(&self, taps: &mut Vec<Tap>, ring: &mut [f32], holds: &mut [usize], volume: &[f32], d: usize) {
+    fn load<S: Simd>(&self, simd: S, taps: &mut Vec<Tap>, (ring, holds): (&mut [f32], &mut [usize]), volume: &[f32], d: usize) {
         let [kd, kh, kw] = self.spec.kernel;
         let (stride, dilation) = (self.spec.stride, self.spec.dilation);
-        let activate = self.spec.activate();
         taps.clear();
         for k in 0..kd {
             let source = (d * stride + k * dilation).checked_sub(self.spec.padding()[0]);
             let Some(source) = source.filter(|&source| source < self.depth) else { continue };
             let plane = &volume[source * self.plane..][..self.plane];
-            let start = self.ring.load(ring, holds, source, plane, activate);
+            let start = self.ring.load(simd, (ring, holds), source, plane, self.spec.slope);
             for (i, &row) in self.rows.iter().enumerate() {
                 taps.push(Tap { weights: (k * kh + i) * kw, source: start + row });
             }
@@ -189,7 +159,7 @@ impl Stencil {
 }
 
 /// One slab of the forward convolution.
-struct Correlate<'a, F> {
+struct Correlate<'a> {
     stencil: &'a Stencil,
     columns: &'a Columns,
     shifted: &'a [Shifted<'a>],
@@ -198,24 +168,26 @@ struct Correlate<'a, F> {
     slab: Slab,
     out: &'a mut [MaybeUninit<f32>],
     scratch: &'a mut [f32],
-    finish: &'a F,
+    derivative: Option<(&'a [f32], f32)>,
 }
 
-impl<F: Fn(&mut [f32], usize)> WithSimd for Correlate<'_, F> {
+impl WithSimd for Correlate<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { stencil, columns, shifted, kernel, x, slab, out, scratch, finish } = self;
+        let Self { stencil, columns, shifted, kernel, x, slab, out, scratch, derivative } = self;
         let [depth, height, width] = stencil.out;
         let volume = &x[slab.volume * stencil.depth * stencil.plane..];
         let (mut taps, mut holds) = stencil.buffers();
         let (ring, sums) = scratch.split_at_mut(stencil.ring.len());
         let run = columns.rows * width;
         for (d, out) in (slab.start..slab.end).zip(out.chunks_exact_mut(height * width)) {
-            stencil.load(&mut taps, ring, &mut holds, volume, d);
+            stencil.load(simd, &mut taps, (ring, &mut holds), volume, d);
+            let derivative = derivative.map(|(x, slope)| (&x[(slab.volume * depth + d) * height * width..], slope));
             let ahead = volume.get((d + 1 + stencil.spec.padding()[0]) * stencil.plane..).unwrap_or(&[]);
             for (i, out) in out.chunks_mut(run).enumerate() {
+                let derivative = derivative.map(|(x, slope)| (&x[i * run..][..out.len()], slope));
                 column_sums(
                     simd,
                     (sums, columns.runs, out.len()),
@@ -223,11 +195,9 @@ impl<F: Fn(&mut [f32], usize)> WithSimd for Correlate<'_, F> {
                     (&ring[i * run..], &stencil.parts),
                     &ahead[(i * run).min(ahead.len())..],
                     #[inline(always)]
-                    |sums, range| join_columns(simd, out, sums, shifted, range),
+                    |sums, range| join_columns(simd, out, (sums, shifted), range, derivative),
                 );
             }
-            // SAFETY: columns were joined to every element.
-            finish(unsafe { out.assume_init_mut() }, (slab.volume * depth + d) * height * width);
         }
     }
 }
@@ -259,7 +229,7 @@ impl WithSimd for GradWeight<'_> {
         gradients[..columns.runs.margin].fill(0.0);
         let run = columns.rows * width;
         for d in slab.start..slab.end {
-            stencil.load(&mut taps, ring, &mut holds, volume, d);
+            stencil.load(simd, &mut taps, (ring, &mut holds), volume, d);
             let g = &g[(slab.volume * depth + d) * height * width..][..height * width];
             for (i, g) in g.chunks(run).enumerate() {
                 let (to, behind) = gradients[columns.runs.margin..].split_at_mut(g.len());
@@ -290,7 +260,7 @@ fn drain<S: Simd>(simd: S, totals: &mut [f64], sums: &mut [[f32; LANES]]) {
 
 /// The transpose of the stride-2 convolution. The elements of the input with one parity of (depth, height, width) are a
 /// correlation of `g` with the taps that reach them; eight such correlations are interleaved.
-fn spread(g: &[f32], xs: Shape, w: &[f32], spec: DepthwiseSpec, finish: impl Fn(&mut [f32], usize) + Sync) -> Vec<f32> {
+fn spread(g: &[f32], xs: Shape, w: &[f32], spec: DepthwiseSpec, derivative: Option<(&[f32], f32)>) -> Vec<f32> {
     let [batch, channels, depth, height, width] = xs;
     let [.., oh, ow] = spec.out_shape(xs);
     let [pd, ph, pw] = spec.padding();
@@ -306,8 +276,8 @@ fn spread(g: &[f32], xs: Shape, w: &[f32], spec: DepthwiseSpec, finish: impl Fn(
     let fill = |slab: Slab, out: &mut [MaybeUninit<f32>]| {
         let kernel = &w[slab.volume % channels * spec.taps()..][..spec.taps()];
         with_aligned(scratch_len, |scratch| {
-            let (layout, columns, shifted, finish) = (&layout, &columns, &shifted, &finish);
-            dispatch(Spread { spec, shape: xs, layout, columns, shifted, kernel, g, slab, out, scratch, finish });
+            let (layout, columns, shifted) = (&layout, &columns, &shifted);
+            dispatch(Spread { spec, shape: xs, layout, columns, shifted, kernel, g, slab, out, scratch, derivative });
         });
     };
     // SAFETY: every row of the slab is written.
@@ -315,7 +285,7 @@ fn spread(g: &[f32], xs: Shape, w: &[f32], spec: DepthwiseSpec, finish: impl Fn(
 }
 
 /// One slab of [`spread`].
-struct Spread<'a, F> {
+struct Spread<'a> {
     spec: DepthwiseSpec,
     shape: Shape,
     /// Planes of the gradient.
@@ -328,15 +298,15 @@ struct Spread<'a, F> {
     slab: Slab,
     out: &'a mut [MaybeUninit<f32>],
     scratch: &'a mut [f32],
-    finish: &'a F,
+    derivative: Option<(&'a [f32], f32)>,
 }
 
-impl<F: Fn(&mut [f32], usize)> WithSimd for Spread<'_, F> {
+impl WithSimd for Spread<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { spec, shape, layout, columns, shifted, kernel, g, slab, out, scratch, finish } = self;
+        let Self { spec, shape, layout, columns, shifted, kernel, g, slab, out, scratch, derivative } = self;
         let [.., depth, height, width] = shape;
         let [.., od, oh, ow] = spec.out_shape(shape);
         let ([pd, ph, _], [kd, kh, kw]) = (spec.padding(), spec.kernel);
@@ -352,7 +322,7 @@ impl<F: Fn(&mut [f32], usize)> WithSimd for Spread<'_, F> {
                 let source = reach(d % 2, pd, k * spec.dilation).and_then(|ahead| (d / 2).checked_add_signed(ahead));
                 let Some(source) = source.filter(|&source| source < od) else { continue };
                 let plane = &g[(slab.volume * od + source) * oh * ow..][..oh * ow];
-                let start = layout.load(ring, &mut holds, source, plane, |v| v);
+                let start = layout.load(simd, (ring, &mut holds), source, plane, None);
                 for (parity, taps) in taps.iter_mut().enumerate() {
                     for i in 0..kh {
                         if let Some(row) = reach(parity, ph + 2 * layout.padding, i * spec.dilation) {
@@ -378,18 +348,23 @@ impl<F: Fn(&mut [f32], usize)> WithSimd for Spread<'_, F> {
                         &[],
                         #[inline(always)]
                         |sums, range| {
-                            join_columns(simd, uninit(&mut to_even[..len]), sums, even, range.clone());
-                            join_columns(simd, uninit(&mut to_odd[..len]), sums, odd, range);
+                            join_columns(simd, uninit(&mut to_even[..len]), (sums, even), range.clone(), None);
+                            join_columns(simd, uninit(&mut to_odd[..len]), (sums, odd), range, None);
                         },
                     );
                 }
                 for r in 0..out.len() / width {
                     let (even, odd) = quarters[r % 2 * 2 * quarter..][..2 * quarter].split_at(quarter);
-                    join_row(&mut out[r * width..], width, &even[r / 2 * ow..], &odd[r / 2 * ow..]);
+                    join_row(simd, &mut out[r * width..], width, [&even[r / 2 * ow..], &odd[r / 2 * ow..]]);
                 }
             }
-            // SAFETY: every row was joined.
-            finish(unsafe { out.assume_init_mut() }, (slab.volume * depth + d) * height * width);
+            if let Some((x, slope)) = derivative {
+                // SAFETY: every row was joined.
+                let gradient = unsafe { out.assume_init_mut() };
+                for (gradient, &x) in gradient.iter_mut().zip(&x[(slab.volume * depth + d) * height * width..]) {
+                    *gradient *= if x > 0.0 { 1.0 } else { slope };
+                }
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::shuffle::{even, odd};
-use super::simd::{MAX_LANES, leaky_select, load, load_first, prefetch, store};
+use super::simd::{MAX_LANES, activate, load, load_first, load_some, prefetch, store};
 use super::tile::{Axes, Axis, Tile};
 
 /// Packs channels of one batch entry, `tile.channel` elements each, all of which are written. `source` is
@@ -196,28 +196,11 @@ fn split<S: Simd>(simd: S, from: &[f32], axis: &Axis, tile: &Tile, slope: Option
     };
     second[count] = 0.0;
     for i in (0..count).step_by(lanes) {
-        let left = &from[(start + 2 * i).min(from.len())..];
-        // SAFETY: `left` is read no further than it goes; `i + lanes` is less than the lengths of `first` and `second`.
+        let [a, b] = [0, lanes].map(|ahead| load_some(simd, from, start + 2 * i + ahead));
+        // SAFETY: `i + lanes` is less than the lengths of `first` and `second`.
         unsafe {
-            let (a, b) = load_two(simd, left);
             store(simd, second.as_mut_ptr().add(i), activate(simd, even(simd, a, b), slope));
             store(simd, first.as_mut_ptr().add(i + 1), activate(simd, odd(simd, a, b), slope));
-        }
-    }
-}
-
-/// The first two vectors of a slice, zeros where it ends.
-#[inline(always)]
-fn load_two<S: Simd>(simd: S, from: &[f32]) -> (S::f32s, S::f32s) {
-    let lanes = S::F32_LANES;
-    // SAFETY: whole vectors are read only where the slice has as many elements.
-    unsafe {
-        if from.len() >= 2 * lanes {
-            (load(simd, from.as_ptr()), load(simd, from.as_ptr().add(lanes)))
-        } else if from.len() > lanes {
-            (load(simd, from.as_ptr()), load_first(simd, from.as_ptr().add(lanes), from.len() - lanes))
-        } else {
-            (load_first(simd, from.as_ptr(), from.len()), simd.splat_f32s(0.0))
         }
     }
 }
@@ -228,16 +211,8 @@ fn copy_even<S: Simd>(simd: S, from: &[f32], count: usize, slope: Option<f32>, t
     let lanes = S::F32_LANES;
     assert!(count.next_multiple_of(lanes) <= to.len());
     for done in (0..count).step_by(lanes) {
-        let (first, second) = load_two(simd, &from[2 * done..]);
+        let [first, second] = [0, lanes].map(|ahead| load_some(simd, from, 2 * done + ahead));
         // SAFETY: `to` is long enough for whole vectors.
         unsafe { store(simd, to.as_mut_ptr().add(done), activate(simd, even(simd, first, second), slope)) };
-    }
-}
-
-#[inline(always)]
-fn activate<S: Simd>(simd: S, value: S::f32s, slope: Option<f32>) -> S::f32s {
-    match slope {
-        Some(slope) => leaky_select(simd, value, value, simd.splat_f32s(slope)),
-        None => value,
     }
 }

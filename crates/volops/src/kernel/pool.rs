@@ -15,7 +15,6 @@ use std::mem::MaybeUninit;
 use pulp::{Simd, WithSimd};
 
 use super::parallel::{Slab, collect_slabs, for_slabs, uninit, with_floats};
-use super::rows::SLACK;
 use super::simd::dispatch;
 use super::{Shape, numel};
 use frames::{Frames, Grid, Run, zip};
@@ -241,7 +240,7 @@ impl<R: Reduction> Pooling<R> {
     /// One slab: what is pooled, or that times a weight and what is in `out` already.
     fn fill(&self, x: &[f32], slab: Slab, out: &mut [MaybeUninit<f32>], adds: Option<f32>, weighting: Weighting) {
         // A whole plane, before it is split.
-        let whole = if self.grid.stride == 1 { 0 } else { self.grid.plane() + SLACK };
+        let whole = if self.grid.stride == 1 { 0 } else { self.grid.plane() };
         with_floats(POOL_FRAMES * self.grid.pitch() + whole, |scratch| {
             dispatch(Pool { of: self, x, slab, out, adds, weighting, scratch });
         });
@@ -312,12 +311,12 @@ impl<R: Reduction> WithSimd for Pool<'_, R> {
             } else {
                 zip(
                     simd,
-                    &mut whole[..grid.plane()],
+                    &mut *whole,
                     [a, b, c],
                     #[inline(always)]
                     |planes_around| R::enter(simd, planes_around, planes, simd.splat_f32s(1.0)),
                 );
-                grid.split(frames, 0, whole, R::PADDING);
+                grid.split(simd, frames, 0, whole, R::PADDING);
                 for parity in 0..2 {
                     across(simd, frames, 4 + parity, 2 * parity, edges);
                 }
@@ -403,7 +402,7 @@ impl WithSimd for MeanSpread<'_> {
                     |[before, after, right]| simd.mul_add_e_f32s(after, right, before),
                 );
             }
-            grid.join(out, frames, [[even_rows, even_ends], [odd_rows, odd_ends]]);
+            grid.join(simd, out, frames, [[even_rows, even_ends], [odd_rows, odd_ends]]);
             // SAFETY: every row was joined.
             weighting.finish(unsafe { out.assume_init_mut() }, slab.volume * grid.depth + d);
         }

@@ -1,76 +1,60 @@
 //! Taking the rows of a plane apart by the parity of their columns, and putting them together again.
 //!
-//! Rows are copied in whole chunks: a copy may run past the end of its row, into memory that the next row overwrites.
+//! Rows are written in whole vectors: a row may run past its end, into memory that the next row overwrites.
 
 use std::mem::MaybeUninit;
 
-/// Floats a copy moves at once.
-pub(crate) const CHUNK: usize = 8;
+use pulp::Simd;
 
-/// Spare floats a plane needs behind its last row.
-pub(crate) const SLACK: usize = 2 * CHUNK;
+use super::shuffle::{even, interleave, odd};
+use super::simd::{MAX_LANES, load_some, store, store_first};
 
-/// Number of elements of a dense row of `width` that have an even index, and an odd one.
-fn halves(width: usize) -> [usize; 2] {
-    [width.div_ceil(2), width / 2]
-}
+/// Spare floats that a plane which rows are written to needs behind its last row.
+pub(crate) const SLACK: usize = MAX_LANES;
 
-/// Copies one dense row, its even elements to `even`, its odd ones to `odd`, and a chunk of padding behind each.
+/// Writes `f` of the even elements of a row to `evens`, of the odd ones to `odds`, which are as many: the last may be padding.
 #[inline(always)]
-pub(crate) fn split_row(even: &mut [f32], odd: &mut [f32], from: &[f32], width: usize, padding: f32, f: impl Fn(f32) -> f32) {
-    let [evens, odds] = halves(width);
-    let whole = evens.next_multiple_of(CHUNK);
-    if from.len() >= 2 * whole {
-        let pairs = from[..2 * whole].as_chunks::<2>().0;
-        for ((even, odd), pair) in even[..whole].iter_mut().zip(&mut odd[..whole]).zip(pairs) {
-            let [first, second] = separated(*pair);
-            *even = f(first);
-            *odd = f(second);
-        }
-    } else {
-        for i in 0..evens {
-            even[i] = f(from[2 * i]);
-        }
-        for i in 0..odds {
-            odd[i] = f(from[2 * i + 1]);
+pub(crate) fn split_row<S: Simd>(
+    simd: S,
+    [evens, odds]: [&mut [f32]; 2],
+    from: &[f32],
+    padding: f32,
+    f: impl Fn(S::f32s) -> S::f32s,
+) {
+    let (lanes, pairs) = (S::F32_LANES, from.len().div_ceil(2));
+    assert!(pairs.next_multiple_of(lanes) <= evens.len().min(odds.len()), "no room for whole vectors");
+    for i in (0..pairs).step_by(lanes) {
+        let [first, second] = [0, lanes].map(|ahead| load_some(simd, from, 2 * i + ahead));
+        // SAFETY: there is room for whole vectors.
+        unsafe {
+            store(simd, evens.as_mut_ptr().add(i), f(even(simd, first, second)));
+            store(simd, odds.as_mut_ptr().add(i), f(odd(simd, first, second)));
         }
     }
-    even[evens..][..CHUNK].fill(padding);
-    odd[odds..][..CHUNK].fill(padding);
-}
-
-/// The two numbers, by way of an integer twice as wide: from a loop of these, compilers make good vector code.
-#[inline(always)]
-fn separated(pair: [f32; 2]) -> [f32; 2] {
-    // SAFETY: plain data of the same size.
-    let pair = u64::from_le(unsafe { std::mem::transmute::<[f32; 2], u64>(pair) });
-    [f32::from_bits(pair as u32), f32::from_bits((pair >> 32) as u32)]
-}
-
-/// `[even[0], odd[0], even[1], odd[1], ..]`, by way of integers, as in [`separated`].
-#[inline(always)]
-fn interleave(to: &mut [[MaybeUninit<f32>; 2]], even: &[f32], odd: &[f32]) {
-    for ((to, even), odd) in to.iter_mut().zip(even).zip(odd) {
-        let pair = u64::from(even.to_bits()) | u64::from(odd.to_bits()) << 32;
-        // SAFETY: eight bytes, all of them initialised.
-        *to = unsafe { std::mem::transmute::<u64, [MaybeUninit<f32>; 2]>(pair.to_le()) };
+    if from.len() % 2 == 1 {
+        odds[pairs - 1] = padding;
     }
 }
 
 /// Interleaves two rows into the dense row of `width` floats that `to` begins with. What follows that row may be
 /// overwritten, so rows have to be written in ascending order.
 #[inline(always)]
-pub(crate) fn join_row(to: &mut [MaybeUninit<f32>], width: usize, even: &[f32], odd: &[f32]) {
-    let [evens, odds] = halves(width);
-    let whole = evens.next_multiple_of(CHUNK);
-    if to.len() >= 2 * whole && even.len() >= whole && odd.len() >= whole {
-        interleave(&mut to.as_chunks_mut::<2>().0[..whole], &even[..whole], &odd[..whole]);
-    } else {
-        for i in 0..evens {
-            to[2 * i].write(even[i]);
-        }
-        for i in 0..odds {
-            to[2 * i + 1].write(odd[i]);
+pub(crate) fn join_row<S: Simd>(simd: S, to: &mut [MaybeUninit<f32>], width: usize, [evens, odds]: [&[f32]; 2]) {
+    let (lanes, pairs) = (S::F32_LANES, width.div_ceil(2));
+    assert!(width <= to.len() && pairs <= evens.len() && width / 2 <= odds.len(), "rows too short");
+    for i in (0..pairs).step_by(lanes) {
+        let joined = interleave(simd, load_some(simd, evens, i), load_some(simd, odds, i));
+        for (vector, at) in joined.into_iter().zip([2 * i, 2 * i + lanes]).take_while(|(_, at)| *at < width) {
+            let left = to.len() - at;
+            let start = to.as_mut_ptr().wrapping_add(at).cast();
+            // SAFETY: only as many elements are written as are left.
+            unsafe {
+                if left >= lanes {
+                    store(simd, start, vector);
+                } else {
+                    store_first(simd, start, vector, left);
+                }
+            }
         }
     }
 }

@@ -118,6 +118,14 @@ pub unsafe fn load_first<S: Simd>(simd: S, ptr: *const f32, count: usize) -> S::
     unsafe { simd.mask_load_ptr_f32s(mask, ptr) }
 }
 
+/// The vector that begins at an index of a slice, zeros where the slice ends.
+#[inline(always)]
+pub fn load_some<S: Simd>(simd: S, from: &[f32], index: usize) -> S::f32s {
+    let (start, left) = (from.as_ptr().wrapping_add(index), from.len().saturating_sub(index));
+    // SAFETY: no more is read than is left.
+    unsafe { if left >= S::F32_LANES { load(simd, start) } else { load_first(simd, start, left) } }
+}
+
 /// Stores the first `count` lanes of a vector.
 ///
 /// # Safety
@@ -134,6 +142,15 @@ pub unsafe fn store_first<S: Simd>(simd: S, ptr: *mut f32, value: S::f32s, count
 pub fn leaky_select<S: Simd>(simd: S, x: S::f32s, value: S::f32s, slope: S::f32s) -> S::f32s {
     let positive = simd.greater_than_f32s(x, simd.splat_f32s(0.0));
     simd.select_f32s(positive, value, simd.mul_f32s(slope, value))
+}
+
+/// LeakyReLU, if there is a slope.
+#[inline(always)]
+pub fn activate<S: Simd>(simd: S, value: S::f32s, slope: Option<f32>) -> S::f32s {
+    match slope {
+        Some(slope) => leaky_select(simd, value, value, simd.splat_f32s(slope)),
+        None => value,
+    }
 }
 
 /// Asks for the part of a slice that is in a range to be brought into the cache.

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use pulp::Simd;
 
-use super::simd::{load, load_first, prefetch, store, store_first};
+use super::simd::{leaky_select, load, load_first, load_some, prefetch, store, store_first};
 
 /// Runs are padded to multiples of this, the longest vector of any instruction set.
 pub(crate) const LANES: usize = 16;
@@ -266,28 +266,46 @@ unsafe fn masked<S: Simd>(simd: S, floats: &[f32], run: &Shifted, i: usize) -> S
     simd.transmute_f32s_u32s(simd.and_u32s(simd.transmute_u32s_f32s(value), mask))
 }
 
-/// `out[i] = sum over runs of sums[run.start + i]` where the run's mask is set, for `i` in a range.
+/// `out[i] = sum over runs of sums[run.start + i]` where the run's mask is set, for `i` in a range, times the derivative of a LeakyReLU of some slope
+/// at given values, laid out like `out`.
 #[inline(always)]
-pub(crate) fn join_columns<S: Simd>(simd: S, out: &mut [MaybeUninit<f32>], sums: &[f32], runs: &[Shifted], range: Range<usize>) {
+pub(crate) fn join_columns<S: Simd>(
+    simd: S,
+    out: &mut [MaybeUninit<f32>],
+    (sums, runs): (&[f32], &[Shifted]),
+    range: Range<usize>,
+    derivative: Option<(&[f32], f32)>,
+) {
     let whole = range.end.next_multiple_of(LANES);
     assert!(runs.iter().all(|run| run.start + whole <= sums.len() && whole <= run.mask.len()), "runs too short");
+    assert!(derivative.is_none_or(|(x, _)| range.end <= x.len()), "values too short");
     if runs.is_empty() {
         out[range.clone()].fill(MaybeUninit::new(0.0));
     }
-    for (i, runs) in runs.chunks(3).enumerate() {
-        match *runs {
-            [a, b, c] => join::<S, 3>(simd, &mut out[..range.end], sums, [a, b, c], range.start, i > 0),
-            [a, b] => join::<S, 2>(simd, &mut out[..range.end], sums, [a, b], range.start, i > 0),
-            [a] => join::<S, 1>(simd, &mut out[..range.end], sums, [a], range.start, i > 0),
+    let out = &mut out[..range.end];
+    for (i, some) in runs.chunks(3).enumerate() {
+        let (start, add) = (range.start, i > 0);
+        let derivative = derivative.filter(|_| 3 * i + some.len() == runs.len());
+        match *some {
+            [a, b, c] => join::<S, 3>(simd, out, (sums, [a, b, c]), start, add, derivative),
+            [a, b] => join::<S, 2>(simd, out, (sums, [a, b]), start, add, derivative),
+            [a] => join::<S, 1>(simd, out, (sums, [a]), start, add, derivative),
             _ => {}
         }
     }
 }
 
 #[inline(always)]
-fn join<S: Simd, const K: usize>(simd: S, out: &mut [MaybeUninit<f32>], sums: &[f32], runs: [Shifted; K], mut i: usize, add: bool) {
+fn join<S: Simd, const K: usize>(
+    simd: S,
+    out: &mut [MaybeUninit<f32>],
+    (sums, runs): (&[f32], [Shifted; K]),
+    start: usize,
+    add: bool,
+    derivative: Option<(&[f32], f32)>,
+) {
     let to = out.as_mut_ptr().cast::<f32>();
-    while i < out.len() {
+    for i in (start..out.len()).step_by(S::F32_LANES) {
         let left = out.len() - i;
         // SAFETY: `join_columns` has checked that runs and masks are as long as the output, in whole `LANES`. The output
         // has been written before if it is added to.
@@ -296,12 +314,14 @@ fn join<S: Simd, const K: usize>(simd: S, out: &mut [MaybeUninit<f32>], sums: &[
             for run in &runs {
                 value = simd.add_f32s(value, masked(simd, sums, run, i));
             }
+            if let Some((x, slope)) = derivative {
+                value = leaky_select(simd, load_some(simd, x, i), value, simd.splat_f32s(slope));
+            }
             if left >= S::F32_LANES {
                 store(simd, to.add(i), value);
             } else {
                 store_first(simd, to.add(i), value, left);
             }
         }
-        i += S::F32_LANES;
     }
 }

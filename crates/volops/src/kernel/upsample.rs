@@ -7,9 +7,12 @@
 use std::mem::MaybeUninit;
 
 use super::parallel::{collect_slabs, with_floats};
-use super::rows::{CHUNK, SLACK};
+use super::rows::SLACK;
 use super::vectorize::vectorize;
 use super::{Shape, numel};
+
+/// Rows are worked on in whole chunks of so many floats.
+const CHUNK: usize = 8;
 
 const NEAR: f32 = 0.75;
 const FAR: f32 = 0.25;

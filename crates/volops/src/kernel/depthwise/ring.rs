@@ -1,6 +1,10 @@
 //! Planes of one volume packed for a stencil, and the columns of its taps.
 
+use pulp::Simd;
+
+use crate::kernel::pack::copy;
 use crate::kernel::rows::split_row;
+use crate::kernel::simd::activate;
 use crate::kernel::stencil::{ColumnRuns, LANES, Shifted};
 
 /// Floats of a run that are worked on at a time: its column sums stay in the first-level cache.
@@ -37,9 +41,17 @@ impl Ring {
         self.slots * self.slot_len()
     }
 
-    /// Where the plane `index` is; `plane` is packed if it is not there yet. `holds` is the index in each slot.
+    /// Where the plane `index` is; `plane` is packed, through a LeakyReLU if there is a slope, if it is not there yet. `holds` is the index in
+    /// each slot.
     #[inline(always)]
-    pub(super) fn load(&self, ring: &mut [f32], holds: &mut [usize], index: usize, plane: &[f32], f: impl Fn(f32) -> f32 + Copy) -> usize {
+    pub(super) fn load<S: Simd>(
+        &self,
+        simd: S,
+        (ring, holds): (&mut [f32], &mut [usize]),
+        index: usize,
+        plane: &[f32],
+        slope: Option<f32>,
+    ) -> usize {
         let slot = index % self.slots;
         let start = slot * self.slot_len();
         if holds[slot] != index {
@@ -47,19 +59,18 @@ impl Ring {
             let to = &mut ring[start..][..self.slot_len()];
             if self.stride == 1 {
                 let (above, rest) = to.split_at_mut(self.padding * self.pitch);
-                let (rows, below) = rest.split_at_mut(plane.len());
                 above.fill(0.0);
-                rows.iter_mut().zip(plane).for_each(|(to, &from)| *to = f(from));
-                below.fill(0.0);
+                copy(simd, plane, slope, rest);
+                rest[plane.len()..].fill(0.0);
             } else {
-                self.split(to, plane, f);
+                self.split(simd, to, plane, slope);
             }
         }
         start
     }
 
     #[inline(always)]
-    fn split(&self, to: &mut [f32], plane: &[f32], f: impl Fn(f32) -> f32 + Copy) {
+    fn split<S: Simd>(&self, simd: S, to: &mut [f32], plane: &[f32], slope: Option<f32>) {
         for (parity, to) in to.chunks_exact_mut(2 * self.part).enumerate() {
             let (even, odd) = to.split_at_mut(self.part);
             let first = (self.padding + parity) % 2;
@@ -67,7 +78,8 @@ impl Ring {
             even[..at].fill(0.0);
             odd[..at].fill(0.0);
             for row in (first..self.height).step_by(2) {
-                split_row(&mut even[at..], &mut odd[at..], &plane[row * self.width..], self.width, 0.0, f);
+                let row = &plane[row * self.width..][..self.width];
+                split_row(simd, [&mut even[at..], &mut odd[at..]], row, 0.0, |v| activate(simd, v, slope));
                 at += self.pitch;
             }
             even[at..].fill(0.0);

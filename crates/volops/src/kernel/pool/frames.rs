@@ -61,13 +61,14 @@ impl Grid {
 
     /// Splits a plane into four frames, in the order of (row parity, column parity). Rows and columns that it has not are padding.
     #[inline(always)]
-    pub(super) fn split(&self, frames: Frames, first: usize, plane: &[f32], padding: f32) {
+    pub(super) fn split<S: Simd>(&self, simd: S, frames: Frames, first: usize, plane: &[f32], padding: f32) {
         for parity in 0..2 {
             // SAFETY: two different frames; nobody else has a reference to them.
             let [even, odd] = [0, 1].map(|column| unsafe { frames.floats_mut(first + 2 * parity + column) });
             let mut at = 0;
             for row in (parity..self.height).step_by(2) {
-                split_row(&mut even[at..], &mut odd[at..], &plane[row * self.width..], self.width, padding, |v| v);
+                let row = &plane[row * self.width..][..self.width];
+                split_row(simd, [&mut even[at..], &mut odd[at..]], row, padding, |v| v);
                 at += self.out[2];
             }
             even[at..].fill(padding);
@@ -77,13 +78,13 @@ impl Grid {
 
     /// Interleaves the columns of frames, `[even, odd]` for each parity of rows, to a plane.
     #[inline(always)]
-    pub(super) fn join(&self, out: &mut [MaybeUninit<f32>], frames: Frames, [even_rows, odd_rows]: [[usize; 2]; 2]) {
+    pub(super) fn join<S: Simd>(&self, simd: S, out: &mut [MaybeUninit<f32>], frames: Frames, [even_rows, odd_rows]: [[usize; 2]; 2]) {
         // SAFETY: nobody has a mutable reference to them.
         let rows = [even_rows, odd_rows].map(|columns| columns.map(|index| unsafe { frames.floats(index) }));
         for row in 0..self.height {
             let [even, odd] = rows[row % 2];
             let at = row / 2 * self.out[2];
-            join_row(&mut out[row * self.width..], self.width, &even[at..], &odd[at..]);
+            join_row(simd, &mut out[row * self.width..], self.width, [&even[at..], &odd[at..]]);
         }
     }
 }

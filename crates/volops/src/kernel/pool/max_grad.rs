@@ -203,7 +203,7 @@ impl<'a> Windows<'a> {
     #[inline(always)]
     fn reduce_quarters<S: Simd>(self, simd: S, frames: Frames, d: usize) {
         let (input, rows, width) = (QUARTER_INPUT + d % 3 * 4, QUARTER_ROWS + d % 3 * 2, self.grid.out[2] as isize);
-        self.grid.split(frames, input, self.grid.plane_of(self.x, self.volume, d), Max::PADDING);
+        self.grid.split(simd, frames, input, self.grid.plane_of(self.x, self.volume, d), Max::PADDING);
         for parity in 0..2 {
             across(simd, frames, rows + parity, input + 2 * parity, self.edges);
         }
@@ -249,7 +249,7 @@ impl<'a> Windows<'a> {
                 },
             );
         }
-        self.grid.join(out, frames, [[RESULT, RESULT + 1], [RESULT + 2, RESULT + 3]]);
+        self.grid.join(simd, out, frames, [[RESULT, RESULT + 1], [RESULT + 2, RESULT + 3]]);
     }
 }
 
