@@ -8,7 +8,7 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::shuffle::{even, odd};
-use super::simd::{MAX_LANES, activate, load, load_first, load_some, prefetch, store};
+use super::simd::{MAX_LANES, activate, load, load_first, load_two, prefetch, store};
 use super::tile::{Axes, Axis, Tile};
 
 /// Packs channels of one batch entry, `tile.channel` elements each, all of which are written. `source` is
@@ -35,26 +35,33 @@ fn pack_sub_grids<S: Simd>(simd: S, channel: &[f32], axes: &Axes, tile: &Tile, p
     let row = RowPlan::new(width_axis, tile.start[2], width);
     let rows = tile.planes * height;
     let (first, second) = to.split_at_mut(tile.sub_grid);
+    let source_row_of = |h: usize| height_axis.source_index(tile.start[1] + h, phase[1]);
+    // Rows that the source has, one after the other; the others are zeros.
+    let above = (0..height).take_while(|&h| source_row_of(h).is_none()).count();
+    let inside = (above..height).take_while(|&h| source_row_of(h).is_some()).count();
+    let first_row = source_row_of(above).unwrap_or(0);
     for d in 0..tile.planes {
+        let at = d * height * width;
         let plane = depth_axis.source_index(tile.start[0] + d, phase[0]);
-        for h in 0..height {
-            let at = (d * height + h) * width;
-            match (plane, height_axis.source_index(tile.start[1] + h, phase[1])) {
-                (Some(d), Some(h)) => {
-                    let from = source_row(channel, [height_axis.source, width_axis.source], [d, h], depth_axis.stride);
-                    if second.is_empty() {
-                        row.write(simd, from, slope, &mut first[at..]);
-                    } else {
-                        split(simd, from, width_axis, tile, slope, &mut first[at..], &mut second[at..]);
-                    }
-                }
-                _ => {
-                    zero(simd, &mut first[at..], 0, width);
-                    if !second.is_empty() {
-                        zero(simd, &mut second[at..], 0, width);
-                    }
-                }
+        let (above, inside) = if plane.is_some() { (above, inside) } else { (height, 0) };
+        zero(simd, first, at, at + above * width);
+        if !second.is_empty() {
+            zero(simd, second, at, at + above * width);
+        }
+        for i in 0..inside {
+            let at = at + (above + i) * width;
+            let place = [plane.unwrap_or(0), first_row + i * height_axis.stride];
+            let from = source_row(channel, [height_axis.source, width_axis.source], place, depth_axis.stride);
+            if second.is_empty() {
+                row.write(simd, from, slope, &mut first[at..]);
+            } else {
+                split(simd, from, width_axis, tile, slope, &mut first[at..], &mut second[at..]);
             }
+        }
+        let below = at + (above + inside) * width..at + height * width;
+        zero(simd, first, below.start, below.end);
+        if !second.is_empty() {
+            zero(simd, second, below.start, below.end);
         }
     }
     first[rows * width..].fill(0.0);
@@ -149,7 +156,8 @@ impl RowPlan {
         } else {
             copy_even(simd, from, count, slope, &mut to[self.filled.start..]);
         }
-        zero(simd, to, self.filled.end, self.width);
+        // The last vector has gone on with zeros.
+        zero(simd, to, self.filled.start + count.next_multiple_of(S::F32_LANES), self.width);
     }
 }
 
@@ -196,7 +204,7 @@ fn split<S: Simd>(simd: S, from: &[f32], axis: &Axis, tile: &Tile, slope: Option
     };
     second[count] = 0.0;
     for i in (0..count).step_by(lanes) {
-        let [a, b] = [0, lanes].map(|ahead| load_some(simd, from, start + 2 * i + ahead));
+        let [a, b] = load_two(simd, from, start + 2 * i);
         // SAFETY: `i + lanes` is less than the lengths of `first` and `second`.
         unsafe {
             store(simd, second.as_mut_ptr().add(i), activate(simd, even(simd, a, b), slope));
@@ -205,13 +213,13 @@ fn split<S: Simd>(simd: S, from: &[f32], axis: &Axis, tile: &Tile, slope: Option
     }
 }
 
-/// `to[i] = from[2 * i]`, activated, for `i < count`, and anything in the rest of the last vector.
+/// `to[i] = from[2 * i]`, activated, for `i < count`, and on to the end of the last vector, zeros where the source ends.
 #[inline(always)]
 fn copy_even<S: Simd>(simd: S, from: &[f32], count: usize, slope: Option<f32>, to: &mut [f32]) {
     let lanes = S::F32_LANES;
     assert!(count.next_multiple_of(lanes) <= to.len());
     for done in (0..count).step_by(lanes) {
-        let [first, second] = [0, lanes].map(|ahead| load_some(simd, from, 2 * done + ahead));
+        let [first, second] = load_two(simd, from, 2 * done);
         // SAFETY: `to` is long enough for whole vectors.
         unsafe { store(simd, to.as_mut_ptr().add(done), activate(simd, even(simd, first, second), slope)) };
     }

@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 use pulp::Simd;
 
 use super::shuffle::{even, interleave, odd};
-use super::simd::{MAX_LANES, load_some, store, store_first};
+use super::simd::{MAX_LANES, load_some, load_two, store, store_first};
 
 /// Spare floats that a plane which rows are written to needs behind its last row.
 pub(crate) const SLACK: usize = MAX_LANES;
@@ -24,7 +24,7 @@ pub(crate) fn split_row<S: Simd>(
     let (lanes, pairs) = (S::F32_LANES, from.len().div_ceil(2));
     assert!(pairs.next_multiple_of(lanes) <= evens.len().min(odds.len()), "no room for whole vectors");
     for i in (0..pairs).step_by(lanes) {
-        let [first, second] = [0, lanes].map(|ahead| load_some(simd, from, 2 * i + ahead));
+        let [first, second] = load_two(simd, from, 2 * i);
         // SAFETY: there is room for whole vectors.
         unsafe {
             store(simd, evens.as_mut_ptr().add(i), f(even(simd, first, second)));

@@ -126,6 +126,18 @@ pub fn load_some<S: Simd>(simd: S, from: &[f32], index: usize) -> S::f32s {
     unsafe { if left >= S::F32_LANES { load(simd, start) } else { load_first(simd, start, left) } }
 }
 
+/// The two vectors that begin at an index of a slice, zeros where the slice ends.
+#[inline(always)]
+pub fn load_two<S: Simd>(simd: S, from: &[f32], index: usize) -> [S::f32s; 2] {
+    let lanes = S::F32_LANES;
+    if index + 2 * lanes <= from.len() {
+        // SAFETY: so much is left.
+        [0, lanes].map(|ahead| unsafe { load(simd, from.as_ptr().add(index + ahead)) })
+    } else {
+        [0, lanes].map(|ahead| load_some(simd, from, index + ahead))
+    }
+}
+
 /// Stores the first `count` lanes of a vector.
 ///
 /// # Safety
