@@ -17,7 +17,7 @@ use super::threads::for_each;
 use super::tile::{Axes, Tile, Tiling, is_pointwise};
 use super::{Shape, numel};
 
-/// Floats of a packed tile: half of a level-2 cache, the rest of which weights and results need.
+/// Floats of a packed tile and its results: half of a level-2 cache, the rest of which weights need.
 const TILE_BUDGET: usize = 128 * 1024;
 
 /// The weights of a correlation, as views into the tensor the user holds: no copy is made.
@@ -116,7 +116,8 @@ impl Correlation<'_> {
         let [batch, channels, ..] = self.source.shape;
         let taps: usize = self.taps.iter().map(Vec::len).sum();
         let blocks = self.out_channels.div_ceil(MAX_ROWS);
-        let tiling = Tiling::new(&self.axes, channels, 0, TILE_BUDGET);
+        let results = if is_pointwise(&self.axes) { 0 } else { self.step * MAX_ROWS.min(self.out_channels) };
+        let tiling = Tiling::new(&self.axes, channels, results, TILE_BUDGET);
         // Nanoseconds of an item, from measured rates: 40 multiply-adds and 2 packed elements in a nanosecond.
         let item = |tiling: &Tiling, chunks: usize| {
             let tile = tiling.tile(&self.axes, 0);
