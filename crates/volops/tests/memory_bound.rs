@@ -109,6 +109,9 @@ fn leak(v: f32, slope: Option<f32>) -> f32 {
     if v > 0.0 { v } else { v * slope.unwrap_or(1.0) }
 }
 
+/// `acc += z * pool(x)`.
+type AddPooled = fn(&mut [f32], &[f32], Shape, usize, f32);
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -163,9 +166,9 @@ proptest! {
 
         // As a term of a sum.
         let z = -0.3;
-        let terms: [(_, fn(&mut [f32], &[f32], _, _, _), _, _); 2] = [
-            (max_pool3d(&x, xs, stride), add_max_pool3d, gmax, max_pool3d_grad(&g, &x, xs, stride, z, true)),
-            (avg_pool3d(&x, xs, stride), add_avg_pool3d, gavg, avg_pool3d_grad(&g, xs, stride, z, Some(&x))),
+        let terms = [
+            (max_pool3d(&x, xs, stride), add_max_pool3d as AddPooled, gmax, max_pool3d_grad(&g, &x, xs, stride, z, true)),
+            (avg_pool3d(&x, xs, stride), add_avg_pool3d as AddPooled, gavg, avg_pool3d_grad(&g, xs, stride, z, Some(&x))),
         ];
         for (y, add, by_x, (weighted_by_x, by_z)) in terms {
             let mut sum = g.clone();

@@ -14,13 +14,7 @@ pub(crate) const SLACK: usize = MAX_LANES;
 
 /// Writes `f` of the even elements of a row to `evens`, of the odd ones to `odds`, which are as many: the last may be padding.
 #[inline(always)]
-pub(crate) fn split_row<S: Simd>(
-    simd: S,
-    [evens, odds]: [&mut [f32]; 2],
-    from: &[f32],
-    padding: f32,
-    f: impl Fn(S::f32s) -> S::f32s,
-) {
+pub(crate) fn split_row<S: Simd>(simd: S, [evens, odds]: [&mut [f32]; 2], from: &[f32], padding: f32, f: impl Fn(S::f32s) -> S::f32s) {
     let (lanes, pairs) = (S::F32_LANES, from.len().div_ceil(2));
     assert!(pairs.next_multiple_of(lanes) <= evens.len().min(odds.len()), "no room for whole vectors");
     for i in (0..pairs).step_by(lanes) {
