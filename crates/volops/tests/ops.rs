@@ -419,6 +419,26 @@ fn operations_recorded_together_are_the_bits_of_their_parts_whatever_gradients_a
 }
 
 #[test]
+fn the_gradients_of_any_number_of_readers_are_added_one_after_the_other() {
+    let device = Device::flex().autodiff();
+    let shape = [1, 2, 3, 5, 7];
+    let [x, g] = [1, 2].map(|seed| random(shape, seed, &device));
+    for readers in 1..=9 {
+        let x = x.clone().require_grad();
+        let y = volops::leaky_relu(x.clone(), 1.0);
+        let weights: Vec<f32> = (1..=readers).map(|i| 1.0 / (2.0 + i as f32)).collect();
+        let weighted = |z| Tensor::<1>::from_data([z], &device);
+        let sum = weights.iter().fold(None, |sum, &z| Some(volops::add_scaled(sum, y.clone(), Some(weighted(z)))));
+        let grads = (sum.unwrap() * g.clone()).sum().backward();
+        let values = |tensor: Tensor<5>| tensor.into_data().try_to_vec::<f32>().unwrap();
+        // The last reader comes first.
+        let expected: Vec<f32> =
+            values(g.clone()).iter().map(|g| weights.iter().rev().map(|z| z * g).reduce(|sum, term| sum + term).unwrap()).collect();
+        assert_eq!(values(x.grad(&grads).unwrap()), expected, "{readers} readers");
+    }
+}
+
+#[test]
 fn gradient_checkpointing_changes_nothing() {
     let run = |device: Device| {
         let on = |shape, seed| random(shape, seed, &device).require_grad();
