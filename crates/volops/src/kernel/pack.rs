@@ -44,10 +44,7 @@ fn pack_sub_grids<S: Simd>(simd: S, channel: &[f32], axes: &Axes, tile: &Tile, p
         let at = d * height * width;
         let plane = depth_axis.source_index(tile.start[0] + d, phase[0]);
         let (above, inside) = if plane.is_some() { (above, inside) } else { (height, 0) };
-        zero(simd, first, at, at + above * width);
-        if !second.is_empty() {
-            zero(simd, second, at, at + above * width);
-        }
+        zero_both(simd, [first, second], at..at + above * width);
         for i in 0..inside {
             let at = at + (above + i) * width;
             let place = [plane.unwrap_or(0), first_row + i * height_axis.stride];
@@ -58,15 +55,19 @@ fn pack_sub_grids<S: Simd>(simd: S, channel: &[f32], axes: &Axes, tile: &Tile, p
                 split(simd, from, width_axis, tile, slope, &mut first[at..], &mut second[at..]);
             }
         }
-        let below = at + (above + inside) * width..at + height * width;
-        zero(simd, first, below.start, below.end);
-        if !second.is_empty() {
-            zero(simd, second, below.start, below.end);
-        }
+        zero_both(simd, [first, second], at + (above + inside) * width..at + height * width);
     }
     first[rows * width..].fill(0.0);
     if !second.is_empty() {
         second[rows * width..].fill(0.0);
+    }
+}
+
+/// [`zero`] in a sub-grid, and in the other one if there is one.
+#[inline(always)]
+fn zero_both<S: Simd>(simd: S, grids: [&mut [f32]; 2], range: Range<usize>) {
+    for to in grids.into_iter().filter(|to| !to.is_empty()) {
+        zero(simd, to, range.start, range.end);
     }
 }
 
