@@ -25,8 +25,8 @@ pub enum LossKind {
 const SMOOTH: f64 = 1e-5;
 /// Voxels summed in one go.
 const CHUNK: usize = 4096;
-/// A gradient of less is 0. Beside the 1e-8 of Adam's denominator it moves a weight by nothing that counts, and in a network that is sure of itself whole gradients would come so close to zero
-/// that they leave the normal range of `f32`, where many processors take a hundred times as long for a multiplication.
+/// A gradient of less is 0. Beside the 1e-8 of Adam's denominator it moves a weight by nothing that counts, and in a network that is sure of
+/// itself whole gradients would come so close to zero that they leave the normal range of `f32`, where many processors take a hundred times as long for a multiplication.
 const LEAST: f32 = 1e-18;
 /// Class scores are told apart as far as this below the largest: e^-50 changes no sum, and its products stay in the normal range of `f32`.
 const FARTHEST: f32 = -50.0;

@@ -253,12 +253,14 @@ struct Pool<'a, R> {
     x: &'a [f32],
     slab: Slab,
     out: &'a mut [MaybeUninit<f32>],
+    /// The weight with which it is added to what is in `out`.
     adds: Option<f32>,
     weighting: Weighting<'a>,
     scratch: &'a mut [f32],
 }
 
-/// The last one is nothing to add to.
+/// Frame of zeros, for what is not added to anything.
+const NOTHING: usize = 6;
 const POOL_FRAMES: usize = 7;
 
 impl<R: Reduction> WithSimd for Pool<'_, R> {
@@ -272,11 +274,11 @@ impl<R: Reduction> WithSimd for Pool<'_, R> {
         let width = grid.out[2] as isize;
         let (left, right, weight) = (Run::from(&edges.left[..]), Run::from(&edges.right[..]), Run::from(&weights.plane[..]));
         (0..POOL_FRAMES).for_each(|index| frames.fill_margins(index, R::PADDING));
-        frames.fill(POOL_FRAMES - 1, 0.0);
+        frames.fill(NOTHING, 0.0);
         let z = simd.splat_f32s(adds.unwrap_or(1.0));
         for (d, out) in (slab.start..slab.end).zip(out.chunks_exact_mut(grid.part())) {
             // SAFETY: what is added to has been written before.
-            let acc = if adds.is_some() { unsafe { Run::of(&&mut *out) } } else { frames.get(POOL_FRAMES - 1) };
+            let acc = if adds.is_some() { unsafe { Run::of(&&mut *out) } } else { frames.get(NOTHING) };
             let center = d * grid.stride;
             let around = [center.checked_sub(1), Some(center), (center + 1 < grid.depth).then_some(center + 1)];
             // A plane that is not there is replaced by the one in the middle: it does no harm in a maximum, nor with weight zero.
