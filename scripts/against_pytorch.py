@@ -4,6 +4,7 @@
     cargo build --release
     python scripts/against_pytorch.py                   # all cases, three rounds
     python scripts/against_pytorch.py search-40 --rounds 5
+    python scripts/against_pytorch.py --layout channels-first    # PyTorch as it lays out tensors by itself
 
 Run it with a Python that has PyTorch. The program is target/release/scnas unless SCNAS names another. Both sides get the same sizes, the
 same number of threads and, for predictions, the same architecture (random:0 of the paper's space); the search is the paper's (soft Dice,
@@ -37,13 +38,14 @@ def run(command):
     return json.loads(done.stdout)
 
 
-def commands(part, patch, width, repetitions, threads, genotype):
+def commands(part, patch, width, repetitions, threads, layout, genotype):
     """What measures one round: scnas, PyTorch."""
     size = ["--size", *map(str, patch)]
     common = ["--repetitions", str(repetitions), "--threads", str(threads)]
     scnas = [SCNAS, "bench", *size, "--preset", "paper", "--set", f"network.width={width}", "--set", "search.tau=[1, 1]"]
     scnas += ["--arch", genotype, "--only", part, *common, "--json", "--quiet"]
     peer = [sys.executable, str(HERE / "pytorch_peer.py"), part, *size, "--width", str(width), "--genotype", genotype, *common]
+    peer += ["--layout", layout]
     return scnas, peer
 
 
@@ -52,6 +54,7 @@ def main():
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; default: all")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--layout", choices=["channels-last", "channels-first"], default="channels-last", help="of PyTorch's tensors")
     args = parser.parse_args()
     if unknown := set(args.cases) - set(CASES):
         parser.error(f"unknown case {', '.join(sorted(unknown))}: expected one of {', '.join(CASES)}")
@@ -64,7 +67,7 @@ def main():
         print("|---|---|---|---|---|---|---|---|---|", flush=True)
         for name in args.cases or CASES:
             part, patch, width, repetitions = CASES[name]
-            both = commands(part, patch, width, repetitions, args.threads, genotype)
+            both = commands(part, patch, width, repetitions, args.threads, args.layout, genotype)
             reports = [[run(command) for command in both] for _ in range(args.rounds)]
             seconds = [statistics.median(s for report in side for s in report[part]["seconds"]) for side in zip(*reports)]
             cells = [part, "×".join(map(str, patch)), str(width), *(f"{s:.3f}" for s in seconds), f"{seconds[1] / seconds[0]:.1f}×"]

@@ -1,7 +1,7 @@
 //! What networks are made of: convolution with instance norm, and the builder that gives layers their weights.
 
 use burn::tensor::Tensor;
-use volops::{ConvSpec, DepthwiseSpec};
+use volops::{ConvSpec, DepthwiseSpec, Operation, Term};
 
 use crate::operation::SLOPE;
 use crate::weights::{Init, Pass, WeightId, Weights};
@@ -79,11 +79,17 @@ impl Builder<'_> {
 
 impl ConvNorm {
     pub fn forward(&self, pass: &Pass, x: Tensor<5>) -> Tensor<5> {
-        self.add_to(None, pass, x, None)
+        volops::weighted_sum(vec![Term { x, operation: self.operation(pass), z: None }])
     }
 
-    /// `sum + z · self(x)`.
-    pub fn add_to(&self, sum: Option<Tensor<5>>, pass: &Pass, x: Tensor<5>, z: Option<Tensor<1>>) -> Tensor<5> {
+    /// `sum + self(x)`.
+    pub fn add_to(&self, sum: Tensor<5>, pass: &Pass, x: Tensor<5>) -> Tensor<5> {
+        let sum = Term { x: sum, operation: Operation::Identity, z: None };
+        volops::weighted_sum(vec![sum, Term { x, operation: self.operation(pass), z: None }])
+    }
+
+    /// What it is as a term of a sum.
+    pub fn operation(&self, pass: &Pass) -> Operation {
         let convolution = match self.conv {
             Convolution::Dense { weight, spec } => volops::Convolution::Dense { weight: pass.weight(weight), spec },
             Convolution::Transposed { weight } => volops::Convolution::Transposed { weight: pass.weight(weight), slope: Some(SLOPE) },
@@ -91,7 +97,7 @@ impl ConvNorm {
                 volops::Convolution::Separable { depthwise: pass.weight(depthwise), spec, pointwise: pass.weight(pointwise) }
             }
         };
-        volops::add_conv_norm(sum, x, convolution, pass.weight(self.gamma), pass.weight(self.beta), z)
+        Operation::ConvNorm { convolution, gamma: pass.weight(self.gamma), beta: pass.weight(self.beta) }
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::{Rng, RngExt as _};
-use volops::{ConvSpec, DepthwiseSpec};
+use volops::{ConvSpec, DepthwiseSpec, Operation, Term};
 
 use crate::genotype::{Genotype, strided};
 use crate::layers::{Builder, ConvNorm, Map};
@@ -105,19 +105,15 @@ impl Projection {
 }
 
 impl EdgeOp {
-    /// `sum + z · self(x)`; nothing runs for `zero`, whose weight has no gradient.
-    fn add_to(&self, sum: Option<Tensor<5>>, pass: &Pass, x: Tensor<5>, z: Option<Tensor<1>>) -> Option<Tensor<5>> {
-        match self {
-            EdgeOp::Conv(conv) => Some(conv.add_to(sum, pass, x, z)),
-            EdgeOp::MaxPool { stride } => Some(volops::add_max_pool3d(sum, x, *stride, z)),
-            EdgeOp::AveragePool { stride } => Some(volops::add_avg_pool3d(sum, x, *stride, z)),
-            EdgeOp::Identity => Some(volops::add_scaled(sum, x, z)),
-            EdgeOp::Zero => sum,
+    /// What it is in a node's sum; `None` for `zero`, which never runs and whose weight has no gradient.
+    fn operation(&self, pass: &Pass) -> Option<Operation> {
+        match *self {
+            EdgeOp::Conv(ref conv) => Some(conv.operation(pass)),
+            EdgeOp::MaxPool { stride } => Some(Operation::MaxPool { stride }),
+            EdgeOp::AveragePool { stride } => Some(Operation::AveragePool { stride }),
+            EdgeOp::Identity => Some(Operation::Identity),
+            EdgeOp::Zero => None,
         }
-    }
-
-    fn is_zero(&self) -> bool {
-        matches!(self, EdgeOp::Zero)
     }
 }
 
@@ -134,20 +130,22 @@ impl Cell {
         let [project_older, project_newer] = &self.projections;
         let mut sources = vec![project_older.forward(pass, older), project_newer.forward(pass, newer)];
         let nodes = std::array::from_fn::<_, NODES, _>(|node| {
-            let mut sum: Option<Tensor<5>> = None;
+            let mut terms = Vec::new();
             for (edge, source) in edges_into(node) {
                 for (op, z) in &mix[edge] {
-                    let Some(operation) = &self.edges[edge][*op] else { continue };
-                    run.fetch_add(u64::from(!operation.is_zero()), Ordering::Relaxed);
-                    sum = operation.add_to(sum, pass, sources[source].clone(), z.clone());
+                    let operation = self.edges[edge][*op].as_ref().and_then(|candidate| candidate.operation(pass));
+                    terms.extend(operation.map(|operation| Term { x: sources[source].clone(), operation, z: z.clone() }));
                 }
             }
-            // All edges drew zero: the node is a volume of zeros of the size its siblings have.
-            let sum = sum.unwrap_or_else(|| {
+            run.fetch_add(terms.len() as u64, Ordering::Relaxed);
+            let sum = if terms.is_empty() {
+                // All edges drew zero: the node is a volume of zeros of the size its siblings have.
                 let [batch, channels, d, h, w] = sources[0].dims();
                 let halve = |n: usize| if self.place.cell_type == CellType::Reduction { n.div_ceil(2) } else { n };
                 pass.zeros([batch, channels, halve(d), halve(h), halve(w)])
-            });
+            } else {
+                volops::weighted_sum(terms)
+            };
             sources.push(sum.clone());
             sum
         });

@@ -91,7 +91,7 @@ impl Gate {
     /// The share of `skip` that passes, `[batch, channels, D, H, W]`; `signal` is `[batch, 2·channels, D/2, H/2, W/2]`.
     fn forward(&self, pass: &Pass, skip: Tensor<5>, signal: Tensor<5>) -> Tensor<5> {
         let of_signal = volops::upsample2(self.of_signal.forward(pass, signal));
-        let sum = self.of_skip.add_to(Some(of_signal), pass, skip.clone(), None);
+        let sum = self.of_skip.add_to(of_signal, pass, skip.clone());
         skip * sigmoid(self.psi.forward(pass, sum))
     }
 }
@@ -133,7 +133,7 @@ impl UResNet {
         let mut scores: Option<Tensor<5>> = None;
         for (Level { up, gate, block, map }, skip) in self.decoder.iter().zip(skips).rev() {
             let gated = gate.forward(pass, skip, y.clone());
-            y = block.forward(pass, up.add_to(Some(gated), pass, y, None));
+            y = block.forward(pass, up.add_to(gated, pass, y));
             scores = Some(volops::add_scaled(scores.map(volops::upsample2), map.forward(pass, y.clone()), None));
         }
         scores.unwrap_or(y)

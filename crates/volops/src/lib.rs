@@ -15,7 +15,7 @@
 //! |---|---|
 //! | `kernel/` | the CPU kernels, on plain slices: no tensors, no autodiff |
 //! | `ops/` | the operations, one file a family: the public function, its forward and its backward in terms of the kernels |
-//! | `ops/chain.rs` | two operations as one step of the tape |
+//! | `ops/weighted_sum.rs` | a node of a cell, all its operations one step of the tape |
 //! | `ops/extension.rs` | how they are plugged into Burn |
 //! | `composition.rs` | the same operations from stock Burn ones |
 //! | `device.rs` | devices by name |
@@ -34,6 +34,6 @@ mod ops;
 pub use device::{DeviceError, device};
 pub use kernel::{conv::ConvSpec, depthwise::DepthwiseSpec, elementwise::AdamStep, parallel::map_indices};
 pub use ops::{
-    Convolution, adam, add_avg_pool3d, add_conv_norm, add_instance_norm, add_max_pool3d, add_scaled, avg_pool3d, concat, conv_transpose3d,
-    conv3d, depthwise3d, instance_norm, leaky_relu, max_pool3d, upsample2,
+    Convolution, Operation, Term, adam, add_scaled, avg_pool3d, concat, conv_transpose3d, conv3d, depthwise3d, instance_norm, leaky_relu,
+    max_pool3d, upsample2, weighted_sum,
 };

@@ -11,7 +11,7 @@ use std::array;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use proptest::prelude::*;
 use support::{assert_close, devices, gradients, inputs, random, values};
-use volops::{AdamStep, ConvSpec, Convolution, DepthwiseSpec, composition};
+use volops::{AdamStep, ConvSpec, Convolution, DepthwiseSpec, Operation, Term, composition};
 
 /// The largest error allowed, relative to the largest element of the reference.
 struct Tolerance {
@@ -31,7 +31,7 @@ const TOLERANCES: [Tolerance; 12] = [
     Tolerance { operation: "concat",            cpu: 0.0,  other_devices: 0.0  },
     Tolerance { operation: "leaky_relu",        cpu: 1e-7, other_devices: 1e-6 },
     Tolerance { operation: "instance_norm",     cpu: 2e-5, other_devices: 2e-5 },
-    Tolerance { operation: "add_instance_norm", cpu: 1e-4, other_devices: 5e-4 },
+    Tolerance { operation: "weighted_sum",      cpu: 1e-4, other_devices: 5e-4 },
     Tolerance { operation: "add_scaled",        cpu: 1e-4, other_devices: 5e-4 },
     Tolerance { operation: "adam",              cpu: 1e-6, other_devices: 1e-6 },
 ];
@@ -135,7 +135,7 @@ proptest! {
     }
 
     #[test]
-    fn a_weighted_sum_equals_its_composition(x in shapes(9)) {
+    fn a_scaled_sum_equals_its_composition(x in shapes(9)) {
         let z = [1; 5];
         check(
             "add_scaled",
@@ -164,27 +164,41 @@ proptest! {
     }
 
     #[test]
-    fn a_weighted_sum_of_norms_equals_its_composition([n, c, d, h, w] in shapes(6)) {
+    fn a_weighted_sum_of_operations_equals_its_composition(
+        [n, c, d, h, w] in shapes(6), kinds in prop::collection::vec((0..5usize, any::<bool>(), any::<bool>()), 1..14),
+    ) {
         let x = [n, c, d + 1, h + 1, w + 1];
         let scale = [1, c, 1, 1, 1];
-        let z = [1; 5];
+        let terms = |[x, other, dense, depthwise, pointwise, gamma, beta, z]: [Tensor<5>; 8]| {
+            let term = |&(kind, of_other, is_weighted): &(usize, bool, bool)| Term {
+                x: if of_other { other.clone() } else { x.clone() },
+                operation: match kind {
+                    0 | 1 => Operation::ConvNorm {
+                        convolution: if kind == 0 {
+                            let spec = ConvSpec { kernel: [3; 3], stride: 1, slope: Some(0.01) };
+                            Convolution::Dense { weight: dense.clone(), spec }
+                        } else {
+                            let spec = DepthwiseSpec { kernel: [3; 3], dilation: 2, stride: 1, slope: Some(0.01) };
+                            Convolution::Separable { depthwise: depthwise.clone(), spec, pointwise: pointwise.clone() }
+                        },
+                        gamma: gamma.clone(),
+                        beta: beta.clone(),
+                    },
+                    2 => Operation::MaxPool { stride: 1 },
+                    3 => Operation::AveragePool { stride: 1 },
+                    _ => Operation::Identity,
+                },
+                z: is_weighted.then(|| z.clone().reshape([1])),
+            };
+            // All inputs have a gradient.
+            let all = [(0, false, true), (1, true, true)];
+            all.iter().chain(&kinds).map(term).collect()
+        };
         check(
-            "add_instance_norm",
-            [x, x, scale, scale, z],
-            |[acc, x, gamma, beta, z]| volops::add_instance_norm(Some(acc), x, gamma, beta, Some(z.reshape([1]))),
-            |[acc, x, gamma, beta, z]| composition::add_instance_norm(Some(acc), x, gamma, beta, Some(z.reshape([1]))),
-        );
-        check(
-            "add_instance_norm",
-            [x, scale, scale, z],
-            |[x, gamma, beta, z]| volops::add_instance_norm(None, x, gamma, beta, Some(z.reshape([1]))),
-            |[x, gamma, beta, z]| composition::add_instance_norm(None, x, gamma, beta, Some(z.reshape([1]))),
-        );
-        check(
-            "add_instance_norm",
-            [x, x, scale, scale],
-            |[acc, x, gamma, beta]| volops::add_instance_norm(Some(acc), x, gamma, beta, None),
-            |[acc, x, gamma, beta]| composition::add_instance_norm(Some(acc), x, gamma, beta, None),
+            "weighted_sum",
+            [x, x, [c, c, 3, 3, 3], [c, 1, 3, 3, 3], [c, c, 1, 1, 1], scale, scale, [1; 5]],
+            |inputs| volops::weighted_sum(terms(inputs)),
+            |inputs| composition::weighted_sum(terms(inputs)),
         );
     }
 
@@ -339,9 +353,11 @@ fn gradient_checkpointing_changes_nothing() {
         let spec = ConvSpec { kernel: [3; 3], stride: 1, slope: Some(0.01) };
         // Everything between the two convolutions is made again in the backward pass, `sum` for two of them.
         let convolution = Convolution::Dense { weight: w.clone(), spec };
-        let y = volops::add_conv_norm(None, x.clone(), convolution, gamma.clone(), beta.clone(), None);
+        let term = |x: &Tensor<5>, operation| Term { x: x.clone(), operation, z: None };
+        let y = volops::weighted_sum(vec![term(&x, Operation::ConvNorm { convolution, gamma: gamma.clone(), beta: beta.clone() })]);
         let sum = volops::add_scaled(Some(x.clone()), y.clone(), Some(z.clone().reshape([1])));
-        let pooled = volops::add_max_pool3d(Some(volops::avg_pool3d(y, 2)), sum.clone(), 2, None);
+        let poolings = vec![term(&y, Operation::AveragePool { stride: 2 }), term(&sum, Operation::MaxPool { stride: 2 })];
+        let pooled = volops::weighted_sum(poolings);
         let sum = volops::add_scaled(Some(volops::upsample2(pooled)), volops::leaky_relu(sum, 0.1), None);
         let y = volops::conv3d(sum, w.clone(), spec);
         let grads = (y.clone() * y).sum().backward();

@@ -1,10 +1,10 @@
-//! Convolution and transposed convolution.
+//! Convolutions: dense, transposed and depthwise.
 
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
 use super::{
-    extension::{Input, Op, Route, apply, route},
+    extension::{Input, Op, apply, has_kernels},
     flex::{Values, shape5, tensor},
 };
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
     kernel::{
         conv::{self, ConvSpec},
         conv_grad_weight,
+        depthwise::{self, DepthwiseSpec},
     },
 };
 
@@ -26,10 +27,7 @@ use crate::{
 /// # Panics
 /// If the shapes do not fit together.
 pub fn conv3d(x: Tensor<5>, weight: Tensor<5>, spec: ConvSpec) -> Tensor<5> {
-    match route(x) {
-        Route::Kernels(x) => apply(Conv(spec), [x, weight.into_dispatch()]),
-        Route::Composition(x) => composition::conv3d(x, weight, spec),
-    }
+    if has_kernels(&x) { apply(Filter::Dense(spec), [x, weight].map(Tensor::into_dispatch)) } else { composition::conv3d(x, weight, spec) }
 }
 
 /// Transposed 3³ convolution of stride 2 without bias, which doubles every axis: `x` goes through a LeakyReLU first if there is a
@@ -43,73 +41,100 @@ pub fn conv3d(x: Tensor<5>, weight: Tensor<5>, spec: ConvSpec) -> Tensor<5> {
 /// # Panics
 /// If the shapes do not fit together.
 pub fn conv_transpose3d(x: Tensor<5>, weight: Tensor<5>, slope: Option<f32>) -> Tensor<5> {
-    match route(x) {
-        Route::Kernels(x) => apply(ConvTranspose { slope }, [x, weight.into_dispatch()]),
-        Route::Composition(x) => composition::conv_transpose3d(x, weight, slope),
+    if has_kernels(&x) {
+        apply(Filter::Transposed { slope }, [x, weight].map(Tensor::into_dispatch))
+    } else {
+        composition::conv_transpose3d(x, weight, slope)
     }
 }
 
-#[derive(Debug, Clone)]
-pub(super) struct Conv(pub ConvSpec);
+/// Depthwise 3-D convolution without bias, every channel with a kernel of its own, padded so that a stride of 1 keeps the grid: `x`
+/// goes through a LeakyReLU first if the spec has a slope.
+///
+/// # Shapes
+/// - `x`: `[batch, channels, depth, height, width]`
+/// - `weight`: `[channels, 1, kd, kh, kw]`, the kernel of the spec
+/// - result: `[batch, channels, ⌈depth/stride⌉, ⌈height/stride⌉, ⌈width/stride⌉]`
+///
+/// # Panics
+/// If the shapes do not fit together.
+pub fn depthwise3d(x: Tensor<5>, weight: Tensor<5>, spec: DepthwiseSpec) -> Tensor<5> {
+    if has_kernels(&x) {
+        apply(Filter::Depthwise(spec), [x, weight].map(Tensor::into_dispatch))
+    } else {
+        composition::depthwise3d(x, weight, spec)
+    }
+}
 
-impl Op<2> for Conv {
-    const CHEAP: bool = false;
+/// Any of them. Inputs: `x` and the weights.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Filter {
+    Dense(ConvSpec),
+    Transposed { slope: Option<f32> },
+    Depthwise(DepthwiseSpec),
+}
 
+impl Filter {
+    pub fn apply(self, x: &FlexTensor, w: &FlexTensor) -> FlexTensor {
+        let (xs, ws) = (shape5(x.layout().shape()), shape5(w.layout().shape()));
+        let [x, w] = [x, w].map(Values::of);
+        match self {
+            Self::Dense(spec) => {
+                let ([co, ..], [kd, kh, kw]) = (ws, spec.kernel);
+                assert_eq!(ws, [co, xs[1], kd, kh, kw], "weights [out, in, kd, kh, kw] for an input {xs:?}");
+                tensor(conv::conv3d(&x, xs, &w, co, spec), conv::out_shape(xs, co, &spec))
+            }
+            Self::Transposed { slope } => {
+                let co = ws[1];
+                assert_eq!(ws, [xs[1], co, 3, 3, 3], "weights [in, out, 3, 3, 3] for an input {xs:?}");
+                tensor(conv::conv_transpose3d(&x, xs, &w, co, slope), conv::out_shape_transpose(xs, co))
+            }
+            Self::Depthwise(spec) => {
+                let [kd, kh, kw] = spec.kernel;
+                assert_eq!(ws, [xs[1], 1, kd, kh, kw], "weights [channels, 1, kd, kh, kw] for an input {xs:?}");
+                tensor(depthwise::depthwise3d(&x, xs, &w, spec), spec.out_shape(xs))
+            }
+        }
+    }
+
+    /// The gradients of `x` and of the weights, those that are wanted. The one of the weights reads `x`, and so does that of `x` itself:
+    /// the sign decides what the LeakyReLU did.
+    pub fn gradients(self, g: &FlexTensor, x: &Input, w: &Input, [of_x, of_w]: [bool; 2]) -> [Option<FlexTensor>; 2] {
+        let (xs, ws) = (shape5(&x.shape), shape5(&w.shape));
+        let (g, x) = (Values::of(g), x.values());
+        let gx = of_x.then(|| match self {
+            Self::Dense(spec) => conv::conv3d_grad_input(&g, &w.values(), &x, xs, ws[0], spec),
+            Self::Transposed { slope } => conv::conv_transpose3d_grad_input(&g, &w.values(), &x, xs, ws[1], slope),
+            Self::Depthwise(spec) => depthwise::depthwise3d_grad_input(&g, &w.values(), &x, xs, spec),
+        });
+        let gw = of_w.then(|| match self {
+            Self::Dense(spec) => conv_grad_weight::conv3d_grad_weight(&x, xs, &g, ws[0], spec),
+            Self::Transposed { slope } => conv_grad_weight::conv_transpose3d_grad_weight(&x, xs, &g, ws[1], slope),
+            Self::Depthwise(spec) => depthwise::depthwise3d_grad_weight(&x, xs, &g, spec),
+        });
+        [gx.map(|gx| tensor(gx, xs)), gw.map(|gw| tensor(gw, ws))]
+    }
+}
+
+impl Op for Filter {
     type Saved = ();
 
-    fn forward(&self, [x, w]: [FlexTensor; 2], _: [bool; 2]) -> (FlexTensor, ()) {
-        let (xs, ws) = (shape5(x.layout().shape()), shape5(w.layout().shape()));
-        let ([co, ..], [kd, kh, kw]) = (ws, self.0.kernel);
-        assert_eq!(ws, [co, xs[1], kd, kh, kw], "weights [out, in, kd, kh, kw] for an input {xs:?}");
-        let y = conv::conv3d(&Values::of(&x), xs, &Values::of(&w), co, self.0);
-        (tensor(y, conv::out_shape(xs, co, &self.0)), ())
+    fn is_cheap(&self) -> bool {
+        false
     }
 
-    fn reads(&self, wanted: [bool; 2]) -> [bool; 2] {
-        convolution_reads(wanted)
+    fn forward(&self, inputs: Vec<FlexTensor>, _: &[bool]) -> (FlexTensor, ()) {
+        (self.apply(&inputs[0], &inputs[1]), ())
     }
 
-    fn backward(&self, g: FlexTensor, [x, w]: [Input; 2], _: (), [wanted_x, wanted_w]: [bool; 2]) -> [Option<FlexTensor>; 2] {
-        let (xs, co) = (shape5(&x.shape), w.shape[0]);
-        let g = Values::of(&g);
-        let gx = wanted_x.then(|| conv::conv3d_grad_input(&g, &w.values(), &x.values(), xs, co, self.0));
-        let gw = wanted_w.then(|| conv_grad_weight::conv3d_grad_weight(&x.values(), xs, &g, co, self.0));
-        [gx.map(|gx| tensor(gx, x.shape)), gw.map(|gw| tensor(gw, w.shape))]
-    }
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct ConvTranspose {
-    pub slope: Option<f32>,
-}
-
-impl Op<2> for ConvTranspose {
-    const CHEAP: bool = false;
-
-    type Saved = ();
-
-    fn forward(&self, [x, w]: [FlexTensor; 2], _: [bool; 2]) -> (FlexTensor, ()) {
-        let (xs, ws) = (shape5(x.layout().shape()), shape5(w.layout().shape()));
-        let co = ws[1];
-        assert_eq!(ws, [xs[1], co, 3, 3, 3], "weights [in, out, 3, 3, 3] for an input {xs:?}");
-        let y = conv::conv_transpose3d(&Values::of(&x), xs, &Values::of(&w), co, self.slope);
-        (tensor(y, conv::out_shape_transpose(xs, co)), ())
+    fn reads(&self, wanted: &[bool]) -> Vec<bool> {
+        vec![true, wanted[0]]
     }
 
-    fn reads(&self, wanted: [bool; 2]) -> [bool; 2] {
-        convolution_reads(wanted)
+    fn backward(&self, g: FlexTensor, inputs: &[Input], _: (), wanted: &[bool], found: &mut dyn FnMut(usize, FlexTensor)) {
+        let gradients = self.gradients(&g, &inputs[0], &inputs[1], [wanted[0], wanted[1]]);
+        for (i, gradient) in gradients.into_iter().enumerate() {
+            gradient.into_iter().for_each(|gradient| found(i, gradient));
+        }
     }
-
-    fn backward(&self, g: FlexTensor, [x, w]: [Input; 2], _: (), [wanted_x, wanted_w]: [bool; 2]) -> [Option<FlexTensor>; 2] {
-        let (xs, co, slope) = (shape5(&x.shape), w.shape[1], self.slope);
-        let g = Values::of(&g);
-        let gx = wanted_x.then(|| conv::conv_transpose3d_grad_input(&g, &w.values(), &x.values(), xs, co, slope));
-        let gw = wanted_w.then(|| conv_grad_weight::conv_transpose3d_grad_weight(&x.values(), xs, &g, co, slope));
-        [gx.map(|gx| tensor(gx, x.shape)), gw.map(|gw| tensor(gw, w.shape))]
-    }
-}
-
-/// The gradient of the weights reads the input, and so does that of the input itself: the sign decides what the LeakyReLU did.
-pub(super) fn convolution_reads([wanted_x, _]: [bool; 2]) -> [bool; 2] {
-    [true, wanted_x]
 }

@@ -1,23 +1,25 @@
-//! How the operations are plugged into Burn: a backend extension whose methods take any [`Op`] of one to seven inputs.
+//! How the operations are plugged into Burn: [`apply`] takes any [`Op`] and its tensors.
 //!
 //! On `Flex` an operation just runs. On `Autodiff` it runs and leaves a step on the tape, which keeps references to those inputs
 //! the backward pass reads and what the operation [saved](Op::Saved), and nothing else.
-
-// Of seven tensors and an operation; the macro below would lose an attribute of the functions themselves.
-#![allow(clippy::too_many_arguments)]
 
 use std::{array, cell::RefCell, collections::HashSet, fmt::Debug, marker::PhantomData};
 
 use burn::{
     backend::{
-        Autodiff, AutodiffBackend, Backend, Dispatch, DispatchTensor, DispatchTensorKind, Flex, TensorMetadata,
+        Autodiff, AutodiffBackend, DispatchAutodiffContext as Context, DispatchKindConversion, DispatchTensor, DispatchTensorKind, Flex,
+        GradientCheckpointingStrategy as Checkpointing, TensorMetadata,
         autodiff::{
             NodeId,
-            checkpoint::{base::Checkpointer, retro_forward::RetroForward, state::BackwardStates, strategy::CheckpointStrategy},
+            checkpoint::{
+                base::Checkpointer,
+                retro_forward::RetroForward,
+                state::BackwardStates,
+                strategy::{BalancedCheckpointing, CheckpointStrategy, NoCheckpointing},
+            },
             grads::Gradients,
             ops::{Backward, Ops, OpsKind},
         },
-        backend_extension,
         tensor::FloatTensor,
     },
     tensor::{DType, Shape, Tensor},
@@ -25,33 +27,34 @@ use burn::{
 use burn_flex::FlexTensor;
 
 use super::{
-    elementwise::{adam_step, sum},
-    flex::Values,
+    elementwise::sum,
+    flex::{Values, primitive},
 };
-use crate::AdamStep;
 
-/// A differentiable operation of `N` inputs on the CPU. The value is its parameters: strides, slopes, dilations.
-pub(crate) trait Op<const N: usize>: Clone + Debug + Send + 'static {
-    /// Whether the result is cheaper to make a second time than to keep until the backward pass. It is kept all the same unless
-    /// the device has gradient checkpointing.
-    const CHEAP: bool;
-
+/// A differentiable operation on the CPU. The value is its parameters: strides, slopes, dilations.
+pub(super) trait Op: Clone + Debug + Send + 'static {
     /// What the forward pass leaves for the backward pass, apart from inputs.
     type Saved: Clone + Debug + Send + 'static;
 
+    /// Whether the result is cheaper to make a second time than to keep until the backward pass. It is kept all the same unless
+    /// the device has gradient checkpointing.
+    fn is_cheap(&self) -> bool {
+        true
+    }
+
     /// The result, given the inputs whose gradient is wanted. Inputs come by value: one that nothing else refers to may give its
     /// memory to the result.
-    fn forward(&self, inputs: [FlexTensor; N], wanted: [bool; N]) -> (FlexTensor, Self::Saved);
+    fn forward(&self, inputs: Vec<FlexTensor>, wanted: &[bool]) -> (FlexTensor, Self::Saved);
 
     /// Which inputs [`Op::backward`] reads, given those whose gradient is wanted.
-    fn reads(&self, wanted: [bool; N]) -> [bool; N];
+    fn reads(&self, wanted: &[bool]) -> Vec<bool>;
 
-    /// The gradient of every wanted input, given that of the result, `g`. Gradients that are not wanted are `None`.
-    fn backward(&self, g: FlexTensor, inputs: [Input; N], saved: Self::Saved, wanted: [bool; N]) -> [Option<FlexTensor>; N];
+    /// Hands the gradient of every wanted input, by its index, to `found` as soon as it is made, given that of the result, `g`.
+    fn backward(&self, g: FlexTensor, inputs: &[Input], saved: Self::Saved, wanted: &[bool], found: &mut dyn FnMut(usize, FlexTensor));
 }
 
 /// An input as the backward pass sees it.
-pub(crate) struct Input {
+pub(super) struct Input {
     pub shape: Shape,
     pub value: Option<FlexTensor>,
 }
@@ -64,150 +67,100 @@ impl Input {
     }
 }
 
-/// What an operation on a tensor runs.
-pub(crate) enum Route {
-    /// The own kernels.
-    Kernels(DispatchTensor),
-    /// The composition of stock operations.
-    Composition(Tensor<5>),
+impl From<FlexTensor> for Input {
+    fn from(tensor: FlexTensor) -> Self {
+        Self { shape: tensor.shape(), value: Some(tensor) }
+    }
 }
 
-/// The own kernels where they apply to `x`: to `f32` on the Flex device, with or without autodiff.
-pub(crate) fn route(x: Tensor<5>) -> Route {
+/// Whether the own kernels apply to `x`: to `f32` on the Flex device, with or without autodiff.
+pub(super) fn has_kernels(x: &Tensor<5>) -> bool {
     // Asking the tensor for its device would allocate one, and this is asked for every operation of every step.
-    let x = x.into_dispatch();
+    let x = x.clone().into_dispatch();
     let inner = match &x.kind {
         DispatchTensorKind::Autodiff(inner) => inner,
         kind => kind,
     };
-    if matches!(inner, DispatchTensorKind::Flex(_)) && inner.dtype() == DType::F32 {
-        Route::Kernels(x)
-    } else {
-        Route::Composition(Tensor::from_dispatch(x))
+    matches!(inner, DispatchTensorKind::Flex(_)) && inner.dtype() == DType::F32
+}
+
+/// Runs `op` on at most [`MOST_INPUTS`] tensors that [have kernels](has_kernels).
+pub(super) fn apply(op: impl Op, inputs: impl IntoIterator<Item = DispatchTensor>) -> Tensor<5> {
+    let inputs: Vec<DispatchTensor> = inputs.into_iter().collect();
+    match inputs.iter().map(|input| input.autodiff).find(|&context| context != Context::Disabled).unwrap_or_default() {
+        Context::Disabled => {
+            let wanted = vec![false; inputs.len()];
+            let inputs = inputs.into_iter().map(|input| primitive::<Flex>(Tensor::from_dispatch(input))).collect();
+            Tensor::from_primitive::<Flex>(op.forward(inputs, &wanted).0)
+        }
+        Context::Enabled(Checkpointing::Disabled) => tracked::<_, NoCheckpointing>(op, inputs),
+        Context::Enabled(Checkpointing::Balanced) => tracked::<_, BalancedCheckpointing>(op, inputs),
     }
 }
 
-/// Runs `op` on tensors that [`route`] sent to the kernels.
-pub(crate) fn apply<O: Op<N>, const N: usize>(op: O, inputs: [DispatchTensor; N]) -> Tensor<5>
+/// A tensor of a device with autodiff.
+type Tracked<C> = FloatTensor<Autodiff<Flex, C>>;
+
+/// Most inputs of an operation.
+pub(super) const MOST_INPUTS: usize = 64;
+
+fn tracked<O: Op, C: CheckpointStrategy>(op: O, inputs: Vec<DispatchTensor>) -> Tensor<5>
 where
-    [DispatchTensor; N]: Inputs<N>,
+    DispatchTensor: DispatchKindConversion<Autodiff<Flex, C>>,
 {
-    Tensor::from_dispatch(inputs.run(op))
-}
-
-/// As many tensors as an operation may have.
-pub(crate) trait Inputs<const N: usize> {
-    fn run<O: Op<N>>(self, op: O) -> DispatchTensor;
-}
-
-/// One method for each number of inputs, because Burn's macro routes tensors, not arrays of them.
-macro_rules! volume_ops {
-    ($($name:ident $n:tt [$($x:ident)*])*) => {
-        #[backend_extension(Flex, Autodiff)]
-        pub(crate) trait VolumeOps: Backend {
-            $(fn $name<O: Op<$n>>($($x: FloatTensor<Self>,)* op: O) -> FloatTensor<Self>;)*
-
-            fn adam(
-                p: FloatTensor<Self>,
-                g: FloatTensor<Self>,
-                m: FloatTensor<Self>,
-                v: FloatTensor<Self>,
-                step: &AdamStep,
-            ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
-        }
-
-        impl VolumeOps for Flex {
-            $(fn $name<O: Op<$n>>($($x: FlexTensor,)* op: O) -> FlexTensor {
-                op.forward([$($x),*], [false; $n]).0
-            })*
-
-            fn adam(
-                p: FlexTensor,
-                g: FlexTensor,
-                m: FlexTensor,
-                v: FlexTensor,
-                step: &AdamStep,
-            ) -> (FlexTensor, FlexTensor, FlexTensor) {
-                adam_step(p, g, m, v, step)
-            }
-        }
-
-        impl<C: CheckpointStrategy> VolumeOps for Autodiff<Flex, C> {
-            $(fn $name<O: Op<$n>>($($x: FloatTensor<Self>,)* op: O) -> FloatTensor<Self> {
-                record::<O, C, $n>(op, [$($x),*])
-            })*
-
-            fn adam(
-                p: FloatTensor<Self>,
-                g: FloatTensor<Self>,
-                m: FloatTensor<Self>,
-                v: FloatTensor<Self>,
-                step: &AdamStep,
-            ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-                let [p, g, m, v] = [p, g, m, v].map(|t| t.into_primitive());
-                let (p, m, v) = adam_step(p, g, m, v, step);
-                (Self::from_inner(p), Self::from_inner(m), Self::from_inner(v))
-            }
-        }
-
-        $(impl Inputs<$n> for [DispatchTensor; $n] {
-            fn run<O: Op<$n>>(self, op: O) -> DispatchTensor {
-                let [$($x),*] = self;
-                Dispatch::$name($($x,)* op)
-            }
-        })*
+    // A tensor of the plain device is a constant.
+    let lifted = |input: DispatchTensor| match input.autodiff {
+        Context::Disabled => Autodiff::<Flex, C>::from_inner(primitive::<Flex>(Tensor::from_dispatch(input))),
+        Context::Enabled(_) => primitive::<Autodiff<Flex, C>>(Tensor::from_dispatch(input)),
     };
+    let inputs: Vec<Tracked<C>> = inputs.into_iter().map(lifted).collect();
+    // Burn wants their number to be known to the compiler.
+    Tensor::from_primitive::<Autodiff<Flex, C>>(match inputs.len() {
+        ..=2 => record::<O, C, 2>(op, inputs),
+        3..=8 => record::<O, C, 8>(op, inputs),
+        9..=24 => record::<O, C, 24>(op, inputs),
+        _ => record::<O, C, MOST_INPUTS>(op, inputs),
+    })
 }
 
-volume_ops! {
-    volume_op1 1 [a]
-    volume_op2 2 [a b]
-    volume_op3 3 [a b c]
-    volume_op4 4 [a b c d]
-    volume_op5 5 [a b c d e]
-    volume_op6 6 [a b c d e f]
-    volume_op7 7 [a b c d e f g]
-}
-
-/// Runs `op` and, if the gradient of any input is wanted, leaves a [`Step`] on the tape.
-fn record<O: Op<N>, C: CheckpointStrategy, const N: usize>(
-    op: O,
-    inputs: [FloatTensor<Autodiff<Flex, C>>; N],
-) -> FloatTensor<Autodiff<Flex, C>> {
-    let wanted = inputs.each_ref().map(|input| input.is_tracked());
-    let reads = op.reads(wanted);
-    let nodes = inputs.each_ref().map(|input| input.node());
-    let tape = Step(PhantomData::<O>).prepare::<C>(nodes);
-    let tape = if O::CHEAP {
-        let again = Recompute { op: op.clone(), inputs: inputs.each_ref().map(|input| input.id()) };
+/// Runs `op` and, if the gradient of any of its at most `N` inputs is wanted, leaves a [`Step`] on the tape.
+fn record<O: Op, C: CheckpointStrategy, const N: usize>(op: O, inputs: Vec<Tracked<C>>) -> Tracked<C> {
+    assert!(inputs.len() <= N, "{} inputs of an operation that may have {N}", inputs.len());
+    let wanted: Vec<bool> = inputs.iter().map(|input| input.is_tracked()).collect();
+    let nodes: [_; N] = {
+        let constant = Autodiff::<Flex, C>::from_inner(inputs[0].primitive().clone());
+        array::from_fn(|i| inputs.get(i).unwrap_or(&constant).node())
+    };
+    let tape = Backward::<Flex, N>::prepare::<C>(Step(PhantomData::<O>), nodes);
+    let tape = if op.is_cheap() {
+        let again = Recompute { op: op.clone(), inputs: inputs.iter().map(|input| input.id()).collect() };
         tape.memory_bound().retro_forward(again).parents(&inputs)
     } else {
         tape.compute_bound()
     };
+    let primitives = |inputs: Vec<Tracked<C>>| inputs.into_iter().map(|input| input.into_primitive()).collect();
     match tape.stateful() {
         OpsKind::Tracked(mut tape) => {
-            let kept = array::from_fn(|i| Kept { shape: inputs[i].shape(), node: reads[i].then(|| tape.checkpoint(&inputs[i])) });
-            let (output, saved) = op.forward(inputs.map(|input| input.into_primitive()), wanted);
+            let kept = inputs.iter().zip(op.reads(&wanted));
+            let kept = kept.map(|(input, read)| Kept { shape: input.shape(), node: read.then(|| tape.checkpoint(input)) }).collect();
+            let (output, saved) = op.forward(primitives(inputs), &wanted);
             tape.finish((op, kept, saved), output)
         }
-        OpsKind::UnTracked(_) => {
-            let (output, _) = op.forward(inputs.map(|input| input.into_primitive()), wanted);
-            <Autodiff<Flex, C> as AutodiffBackend>::from_inner(output)
-        }
+        OpsKind::UnTracked(_) => Autodiff::<Flex, C>::from_inner(op.forward(primitives(inputs), &wanted).0),
     }
 }
 
-/// Makes the result of a [cheap](Op::CHEAP) operation a second time.
+/// Makes the result of a [cheap](Op::is_cheap) operation a second time.
 #[derive(Debug)]
-struct Recompute<O, const N: usize> {
+struct Recompute<O> {
     op: O,
-    inputs: [NodeId; N],
+    inputs: Vec<NodeId>,
 }
 
-impl<O: Op<N>, const N: usize> RetroForward for Recompute<O, N> {
+impl<O: Op> RetroForward for Recompute<O> {
     fn forward(&self, states: &mut BackwardStates, output: NodeId) {
-        let inputs = self.inputs.each_ref().map(|input| states.get_state(input));
-        states.save(output, self.op.forward(inputs, [false; N]).0);
+        let inputs = self.inputs.iter().map(|input| states.get_state(input)).collect();
+        states.save(output, self.op.forward(inputs, &vec![false; self.inputs.len()]).0);
     }
 }
 
@@ -222,17 +175,18 @@ struct Kept {
     node: Option<NodeId>,
 }
 
-impl<O: Op<N>, const N: usize> Backward<Flex, N> for Step<O> {
-    type State = (O, [Kept; N], O::Saved);
+impl<O: Op, const N: usize> Backward<Flex, N> for Step<O> {
+    type State = (O, Vec<Kept>, O::Saved);
 
     fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
         let (op, kept, saved) = ops.state;
         let g = grads.consume::<Flex>(&ops.node);
         WAITING.with_borrow_mut(|waiting| waiting.remove(&ops.node.id));
-        let inputs = kept.map(|kept| Input { shape: kept.shape, value: kept.node.map(|id| checkpointer.retrieve_node_output(id)) });
-        let wanted = ops.parents.each_ref().map(Option::is_some);
-        for (parent, grad) in ops.parents.iter().zip(op.backward(g, inputs, saved, wanted)) {
-            let (Some(parent), Some(mut grad)) = (parent, grad) else { continue };
+        let wanted: Vec<bool> = ops.parents[..kept.len()].iter().map(Option::is_some).collect();
+        let mut input = |kept: Kept| Input { shape: kept.shape, value: kept.node.map(|id| checkpointer.retrieve_node_output(id)) };
+        let inputs: Vec<Input> = kept.into_iter().map(&mut input).collect();
+        op.backward(g, &inputs, saved, &wanted, &mut |i, mut grad| {
+            let Some(parent) = &ops.parents[i] else { return };
             // A leaf has no parents. Its gradient stays where it is, so that only Burn can add to it.
             let is_first = parent.parents.is_empty()
                 || WAITING.with_borrow_mut(|waiting| {
@@ -245,7 +199,7 @@ impl<O: Op<N>, const N: usize> Backward<Flex, N> for Step<O> {
                 grad = sum(grads.consume::<Flex>(parent), grad);
             }
             grads.register::<Flex>(parent.id, grad);
-        }
+        });
     }
 }
 

@@ -3,12 +3,20 @@
 use std::{borrow::Cow, ops::Deref};
 
 use burn::{
-    backend::TensorMetadata,
-    tensor::{Bytes, DType, Shape},
+    backend::{Backend, DispatchKindConversion, DispatchTensor, TensorMetadata, tensor::FloatTensor},
+    tensor::{Bytes, DType, Shape, Tensor},
 };
 use burn_flex::{FlexTensor, Layout};
 
 use crate::kernel;
+
+/// What backend `B` has of a tensor that is on it.
+pub(crate) fn primitive<B: Backend>(tensor: Tensor<5>) -> FloatTensor<B>
+where
+    DispatchTensor: DispatchKindConversion<B>,
+{
+    tensor.try_into_primitive::<B>().unwrap_or_else(|error| panic!("tensors of one operation are on one device: {error:?}"))
+}
 
 /// A tensor whose elements are a slice: itself when it is contiguous, which slices of the leading axes also are, else a copy.
 pub(crate) struct Values<'a>(Cow<'a, FlexTensor>);

@@ -1,13 +1,11 @@
-//! Instance norm, alone or as a term of a node's weighted sum.
+//! Instance norm.
 
 use burn::{backend::TensorMetadata, tensor::Tensor};
 use burn_flex::FlexTensor;
 
 use super::{
-    elementwise::weight,
-    extension::{Input, Op, Route, apply, route},
+    extension::{Input, Op, apply, has_kernels},
     flex::{Values, overwritable, shape5, tensor},
-    term::{Term, apply_term},
 };
 use crate::{
     composition,
@@ -23,104 +21,84 @@ use crate::{
 /// # Panics
 /// If the shapes do not fit together.
 pub fn instance_norm(x: Tensor<5>, gamma: Tensor<5>, beta: Tensor<5>) -> Tensor<5> {
-    add_instance_norm(None, x, gamma, beta, None)
+    if has_kernels(&x) {
+        apply(InstanceNorm, [x, gamma, beta].map(Tensor::into_dispatch))
+    } else {
+        composition::instance_norm(x, gamma, beta)
+    }
 }
 
-/// `acc + z·instance_norm(x)`, one term of a weighted sum. Without `acc` the sum starts here; without `z` the weight is 1.
-///
-/// On the CPU the normalised volume is never in memory: it is added to the sum as it is made (in place if nothing else refers to
-/// `acc`), and the backward pass takes the gradient of `z` from the sums that those of `gamma` and `beta` need anyway.
-///
-/// # Shapes
-/// - `acc`, `x`, result: `[batch, channels, depth, height, width]`
-/// - `gamma`, `beta`: `[1, channels, 1, 1, 1]`
-/// - `z`: `[1]`
-///
-/// # Panics
-/// If the shapes do not fit together.
-pub fn add_instance_norm(acc: Option<Tensor<5>>, x: Tensor<5>, gamma: Tensor<5>, beta: Tensor<5>, z: Option<Tensor<1>>) -> Tensor<5> {
-    let x = match route(x) {
-        Route::Kernels(x) => x,
-        Route::Composition(x) => return composition::add_instance_norm(acc, x, gamma, beta, z),
-    };
-    let (term, more) = Term::new(acc, z);
-    let [gamma, beta] = [gamma, beta].map(Tensor::into_dispatch);
-    apply_term!(InstanceNorm(term), [x, gamma, beta], more)
-}
-
-/// Inputs: `x`, `gamma`, `beta`, then those of the term.
+/// Inputs: `x`, `gamma`, `beta`.
 #[derive(Debug, Clone)]
-pub(super) struct InstanceNorm(pub Term);
+struct InstanceNorm;
 
-/// Inputs that are not the term's.
-const OWN: usize = 3;
-
-impl<const N: usize> Op<N> for InstanceNorm {
-    const CHEAP: bool = true;
-
+impl Op for InstanceNorm {
     /// Three numbers a channel.
     type Saved = Vec<Moments>;
 
-    fn forward(&self, inputs: [FlexTensor; N], _: [bool; N]) -> (FlexTensor, Vec<Moments>) {
-        let z = self.0.z_at(OWN).map_or(1.0, |at| weight(&inputs[at]));
-        let xs = shape5(inputs[0].layout().shape());
-        for (name, scale) in [("gamma", &inputs[1]), ("beta", &inputs[2])] {
-            let found = shape5(scale.layout().shape());
-            assert_eq!(found, [1, xs[1], 1, 1, 1], "{name} [1, channels, 1, 1, 1] for an input {xs:?}");
-        }
-        let mut inputs = Vec::from(inputs);
-        let acc = self.0.acc_at(OWN).map(|at| inputs.swap_remove(at));
-        let x = Values::of(&inputs[0]);
-        let [gamma, beta] = [1, 2].map(|i| scaled(&Values::of(&inputs[i]), z));
-        match acc {
-            Some(acc) => {
-                assert_eq!(shape5(&acc.shape()), xs, "a term has the shape of the sum");
-                let mut sum = overwritable(acc);
-                let moments = norm::add_instance_norm(sum.storage_mut(), &x, xs, &gamma, &beta);
-                (sum, moments)
-            }
-            None => {
-                let (y, moments) = norm::instance_norm(&x, xs, &gamma, &beta);
-                (tensor(y, xs), moments)
-            }
-        }
+    fn forward(&self, inputs: Vec<FlexTensor>, _: &[bool]) -> (FlexTensor, Vec<Moments>) {
+        add_norm(None, &inputs[0], &inputs[1], &inputs[2], 1.0)
     }
 
-    fn reads(&self, wanted: [bool; N]) -> [bool; N] {
-        let z = self.0.z_at(OWN);
-        let mut reads = [false; N];
-        reads[0] = true;
-        reads[1] = true;
-        if let Some(at) = z {
-            reads[2] = wanted[at];
-            reads[at] = true;
-        }
-        reads
+    fn reads(&self, _: &[bool]) -> Vec<bool> {
+        vec![true, true, false]
     }
 
-    fn backward(&self, g: FlexTensor, inputs: [Input; N], moments: Vec<Moments>, wanted: [bool; N]) -> [Option<FlexTensor>; N] {
-        let z = self.0.z_at(OWN).map_or(1.0, |at| inputs[at].values()[0]);
-        let gamma = inputs[1].values();
-        let xs = shape5(&inputs[0].shape);
-        // One pass over the volume makes all of them.
-        let (gx, by_gamma, by_beta) = norm::instance_norm_grad(&Values::of(&g), &inputs[0].values(), xs, &scaled(&gamma, z), &moments);
-        let mut gradients = [const { None }; N];
-        if let Some(at) = self.0.z_at(OWN).filter(|&at| wanted[at]) {
-            let beta = inputs[2].values();
-            let products = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
-            gradients[at] = Some(tensor(vec![(products(&gamma, &by_gamma) + products(&beta, &by_beta)) as f32], [1]));
+    fn backward(&self, g: FlexTensor, inputs: &[Input], saved: Vec<Moments>, wanted: &[bool], found: &mut dyn FnMut(usize, FlexTensor)) {
+        let NormGradients { x, gamma, beta } = norm_gradients(&g, &inputs[0], &inputs[1], 1.0, &saved);
+        found(0, x);
+        for (i, gradient) in [(1, gamma), (2, beta)] {
+            if wanted[i] {
+                found(i, tensor(gradient, inputs[i].shape.clone()));
+            }
         }
-        gradients[0] = wanted[0].then(|| tensor(gx, xs));
-        for (i, by) in [(1, by_gamma), (2, by_beta)] {
-            gradients[i] = wanted[i].then(|| tensor(scaled(&by, z), inputs[i].shape.clone()));
-        }
-        if let Some(at) = self.0.acc_at(OWN) {
-            gradients[at] = wanted[at].then_some(g);
-        }
-        gradients
     }
 }
 
-fn scaled(values: &[f32], z: f32) -> Vec<f32> {
-    values.iter().map(|v| z * v).collect()
+/// `acc + z·instance_norm(x)`, and what the gradients need to know of `x`. The normalised volume is never in memory: it is added to the
+/// sum as it is made, in place if nothing else refers to `acc`.
+pub(super) fn add_norm(
+    acc: Option<FlexTensor>,
+    x: &FlexTensor,
+    gamma: &FlexTensor,
+    beta: &FlexTensor,
+    z: f32,
+) -> (FlexTensor, Vec<Moments>) {
+    let xs = shape5(x.layout().shape());
+    for (name, scale) in [("gamma", gamma), ("beta", beta)] {
+        let found = shape5(scale.layout().shape());
+        assert_eq!(found, [1, xs[1], 1, 1, 1], "{name} [1, channels, 1, 1, 1] for an input {xs:?}");
+    }
+    let x = Values::of(x);
+    let [gamma, beta] = [gamma, beta].map(|scale| scaled(&Values::of(scale), z));
+    match acc {
+        Some(acc) => {
+            assert_eq!(shape5(&acc.shape()), xs, "a term has the shape of the sum");
+            let mut sum = overwritable(acc);
+            let moments = norm::add_instance_norm(sum.storage_mut(), &x, xs, &gamma, &beta);
+            (sum, moments)
+        }
+        None => {
+            let (y, moments) = norm::instance_norm(&x, xs, &gamma, &beta);
+            (tensor(y, xs), moments)
+        }
+    }
+}
+
+/// Gradients of `z·instance_norm(x)` with respect to `x`, and of `instance_norm(x)` with respect to `gamma` and `beta`.
+pub(super) struct NormGradients {
+    pub x: FlexTensor,
+    pub gamma: Vec<f32>,
+    pub beta: Vec<f32>,
+}
+
+/// One pass over the volume makes all of them.
+pub(super) fn norm_gradients(g: &FlexTensor, x: &Input, gamma: &Input, z: f32, moments: &[Moments]) -> NormGradients {
+    let xs = shape5(&x.shape);
+    let (x, gamma, beta) = norm::instance_norm_grad(&Values::of(g), &x.values(), xs, &scaled(&gamma.values(), z), moments);
+    NormGradients { x: tensor(x, xs), gamma, beta }
+}
+
+fn scaled(scale: &[f32], z: f32) -> Vec<f32> {
+    scale.iter().map(|s| z * s).collect()
 }

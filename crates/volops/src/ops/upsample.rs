@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
 use super::{
-    extension::{Input, Op, Route, apply, route},
+    extension::{Input, Op, apply, has_kernels},
     flex::{Values, shape5, tensor},
 };
 use crate::{composition, kernel::upsample};
@@ -16,34 +16,26 @@ use crate::{composition, kernel::upsample};
 /// - `x`: `[batch, channels, depth, height, width]`
 /// - result: `[batch, channels, 2·depth, 2·height, 2·width]`
 pub fn upsample2(x: Tensor<5>) -> Tensor<5> {
-    match route(x) {
-        Route::Kernels(x) => apply(Upsample2, [x]),
-        Route::Composition(x) => composition::upsample2(x),
-    }
+    if has_kernels(&x) { apply(Upsample2, [x.into_dispatch()]) } else { composition::upsample2(x) }
 }
 
 #[derive(Debug, Clone)]
 struct Upsample2;
 
-impl Op<1> for Upsample2 {
-    const CHEAP: bool = true;
-
+impl Op for Upsample2 {
     type Saved = ();
 
-    fn forward(&self, [x]: [FlexTensor; 1], _: [bool; 1]) -> (FlexTensor, ()) {
-        let xs = shape5(x.layout().shape());
-        let [n, c, d, h, w] = xs;
-        (tensor(upsample::upsample2(&Values::of(&x), xs), [n, c, 2 * d, 2 * h, 2 * w]), ())
+    fn forward(&self, inputs: Vec<FlexTensor>, _: &[bool]) -> (FlexTensor, ()) {
+        let xs @ [n, c, d, h, w] = shape5(inputs[0].layout().shape());
+        (tensor(upsample::upsample2(&Values::of(&inputs[0]), xs), [n, c, 2 * d, 2 * h, 2 * w]), ())
     }
 
-    fn reads(&self, _: [bool; 1]) -> [bool; 1] {
-        [false]
+    fn reads(&self, _: &[bool]) -> Vec<bool> {
+        vec![false]
     }
 
-    fn backward(&self, g: FlexTensor, [x]: [Input; 1], _: (), [wanted]: [bool; 1]) -> [Option<FlexTensor>; 1] {
-        [wanted.then(|| {
-            let gx = upsample::upsample2_grad(&Values::of(&g), shape5(&x.shape));
-            tensor(gx, x.shape)
-        })]
+    fn backward(&self, g: FlexTensor, inputs: &[Input], _: (), _: &[bool], found: &mut dyn FnMut(usize, FlexTensor)) {
+        let xs = shape5(&inputs[0].shape);
+        found(0, tensor(upsample::upsample2_grad(&Values::of(&g), xs), xs));
     }
 }
