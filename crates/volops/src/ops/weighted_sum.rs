@@ -190,6 +190,8 @@ impl Op for WeightedSum {
 
     /// Last to first: what was saved last is the likeliest to be in a cache still.
     fn backward(&self, g: FlexTensor, inputs: &[Input], saved: Vec<Saved>, wanted: &[bool], found: &mut dyn FnMut(usize, FlexTensor)) {
+        // A slice of a larger gradient is copied once, not for each part.
+        let g = if g.is_contiguous() { g } else { g.to_contiguous() };
         for (part, saved) in self.0.iter().zip(saved).rev() {
             let own = part.inputs.clone();
             let first = own.start;
@@ -206,7 +208,7 @@ impl Part {
 
     fn add_to(&self, acc: Option<FlexTensor>, mut inputs: Vec<FlexTensor>, keeps: bool) -> (FlexTensor, Saved) {
         let z = self.z().map(|at| weight(&inputs[at]));
-        let of_all = z.unwrap_or(1.0);
+        let factor = z.unwrap_or(1.0);
         let mut saved = Saved::default();
         let sum = match &self.kind {
             Kind::ConvNorm(filters) => {
@@ -216,11 +218,11 @@ impl Part {
                     saved.filtered.extend(keeps.then(|| y.clone()));
                 }
                 let [gamma, beta] = [1, 2].map(|i| &inputs[filters.len() + i]);
-                let (sum, moments) = add_norm(acc, &y, gamma, beta, of_all);
+                let (sum, moments) = add_norm(acc, &y, gamma, beta, factor);
                 saved.moments = moments;
                 sum
             }
-            &Kind::Pool { pooling, stride } => add_pooled(acc, &inputs[0], pooling, stride, of_all),
+            &Kind::Pool { pooling, stride } => add_pooled(acc, &inputs[0], pooling, stride, factor),
             Kind::Identity => {
                 let x = inputs.swap_remove(0);
                 match (acc, z) {
@@ -254,9 +256,9 @@ impl Part {
                 let Saved { filtered, moments } = saved;
                 let filtered: Vec<Input> = filtered.into_iter().map(Input::from).collect();
                 let [gamma, beta] = [1, 2].map(|i| filters.len() + i);
-                let of_all = z.unwrap_or(1.0);
+                let factor = z.unwrap_or(1.0);
                 let y = &filtered[filters.len() - 1];
-                let NormGradients { x: mut g, gamma: by_gamma, beta: by_beta } = norm_gradients(g, y, &inputs[gamma], of_all, &moments);
+                let NormGradients { x: mut g, gamma: by_gamma, beta: by_beta } = norm_gradients(g, y, &inputs[gamma], factor, &moments);
                 if let Some(at) = wanted_z {
                     let products = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
                     let sums = products(&inputs[gamma].values(), &by_gamma) + products(&inputs[beta].values(), &by_beta);
@@ -264,7 +266,7 @@ impl Part {
                 }
                 for (at, by) in [(gamma, by_gamma), (beta, by_beta)] {
                     if wanted[at] {
-                        found(at, tensor(by.iter().map(|by| of_all * by).collect(), inputs[at].shape.clone()));
+                        found(at, tensor(by.iter().map(|by| factor * by).collect(), inputs[at].shape.clone()));
                     }
                 }
                 for (i, filter) in filters.iter().enumerate().rev() {
