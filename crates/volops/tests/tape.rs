@@ -7,7 +7,7 @@ use std::array;
 
 use burn::{
     backend::Flex,
-    tensor::{Device, Tensor},
+    tensor::{Device, Tensor, Tolerance},
 };
 use support::{assert_close, random};
 use volops::{ConvSpec, Convolution, DepthwiseSpec, Operation, Term};
@@ -83,6 +83,68 @@ fn a_sum_in_one_step_is_the_bits_of_one_step_for_each_term_whatever_gradients_ar
         // All, none of the weights, only the weights, and single ones.
         for tracked in [0xff, 0x13, 0xe0, 1, 2, 4, 8, 16, 32, 64, 128] {
             assert!(run(true, tracked) == run(false, tracked), "kind {kind}, {starts}, {is_weighted}, tracked {tracked:#b}");
+        }
+    }
+}
+
+#[test]
+fn a_convolution_with_its_norm_is_its_parts_whatever_gradients_are_wanted() {
+    // x, acc, gamma, beta, z, and the weights of the convolutions.
+    let shapes =
+        [[2, 3, 4, 6, 5], [2, 3, 4, 6, 5], [1, 3, 1, 1, 1], [1, 3, 1, 1, 1], [1; 5], [3, 3, 3, 3, 3], [3, 1, 3, 3, 3], [3, 3, 1, 1, 1]];
+    let spec = ConvSpec { kernel: [3; 3], stride: 1, slope: Some(0.01) };
+    let depthwise = DepthwiseSpec { kernel: [3; 3], dilation: 2, stride: 1, slope: Some(0.01) };
+    let pointwise = ConvSpec { kernel: [1; 3], stride: 1, slope: None };
+    for (kind, accumulates, is_weighted) in (0..3).flat_map(|kind| [0, 1, 2, 3].map(|i| (kind, i & 1 > 0, i & 2 > 0))) {
+        let run = |together: bool, tracked: usize| {
+            let device = Device::flex().autodiff();
+            let inputs: [Tensor<5>; 8] = array::from_fn(|i| {
+                let input = random(shapes[i], i, &device);
+                if tracked >> i & 1 > 0 { input.require_grad() } else { input }
+            });
+            let [x, acc, gamma, beta, z, w, dw, pw] = inputs.clone();
+            let doubled = || if kind == 1 { volops::upsample2(acc.clone()) } else { acc.clone() };
+            let acc = accumulates.then(doubled);
+            let z = is_weighted.then(|| z.reshape([1]));
+            let y = if together {
+                let convolution = match kind {
+                    0 => Convolution::Dense { weight: w, spec },
+                    1 => Convolution::Transposed { weight: w, slope: None },
+                    _ => Convolution::Separable { depthwise: dw, spec: depthwise, pointwise: pw },
+                };
+                let acc = acc.map(|x| Term { x, operation: Operation::Identity, z: None });
+                let term = Term { x, operation: Operation::ConvNorm { convolution, gamma, beta }, z };
+                volops::weighted_sum(acc.into_iter().chain([term]).collect())
+            } else {
+                let y = match kind {
+                    0 => volops::conv3d(x, w, spec),
+                    1 => volops::conv_transpose3d(x, w, None),
+                    _ => volops::conv3d(volops::depthwise3d(x, dw, depthwise), pw, pointwise),
+                };
+                volops::add_scaled(acc, volops::instance_norm(y, gamma, beta), z)
+            };
+            // Something is tracked in any case.
+            let anchor = Tensor::<1>::zeros([1], &device).require_grad();
+            let grads = ((y.clone() * random(y.dims(), 9, &device)).sum() + anchor).backward();
+            let grads = inputs.map(|input| input.grad(&grads).map(Tensor::into_data));
+            (y.into_data(), grads)
+        };
+        // All, none of the weights, only the weights, and single ones.
+        for tracked in [0xff, 0x13, 0xe0, 1, 2, 4, 8, 16, 32, 64, 128] {
+            let case = format!("kind {kind}, {accumulates}, {is_weighted}, tracked {tracked:#b}");
+            let ((y, grads), (parts, grads_of_parts)) = (run(true, tracked), run(false, tracked));
+            if !is_weighted {
+                assert!(y == parts && grads == grads_of_parts, "{case}");
+                continue;
+            }
+            // The weight goes into gamma and beta, and its gradient comes from theirs.
+            y.assert_approx_eq::<f32>(&parts, Tolerance::relative(1e-4).set_absolute(1e-4));
+            for (grad, of_parts) in grads.into_iter().zip(grads_of_parts) {
+                assert_eq!(grad.is_some(), of_parts.is_some(), "{case}");
+                if let (Some(grad), Some(of_parts)) = (grad, of_parts) {
+                    grad.assert_approx_eq::<f32>(&of_parts, Tolerance::relative(1e-4).set_absolute(1e-4));
+                }
+            }
         }
     }
 }

@@ -75,7 +75,7 @@ pub(super) enum Filter {
 }
 
 impl Filter {
-    pub fn apply(self, x: &FlexTensor, w: &FlexTensor) -> FlexTensor {
+    pub fn convolve(self, x: &FlexTensor, w: &FlexTensor) -> FlexTensor {
         let (xs, ws) = (shape5(x.layout().shape()), shape5(w.layout().shape()));
         let [x, w] = [x, w].map(Values::of);
         match self {
@@ -124,7 +124,7 @@ impl Op for Filter {
     }
 
     fn forward(&self, inputs: Vec<FlexTensor>, _: &[bool]) -> (FlexTensor, ()) {
-        (self.apply(&inputs[0], &inputs[1]), ())
+        (self.convolve(&inputs[0], &inputs[1]), ())
     }
 
     fn reads(&self, wanted: &[bool]) -> Vec<bool> {

@@ -214,7 +214,7 @@ impl Part {
             Kind::ConvNorm(filters) => {
                 let mut y = inputs[0].clone();
                 for (filter, w) in filters.iter().zip(&inputs[1..]) {
-                    y = filter.apply(&y, w);
+                    y = filter.convolve(&y, w);
                     saved.filtered.extend(keeps.then(|| y.clone()));
                 }
                 let [gamma, beta] = [1, 2].map(|i| &inputs[filters.len() + i]);
