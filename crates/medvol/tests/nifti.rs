@@ -112,6 +112,21 @@ fn compressed(path: &Path) -> PathBuf {
     target
 }
 
+#[test]
+fn a_half_turn_survives_the_rounding_of_its_quaternion() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.nii");
+    // About an axis in the plane of the first two, at all angles: rounded, b² + c² is a little more than 1, or a little less.
+    for angle in (0..500).map(|i| f64::from(i) / 500.0 * std::f64::consts::PI) {
+        let (sin, cos) = angle.sin_cos();
+        let affine = Affine([[cos, sin, 0.0, 0.0], [sin, -cos, 0.0, 0.0], [0.0, 0.0, -4.0, 0.0], [0.0, 0.0, 0.0, 1.0]]);
+        write_labels(&path, &LabelMap { voxels: Array3::zeros((4, 5, 6)), affine }).unwrap();
+        patch(&path, 254, &[0, 0]);
+        let read = read_grid(&path).unwrap();
+        assert!(read.affine.approx_eq(&affine, [4, 5, 6], 1e-5), "{angle}: {:?} {affine:?}", read.affine);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

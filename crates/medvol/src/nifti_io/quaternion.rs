@@ -5,12 +5,15 @@ use crate::affine::{Affine, cross, dot, norm};
 /// Largest cosine between two axes for which an affine is also written as a quaternion, which cannot hold shears.
 const SHEAR_TOLERANCE: f64 = 1e-3;
 
+/// The a² below which a quaternion is a half turn, a = 0: rounding b, c and d to `f32` makes as much of that. The standard's own library has 1e-7.
+const HALF_TURN: f64 = f32::EPSILON as f64;
+
 /// The affine of a quaternion. `step` is the spacing in mm along (i, j, k), negative where the axis is mirrored.
 pub(super) fn to_affine(bcd: [f64; 3], step: [f64; 3], origin: [f64; 3]) -> Affine {
     let square = dot(bcd, bcd);
-    let a = (1.0 - square).max(0.0).sqrt();
-    // Rounding can make the quaternion of a half turn a little too long.
-    let [b, c, d] = if square > 1.0 { bcd.map(|v| v / square.sqrt()) } else { bcd };
+    let is_half_turn = 1.0 - square < HALF_TURN;
+    let a = if is_half_turn { 0.0 } else { (1.0 - square).sqrt() };
+    let [b, c, d] = if is_half_turn { bcd.map(|v| v / square.sqrt()) } else { bcd };
     let rotation = [
         [a * a + b * b - c * c - d * d, 2.0 * (b * c - a * d), 2.0 * (b * d + a * c)],
         [2.0 * (b * c + a * d), a * a + c * c - b * b - d * d, 2.0 * (c * d - a * b)],
