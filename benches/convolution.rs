@@ -1,7 +1,8 @@
 //! Dense and transposed convolutions with LeakyReLU, as many channels out as in.
 
 use volops_benches::kernel::conv::{
-    ConvSpec, conv_transpose3d, conv_transpose3d_grad_input, conv3d, conv3d_grad_input, out_shape, out_shape_transpose,
+    ConvSpec, conv_transpose3d, conv_transpose3d_grad_input, conv3d, conv3d_grad_input, out_shape,
+    out_shape_transpose,
 };
 use volops_benches::kernel::conv_grad_weight::{conv_transpose3d_grad_weight, conv3d_grad_weight};
 use volops_benches::kernel::{Shape, numel};
@@ -13,7 +14,12 @@ fn main() {
     family("convolution", |family| {
         for shape in SHAPES {
             dense(family, "3^3", shape, ConvSpec { kernel: [3; 3], stride: 1, slope: SLOPE });
-            dense(family, "3^3 stride 2", shape, ConvSpec { kernel: [3; 3], stride: 2, slope: SLOPE });
+            dense(
+                family,
+                "3^3 stride 2",
+                shape,
+                ConvSpec { kernel: [3; 3], stride: 2, slope: SLOPE },
+            );
             dense(family, "1^3", shape, ConvSpec { kernel: [1; 3], stride: 1, slope: SLOPE });
             transposed(family, shape);
         }
@@ -32,8 +38,12 @@ fn dense(family: &mut Family, name: &str, xs: Shape, spec: ConvSpec) {
     // The LeakyReLU's derivative reads x too.
     let work_input = Work::new(operations, floats + numel(xs));
     family.bench(name, xs, work, || conv3d(&x, xs, &w, channels, spec));
-    family.bench(&format!("{name} grad input"), xs, work_input, || conv3d_grad_input(&g, &w, &x, xs, channels, spec));
-    family.bench(&format!("{name} grad weight"), xs, work, || conv3d_grad_weight(&x, xs, &g, channels, spec));
+    family.bench(&format!("{name} grad input"), xs, work_input, || {
+        conv3d_grad_input(&g, &w, &x, xs, channels, spec)
+    });
+    family.bench(&format!("{name} grad weight"), xs, work, || {
+        conv3d_grad_weight(&x, xs, &g, channels, spec)
+    });
 }
 
 /// To `ys`, from half of it.
@@ -47,6 +57,10 @@ fn transposed(family: &mut Family, [batch, channels, d, h, w]: Shape) {
     let work = Work::new(operations, floats);
     let work_input = Work::new(operations, floats + numel(xs));
     family.bench("transposed", xs, work, || conv_transpose3d(&x, xs, &w, channels, SLOPE));
-    family.bench("transposed grad input", xs, work_input, || conv_transpose3d_grad_input(&g, &w, &x, xs, channels, SLOPE));
-    family.bench("transposed grad weight", xs, work, || conv_transpose3d_grad_weight(&x, xs, &g, channels, SLOPE));
+    family.bench("transposed grad input", xs, work_input, || {
+        conv_transpose3d_grad_input(&g, &w, &x, xs, channels, SLOPE)
+    });
+    family.bench("transposed grad weight", xs, work, || {
+        conv_transpose3d_grad_weight(&x, xs, &g, channels, SLOPE)
+    });
 }

@@ -1,6 +1,8 @@
 //! Depthwise 3³ convolutions with dilation 2 and LeakyReLU.
 
-use volops_benches::kernel::depthwise::{DepthwiseSpec, depthwise3d, depthwise3d_grad_input, depthwise3d_grad_weight};
+use volops_benches::kernel::depthwise::{
+    DepthwiseSpec, depthwise3d, depthwise3d_grad_input, depthwise3d_grad_weight,
+};
 use volops_benches::kernel::numel;
 use volops_benches::{SHAPES, Work, family, tensor};
 
@@ -17,8 +19,12 @@ fn main() {
             // The LeakyReLU's derivative reads x too.
             let work_input = Work::new(operations, floats + numel(xs));
             family.bench(&name, xs, work, || depthwise3d(&x, xs, &w, spec));
-            family.bench(&format!("{name} grad input"), xs, work_input, || depthwise3d_grad_input(&g, &w, &x, xs, spec));
-            family.bench(&format!("{name} grad weight"), xs, work, || depthwise3d_grad_weight(&x, xs, &g, spec));
+            family.bench(&format!("{name} grad input"), xs, work_input, || {
+                depthwise3d_grad_input(&g, &w, &x, xs, spec)
+            });
+            family.bench(&format!("{name} grad weight"), xs, work, || {
+                depthwise3d_grad_weight(&x, xs, &g, spec)
+            });
         }
     });
 }

@@ -1,5 +1,6 @@
-//! Measures the kernels of `volops` with criterion and sets each beside what the machine can do: multiply-adds beside the rate of
-//! multiply-adds in registers, memory traffic beside the rate of copying between as many bytes.
+//! Measures the kernels of `volops` with criterion and sets each beside what the machine can do:
+//! multiply-adds beside the rate of multiply-adds in registers, memory traffic beside the rate of
+//! copying between as many bytes.
 //!
 //! ```sh
 //! cargo bench --manifest-path benches/Cargo.toml                                 # everything, about four minutes
@@ -7,9 +8,10 @@
 //! RAYON_NUM_THREADS=1 cargo bench --manifest-path benches/Cargo.toml             # one thread
 //! ```
 //!
-//! Floating-point operations are those of the definition, padding included: a fast algorithm that does fewer can be above 100 %.
-//! Bytes are the least that have to move: every operand read once, every result written once. Operands that a cache holds are
-//! compared with copying within the same cache; a kernel that mostly reads can be above 100 %.
+//! Floating-point operations are those of the definition, padding included: a fast algorithm that
+//! does fewer can be above 100 %. Bytes are the least that have to move: every operand read once,
+//! every result written once. Operands that a cache holds are compared with copying within the same
+//! cache; a kernel that mostly reads can be above 100 %.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -93,9 +95,19 @@ pub fn family(name: &'static str, measure: impl FnOnce(&mut Family) + Send) {
 
 impl Family {
     /// Measures `kernel`, which is called `operation` and given a tensor of shape `shape`.
-    pub fn bench<R>(&mut self, operation: &str, shape: Shape, work: Work, mut kernel: impl FnMut() -> R) {
+    pub fn bench<R>(
+        &mut self,
+        operation: &str,
+        shape: Shape,
+        work: Work,
+        mut kernel: impl FnMut() -> R,
+    ) {
         let [_, channels, d, h, w] = shape;
-        let shape = if d == h && h == w { format!("{channels}x{d}^3") } else { format!("{channels}x{d}x{h}x{w}") };
+        let shape = if d == h && h == w {
+            format!("{channels}x{d}^3")
+        } else {
+            format!("{channels}x{d}x{h}x{w}")
+        };
         let mut seconds = Vec::new();
         let mut group = self.criterion.benchmark_group(self.name);
         group.sampling_mode(SamplingMode::Flat);
@@ -112,7 +124,8 @@ impl Family {
         });
         group.finish();
 
-        // The last are criterion's samples, those before its warm-up. There are none where a filter left the bench out.
+        // The last are criterion's samples, those before its warm-up. There are none where a filter
+        // left the bench out.
         let mut samples = seconds.split_off(seconds.len().saturating_sub(SAMPLES));
         samples.sort_by(f64::total_cmp);
         let Some(&median) = samples.get(samples.len() / 2) else { return };
@@ -120,12 +133,20 @@ impl Family {
         let copy = *self.copy.entry(held).or_insert_with(|| machine::copy_gb_per_s(held));
         let rate = |amount: usize, most: f64| {
             let rate = amount as f64 * 1e-9 / median;
-            if amount == 0 { ["–".into(), "–".into()] } else { [format!("{rate:.1}"), format!("{:.0} %", 100.0 * rate / most)] }
+            if amount == 0 {
+                ["–".into(), "–".into()]
+            } else {
+                [format!("{rate:.1}"), format!("{:.0} %", 100.0 * rate / most)]
+            }
         };
         let [gflops, of_peak] = rate(work.operations, self.peak);
         let [gb, of_copy] = rate(4 * work.floats, copy);
         let time = format!("{:.1}", median * 1e6);
-        let arithmetic = if work.operations == 0 { String::new() } else { format!("{gflops} GFLOP/s, {of_peak} of peak; ") };
+        let arithmetic = if work.operations == 0 {
+            String::new()
+        } else {
+            format!("{gflops} GFLOP/s, {of_peak} of peak; ")
+        };
         println!("                        {arithmetic}{gb} GB/s, {of_copy} of copying as much\n");
         self.rows.push([format!("{operation} {shape}"), time, gflops, of_peak, gb, of_copy]);
     }
@@ -135,11 +156,16 @@ impl Family {
         println!("{}: {threads} threads, peak {:.0} GFLOP/s", self.name, self.peak);
         let again = machine::multiply_add_gflops();
         if (again / self.peak - 1.0).abs() > 0.1 {
-            println!("The machine was busy: a peak of {again:.0} GFLOP/s at the end. Measure again.");
+            println!(
+                "The machine was busy: a peak of {again:.0} GFLOP/s at the end. Measure again."
+            );
         }
         let head = ["kernel", "µs", "GFLOP/s", "of peak", "GB/s", "of copy"].map(String::from);
         for [name, cells @ ..] in std::iter::once(&head).chain(&self.rows) {
-            println!("{name:<36}{}", cells.iter().map(|cell| format!("{cell:>11}")).collect::<String>());
+            println!(
+                "{name:<36}{}",
+                cells.iter().map(|cell| format!("{cell:>11}")).collect::<String>()
+            );
         }
     }
 }

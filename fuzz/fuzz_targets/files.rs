@@ -1,5 +1,5 @@
-//! Settings, an architecture, a model or a checkpoint of any bytes: understood or refused, never a panic. The first byte says which; the
-//! checksum of a model or checkpoint is made good.
+//! Settings, an architecture, a model or a checkpoint of any bytes: understood or refused, never a
+//! panic. The first byte says which; the checksum of a model or checkpoint is made good.
 #![no_main]
 
 #[path = "../../crates/scnas/tests/support/sealed.rs"]

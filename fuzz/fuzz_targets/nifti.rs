@@ -8,7 +8,8 @@ use flate2::write::GzEncoder;
 use libfuzzer_sys::fuzz_target;
 use medvol::{read_grid, read_image, read_labels};
 
-/// Behind a compression whose checksum is good, as changed bytes of a compressed file seldom get past it.
+/// Behind a compression whose checksum is good, as changed bytes of a compressed file seldom get
+/// past it.
 fn compressed(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::none());
     encoder.write_all(bytes).expect("memory for a copy");

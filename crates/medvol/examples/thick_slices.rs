@@ -1,5 +1,6 @@
-//! Makes a second task of a first one, for experiments with transfer: every third slice only, a second channel (the negative of the
-//! first, blurred along the width), and all foreground as one class. Cases keep their names, and so their folds.
+//! Makes a second task of a first one, for experiments with transfer: every third slice only, a
+//! second channel (the negative of the first, blurred along the width), and all foreground as one
+//! class. Cases keep their names, and so their folds.
 //!
 //! ```sh
 //! cargo run --release --example thick_slices -- DATA/Task04_Hippocampus DATA/Task04_thick
@@ -30,7 +31,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let file = format!("{}.nii.gz", case.name);
         write_image(to.join("imagesTr").join(&file), &thick_image(&image)?)?;
         write_labels(to.join("labelsTr").join(&file), &thick_labels(&labels))?;
-        training.push(json!({ "image": format!("./imagesTr/{file}"), "label": format!("./labelsTr/{file}") }));
+        training.push(
+            json!({ "image": format!("./imagesTr/{file}"), "label": format!("./labelsTr/{file}") }),
+        );
     }
     let dataset = json!({
         "name": format!("{} thick", source.name),
@@ -55,9 +58,14 @@ fn thick_image(image: &Image) -> Result<Image, ShapeError> {
     let mut second = Array4::zeros(first.dim());
     for (to, from) in second.rows_mut().into_iter().zip(first.rows()) {
         let last = from.len() - 1;
-        to.into_iter().enumerate().for_each(|(i, to)| *to = -(from[i.saturating_sub(1)] + from[i] + from[(i + 1).min(last)]) / 3.0);
+        to.into_iter().enumerate().for_each(|(i, to)| {
+            *to = -(from[i.saturating_sub(1)] + from[i] + from[(i + 1).min(last)]) / 3.0
+        });
     }
-    Ok(Image { voxels: concatenate(Axis(0), &[first.view(), second.view()])?, affine: thick(&image.affine) })
+    Ok(Image {
+        voxels: concatenate(Axis(0), &[first.view(), second.view()])?,
+        affine: thick(&image.affine),
+    })
 }
 
 fn thick_labels(labels: &LabelMap) -> LabelMap {

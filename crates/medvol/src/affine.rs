@@ -5,16 +5,23 @@ use serde::{Deserialize, Serialize};
 /// Below this determinant of the normalised axes a matrix counts as singular.
 const SINGULAR: f64 = 1e-6;
 
-/// A 4×4 matrix, row by row, that maps the voxel `(i, j, k, 1)` (width, height, depth) to millimetres in RAS+
-/// (x to the patient's right, y to the front, z to the head). The last row is `0 0 0 1`.
+/// A 4×4 matrix, row by row, that maps the voxel `(i, j, k, 1)` (width, height, depth) to
+/// millimetres in RAS+ (x to the patient's right, y to the front, z to the head). The last row is
+/// `0 0 0 1`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Affine(pub [[f64; 4]; 4]);
 
 impl Affine {
     /// Voxels of 1 mm along the axes of space, the first one at the origin.
-    pub const IDENTITY: Self = Self([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]);
+    pub const IDENTITY: Self = Self([
+        [1.0, 0.0, 0.0, 0.0],
+        [0.0, 1.0, 0.0, 0.0],
+        [0.0, 0.0, 1.0, 0.0],
+        [0.0, 0.0, 0.0, 1.0],
+    ]);
 
-    /// A grid in canonical orientation with the given spacing in mm (depth, height, width), its first voxel at the origin.
+    /// A grid in canonical orientation with the given spacing in mm (depth, height, width), its
+    /// first voxel at the origin.
     pub fn from_spacing(spacing_mm: [f64; 3]) -> Self {
         let mut matrix = Self::IDENTITY.0;
         for axis in 0..3 {
@@ -79,13 +86,14 @@ impl Affine {
         dot(a, cross(b, c)).abs() > SINGULAR
     }
 
-    /// The largest distance in mm between the places that two affines give to one voxel of a grid of `shape`
-    /// (depth, height, width). It is reached at a corner.
+    /// The largest distance in mm between the places that two affines give to one voxel of a grid
+    /// of `shape` (depth, height, width). It is reached at a corner.
     pub fn max_displacement(&self, other: &Self, shape: [usize; 3]) -> f64 {
         let last = shape.map(|n| n.saturating_sub(1) as f64);
         let mut largest = 0.0_f64;
         for corner in 0..8 {
-            let pick = |bit: usize, axis: usize| if corner >> bit & 1 == 1 { last[axis] } else { 0.0 };
+            let pick =
+                |bit: usize, axis: usize| if corner >> bit & 1 == 1 { last[axis] } else { 0.0 };
             let ijk = [pick(0, 2), pick(1, 1), pick(2, 0)];
             let (p, q) = (self.apply(ijk), other.apply(ijk));
             largest = largest.max(norm([p[0] - q[0], p[1] - q[1], p[2] - q[2]]));
@@ -93,12 +101,14 @@ impl Affine {
         largest
     }
 
-    /// Whether two affines place every voxel of a grid of `shape` (depth, height, width) within `tolerance_mm`.
+    /// Whether two affines place every voxel of a grid of `shape` (depth, height, width) within
+    /// `tolerance_mm`.
     pub fn approx_eq(&self, other: &Self, shape: [usize; 3], tolerance_mm: f64) -> bool {
         self.max_displacement(other, shape) <= tolerance_mm
     }
 
-    /// The first three entries of a column: the step in mm along one voxel axis (0 = i, 1 = j, 2 = k), or the origin (3).
+    /// The first three entries of a column: the step in mm along one voxel axis (0 = i, 1 = j, 2 =
+    /// k), or the origin (3).
     pub fn column(&self, column: usize) -> [f64; 3] {
         [0, 1, 2].map(|row| self.0[row][column])
     }

@@ -1,11 +1,13 @@
-//! Files that are either complete or not there: a reader never sees half a file, whatever stops the writer.
+//! Files that are either complete or not there: a reader never sees half a file, whatever stops the
+//! writer.
 
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// Writes a file atomically: into a temporary file of the same folder, synced to disk, then renamed over `path`.
+/// Writes a file atomically: into a temporary file of the same folder, synced to disk, then renamed
+/// over `path`.
 ///
 /// # Errors
 /// [`Error::Write`]; an older file at `path` is then left as it was.
@@ -14,16 +16,24 @@ pub fn atomic_write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
 }
 
 /// [`atomic_write`] of what `write` writes piece by piece.
-pub(crate) fn atomic_write_with(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
-    write_and_rename(path, write, None).map_err(|source| Error::Write { path: path.to_path_buf(), source })
+pub(crate) fn atomic_write_with(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> Result<()> {
+    write_and_rename(path, write, None)
+        .map_err(|source| Error::Write { path: path.to_path_buf(), source })
 }
 
-/// As [`atomic_write`], but what stood at `path` before is kept as `previous`, in the same folder. Whatever stops the writer, at least one
-/// of the two files is there and whole.
+/// As [`atomic_write`], but what stood at `path` before is kept as `previous`, in the same folder.
+/// Whatever stops the writer, at least one of the two files is there and whole.
 ///
 /// # Errors
 /// [`Error::Write`]; an older file at `path` is then left as it was, or has become `previous`.
-pub fn atomic_write_keeping(path: impl AsRef<Path>, previous: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+pub fn atomic_write_keeping(
+    path: impl AsRef<Path>,
+    previous: impl AsRef<Path>,
+    bytes: &[u8],
+) -> Result<()> {
     let path = path.as_ref();
     write_and_rename(path, |file| file.write_all(bytes), Some(previous.as_ref()))
         .map_err(|source| Error::Write { path: path.to_path_buf(), source })
@@ -32,11 +42,16 @@ pub fn atomic_write_keeping(path: impl AsRef<Path>, previous: impl AsRef<Path>, 
 /// Beginning and end of the names of temporary files.
 const LEFTOVER: (&str, &str) = (".scnas-", ".part");
 
-/// Removes the temporary files that writers who were killed left in a folder. Only where nobody else writes: a file under way is lost too.
+/// Removes the temporary files that writers who were killed left in a folder. Only where nobody
+/// else writes: a file under way is lost too.
 pub fn remove_leftovers(folder: impl AsRef<Path>) {
     let (prefix, suffix) = LEFTOVER;
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_name().to_str().is_some_and(|name| name.starts_with(prefix) && name.ends_with(suffix)) {
+        if entry
+            .file_name()
+            .to_str()
+            .is_some_and(|name| name.starts_with(prefix) && name.ends_with(suffix))
+        {
             // One that stays is in nobody's way.
             let _ = std::fs::remove_file(entry.path());
         }
@@ -75,7 +90,8 @@ fn write_and_rename(
         std::fs::rename(path, previous)?;
     }
     file.persist(path)?;
-    // The rename itself is durable only once the folder is on disk. Other systems cannot open a folder as a file.
+    // The rename itself is durable only once the folder is on disk. Other systems cannot open a
+    // folder as a file.
     #[cfg(unix)]
     std::fs::File::open(folder)?.sync_all()?;
     Ok(())

@@ -1,11 +1,14 @@
-//! Augmentation of training patches: flips, rotation, scaling, elastic deformation, and what scanners do to intensities.
+//! Augmentation of training patches: flips, rotation, scaling, elastic deformation, and what
+//! scanners do to intensities.
 //!
-//! Drawing is apart from applying: [`Augmentation::draw`] yields plain data that says what will be done, and
-//! [`Augmentation::apply`] is a pure function of it, the case and the patch's place, so that a drawn patch can be repeated.
+//! Drawing is apart from applying: [`Augmentation::draw`] yields plain data that says what will be
+//! done, and [`Augmentation::apply`] is a pure function of it, the case and the patch's place, so
+//! that a drawn patch can be repeated.
 //!
-//! All that moves voxels is composed into one map from the patch's grid to the case's, and the case is interpolated once
-//! (`spatial.rs`): what turns into the patch from beyond its place is the case's own data. What changes intensities
-//! (`intensity.rs`) works on the patch afterwards, each channel by its own draw.
+//! All that moves voxels is composed into one map from the patch's grid to the case's, and the case
+//! is interpolated once (`spatial.rs`): what turns into the patch from beyond its place is the
+//! case's own data. What changes intensities (`intensity.rs`) works on the patch afterwards, each
+//! channel by its own draw.
 
 mod intensity;
 mod interpolate;
@@ -20,7 +23,10 @@ use crate::patch::{extract, extract_classes};
 use crate::preprocess::Case;
 
 pub use intensity::{Gamma, Intensity, Noise};
-pub use settings::{AugmentSettings, BadSetting, ElasticSettings, Flip, FromCases, GammaSettings, Ranged, RotationSettings};
+pub use settings::{
+    AugmentSettings, BadSetting, ElasticSettings, Flip, FromCases, GammaSettings, Ranged,
+    RotationSettings,
+};
 pub use spatial::{Elastic, flip};
 
 /// What is done to one patch. The default does nothing.
@@ -40,7 +46,13 @@ pub struct Augmentation {
 
 impl Default for Augmentation {
     fn default() -> Self {
-        Self { flip: [false; 3], rotation: [0.0; 3], scale: 1.0, elastic: None, intensity: Vec::new() }
+        Self {
+            flip: [false; 3],
+            rotation: [0.0; 3],
+            scale: 1.0,
+            elastic: None,
+            intensity: Vec::new(),
+        }
     }
 }
 
@@ -57,7 +69,10 @@ impl Augmentation {
     /// Draws what to do to a patch of `channels` channels.
     pub fn draw(settings: &AugmentSettings, channels: usize, rng: &mut impl Rng) -> Self {
         Self {
-            flip: settings.flip.probabilities().map(|probability| settings::happens(probability, rng)),
+            flip: settings
+                .flip
+                .probabilities()
+                .map(|probability| settings::happens(probability, rng)),
             rotation: settings.rotation.draw(rng),
             scale: settings.scale.draw_factor(rng).unwrap_or(1.0),
             elastic: settings.elastic.draw(rng),
@@ -65,13 +80,20 @@ impl Augmentation {
         }
     }
 
-    /// The patch of `patch` voxels (depth, height, width) whose first voxel, before anything moves, is `corner` of the case.
+    /// The patch of `patch` voxels (depth, height, width) whose first voxel, before anything moves,
+    /// is `corner` of the case.
     ///
-    /// Rotation, scaling and deformation turn about the patch's centre and are true to the case's spacing in mm. Images are interpolated
-    /// linearly; of the classes the one with the largest share of the same weights is taken. Outside the case the image is 0 and
-    /// the class 0, as in [`patch`](crate::patch). Without rotation, scaling and deformation voxels are copied, bit for bit.
+    /// Rotation, scaling and deformation turn about the patch's centre and are true to the case's
+    /// spacing in mm. Images are interpolated linearly; of the classes the one with the largest
+    /// share of the same weights is taken. Outside the case the image is 0 and the class 0, as
+    /// in [`patch`](crate::patch). Without rotation, scaling and deformation voxels are copied, bit
+    /// for bit.
     pub fn apply(&self, case: &Case, corner: [isize; 3], patch: [usize; 3]) -> Patch {
-        let mut cut = if self.only_flips() { self.copy(case, corner, patch) } else { self.resample(case, corner, patch) };
+        let mut cut = if self.only_flips() {
+            self.copy(case, corner, patch)
+        } else {
+            self.resample(case, corner, patch)
+        };
         let voxels = patch.iter().product::<usize>().max(1);
         for (channel, intensity) in cut.image.chunks_exact_mut(voxels).zip(&self.intensity) {
             intensity.apply(channel, patch);

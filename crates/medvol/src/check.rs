@@ -1,7 +1,9 @@
-//! The data doctor: everything that is wrong with a data set, found in one pass over its files, case by case and with a remedy.
+//! The data doctor: everything that is wrong with a data set, found in one pass over its files,
+//! case by case and with a remedy.
 //!
-//! [`check`] reads the description (`dataset.rs`), examines each case by itself (`check/case.rs`), then holds the cases against each other
-//! (`check/compare.rs`) and against folds (`check/folds.rs`). [`fix`] writes a corrected copy.
+//! [`check`] reads the description (`dataset.rs`), examines each case by itself (`check/case.rs`),
+//! then holds the cases against each other (`check/compare.rs`) and against folds
+//! (`check/folds.rs`). [`fix`] writes a corrected copy.
 
 mod case;
 mod compare;
@@ -163,11 +165,24 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(severity: Severity, kind: Kind, message: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { case: None, severity, kind, message: message.into(), remedy: remedy.into(), fix: None }
+    fn new(
+        severity: Severity,
+        kind: Kind,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self {
+            case: None,
+            severity,
+            kind,
+            message: message.into(),
+            remedy: remedy.into(),
+            fix: None,
+        }
     }
 
-    /// An error about a case. Unless there is another remedy, the case must be left out of a corrected copy.
+    /// An error about a case. Unless there is another remedy, the case must be left out of a
+    /// corrected copy.
     fn error(kind: Kind, message: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { fix: Some(Fix::LeaveOut), ..Self::new(Severity::Error, kind, message, remedy) }
     }
@@ -199,11 +214,13 @@ pub struct Fold {
 /// What to look at.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Only cases with label maps, as training reads them: neither test cases nor files that belong to no case.
+    /// Only cases with label maps, as training reads them: neither test cases nor files that
+    /// belong to no case.
     pub labelled_only: bool,
     /// Folds to hold the cases against.
     pub folds: Vec<Fold>,
-    /// Bytes for the cases held at a time; one that takes more is not read, and that is a finding. `None`: as many as they take.
+    /// Bytes for the cases held at a time; one that takes more is not read, and that is a finding.
+    /// `None`: as many as they take.
     pub memory: Option<u64>,
 }
 
@@ -231,26 +248,46 @@ impl Report {
     }
 }
 
-/// Checks the data set at `path`. `progress` hears (cases done, cases in all) and says whether to go on; `None` if it said no.
+/// Checks the data set at `path`. `progress` hears (cases done, cases in all) and says whether to
+/// go on; `None` if it said no.
 ///
 /// Files are read once, a few cases at a time.
 ///
 /// # Errors
 /// [`Error::Read`] if there is nothing at `path`. All else is a finding.
-pub fn check(path: &Path, options: &Options, progress: impl Fn(usize, usize) -> bool + Sync) -> Result<Option<Report>> {
+pub fn check(
+    path: &Path,
+    options: &Options,
+    progress: impl Fn(usize, usize) -> bool + Sync,
+) -> Result<Option<Report>> {
     let Survey { dataset, problems, announced } = match survey(path) {
         Ok(survey) => survey,
         Err(error @ Error::Read { .. }) if !path.exists() => return Err(error),
         Err(error) => {
-            let finding = Finding::new(Severity::Error, Kind::Description, error.to_string(), "write or repair this file first");
+            let finding = Finding::new(
+                Severity::Error,
+                Kind::Description,
+                error.to_string(),
+                "write or repair this file first",
+            );
             return Ok(Some(Report { dataset: None, cases: 0, findings: vec![finding] }));
         }
     };
-    let mut findings: Vec<Finding> = problems.iter().map(|problem| description_finding(&dataset, problem)).collect();
+    let mut findings: Vec<Finding> =
+        problems.iter().map(|problem| description_finding(&dataset, problem)).collect();
     findings.extend(files::counts(&dataset, announced));
     let test = dataset.test.iter().filter(|_| !options.labelled_only);
-    let cases: Vec<&CaseFiles> = dataset.cases.iter().filter(|case| !options.labelled_only || case.label.is_some()).chain(test).collect();
-    let Some(examined) = examine_all(&dataset, &cases, options.memory.unwrap_or(u64::MAX), progress) else { return Ok(None) };
+    let cases: Vec<&CaseFiles> = dataset
+        .cases
+        .iter()
+        .filter(|case| !options.labelled_only || case.label.is_some())
+        .chain(test)
+        .collect();
+    let Some(examined) =
+        examine_all(&dataset, &cases, options.memory.unwrap_or(u64::MAX), progress)
+    else {
+        return Ok(None);
+    };
     let mut facts = Vec::new();
     for (found, fact) in examined {
         findings.extend(found);
@@ -267,7 +304,12 @@ pub fn check(path: &Path, options: &Options, progress: impl Fn(usize, usize) -> 
 
 fn description_finding(dataset: &Dataset, problem: &str) -> Finding {
     let file = dataset.description.file_name().unwrap_or_default().to_string_lossy();
-    Finding::new(Severity::Error, Kind::Description, format!("{file}: {problem}"), "put it right in this file")
+    Finding::new(
+        Severity::Error,
+        Kind::Description,
+        format!("{file}: {problem}"),
+        "put it right in this file",
+    )
 }
 
 /// Some cases in parallel, then the next: as few in memory as that needs, and no more than fit.
@@ -286,10 +328,16 @@ fn examine_all(
         }
         let next = examined.len();
         let at_a_time = AT_A_TIME.min(cases.len() - next);
-        let fitting = (1..=at_a_time).rev().find(|n| sizes[next..next + n].iter().fold(0, |a: u64, &b| a.saturating_add(b)) <= memory);
+        let fitting = (1..=at_a_time).rev().find(|n| {
+            sizes[next..next + n].iter().fold(0, |a: u64, &b| a.saturating_add(b)) <= memory
+        });
         let some = next..next + fitting.unwrap_or(1);
         examined.par_extend(some.into_par_iter().map(|n| {
-            let result = if sizes[n] > memory { too_large(cases[n], sizes[n], memory) } else { examine(dataset, cases[n]) };
+            let result = if sizes[n] > memory {
+                too_large(cases[n], sizes[n], memory)
+            } else {
+                examine(dataset, cases[n])
+            };
             if !progress(done.fetch_add(1, Ordering::Relaxed) + 1, cases.len()) {
                 go_on.store(false, Ordering::Relaxed);
             }

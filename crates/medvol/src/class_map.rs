@@ -1,4 +1,5 @@
-//! Label values (what files hold) and class indices (what a network predicts): class `n` is the `n`-th label of the data set.
+//! Label values (what files hold) and class indices (what a network predicts): class `n` is the
+//! `n`-th label of the data set.
 
 use ndarray::{Array3, ArrayView3};
 use serde::{Deserialize, Serialize};
@@ -54,8 +55,13 @@ impl ClassMap {
     ///
     /// # Errors
     /// The first voxel (depth, height, width) whose label value is not listed, and that value.
-    pub fn classes(&self, values: ArrayView3<u16>) -> std::result::Result<Array3<u8>, ([usize; 3], u16)> {
-        if let Some(((k, j, i), &value)) = values.indexed_iter().find(|(_, value)| self.class(**value).is_none()) {
+    pub fn classes(
+        &self,
+        values: ArrayView3<u16>,
+    ) -> std::result::Result<Array3<u8>, ([usize; 3], u16)> {
+        if let Some(((k, j, i), &value)) =
+            values.indexed_iter().find(|(_, value)| self.class(**value).is_none())
+        {
             return Err(([k, j, i], value));
         }
         Ok(values.mapv(|value| self.class(value).unwrap_or(0)))

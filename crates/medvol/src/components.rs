@@ -1,7 +1,8 @@
-//! Connected components of a mask, and the largest one of a class: how stray voxels are cleaned away.
+//! Connected components of a mask, and the largest one of a class: how stray voxels are cleaned
+//! away.
 //!
-//! Runs of voxels along the width are joined by union-find with the runs they touch in the rows before them: linear in the number
-//! of voxels, and the same for any number of threads.
+//! Runs of voxels along the width are joined by union-find with the runs they touch in the rows
+//! before them: linear in the number of voxels, and the same for any number of threads.
 
 use std::ops::Range;
 
@@ -19,7 +20,8 @@ pub enum Connectivity {
 /// The connected components of a mask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Components {
-    /// `[depth, height, width]`: 0 outside the mask, otherwise the number of the component, from 1 in the order of their first voxels.
+    /// `[depth, height, width]`: 0 outside the mask, otherwise the number of the component, from 1
+    /// in the order of their first voxels.
     pub numbers: Array3<u32>,
     /// Voxels of each component; those of number `n` at `n - 1`.
     pub sizes: Vec<usize>,
@@ -44,14 +46,15 @@ pub fn components(mask: ArrayView3<bool>, connectivity: Connectivity) -> Compone
     Components { numbers, sizes }
 }
 
-/// Of the voxels of one class, turns all but the largest component into background (class 0); in a tie, the component whose first voxel
-/// comes first is kept. `classes` is `[depth, height, width]`.
+/// Of the voxels of one class, turns all but the largest component into background (class 0); in a
+/// tie, the component whose first voxel comes first is kept. `classes` is `[depth, height, width]`.
 pub fn keep_largest_component(classes: &mut Array3<u8>, class: u8, connectivity: Connectivity) {
     let mut runs = Runs::of(classes.view(), |found| found == class, connectivity);
     let mut sizes = vec![0; runs.runs.len()];
     runs.each(|_, root, _, columns| sizes[root] += columns.len());
     // `max_by_key` would take the last of equals.
-    let largest = (0..sizes.len()).fold(0, |best, this| if sizes[this] > sizes[best] { this } else { best });
+    let largest =
+        (0..sizes.len()).fold(0, |best, this| if sizes[this] > sizes[best] { this } else { best });
     runs.each(|_, root, row, columns| {
         if root != largest {
             classes.slice_mut(s![row[0], row[1], columns]).fill(0);
@@ -70,9 +73,18 @@ struct Runs {
 }
 
 impl Runs {
-    fn of<T: Copy>(volume: ArrayView3<T>, inside: impl Fn(T) -> bool, connectivity: Connectivity) -> Self {
+    fn of<T: Copy>(
+        volume: ArrayView3<T>,
+        inside: impl Fn(T) -> bool,
+        connectivity: Connectivity,
+    ) -> Self {
         let (depth, height, _) = volume.dim();
-        let mut found = Self { runs: Vec::new(), rows: Vec::with_capacity(depth * height), height, sets: Sets(Vec::new()) };
+        let mut found = Self {
+            runs: Vec::new(),
+            rows: Vec::with_capacity(depth * height),
+            height,
+            sets: Sets(Vec::new()),
+        };
         let Self { runs, rows, sets, .. } = &mut found;
         for k in 0..depth {
             for j in 0..height {
@@ -96,18 +108,29 @@ impl Runs {
         found
     }
 
-    /// Calls `visit` with every run in order: its number, that of the first run of its component, its row (k, j), its columns.
+    /// Calls `visit` with every run in order: its number, that of the first run of its component,
+    /// its row (k, j), its columns.
     fn each(&mut self, mut visit: impl FnMut(usize, usize, [usize; 2], Range<usize>)) {
         for (row, members) in self.rows.iter().enumerate() {
             for run in members.clone() {
-                visit(run, self.sets.root(run), [row / self.height, row % self.height], self.runs[run].clone());
+                visit(
+                    run,
+                    self.sets.root(run),
+                    [row / self.height, row % self.height],
+                    self.runs[run].clone(),
+                );
             }
         }
     }
 }
 
 /// The rows before row (k, j) in scan order whose voxels may touch its own.
-fn rows_before(k: usize, j: usize, height: usize, connectivity: Connectivity) -> impl Iterator<Item = usize> {
+fn rows_before(
+    k: usize,
+    j: usize,
+    height: usize,
+    connectivity: Connectivity,
+) -> impl Iterator<Item = usize> {
     let steps: &[(usize, isize)] = match connectivity {
         Connectivity::Faces => &[(1, 0), (0, -1)],
         Connectivity::Corners => &[(1, -1), (1, 0), (1, 1), (0, -1)],
@@ -119,7 +142,13 @@ fn rows_before(k: usize, j: usize, height: usize, connectivity: Connectivity) ->
 }
 
 /// Joins the runs of two rows that touch.
-fn join(runs: &[Range<usize>], a: Range<usize>, b: Range<usize>, connectivity: Connectivity, sets: &mut Sets) {
+fn join(
+    runs: &[Range<usize>],
+    a: Range<usize>,
+    b: Range<usize>,
+    connectivity: Connectivity,
+    sets: &mut Sets,
+) {
     let reach = usize::from(connectivity == Connectivity::Corners);
     let (mut m, mut n) = (a.start, b.start);
     while m < a.end && n < b.end {

@@ -1,10 +1,14 @@
-//! Data sets: which files belong to which case, and what channels and labels mean. No image is read before [`Dataset::load`]. Three
-//! layouts are told apart by what is there, and read without conversion:
+//! Data sets: which files belong to which case, and what channels and labels mean. No image is read
+//! before [`Dataset::load`]. Three layouts are told apart by what is there, and read without
+//! conversion:
 //!
-//! - the Medical Segmentation Decathlon's (<http://medicaldecathlon.com>): a folder with a `dataset.json` that lists the cases (`listed.rs`);
-//! - nnU-Net's raw folders: of version 1, where `dataset.json` lists `CASE.nii.gz` and the files are `CASE_0000.nii.gz` for channel 0 and so
-//!   on (`listed.rs`); of version 2, where the cases are what lies in `imagesTr`, `labelsTr` and `imagesTs` (`raw.rs`);
-//! - a CSV file of images and label maps, with channels and labels in a JSON file beside it (`table.rs`).
+//! - the Medical Segmentation Decathlon's (<http://medicaldecathlon.com>): a folder with a
+//!   `dataset.json` that lists the cases (`listed.rs`);
+//! - nnU-Net's raw folders: of version 1, where `dataset.json` lists `CASE.nii.gz` and the files
+//!   are `CASE_0000.nii.gz` for channel 0 and so on (`listed.rs`); of version 2, where the cases
+//!   are what lies in `imagesTr`, `labelsTr` and `imagesTs` (`raw.rs`);
+//! - a CSV file of images and label maps, with channels and labels in a JSON file beside it
+//!   (`table.rs`).
 
 mod description;
 mod listed;
@@ -80,18 +84,23 @@ pub(crate) struct Survey {
 impl Dataset {
     /// Opens a data set: a folder with `dataset.json` (Decathlon or nnU-Net), or a CSV file.
     ///
-    /// A CSV file has a header and one line a case. Columns: `image`, or `image_0`, `image_1`, … for channels in several files; `label`,
-    /// empty for images that are only to be predicted; `case`, by default the (first) image's name; `subject`, whose images these are. Other
-    /// columns are ignored; paths are relative to the CSV file's folder. Channels and labels are read from `dataset.json` beside it, or from
-    /// the JSON file of the same name (`pairs.json` for `pairs.csv`), with the keys `channel_names` and `labels`.
+    /// A CSV file has a header and one line a case. Columns: `image`, or `image_0`, `image_1`, …
+    /// for channels in several files; `label`, empty for images that are only to be predicted;
+    /// `case`, by default the (first) image's name; `subject`, whose images these are. Other
+    /// columns are ignored; paths are relative to the CSV file's folder. Channels and labels are
+    /// read from `dataset.json` beside it, or from the JSON file of the same name (`pairs.json`
+    /// for `pairs.csv`), with the keys `channel_names` and `labels`.
     ///
     /// # Errors
-    /// [`Error::Read`] if the description is missing or unreadable, [`Error::Description`] with all that cannot be understood in it.
+    /// [`Error::Read`] if the description is missing or unreadable, [`Error::Description`] with all
+    /// that cannot be understood in it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let Survey { dataset, problems, .. } = survey(path.as_ref())?;
         match problems.is_empty() {
             true => Ok(dataset),
-            false => Err(Error::Description { path: dataset.description, reason: problems.join("; ") }),
+            false => {
+                Err(Error::Description { path: dataset.description, reason: problems.join("; ") })
+            }
         }
     }
 
@@ -111,19 +120,25 @@ impl Dataset {
     /// Reads and checks a case's label map, if it has one; of its images only the headers.
     ///
     /// # Errors
-    /// Those of [`read_grids`] and [`read_labels`]; [`Error::ShapeMismatch`] or [`Error::PlaceMismatch`] if image and label map do not lie
-    /// on the same grid, [`Error::UnlistedLabel`].
+    /// Those of [`read_grids`] and [`read_labels`]; [`Error::ShapeMismatch`] or
+    /// [`Error::PlaceMismatch`] if image and label map do not lie on the same grid,
+    /// [`Error::UnlistedLabel`].
     pub fn load_labels(&self, case: &CaseFiles) -> Result<Option<LabelMap>> {
         let Some(path) = &case.label else { return Ok(None) };
         let grid = read_grids(&case.images)?;
         let label_map = read_labels(path)?;
-        check_same_grid((first(&case.images), &grid), (path, label_map.shape(), &label_map.affine))?;
+        check_same_grid(
+            (first(&case.images), &grid),
+            (path, label_map.shape(), &label_map.affine),
+        )?;
         let class_map = ClassMap::new(&self.labels);
-        class_map.classes(label_map.voxels.view()).map_err(|(voxel, value)| Error::UnlistedLabel {
-            path: path.clone(),
-            voxel,
-            value,
-            listed: class_map.values().to_vec(),
+        class_map.classes(label_map.voxels.view()).map_err(|(voxel, value)| {
+            Error::UnlistedLabel {
+                path: path.clone(),
+                voxel,
+                value,
+                listed: class_map.values().to_vec(),
+            }
         })?;
         Ok(Some(label_map))
     }
@@ -136,13 +151,17 @@ pub(crate) fn survey(path: &Path) -> Result<Survey> {
     let own = path.with_extension("json");
     let description_path = if table && own.exists() { own } else { root.join("dataset.json") };
     if table && !description_path.exists() {
-        return Err(Error::Description { path: path.to_path_buf(), reason: table::no_description(path) });
+        return Err(Error::Description {
+            path: path.to_path_buf(),
+            reason: table::no_description(path),
+        });
     }
     let text = read_text(&description_path)?;
     let mut problems = Vec::new();
     let mut description = Description::parse(&text, &mut problems);
     let own_name = if table { path.file_stem() } else { path.file_name() };
-    let name = description.name.take().or_else(|| own_name.map(|name| name.to_string_lossy().into()));
+    let name =
+        description.name.take().or_else(|| own_name.map(|name| name.to_string_lossy().into()));
     let (cases, test) = if table {
         table::cases(path, &mut problems)?
     } else if description.file_ending.is_some() || description.mapping.is_some() {
@@ -154,7 +173,9 @@ pub(crate) fn survey(path: &Path) -> Result<Survey> {
         problems.push(if table || description.file_ending.is_some() {
             "no cases found".into()
         } else {
-            "lists no cases under \"training\" or \"test\" (and is not nnU-Net's either, which has a \"file_ending\")".to_string()
+            "lists no cases under \"training\" or \"test\" (and is not nnU-Net's either, which has \
+             a \"file_ending\")"
+                .to_string()
         });
     }
     let dataset = Dataset {
@@ -171,25 +192,37 @@ pub(crate) fn survey(path: &Path) -> Result<Survey> {
 }
 
 fn is_table(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) && path.is_file()
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
+        && path.is_file()
 }
 
 fn read_text(path: &Path) -> Result<String> {
-    open_file(path).and_then(std::io::read_to_string).map_err(|source| Error::Read { path: path.to_path_buf(), source })
+    open_file(path)
+        .and_then(std::io::read_to_string)
+        .map_err(|source| Error::Read { path: path.to_path_buf(), source })
 }
 
 /// Sorts cases by name; names that cannot be a file's or that occur twice are problems.
 fn unique(what: &str, mut cases: Vec<CaseFiles>, problems: &mut Vec<String>) -> Vec<CaseFiles> {
     cases.sort_by(|a, b| a.name.cmp(&b.name));
     for case in &cases {
-        if case.name.is_empty() || case.name.starts_with('.') || case.name.contains(['/', '\\', '\0']) {
-            problems.push(format!("case {:?} under {what:?}: its name must be able to name a file", case.name));
+        if case.name.is_empty()
+            || case.name.starts_with('.')
+            || case.name.contains(['/', '\\', '\0'])
+        {
+            problems.push(format!(
+                "case {:?} under {what:?}: its name must be able to name a file",
+                case.name
+            ));
         }
     }
     cases.dedup_by(|b, a| {
         let twice = a.name == b.name;
         if twice {
-            problems.push(format!("case {:?} is listed twice under {what:?}; remove one, or give each its own name", a.name));
+            problems.push(format!(
+                "case {:?} is listed twice under {what:?}; remove one, or give each its own name",
+                a.name
+            ));
         }
         twice
     });
@@ -208,10 +241,12 @@ pub fn load_image(path: impl AsRef<Path>, channels: usize) -> Result<Image> {
     Ok(image)
 }
 
-/// Reads an image whose channels may be in several files, and checks that it has `channels` channels and only finite voxels.
+/// Reads an image whose channels may be in several files, and checks that it has `channels`
+/// channels and only finite voxels.
 ///
 /// # Errors
-/// Those of [`load_image`]; [`Error::ShapeMismatch`] or [`Error::PlaceMismatch`] if the files do not lie on the same grid.
+/// Those of [`load_image`]; [`Error::ShapeMismatch`] or [`Error::PlaceMismatch`] if the files do
+/// not lie on the same grid.
 pub fn load_channels(paths: &[PathBuf], channels: usize) -> Result<Image> {
     if let [path] = paths {
         return load_image(path, channels);
@@ -221,7 +256,10 @@ pub fn load_channels(paths: &[PathBuf], channels: usize) -> Result<Image> {
         let image = read_image(path)?;
         check_finite(path, &image.raw_view())?;
         if let Some(before) = images.first() {
-            check_same_grid((first(paths), &grid_of(before)), (path, image.shape(), &image.affine))?;
+            check_same_grid(
+                (first(paths), &grid_of(before)),
+                (path, image.shape(), &image.affine),
+            )?;
         }
         images.push(image);
     }
@@ -232,12 +270,15 @@ pub fn load_channels(paths: &[PathBuf], channels: usize) -> Result<Image> {
 /// The channels of images on one grid as one image; `path` is for errors.
 pub(crate) fn joined(path: &Path, images: &[Image]) -> Result<Image> {
     let views: Vec<_> = images.iter().map(|image| image.voxels.view()).collect();
-    let voxels =
-        concatenate(Axis(0), &views).map_err(|error| Error::Unsupported { path: path.to_path_buf(), reason: error.to_string() })?;
+    let voxels = concatenate(Axis(0), &views).map_err(|error| Error::Unsupported {
+        path: path.to_path_buf(),
+        reason: error.to_string(),
+    })?;
     Ok(Image { voxels, affine: images[0].affine })
 }
 
-/// [`load_channels`] in as little memory as one file's voxels need; those of several files become floats.
+/// [`load_channels`] in as little memory as one file's voxels need; those of several files become
+/// floats.
 ///
 /// # Errors
 /// As [`load_channels`].
@@ -266,7 +307,8 @@ pub fn raw_size(paths: &[PathBuf]) -> Result<(Grid, u64)> {
 /// The grid of an image whose channels may be in several files: reads headers only.
 ///
 /// # Errors
-/// Those of [`read_grid`]; [`Error::ShapeMismatch`] or [`Error::PlaceMismatch`] if the files do not lie on the same grid.
+/// Those of [`read_grid`]; [`Error::ShapeMismatch`] or [`Error::PlaceMismatch`] if the files do not
+/// lie on the same grid.
 pub fn read_grids(paths: &[PathBuf]) -> Result<Grid> {
     let mut grid = read_grid(first(paths))?;
     for path in paths.iter().skip(1) {
@@ -305,7 +347,10 @@ pub(crate) fn place_tolerance_mm(affine: &crate::Affine) -> f64 {
     PLACE_TOLERANCE * affine.spacing().into_iter().fold(f64::INFINITY, f64::min)
 }
 
-fn check_same_grid(image: (&Path, &Grid), other: (&Path, [usize; 3], &crate::Affine)) -> Result<()> {
+fn check_same_grid(
+    image: (&Path, &Grid),
+    other: (&Path, [usize; 3], &crate::Affine),
+) -> Result<()> {
     let ((image_path, grid), (path, shape, affine)) = (image, other);
     if grid.shape != shape {
         return Err(Error::ShapeMismatch {
@@ -318,7 +363,12 @@ fn check_same_grid(image: (&Path, &Grid), other: (&Path, [usize; 3], &crate::Aff
     let tolerance_mm = place_tolerance_mm(&grid.affine);
     let distance_mm = grid.affine.max_displacement(affine, shape);
     if distance_mm > tolerance_mm {
-        return Err(Error::PlaceMismatch { image: image_path.to_path_buf(), other: path.to_path_buf(), distance_mm, tolerance_mm });
+        return Err(Error::PlaceMismatch {
+            image: image_path.to_path_buf(),
+            other: path.to_path_buf(),
+            distance_mm,
+            tolerance_mm,
+        });
     }
     Ok(())
 }

@@ -1,9 +1,12 @@
-//! The exact Euclidean distance transform of a grid with unequal spacing, in time linear in the number of voxels.
+//! The exact Euclidean distance transform of a grid with unequal spacing, in time linear in the
+//! number of voxels.
 //!
-//! Felzenszwalb & Huttenlocher, *Distance Transforms of Sampled Functions* (Theory of Computing, 2012): a squared distance is a sum
-//! over axes, so one axis after the other replaces every line of voxels by the lower envelope of the parabolas that stand on it.
-//! Lines do not depend on each other: they run in parallel, and the result is the same for any number of threads. Along the width, where
-//! sites are all there is, it is a count of voxels; the other axes follow for some columns at a time, as f64 for all would take much memory.
+//! Felzenszwalb & Huttenlocher, *Distance Transforms of Sampled Functions* (Theory of Computing,
+//! 2012): a squared distance is a sum over axes, so one axis after the other replaces every line of
+//! voxels by the lower envelope of the parabolas that stand on it. Lines do not depend on each
+//! other: they run in parallel, and the result is the same for any number of threads. Along the
+//! width, where sites are all there is, it is a count of voxels; the other axes follow for some
+//! columns at a time, as f64 for all would take much memory.
 
 use std::ops::Range;
 
@@ -13,27 +16,39 @@ use rayon::prelude::*;
 /// Columns at a time.
 const COLUMNS: usize = 16;
 
-/// In the place of a number of voxels: there is no site in this row. Images are not that wide (NIfTI: 32767).
+/// In the place of a number of voxels: there is no site in this row. Images are not that wide
+/// (NIfTI: 32767).
 const NONE: u16 = u16::MAX;
 
-/// The distance in mm of every voxel `[depth, height, width]` to the nearest voxel of `sites`; infinite where there are none.
+/// The distance in mm of every voxel `[depth, height, width]` to the nearest voxel of `sites`;
+/// infinite where there are none.
 ///
-/// Distances are between the centres of voxels, `spacing_mm` apart along (depth, height, width): finite, positive, at right angles.
+/// Distances are between the centres of voxels, `spacing_mm` apart along (depth, height, width):
+/// finite, positive, at right angles.
 pub fn distance_to(sites: ArrayView3<bool>, spacing_mm: [f64; 3]) -> Array3<f64> {
     let mut distances = Array3::zeros(sites.dim());
-    each_distance_to(sites, spacing_mm, |columns, some| distances.slice_mut(s![.., .., columns]).assign(&some));
+    each_distance_to(sites, spacing_mm, |columns, some| {
+        distances.slice_mut(s![.., .., columns]).assign(&some)
+    });
     distances
 }
 
 /// Hands [`distance_to`] to `visit`, some columns at a time, in 2 bytes a voxel.
-pub fn each_distance_to(sites: ArrayView3<bool>, spacing_mm: [f64; 3], mut visit: impl FnMut(Range<usize>, ArrayView3<f64>)) {
+pub fn each_distance_to(
+    sites: ArrayView3<bool>,
+    spacing_mm: [f64; 3],
+    mut visit: impl FnMut(Range<usize>, ArrayView3<f64>),
+) {
     let width = sites.dim().2;
     let along_width = voxels_to_sites(sites);
     for start in (0..width).step_by(COLUMNS) {
         let columns = start..(start + COLUMNS).min(width);
         let mm = |voxels: u16| spacing_mm[2] * f64::from(voxels);
-        let mut squared = along_width.slice(s![.., .., columns.clone()]).map(|&n| if n == NONE { f64::INFINITY } else { mm(n) * mm(n) });
-        // The axis of a pass's lines, and one to cut the volume across into slabs, of which the former is then the first.
+        let mut squared = along_width
+            .slice(s![.., .., columns.clone()])
+            .map(|&n| if n == NONE { f64::INFINITY } else { mm(n) * mm(n) });
+        // The axis of a pass's lines, and one to cut the volume across into slabs, of which the
+        // former is then the first.
         for (along, across) in [(1, 0), (0, 1)] {
             let slabs: Vec<_> = squared.axis_iter_mut(Axis(across)).collect();
             slabs.into_par_iter().for_each(|mut slab| {
@@ -74,7 +89,8 @@ struct Parabola {
     from: f64,
 }
 
-/// Replaces the samples `f(p)` of a line, in mm², by the minimum over `p` of `f(p) + (spacing · (q - p))²`. `parabolas` is working memory.
+/// Replaces the samples `f(p)` of a line, in mm², by the minimum over `p` of `f(p) + (spacing · (q
+/// - p))²`. `parabolas` is working memory.
 fn lower_envelope(mut line: ArrayViewMut1<f64>, spacing: f64, parabolas: &mut Vec<Parabola>) {
     parabolas.clear();
     for (foot, &value) in line.iter().enumerate() {
@@ -123,15 +139,24 @@ mod tests {
     fn by_definition(sites: &Array3<bool>, spacing: [f64; 3]) -> Array3<f64> {
         Array3::from_shape_fn(sites.dim(), |(k, j, i)| {
             let to = |(z, y, x): (usize, usize, usize)| {
-                let mm = [k.abs_diff(z) as f64 * spacing[0], j.abs_diff(y) as f64 * spacing[1], i.abs_diff(x) as f64 * spacing[2]];
+                let mm = [
+                    k.abs_diff(z) as f64 * spacing[0],
+                    j.abs_diff(y) as f64 * spacing[1],
+                    i.abs_diff(x) as f64 * spacing[2],
+                ];
                 mm.iter().map(|v| v * v).sum::<f64>().sqrt()
             };
-            sites.indexed_iter().filter(|(_, site)| **site).map(|(at, _)| to(at)).fold(f64::INFINITY, f64::min)
+            sites
+                .indexed_iter()
+                .filter(|(_, site)| **site)
+                .map(|(at, _)| to(at))
+                .fold(f64::INFINITY, f64::min)
         })
     }
 
     fn close(a: &Array3<f64>, b: &Array3<f64>) -> bool {
-        a.dim() == b.dim() && a.iter().zip(b).all(|(a, b)| a == b || (a - b).abs() < 1e-12 * a.max(1.0))
+        a.dim() == b.dim()
+            && a.iter().zip(b).all(|(a, b)| a == b || (a - b).abs() < 1e-12 * a.max(1.0))
     }
 
     proptest! {
@@ -153,7 +178,8 @@ mod tests {
 
     #[test]
     fn one_thread_and_two_give_the_same_bits() {
-        let sites = Array3::from_shape_fn((9, 20, 30), |(k, j, i)| (k * 131 + j * 37 + i * 17) % 101 == 0);
+        let sites =
+            Array3::from_shape_fn((9, 20, 30), |(k, j, i)| (k * 131 + j * 37 + i * 17) % 101 == 0);
         let on = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| distance_to(sites.view(), [2.5, 0.7, 0.9]))

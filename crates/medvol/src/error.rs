@@ -1,4 +1,5 @@
-//! The one error type of this crate. Every text names the file (or the case), what was expected, what was found and what to do.
+//! The one error type of this crate. Every text names the file (or the case), what was expected,
+//! what was found and what to do.
 
 use std::path::PathBuf;
 
@@ -47,9 +48,15 @@ pub enum Error {
 
     /// An image and its label map, or another channel of it, have different shapes.
     #[error("{} has shape {image_shape:?} but {} of the same case has {other_shape:?} (depth, height, width); they must lie on the same grid", image.display(), other.display())]
-    ShapeMismatch { image: PathBuf, other: PathBuf, image_shape: [usize; 3], other_shape: [usize; 3] },
+    ShapeMismatch {
+        image: PathBuf,
+        other: PathBuf,
+        image_shape: [usize; 3],
+        other_shape: [usize; 3],
+    },
 
-    /// An image and its label map, or another channel of it, have the same shape but lie at different places in space.
+    /// An image and its label map, or another channel of it, have the same shape but lie at
+    /// different places in space.
     #[error("{} and {} of the same case lie {distance_mm:.3} mm apart (allowed: {tolerance_mm:.3} mm); copy the sform and qform of the first to the second if their voxels do belong together", image.display(), other.display())]
     PlaceMismatch { image: PathBuf, other: PathBuf, distance_mm: f64, tolerance_mm: f64 },
 
@@ -66,6 +73,8 @@ pub enum Error {
     Preprocess { case: String, reason: String },
 
     /// Scores do not lie on the grid they are to be restored from.
-    #[error("expected scores of shape {expected:?} (classes, depth, height, width), found {found:?}")]
+    #[error(
+        "expected scores of shape {expected:?} (classes, depth, height, width), found {found:?}"
+    )]
     GridMismatch { expected: [usize; 4], found: [usize; 4] },
 }

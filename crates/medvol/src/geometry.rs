@@ -10,8 +10,8 @@ use crate::orient::Orientation;
 use crate::resample::{Resampling, best_class, cut, resampled_size, whole};
 use crate::volume::{Image, LabelMap};
 
-/// What preprocessing did to an image's grid: everything needed to undo it. Orientation, old spacing and the preprocessed grid's
-/// shape follow from it and are not stored.
+/// What preprocessing did to an image's grid: everything needed to undo it. Orientation, old
+/// spacing and the preprocessed grid's shape follow from it and are not stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Geometry {
     /// The image's own shape (depth, height, width).
@@ -33,23 +33,28 @@ impl Geometry {
         [0, 1, 2].map(|a| resampled_size(self.crop_shape[a], from[a], self.spacing_mm[a]))
     }
 
-    /// The label map on the image's own grid, from scores `[classes, depth, height, width]` on the preprocessed grid: each class's
-    /// scores are resampled linearly, the highest wins (the lower class in a tie). Outside the crop all is background.
-    /// Shape and affine are exactly the image's.
+    /// The label map on the image's own grid, from scores `[classes, depth, height, width]` on the
+    /// preprocessed grid: each class's scores are resampled linearly, the highest wins (the
+    /// lower class in a tie). Outside the crop all is background. Shape and affine are exactly
+    /// the image's.
     ///
     /// # Errors
-    /// [`Error::GridMismatch`] if the scores have another shape than `labels` and [`Self::grid_shape`] say.
+    /// [`Error::GridMismatch`] if the scores have another shape than `labels` and
+    /// [`Self::grid_shape`] say.
     pub fn restore_labels(&self, scores: &Array4<f32>, labels: &[Label]) -> Result<LabelMap> {
         self.check(scores, labels.len().min(ClassMap::MAX_CLASSES))?;
         let classes = (0..=u8::MAX).take(scores.dim().0);
-        let best = best_class(classes, self.crop_shape, |class| self.uncrop_scale(scores.index_axis(Axis(0), class.into())));
+        let best = best_class(classes, self.crop_shape, |class| {
+            self.uncrop_scale(scores.index_axis(Axis(0), class.into()))
+        });
         let map = ClassMap::new(labels);
         let values = best.mapv(|class| map.value(class.into()).unwrap_or(0));
         Ok(LabelMap { voxels: self.place(&values, 0), affine: self.affine })
     }
 
-    /// Class probabilities on the image's own grid, from those on the preprocessed one (both `[classes, depth, height, width]`).
-    /// Outside the crop the background (class 0) has probability 1.
+    /// Class probabilities on the image's own grid, from those on the preprocessed one (both
+    /// `[classes, depth, height, width]`). Outside the crop the background (class 0) has
+    /// probability 1.
     ///
     /// # Errors
     /// [`Error::GridMismatch`] if the probabilities do not lie on [`Self::grid_shape`].
@@ -83,19 +88,26 @@ impl Geometry {
 
     /// From the preprocessed grid to the crop's own voxels.
     pub(crate) fn way_back(&self) -> Resampling {
-        Resampling::new(self.grid_shape(), self.spacing_mm, self.crop_shape, self.original_spacing())
+        Resampling::new(
+            self.grid_shape(),
+            self.spacing_mm,
+            self.crop_shape,
+            self.original_spacing(),
+        )
     }
 
     fn uncrop_scale(&self, scores: ArrayView3<f32>) -> Array3<f32> {
         self.way_back().block(&whole(self.crop_shape), |all| cut(scores, all))
     }
 
-    /// The crop, in canonical orientation, of a volume on the image's own grid; its voxels stay where they are in memory.
+    /// The crop, in canonical orientation, of a volume on the image's own grid; its voxels stay
+    /// where they are in memory.
     ///
     /// # Panics
     /// If the volume does not have the image's shape.
     pub fn crop<S: RawData>(&self, volume: ArrayBase<S, Ix3>) -> ArrayBase<S, Ix3> {
-        let [k, j, i] = [0, 1, 2].map(|axis| self.crop_start[axis]..self.crop_start[axis] + self.crop_shape[axis]);
+        let [k, j, i] = [0, 1, 2]
+            .map(|axis| self.crop_start[axis]..self.crop_start[axis] + self.crop_shape[axis]);
         Orientation::of(&self.affine).canonical(volume).slice_move(s![k, j, i])
     }
 

@@ -1,6 +1,8 @@
-//! How well a predicted label map agrees with a reference: overlap, surfaces and volume per label, mean and spread over cases.
+//! How well a predicted label map agrees with a reference: overlap, surfaces and volume per label,
+//! mean and spread over cases.
 //!
-//! **Empty masks.** What cannot be measured is *not scored* (`None`, shown as `–` and left out of means). One rule holds everywhere:
+//! **Empty masks.** What cannot be measured is *not scored* (`None`, shown as `–` and left out of
+//! means). One rule holds everywhere:
 //!
 //! | the label is in | Dice (also of the largest component), Jaccard, surface Dice | sensitivity | precision | HD95, ASSD | volume error | in ml |
 //! |---|---|---|---|---|---|---|
@@ -8,15 +10,18 @@
 //! | the prediction only | 0 | `None` (0 / 0) | 0 | `None` | `None` (n / 0) | + its volume |
 //! | the reference only | 0 | 0 | `None` (0 / 0) | `None` | -1 | - its volume |
 //!
-//! With a label in neither map there is nothing to find, and both 0 and 1 would distort a mean. A distance to nothing has no finite value
-//! (DeepMind's `surface-distance` says infinite, nnU-Net NaN and leaves it out, as we do), so a mean distance is one over the cases that hold the
-//! label in both maps: read it with their number and with Dice and surface Dice, where a miss counts as 0.
+//! With a label in neither map there is nothing to find, and both 0 and 1 would distort a mean. A
+//! distance to nothing has no finite value (DeepMind's `surface-distance` says infinite, nnU-Net
+//! NaN and leaves it out, as we do), so a mean distance is one over the cases that hold the
+//! label in both maps: read it with their number and with Dice and surface Dice, where a miss
+//! counts as 0.
 //!
-//! **Surfaces.** The surface of a mask are its voxels with one of their 6 neighbours outside the mask or the image. Its points are the
-//! centres of these voxels, all of equal weight. So it is in MedPy (and with it nnU-Net 1) and MONAI; DeepMind's `surface-distance` instead
-//! weighs elements between voxels by area. Distances go from every surface voxel of either mask to the nearest one of the other, pooled;
-//! ASSD is their mean and HD95 their 95th percentile (between ranks: linear), as in MedPy. (MONAI's HD95 is the larger of the two one-sided
-//! percentiles.)
+//! **Surfaces.** The surface of a mask are its voxels with one of their 6 neighbours outside the
+//! mask or the image. Its points are the centres of these voxels, all of equal weight. So it is in
+//! MedPy (and with it nnU-Net 1) and MONAI; DeepMind's `surface-distance` instead weighs elements
+//! between voxels by area. Distances go from every surface voxel of either mask to the nearest one
+//! of the other, pooled; ASSD is their mean and HD95 their 95th percentile (between ranks: linear),
+//! as in MedPy. (MONAI's HD95 is the larger of the two one-sided percentiles.)
 
 mod overlap;
 mod surface;
@@ -33,8 +38,8 @@ use surface::surface_distances;
 /// Two label maps on different grids were compared.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the prediction has {prediction:?} voxels and the reference {reference:?} (depth, height, width): \
-     bring the prediction back to the image's own grid before scoring it"
+    "the prediction has {prediction:?} voxels and the reference {reference:?} (depth, height, \
+     width): bring the prediction back to the image's own grid before scoring it"
 )]
 pub struct ShapeMismatch {
     /// `[depth, height, width]` of the prediction.
@@ -43,7 +48,8 @@ pub struct ShapeMismatch {
     pub reference: [usize; 3],
 }
 
-/// How one label of a prediction agrees with the reference. `None`: not scored, by the [module's rule](self).
+/// How one label of a prediction agrees with the reference. `None`: not scored, by the [module's
+/// rule](self).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LabelScores {
     /// `2 |P ∩ R| / (|P| + |R|)`.
@@ -54,7 +60,8 @@ pub struct LabelScores {
     pub sensitivity: Option<f64>,
     /// `|P ∩ R| / |P|`: the part of the prediction that is right.
     pub precision: Option<f64>,
-    /// Normalised surface Dice: the part of both surfaces that lies within the tolerance of the other.
+    /// Normalised surface Dice: the part of both surfaces that lies within the tolerance of the
+    /// other.
     pub surface_dice: Option<f64>,
     /// 95th percentile of the distances between the surfaces, in mm.
     pub hd95_mm: Option<f64>,
@@ -64,15 +71,16 @@ pub struct LabelScores {
     pub volume_error: Option<f64>,
     /// `|P| - |R|` in ml.
     pub volume_error_ml: Option<f64>,
-    /// Dice where of the prediction only the largest connected component is kept (voxels that share a face): more than `dice` where the
-    /// prediction has stray voxels.
+    /// Dice where of the prediction only the largest connected component is kept (voxels that
+    /// share a face): more than `dice` where the prediction has stray voxels.
     pub dice_largest: Option<f64>,
 }
 
 /// Scores each of `labels`, in their order, in two maps `[depth, height, width]`.
 ///
-/// `spacing_mm` is the distance between neighbouring voxels along (depth, height, width), as [`Affine::spacing`](crate::Affine::spacing)
-/// gives it; axes are taken to be at right angles. `tolerance_mm` (not negative) is the distance up to which surfaces agree.
+/// `spacing_mm` is the distance between neighbouring voxels along (depth, height, width), as
+/// [`Affine::spacing`](crate::Affine::spacing) gives it; axes are taken to be at right angles.
+/// `tolerance_mm` (not negative) is the distance up to which surfaces agree.
 pub fn score_labels(
     prediction: ArrayView3<u16>,
     reference: ArrayView3<u16>,
@@ -90,7 +98,11 @@ pub fn score_labels(
             map.slice_move(s![k, j, i]).map(|&value| value == label)
         };
         let (predicted, expected) = (mask(prediction), mask(reference));
-        let distances = if counts.in_both_maps() { surface_distances(predicted.view(), expected.view(), spacing_mm) } else { None };
+        let distances = if counts.in_both_maps() {
+            surface_distances(predicted.view(), expected.view(), spacing_mm)
+        } else {
+            None
+        };
         let mut largest = predicted.mapv(u8::from);
         keep_largest_component(&mut largest, 1, Connectivity::Faces);
         let surface_dice = || distances.as_ref().map_or(0.0, |d| d.surface_dice(tolerance_mm));

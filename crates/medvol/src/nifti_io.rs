@@ -1,9 +1,10 @@
 //! Reading and writing NIfTI-1 files (`.nii`, `.nii.gz`).
 //!
-//! The format is decoded here and not by the `nifti` crate: that crate panics on several headers found in the wild
-//! (bitpix against datatype, a quaternion with `pixdim[0] = 0`, negative pixdim), makes every voxel NaN where the slope is
-//! NaN, trusts the announced size before it allocates, and its writer is not atomic. Working around all of it takes more
-//! code than the 348 bytes of header do.
+//! The format is decoded here and not by the `nifti` crate: that crate panics on several headers
+//! found in the wild (bitpix against datatype, a quaternion with `pixdim[0] = 0`, negative pixdim),
+//! makes every voxel NaN where the slope is NaN, trusts the announced size before it allocates, and
+//! its writer is not atomic. Working around all of it takes more code than the 348 bytes of header
+//! do.
 
 mod header;
 mod quaternion;
@@ -39,7 +40,9 @@ pub struct Grid {
 impl Grid {
     /// Voxels of all channels.
     pub fn voxels(&self) -> u64 {
-        self.shape.iter().fold(self.channels as u64, |product, &extent| product.saturating_mul(extent as u64))
+        self.shape
+            .iter()
+            .fold(self.channels as u64, |product, &extent| product.saturating_mul(extent as u64))
     }
 }
 
@@ -51,21 +54,24 @@ pub fn read_grid(path: impl AsRef<Path>) -> Result<Grid> {
     Ok(voxels::open(path.as_ref())?.0.grid)
 }
 
-/// Reads an image of any scalar type as f32, the file's scale factor applied. A fourth dimension becomes the channels.
+/// Reads an image of any scalar type as f32, the file's scale factor applied. A fourth dimension
+/// becomes the channels.
 ///
 /// # Errors
-/// [`Error::Read`], [`Error::Truncated`], [`Error::Unsupported`], [`Error::Header`], [`Error::OutOfMemory`].
-/// Voxels that are not finite are returned as they are (see [`load_image`](crate::load_image)).
+/// [`Error::Read`], [`Error::Truncated`], [`Error::Unsupported`], [`Error::Header`],
+/// [`Error::OutOfMemory`]. Voxels that are not finite are returned as they are (see
+/// [`load_image`](crate::load_image)).
 pub fn read_image(path: impl AsRef<Path>) -> Result<Image> {
     let path = path.as_ref();
     let (grid, values) = voxels::read(voxels::open(path)?, |_, value| Ok(value as f32))?;
     let [depth, height, width] = grid.shape;
-    let voxels =
-        Array4::from_shape_vec((grid.channels, depth, height, width), values).map_err(|error| header::invalid(path, error.to_string()))?;
+    let voxels = Array4::from_shape_vec((grid.channels, depth, height, width), values)
+        .map_err(|error| header::invalid(path, error.to_string()))?;
     Ok(Image { voxels, affine: grid.affine })
 }
 
-/// Reads an image as [`read_image`] does, but keeps integers of up to 16 bits as they are stored, which takes half the memory.
+/// Reads an image as [`read_image`] does, but keeps integers of up to 16 bits as they are stored,
+/// which takes half the memory.
 ///
 /// # Errors
 /// Those of [`read_image`].
@@ -79,8 +85,8 @@ pub fn read_raw(path: impl AsRef<Path>) -> Result<RawImage> {
     let unscaled = Header { scale: (1.0, 0.0), ..header };
     let (grid, stored) = voxels::read((unscaled, source), |_, value| Ok(value as i16))?;
     let [depth, height, width] = grid.shape;
-    let stored =
-        Array4::from_shape_vec((grid.channels, depth, height, width), stored).map_err(|error| header::invalid(path, error.to_string()))?;
+    let stored = Array4::from_shape_vec((grid.channels, depth, height, width), stored)
+        .map_err(|error| header::invalid(path, error.to_string()))?;
     Ok(RawImage::of_integers(stored, scale, grid.affine))
 }
 
@@ -107,7 +113,11 @@ pub fn read_labels(path: impl AsRef<Path>) -> Result<LabelMap> {
     let path = path.as_ref();
     let (grid, values) = voxels::read(voxels::open(path)?, |(grid, index), value| {
         if grid.channels != 1 {
-            return Err(Error::ChannelCount { path: path.to_path_buf(), expected: 1, found: grid.channels });
+            return Err(Error::ChannelCount {
+                path: path.to_path_buf(),
+                expected: 1,
+                found: grid.channels,
+            });
         }
         let rounded = value.round();
         // The negated comparison also refuses NaN.
@@ -122,6 +132,7 @@ pub fn read_labels(path: impl AsRef<Path>) -> Result<LabelMap> {
         Ok(rounded as u16)
     })?;
     let [depth, height, width] = grid.shape;
-    let voxels = Array3::from_shape_vec((depth, height, width), values).map_err(|error| header::invalid(path, error.to_string()))?;
+    let voxels = Array3::from_shape_vec((depth, height, width), values)
+        .map_err(|error| header::invalid(path, error.to_string()))?;
     Ok(LabelMap { voxels, affine: grid.affine })
 }

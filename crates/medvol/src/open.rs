@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
 use std::path::Path;
 
-/// Opens a file to read it. A named pipe or a device is refused: it might never give a byte, or never end.
+/// Opens a file to read it. A named pipe or a device is refused: it might never give a byte, or
+/// never end.
 ///
 /// # Errors
 /// Those of the system, and [`ErrorKind::InvalidInput`] for what is no file.
@@ -14,7 +15,12 @@ pub fn open_file(path: impl AsRef<Path>) -> Result<File> {
     let kind = path.metadata()?.file_type();
     match kind.is_file() {
         true => File::open(path),
-        false if kind.is_dir() => Err(Error::new(ErrorKind::InvalidInput, "expected a file, found a folder")),
-        false => Err(Error::new(ErrorKind::InvalidInput, "expected a file, found a pipe or a device; write its content to a file")),
+        false if kind.is_dir() => {
+            Err(Error::new(ErrorKind::InvalidInput, "expected a file, found a folder"))
+        }
+        false => Err(Error::new(
+            ErrorKind::InvalidInput,
+            "expected a file, found a pipe or a device; write its content to a file",
+        )),
     }
 }

@@ -1,4 +1,5 @@
-//! Canonical orientation: the axis permutation and flips that bring a grid closest to RAS+, without touching a voxel's value.
+//! Canonical orientation: the axis permutation and flips that bring a grid closest to RAS+, without
+//! touching a voxel's value.
 //!
 //! An oblique grid stays oblique: the rotation that remains is left in the affine.
 
@@ -6,7 +7,8 @@ use ndarray::{ArrayBase, ArrayView4, Axis, Ix3, RawData};
 
 use crate::affine::{Affine, norm};
 
-/// How a grid's axes map to the canonical ones (depth to the head, height to the front, width to the right).
+/// How a grid's axes map to the canonical ones (depth to the head, height to the front, width to
+/// the right).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Orientation {
     /// For each canonical array axis (depth, height, width) the array axis it comes from.
@@ -16,12 +18,14 @@ pub struct Orientation {
 }
 
 /// All permutations of three axes, the identity first, so that it wins a tie.
-const PERMUTATIONS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+const PERMUTATIONS: [[usize; 3]; 6] =
+    [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
 
 impl Orientation {
     /// The orientation whose axes have the largest sum of cosines to the axes of space.
     pub fn of(affine: &Affine) -> Self {
-        // cosine[canonical array axis][array axis]; array axis `a` is matrix column `2 - a`, and so for rows.
+        // cosine[canonical array axis][array axis]; array axis `a` is matrix column `2 - a`, and so
+        // for rows.
         let cosine = [0, 1, 2].map(|canonical| {
             [0, 1, 2].map(|axis| {
                 let step = affine.column(2 - axis);
@@ -52,7 +56,8 @@ impl Orientation {
         self.source.map(|axis| per_axis[axis])
     }
 
-    /// A volume `[depth, height, width]` in canonical orientation; its voxels stay where they are in memory.
+    /// A volume `[depth, height, width]` in canonical orientation; its voxels stay where they are
+    /// in memory.
     pub fn canonical<S: RawData>(&self, volume: ArrayBase<S, Ix3>) -> ArrayBase<S, Ix3> {
         let mut turned = volume.permuted_axes(self.source);
         for axis in 0..3 {
@@ -63,7 +68,8 @@ impl Orientation {
         turned
     }
 
-    /// An image `[channels, depth, height, width]` in canonical orientation; a view, nothing is copied.
+    /// An image `[channels, depth, height, width]` in canonical orientation; a view, nothing is
+    /// copied.
     pub fn canonical_channels<'a, T>(&self, image: ArrayView4<'a, T>) -> ArrayView4<'a, T> {
         let [a, b, c] = self.source;
         let mut view = image.permuted_axes([0, a + 1, b + 1, c + 1]);
@@ -75,7 +81,8 @@ impl Orientation {
         view
     }
 
-    /// The affine of the canonical grid, for a grid of `shape` (depth, height, width) with `affine`.
+    /// The affine of the canonical grid, for a grid of `shape` (depth, height, width) with
+    /// `affine`.
     pub fn canonical_affine(&self, affine: &Affine, shape: [usize; 3]) -> Affine {
         // From canonical voxel to original voxel.
         let mut to_original = [[0.0; 4]; 4];
@@ -109,6 +116,10 @@ pub fn median_spacing(spacings: impl IntoIterator<Item = [f64; 3]>) -> Option<[f
     Some([0, 1, 2].map(|axis| {
         let mut sorted: Vec<f64> = spacings.iter().map(|spacing| spacing[axis]).collect();
         sorted.sort_by(f64::total_cmp);
-        if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
+        if sorted.len() % 2 == 1 {
+            sorted[middle]
+        } else {
+            (sorted[middle - 1] + sorted[middle]) / 2.0
+        }
     }))
 }

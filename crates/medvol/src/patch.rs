@@ -1,11 +1,13 @@
 //! Training patches: drawing where a patch lies, and cutting it out.
 //!
-//! Drawing is apart from applying: a draw yields a `corner`, the voxel index of the patch's first voxel, and cutting is a
-//! pure function of image and corner, so that an image and its classes are cut alike and a drawn patch can be repeated.
+//! Drawing is apart from applying: a draw yields a `corner`, the voxel index of the patch's first
+//! voxel, and cutting is a pure function of image and corner, so that an image and its classes are
+//! cut alike and a drawn patch can be repeated.
 //!
-//! A corner obeys one rule per axis: where the image is at least as long as the patch, the patch lies inside the image;
-//! where it is shorter, the image lies inside the patch, so the corner is zero or negative. What lies outside the image
-//! is filled with 0: the mean of a z-scored image, and the background class.
+//! A corner obeys one rule per axis: where the image is at least as long as the patch, the patch
+//! lies inside the image; where it is shorter, the image lies inside the patch, so the corner is
+//! zero or negative. What lies outside the image is filled with 0: the mean of a z-scored image,
+//! and the background class.
 
 use std::ops::{Range, RangeInclusive};
 
@@ -19,10 +21,17 @@ pub fn draw_corner(shape: [usize; 3], patch: [usize; 3], rng: &mut impl Rng) -> 
     std::array::from_fn(|axis| draw(allowed(shape[axis], patch[axis]), rng))
 }
 
-/// Draws the corner of a patch that contains `voxel`, uniformly from all corners the module's rule allows.
+/// Draws the corner of a patch that contains `voxel`, uniformly from all corners the module's rule
+/// allows.
 ///
-/// `voxel`, `shape` and `patch` are `[depth, height, width]` in voxels; `voxel` must lie inside `shape`.
-pub fn draw_corner_containing(voxel: [usize; 3], shape: [usize; 3], patch: [usize; 3], rng: &mut impl Rng) -> [isize; 3] {
+/// `voxel`, `shape` and `patch` are `[depth, height, width]` in voxels; `voxel` must lie inside
+/// `shape`.
+pub fn draw_corner_containing(
+    voxel: [usize; 3],
+    shape: [usize; 3],
+    patch: [usize; 3],
+    rng: &mut impl Rng,
+) -> [isize; 3] {
     std::array::from_fn(|axis| {
         let (first, last) = allowed(shape[axis], patch[axis]).into_inner();
         let voxel = voxel[axis] as i64;
@@ -31,9 +40,11 @@ pub fn draw_corner_containing(voxel: [usize; 3], shape: [usize; 3], patch: [usiz
     })
 }
 
-/// Draws a foreground voxel: first a class, uniformly from the classes above 0 that are present, then one of its voxels.
+/// Draws a foreground voxel: first a class, uniformly from the classes above 0 that are present,
+/// then one of its voxels.
 ///
-/// Rare classes are so drawn as often as common ones. `None` if there is no foreground. `classes` is `[depth, height, width]`.
+/// Rare classes are so drawn as often as common ones. `None` if there is no foreground. `classes`
+/// is `[depth, height, width]`.
 pub fn draw_foreground_voxel(classes: ArrayView3<u8>, rng: &mut impl Rng) -> Option<[usize; 3]> {
     let mut counts = [0_usize; 256];
     for &class in classes {
@@ -120,7 +131,8 @@ mod tests {
     use rand::{SeedableRng, rngs::ChaCha8Rng};
     use std::collections::BTreeSet;
 
-    /// Voxels all different and none 0, so that every voxel tells where it came from and padding shows.
+    /// Voxels all different and none 0, so that every voxel tells where it came from and padding
+    /// shows.
     fn numbered(channels: usize, shape: [usize; 3]) -> Array4<f32> {
         let mut next = 0.0;
         Array4::from_shape_simple_fn((channels, shape[0], shape[1], shape[2]), || {
@@ -200,7 +212,8 @@ mod tests {
         let all: BTreeSet<_> = (0..=2).flat_map(|z| (-2..=0).map(move |y| [z, y, 0])).collect();
         assert_eq!(free, all);
 
-        let forced: BTreeSet<_> = (0..400).map(|_| draw_corner_containing([1, 0, 0], shape, patch, &mut rng)).collect();
+        let forced: BTreeSet<_> =
+            (0..400).map(|_| draw_corner_containing([1, 0, 0], shape, patch, &mut rng)).collect();
         let containing: BTreeSet<_> = all.into_iter().filter(|corner| corner[0] <= 1).collect();
         assert_eq!(forced, containing);
     }
@@ -218,7 +231,9 @@ mod tests {
         classes.slice_mut(s![1..5, .., ..]).fill(1);
         classes[[5, 6, 7]] = 9;
         let mut rng = ChaCha8Rng::seed_from_u64(2);
-        let drawn: Vec<u8> = (0..1000).map(|_| classes[draw_foreground_voxel(classes.view(), &mut rng).unwrap()]).collect();
+        let drawn: Vec<u8> = (0..1000)
+            .map(|_| classes[draw_foreground_voxel(classes.view(), &mut rng).unwrap()])
+            .collect();
         let rare = drawn.iter().filter(|&&class| class == 9).count();
         assert!((430..570).contains(&rare), "{rare} of 1000");
         assert!(!drawn.contains(&0));

@@ -1,13 +1,16 @@
-//! A small synthetic task in the layout of the Medical Segmentation Decathlon, for demonstrations and tests.
+//! A small synthetic task in the layout of the Medical Segmentation Decathlon, for demonstrations
+//! and tests.
 //!
-//! Each case is one synthetic patient with two foreground classes: an *organ*, a bent ellipsoid, and a *nodule* at its front.
-//! A look-alike of the nodule at the organ's back is background, so that only its place tells the two apart: whoever loses
-//! track of axes and flips cannot tell them apart (and whoever mirrors front to back when training teaches the wrong thing).
-//! Blobs as bright as either class, texture, noise and a smooth bias field make thresholds useless.
+//! Each case is one synthetic patient with two foreground classes: an *organ*, a bent ellipsoid,
+//! and a *nodule* at its front. A look-alike of the nodule at the organ's back is background, so
+//! that only its place tells the two apart: whoever loses track of axes and flips cannot tell them
+//! apart (and whoever mirrors front to back when training teaches the wrong thing). Blobs as bright
+//! as either class, texture, noise and a smooth bias field make thresholds useless.
 //!
-//! Shapes are defined in mm; the grids that sample them differ from case to case in spacing, slice direction, axis order,
-//! flips and obliqueness. Every case draws from its own numbered random stream, so that a case depends on the seed and its
-//! number only, not on the number of cases or threads.
+//! Shapes are defined in mm; the grids that sample them differ from case to case in spacing, slice
+//! direction, axis order, flips and obliqueness. Every case draws from its own numbered random
+//! stream, so that a case depends on the seed and its number only, not on the number of cases or
+//! threads.
 
 mod anatomy;
 
@@ -35,7 +38,8 @@ pub const ORGAN: u16 = 1;
 /// Label of the nodule, the small class.
 pub const NODULE: u16 = 2;
 
-/// Standard deviation of the noise; the organ is 50 brighter than its surroundings and the nodule 60 brighter than the organ.
+/// Standard deviation of the noise; the organ is 50 brighter than its surroundings and the nodule
+/// 60 brighter than the organ.
 const NOISE: f64 = 12.0;
 
 /// Which task to write.
@@ -57,12 +61,14 @@ impl Default for PhantomTask {
     }
 }
 
-/// Writes a task: `dataset.json`, `imagesTr`, `labelsTr` and `imagesTs`, with files called `phantom_001.nii.gz` and so on.
+/// Writes a task: `dataset.json`, `imagesTr`, `labelsTr` and `imagesTs`, with files called
+/// `phantom_001.nii.gz` and so on.
 ///
 /// The folder appears only when it is complete.
 ///
 /// # Errors
-/// [`Error::Write`] where `folder` exists and is not an empty folder, or where something cannot be written.
+/// [`Error::Write`] where `folder` exists and is not an empty folder, or where something cannot be
+/// written.
 pub fn write_task(folder: impl AsRef<Path>, task: &PhantomTask) -> Result<()> {
     write_folder(folder.as_ref(), |partial| {
         for name in ["imagesTr", "labelsTr", "imagesTs"] {
@@ -89,9 +95,11 @@ fn file_name(case: usize) -> String {
 
 fn dataset_json(task: &PhantomTask) -> String {
     let path = |folder, case| format!("./{folder}/{}", file_name(case));
-    let training: Vec<_> =
-        (0..task.cases).map(|case| json!({ "image": path("imagesTr", case), "label": path("labelsTr", case) })).collect();
-    let test: Vec<_> = (task.cases..task.cases + task.test_cases).map(|case| path("imagesTs", case)).collect();
+    let training: Vec<_> = (0..task.cases)
+        .map(|case| json!({ "image": path("imagesTr", case), "label": path("labelsTr", case) }))
+        .collect();
+    let test: Vec<_> =
+        (task.cases..task.cases + task.test_cases).map(|case| path("imagesTs", case)).collect();
     let dataset = json!({
         "name": "Phantom",
         "description": "Synthetic organ with a nodule at its front",
@@ -111,9 +119,10 @@ fn dataset_json(task: &PhantomTask) -> String {
 
 /// One case: an image of one channel and its labels, a pure function of the arguments.
 ///
-/// The voxels measure 0.85 to 1.4 mm times `coarseness`, and there are about 50×50×40 of them, each number divided by it. The patient of a
-/// seed and a case number is the same at every coarseness. Values outside 0.5 to 4 are clamped: beyond them the nodule
-/// would be lost between voxels, or the image would no longer be small.
+/// The voxels measure 0.85 to 1.4 mm times `coarseness`, and there are about 50×50×40 of them, each
+/// number divided by it. The patient of a seed and a case number is the same at every coarseness.
+/// Values outside 0.5 to 4 are clamped: beyond them the nodule would be lost between voxels, or the
+/// image would no longer be small.
 pub fn phantom(seed: u64, case: u64, coarseness: f64) -> (Image, LabelMap) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(case);
@@ -124,7 +133,8 @@ pub fn phantom(seed: u64, case: u64, coarseness: f64) -> (Image, LabelMap) {
     let mut labels = Array3::zeros(shape);
     let voxels = Array3::from_shape_fn(shape, |(k, j, i)| {
         let place = affine.apply([i, j, k].map(|index| index as f64));
-        let Sample { intensity, label } = anatomy.sample(std::array::from_fn(|axis| place[axis] - centre[axis]));
+        let Sample { intensity, label } =
+            anatomy.sample(std::array::from_fn(|axis| place[axis] - centre[axis]));
         labels[[k, j, i]] = label;
         // Whole numbers above 0, as from a scanner; they also compress.
         (anatomy.gain * (intensity + NOISE * draw_normal(&mut rng))).round().max(1.0) as f32
@@ -132,7 +142,8 @@ pub fn phantom(seed: u64, case: u64, coarseness: f64) -> (Image, LabelMap) {
     (Image { voxels: voxels.insert_axis(Axis(0)), affine }, LabelMap { voxels: labels, affine })
 }
 
-/// A grid around the patient at `centre` (mm): fine pixels in slices of any direction, thicker slices, all a little oblique.
+/// A grid around the patient at `centre` (mm): fine pixels in slices of any direction, thicker
+/// slices, all a little oblique.
 fn draw_grid(centre: [f64; 3], coarseness: f64, rng: &mut impl Rng) -> ([usize; 3], Affine) {
     let pixel = rng.random_range(0.85..1.05);
     let slice = rng.random_range(1.1..1.4);
@@ -162,7 +173,8 @@ fn draw_grid(centre: [f64; 3], coarseness: f64, rng: &mut impl Rng) -> ([usize; 
 }
 
 /// Which axis of space the voxel axes i, j and k follow.
-const AXIS_ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+const AXIS_ORDERS: [[usize; 3]; 6] =
+    [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
 
 /// A standard normal number, by Box and Muller.
 fn draw_normal(rng: &mut impl Rng) -> f64 {

@@ -1,5 +1,6 @@
-//! From an image as it stands on disk to what a network sees: canonical orientation, crop to the non-zero region, common spacing,
-//! z-score of each channel. The crop comes before the resampling, where zero is still exactly zero and the volume is still small.
+//! From an image as it stands on disk to what a network sees: canonical orientation, crop to the
+//! non-zero region, common spacing, z-score of each channel. The crop comes before the resampling,
+//! where zero is still exactly zero and the volume is still small.
 
 use std::path::PathBuf;
 
@@ -15,20 +16,24 @@ use crate::raw::{RawImage, View};
 use crate::resample::{Block, Resampling, resample_classes, whole};
 use crate::volume::{Image, LabelMap};
 
-/// Most voxels a resampled channel may have; beyond it the spacing is a mistake (a mixed-up unit, for example).
+/// Most voxels a resampled channel may have; beyond it the spacing is a mistake (a mixed-up unit,
+/// for example).
 pub(crate) const MAX_VOXELS: f64 = (1_u64 << 31) as f64;
 
-/// A channel whose standard deviation is below this part of its largest value is constant up to rounding.
+/// A channel whose standard deviation is below this part of its largest value is constant up to
+/// rounding.
 const CONSTANT: f64 = 1e-6;
 
-/// Planes that are measured at a time: enough that whole cache lines are read where the image's own depth runs along another axis.
+/// Planes that are measured at a time: enough that whole cache lines are read where the image's own
+/// depth runs along another axis.
 const SLAB: usize = 16;
 
 /// A case ready for training or prediction.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Case {
     pub name: String,
-    /// `[channels, depth, height, width]`, each channel with mean 0 and standard deviation 1 (or all 0 if it was constant).
+    /// `[channels, depth, height, width]`, each channel with mean 0 and standard deviation 1 (or
+    /// all 0 if it was constant).
     pub image: Array4<f32>,
     /// `[depth, height, width]`, class indices; `None` where the case has no label map.
     pub classes: Option<Array3<u8>>,
@@ -40,9 +45,16 @@ pub struct Case {
 /// `labels` are the data set's, in the order of the classes.
 ///
 /// # Errors
-/// [`Error::Preprocess`] for a spacing, an affine or shapes that make no sense, [`Error::NotFinite`], [`Error::UnlistedLabel`]; the
-/// last two carry the case's name in the place of a path.
-pub fn preprocess(name: &str, image: &Image, label_map: Option<&LabelMap>, labels: &[Label], spacing_mm: [f64; 3]) -> Result<Case> {
+/// [`Error::Preprocess`] for a spacing, an affine or shapes that make no sense,
+/// [`Error::NotFinite`], [`Error::UnlistedLabel`]; the last two carry the case's name in the place
+/// of a path.
+pub fn preprocess(
+    name: &str,
+    image: &Image,
+    label_map: Option<&LabelMap>,
+    labels: &[Label],
+    spacing_mm: [f64; 3],
+) -> Result<Case> {
     let resampled = Resampled::new(name, image.raw_view(), image.affine, spacing_mm)?;
     let geometry = resampled.geometry.clone();
     let shape = resampled.grid.shape();
@@ -52,7 +64,12 @@ pub fn preprocess(name: &str, image: &Image, label_map: Option<&LabelMap>, label
         Some(map) => {
             check_shape(name, image, map)?;
             let classes = to_classes(name, map, labels)?;
-            Some(resample_classes(geometry.crop(classes.view()), geometry.original_spacing(), spacing_mm, shape))
+            Some(resample_classes(
+                geometry.crop(classes.view()),
+                geometry.original_spacing(),
+                spacing_mm,
+                shape,
+            ))
         }
     };
 
@@ -65,7 +82,8 @@ pub fn preprocess(name: &str, image: &Image, label_map: Option<&LabelMap>, label
     Ok(Case { name: name.to_string(), image: voxels, classes, geometry })
 }
 
-/// An image as [`preprocess`] gives it, of which only what is asked for is computed: for images too large to be held twice.
+/// An image as [`preprocess`] gives it, of which only what is asked for is computed: for images too
+/// large to be held twice.
 #[derive(Debug)]
 pub struct Preprocessed<'a> {
     resampled: Resampled<'a>,
@@ -74,13 +92,16 @@ pub struct Preprocessed<'a> {
 }
 
 impl<'a> Preprocessed<'a> {
-    /// Measures each channel's mean and standard deviation on the grid of `spacing_mm`, some planes at a time.
+    /// Measures each channel's mean and standard deviation on the grid of `spacing_mm`, some planes
+    /// at a time.
     ///
     /// # Errors
     /// As [`preprocess`].
     pub fn new(name: &str, image: &'a RawImage, spacing_mm: [f64; 3]) -> Result<Self> {
         let resampled = Resampled::new(name, image.view(), image.affine, spacing_mm)?;
-        let scores = (0..image.channels()).map(|channel| ZScore::measure(|visit| resampled.each_slab(channel, visit))).collect();
+        let scores = (0..image.channels())
+            .map(|channel| ZScore::measure(|visit| resampled.each_slab(channel, visit)))
+            .collect();
         Ok(Self { resampled, scores })
     }
 
@@ -89,12 +110,14 @@ impl<'a> Preprocessed<'a> {
         &self.resampled.geometry
     }
 
-    /// The window at `corner`, padded with 0: the same bits as [`extract`](crate::patch::extract) cuts from the whole preprocessed image.
+    /// The window at `corner`, padded with 0: the same bits as [`extract`](crate::patch::extract)
+    /// cuts from the whole preprocessed image.
     ///
     /// # Shapes
     /// - result: `[channels, patch depth, patch height, patch width]`, flattened, width fastest
     pub fn window(&self, corner: [isize; 3], patch: [usize; 3]) -> Vec<f32> {
-        let Overlap { in_patch: [z, y, x], in_image } = Overlap::new(corner, patch, self.resampled.grid.shape());
+        let Overlap { in_patch: [z, y, x], in_image } =
+            Overlap::new(corner, patch, self.resampled.grid.shape());
         let mut window = Array4::zeros((self.scores.len(), patch[0], patch[1], patch[2]));
         if in_image.iter().all(|range| !range.is_empty()) {
             for (channel, score) in self.scores.iter().enumerate() {
@@ -114,7 +137,8 @@ impl<'a> Preprocessed<'a> {
             let slack = shape[axis].saturating_sub(patch[axis]);
             slack / 2..shape[axis] - slack.div_ceil(2)
         });
-        4 * (self.scores.len() * patch.iter().product::<usize>()) as u64 + self.resampled.grid.bytes(&inside)
+        4 * (self.scores.len() * patch.iter().product::<usize>()) as u64
+            + self.resampled.grid.bytes(&inside)
     }
 }
 
@@ -133,8 +157,10 @@ impl<'a> Resampled<'a> {
         let canonical = voxels.canonical(&Orientation::of(&affine));
         let (crop_start, crop_shape) = non_zero_region(&canonical);
         let [_, depth, height, width] = voxels.dim();
-        let geometry = Geometry { shape: [depth, height, width], affine, crop_start, crop_shape, spacing_mm };
-        let crop = canonical.crop([0, 1, 2].map(|axis| crop_start[axis]..crop_start[axis] + crop_shape[axis]));
+        let geometry =
+            Geometry { shape: [depth, height, width], affine, crop_start, crop_shape, spacing_mm };
+        let crop = canonical
+            .crop([0, 1, 2].map(|axis| crop_start[axis]..crop_start[axis] + crop_shape[axis]));
         let from = geometry.original_spacing();
         let shape = grid_shape(name, &geometry, from)?;
         Ok(Self { crop, grid: Resampling::new(crop_shape, from, shape, spacing_mm), geometry })
@@ -149,7 +175,10 @@ impl<'a> Resampled<'a> {
     fn each_slab(&self, channel: usize, visit: &mut dyn FnMut(ArrayView3<f32>)) {
         let [depth, height, width] = self.grid.shape();
         for start in (0..depth).step_by(SLAB) {
-            visit(self.block(channel, &[start..(start + SLAB).min(depth), 0..height, 0..width]).view());
+            visit(
+                self.block(channel, &[start..(start + SLAB).min(depth), 0..height, 0..width])
+                    .view(),
+            );
         }
     }
 }
@@ -157,7 +186,9 @@ impl<'a> Resampled<'a> {
 fn check(name: &str, voxels: &View, affine: &Affine, spacing_mm: [f64; 3]) -> Result<()> {
     let refuse = |reason| Err(Error::Preprocess { case: name.to_string(), reason });
     if !spacing_mm.iter().all(|mm| mm.is_finite() && *mm > 0.0) {
-        return refuse(format!("cannot resample to a spacing of {spacing_mm:?} mm; expected three positive numbers"));
+        return refuse(format!(
+            "cannot resample to a spacing of {spacing_mm:?} mm; expected three positive numbers"
+        ));
     }
     if !affine.is_invertible() {
         return refuse(format!("its affine is singular: {:?}", affine.0));
@@ -183,7 +214,8 @@ fn check_shape(name: &str, image: &Image, label_map: &LabelMap) -> Result<()> {
     })
 }
 
-/// Start and size of the smallest box that holds every voxel that is not 0 in all channels; the whole volume if all are 0.
+/// Start and size of the smallest box that holds every voxel that is not 0 in all channels; the
+/// whole volume if all are 0.
 fn non_zero_region(image: &View) -> ([usize; 3], [usize; 3]) {
     let mut start = [0; 3];
     let mut size = [0; 3];
@@ -202,7 +234,8 @@ fn grid_shape(name: &str, geometry: &Geometry, from: [f64; 3]) -> Result<[usize;
         return Err(Error::Preprocess {
             case: name.to_string(),
             reason: format!(
-                "resampling {:?} voxels of {from:?} mm to {:?} mm would give {shape:?} voxels; check the units of both spacings",
+                "resampling {:?} voxels of {from:?} mm to {:?} mm would give {shape:?} voxels; \
+                 check the units of both spacings",
                 geometry.crop_shape, geometry.spacing_mm
             ),
         });
@@ -239,7 +272,9 @@ impl ZScore {
         });
         let mean = sum / count as f64;
         let mut squares = 0.0;
-        each_slab(&mut |slab| squares = slab.iter().fold(squares, |sum, &v| sum + (f64::from(v) - mean).powi(2)));
+        each_slab(&mut |slab| {
+            squares = slab.iter().fold(squares, |sum, &v| sum + (f64::from(v) - mean).powi(2))
+        });
         let deviation = (squares / count as f64).sqrt();
         Self { mean, deviation: (deviation > CONSTANT * largest).then_some(deviation) }
     }

@@ -1,5 +1,5 @@
-//! An image as compact as its file: integers stay as they are stored and become numbers where they are looked at. For large volumes,
-//! of which there is to be no second copy.
+//! An image as compact as its file: integers stay as they are stored and become numbers where they
+//! are looked at. For large volumes, of which there is to be no second copy.
 
 use ndarray::{Array3, Array4, ArrayView4, Axis, Zip, s};
 
@@ -94,7 +94,9 @@ impl View<'_> {
     /// The same voxels in canonical orientation.
     pub fn canonical(self, orientation: &Orientation) -> Self {
         match self {
-            View::Integers(stored, scale) => View::Integers(orientation.canonical_channels(stored), scale),
+            View::Integers(stored, scale) => {
+                View::Integers(orientation.canonical_channels(stored), scale)
+            }
             View::Floats(values) => View::Floats(orientation.canonical_channels(values)),
         }
     }
@@ -102,7 +104,9 @@ impl View<'_> {
     /// Of all channels, the voxels of a box.
     pub fn crop(self, [k, j, i]: Block) -> Self {
         match self {
-            View::Integers(stored, scale) => View::Integers(stored.slice_move(s![.., k, j, i]), scale),
+            View::Integers(stored, scale) => {
+                View::Integers(stored.slice_move(s![.., k, j, i]), scale)
+            }
             View::Floats(values) => View::Floats(values.slice_move(s![.., k, j, i])),
         }
     }
@@ -114,7 +118,9 @@ impl View<'_> {
                 let [k, j, i] = block;
                 let stored = stored.slice(s![channel, k, j, i]);
                 let mut values = Array3::zeros(stored.dim());
-                Zip::from(&mut values).and(&stored).for_each(|out, &stored| *out = value(stored, *scale));
+                Zip::from(&mut values)
+                    .and(&stored)
+                    .for_each(|out, &stored| *out = value(stored, *scale));
                 values
             }
             View::Floats(values) => cut(values.index_axis(Axis(0), channel), block),
@@ -124,21 +130,31 @@ impl View<'_> {
     /// Whether any voxel of a plane across a spatial axis is not 0, in any channel.
     pub fn occupied(&self, axis: usize, plane: usize) -> bool {
         match self {
-            View::Integers(stored, scale) => stored.index_axis(Axis(axis + 1), plane).iter().any(|&stored| value(stored, *scale) != 0.0),
-            View::Floats(values) => values.index_axis(Axis(axis + 1), plane).iter().any(|&value| value != 0.0),
+            View::Integers(stored, scale) => stored
+                .index_axis(Axis(axis + 1), plane)
+                .iter()
+                .any(|&stored| value(stored, *scale) != 0.0),
+            View::Floats(values) => {
+                values.index_axis(Axis(axis + 1), plane).iter().any(|&value| value != 0.0)
+            }
         }
     }
 
     /// The first voxel (channel, depth, height, width) that is NaN or infinite, with its value.
     pub fn first_non_finite(&self) -> Option<([usize; 4], f32)> {
         match self {
-            View::Integers(stored, scale) => first_non_finite(stored, |stored| value(stored, *scale)),
+            View::Integers(stored, scale) => {
+                first_non_finite(stored, |stored| value(stored, *scale))
+            }
             View::Floats(values) => first_non_finite(values, |value| value),
         }
     }
 }
 
-fn first_non_finite<T: Copy>(voxels: &ArrayView4<T>, value: impl Fn(T) -> f32) -> Option<([usize; 4], f32)> {
+fn first_non_finite<T: Copy>(
+    voxels: &ArrayView4<T>,
+    value: impl Fn(T) -> f32,
+) -> Option<([usize; 4], f32)> {
     // Almost always there is none, and without indices that is known much sooner.
     if voxels.iter().all(|&voxel| value(voxel).is_finite()) {
         return None;

@@ -1,8 +1,10 @@
-//! Sliding-window inference: where the windows lie, and the weighted mean of what the network says in them.
+//! Sliding-window inference: where the windows lie, and the weighted mean of what the network says
+//! in them.
 //!
-//! The windows overlap, so that every voxel is also seen away from a window's border, where a network knows least of its
-//! surroundings. [`Blend::Gaussian`] trusts a window's middle more (as nnU-Net does, Isensee et al. 2021);
-//! [`Blend::Uniform`] trusts all of it alike (as the paper does).
+//! The windows overlap, so that every voxel is also seen away from a window's border, where a
+//! network knows least of its surroundings. [`Blend::Gaussian`] trusts a window's middle more (as
+//! nnU-Net does, Isensee et al. 2021); [`Blend::Uniform`] trusts all of it alike (as the paper
+//! does).
 
 use std::ops::Range;
 
@@ -12,14 +14,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::resample::Block;
 
-/// The corners of all windows needed to cover a volume, evenly spread, in a fixed order (width fastest).
+/// The corners of all windows needed to cover a volume, evenly spread, in a fixed order (width
+/// fastest).
 ///
-/// `shape` and `patch` are `[depth, height, width]` in voxels. Neighbours share at least the fraction `overlap` of a
-/// window along each axis (0.5 is usual; values outside 0 to 1 are clamped, and windows are at least one voxel apart).
-/// Where the volume is shorter than the window there is one window, at 0, which reaches beyond the volume: cut it with
-/// [`crate::patch::extract`], which pads.
+/// `shape` and `patch` are `[depth, height, width]` in voxels. Neighbours share at least the
+/// fraction `overlap` of a window along each axis (0.5 is usual; values outside 0 to 1 are clamped,
+/// and windows are at least one voxel apart). Where the volume is shorter than the window there is
+/// one window, at 0, which reaches beyond the volume: cut it with [`crate::patch::extract`], which
+/// pads.
 pub fn windows(shape: [usize; 3], patch: [usize; 3], overlap: f64) -> Vec<[usize; 3]> {
-    let [depths, heights, widths]: [Vec<usize>; 3] = std::array::from_fn(|axis| spread(shape[axis], patch[axis], overlap));
+    let [depths, heights, widths]: [Vec<usize>; 3] =
+        std::array::from_fn(|axis| spread(shape[axis], patch[axis], overlap));
     let mut corners = Vec::with_capacity(depths.len() * heights.len() * widths.len());
     for &z in &depths {
         for &y in &heights {
@@ -29,7 +34,8 @@ pub fn windows(shape: [usize; 3], patch: [usize; 3], overlap: f64) -> Vec<[usize
     corners
 }
 
-/// Window starts along one axis: the fewest that keep the overlap, the first at the beginning and the last at the end.
+/// Window starts along one axis: the fewest that keep the overlap, the first at the beginning and
+/// the last at the end.
 pub(crate) fn spread(length: usize, patch: usize, overlap: f64) -> Vec<usize> {
     if length <= patch {
         return vec![0];
@@ -44,15 +50,17 @@ pub(crate) fn spread(length: usize, patch: usize, overlap: f64) -> Vec<usize> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Blend {
-    /// A Gaussian around the window's centre, with a standard deviation of an eighth of the window along each axis.
+    /// A Gaussian around the window's centre, with a standard deviation of an eighth of the window
+    /// along each axis.
     Gaussian,
     /// Every voxel alike.
     Uniform,
 }
 
 impl Blend {
-    /// The weights along one axis of a window. A window's weight is their product over the three axes, at least
-    /// `exp(-24)` in a corner (four standard deviations away along each axis), so never 0 in `f32`.
+    /// The weights along one axis of a window. A window's weight is their product over the three
+    /// axes, at least `exp(-24)` in a corner (four standard deviations away along each axis),
+    /// so never 0 in `f32`.
     fn profile(self, patch: usize) -> Vec<f32> {
         let centre = (patch as f64 - 1.0) / 2.0;
         let sigma = patch as f64 / 8.0;
@@ -64,11 +72,12 @@ impl Blend {
     }
 }
 
-/// The sums of overlapping windows, row by row along the width. A row takes memory from the first window that touches it until it is
-/// dropped, so that what is held is what is still unfinished.
+/// The sums of overlapping windows, row by row along the width. A row takes memory from the first
+/// window that touches it until it is dropped, so that what is held is what is still unfinished.
 #[derive(Debug)]
 pub(crate) struct Rows {
-    /// For row `(k, j)` at `k * height + j`: the weighted sums of the classes, then the sums of weights, `columns` of each.
+    /// For row `(k, j)` at `k * height + j`: the weighted sums of the classes, then the sums of
+    /// weights, `columns` of each.
     rows: Vec<Option<Box<[f32]>>>,
     height: usize,
     /// The part of the width that is summed up.
@@ -80,11 +89,27 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// Nothing yet, for windows of size `patch` in a volume of `shape`, both `[depth, height, width]` in voxels.
-    pub fn new(classes: usize, shape: [usize; 3], columns: Range<usize>, patch: [usize; 3], blend: Blend) -> Self {
+    /// Nothing yet, for windows of size `patch` in a volume of `shape`, both `[depth, height,
+    /// width]` in voxels.
+    pub fn new(
+        classes: usize,
+        shape: [usize; 3],
+        columns: Range<usize>,
+        patch: [usize; 3],
+        blend: Blend,
+    ) -> Self {
         let [depth, height, width] = patch.map(|length| blend.profile(length));
-        let weights = Array3::from_shape_fn(patch, |(z, y, x)| depth[z] * height[y] * width[x]).into_raw_vec_and_offset().0;
-        Self { rows: vec![None; shape[0] * shape[1]], height: shape[1], columns, classes, patch, weights }
+        let weights = Array3::from_shape_fn(patch, |(z, y, x)| depth[z] * height[y] * width[x])
+            .into_raw_vec_and_offset()
+            .0;
+        Self {
+            rows: vec![None; shape[0] * shape[1]],
+            height: shape[1],
+            columns,
+            classes,
+            patch,
+            weights,
+        }
     }
 
     /// Classes of every window.
@@ -97,7 +122,8 @@ impl Rows {
         (4 * (classes + 1) * columns) as u64
     }
 
-    /// Adds the scores of the window at `corner`; what lies outside the volume or its columns is dropped.
+    /// Adds the scores of the window at `corner`; what lies outside the volume or its columns is
+    /// dropped.
     ///
     /// Windows must be added in a fixed order for the result to be the same to the last bit.
     ///
@@ -108,7 +134,11 @@ impl Rows {
     /// If `scores` has not that length: the caller mixed up two windows or networks.
     pub fn add(&mut self, corner: [usize; 3], scores: &[f32]) {
         let Self { height, classes, patch: [_, patch_height, patch_width], .. } = *self;
-        assert_eq!(scores.len(), classes * self.weights.len(), "the scores of a window have the length classes * patch");
+        assert_eq!(
+            scores.len(),
+            classes * self.weights.len(),
+            "the scores of a window have the length classes * patch"
+        );
         let columns = self.columns.len();
         let first = corner[2].max(self.columns.start);
         let count = (corner[2] + patch_width).min(self.columns.end).saturating_sub(first);
@@ -122,14 +152,20 @@ impl Rows {
                 let weights = &self.weights[start..start + count];
                 for (class, scores) in scores.chunks_exact(self.weights.len()).enumerate() {
                     let sums = row[class * columns + in_row..][..count].iter_mut();
-                    sums.zip(&scores[start..start + count]).zip(weights).for_each(|((sum, &score), &weight)| *sum += score * weight);
+                    sums.zip(&scores[start..start + count])
+                        .zip(weights)
+                        .for_each(|((sum, &score), &weight)| *sum += score * weight);
                 }
-                row[classes * columns + in_row..][..count].iter_mut().zip(weights).for_each(|(total, &weight)| *total += weight);
+                row[classes * columns + in_row..][..count]
+                    .iter_mut()
+                    .zip(weights)
+                    .for_each(|(total, &weight)| *total += weight);
             }
         });
     }
 
-    /// The weighted means of a class in a block of the volume. A voxel that no window covered has 0; [`windows`] leaves none.
+    /// The weighted means of a class in a block of the volume. A voxel that no window covered has
+    /// 0; [`windows`] leaves none.
     pub fn means(&self, class: usize, [depth, height, width]: Block) -> Array3<f32> {
         let columns = self.columns.len();
         let (from, to) = (width.start - self.columns.start, width.end - self.columns.start);
@@ -137,7 +173,8 @@ impl Rows {
         for (k, mut plane) in depth.zip(means.axis_iter_mut(Axis(0))) {
             for (j, mut means) in height.clone().zip(plane.axis_iter_mut(Axis(0))) {
                 let Some(row) = &self.rows[k * self.height + j] else { continue };
-                let (sums, totals) = (&row[class * columns..][from..to], &row[self.classes * columns..][from..to]);
+                let (sums, totals) =
+                    (&row[class * columns..][from..to], &row[self.classes * columns..][from..to]);
                 for ((mean, &sum), &total) in means.iter_mut().zip(sums).zip(totals) {
                     *mean = if total > 0.0 { sum / total } else { sum };
                 }
@@ -169,16 +206,25 @@ mod tests {
 
     const BLENDS: [Blend; 2] = [Blend::Gaussian, Blend::Uniform];
 
-    fn stitched(volume: &Array4<f32>, patch: [usize; 3], overlap: f64, blend: Blend) -> Array4<f32> {
+    fn stitched(
+        volume: &Array4<f32>,
+        patch: [usize; 3],
+        overlap: f64,
+        blend: Blend,
+    ) -> Array4<f32> {
         let (classes, depth, height, width) = volume.dim();
         let shape = [depth, height, width];
         let mut whole = Array4::zeros(volume.dim());
-        let score = |corner: [usize; 3]| Ok::<_, ()>(extract(volume.view(), corner.map(|index| index as isize), patch));
+        let score = |corner: [usize; 3]| {
+            Ok::<_, ()>(extract(volume.view(), corner.map(|index| index as isize), patch))
+        };
         Sliding::new(classes, shape, patch, overlap, blend)
             .run(1, score, |finished| {
                 let [k, j, i] = finished.block.clone();
                 for class in 0..classes {
-                    whole.slice_mut(s![class, k.clone(), j.clone(), i.clone()]).assign(&finished.scores(class));
+                    whole
+                        .slice_mut(s![class, k.clone(), j.clone(), i.clone()])
+                        .assign(&finished.scores(class));
                 }
             })
             .unwrap();
@@ -250,14 +296,22 @@ mod tests {
 
     #[test]
     fn a_voxel_is_the_mean_of_its_windows_weighted_by_their_profiles() {
-        // Two windows of length 2 share the middle voxel: the first's last voxel and the second's first, equal by symmetry.
-        assert_eq!(means(3, 2, Blend::Gaussian, &[(0, &[1.0, 1.0]), (1, &[5.0, 5.0])]), [1.0, 3.0, 5.0]);
+        // Two windows of length 2 share the middle voxel: the first's last voxel and the second's
+        // first, equal by symmetry.
+        assert_eq!(
+            means(3, 2, Blend::Gaussian, &[(0, &[1.0, 1.0]), (1, &[5.0, 5.0])]),
+            [1.0, 3.0, 5.0]
+        );
 
-        // Of two windows of length 4 one voxel apart, each shared voxel follows the window it is more central in.
+        // Of two windows of length 4 one voxel apart, each shared voxel follows the window it is
+        // more central in.
         let inner = (-0.5_f32).exp(); // half a voxel from the centre, with a standard deviation of half a voxel
         let outer = (-4.5_f32).exp(); // a voxel and a half
         let expected = [0.0, outer / (inner + outer), 0.5, inner / (inner + outer), 1.0];
-        for (found, expected) in means(5, 4, Blend::Gaussian, &[(0, &[0.0; 4]), (1, &[1.0; 4])]).into_iter().zip(expected) {
+        for (found, expected) in means(5, 4, Blend::Gaussian, &[(0, &[0.0; 4]), (1, &[1.0; 4])])
+            .into_iter()
+            .zip(expected)
+        {
             assert!((found - expected).abs() < 1e-6, "{found} {expected}");
         }
     }

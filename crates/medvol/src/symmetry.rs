@@ -1,18 +1,22 @@
-//! Along which axes cases may be mirrored: where a class is known by the side it lies on, a mirrored case teaches what is wrong.
+//! Along which axes cases may be mirrored: where a class is known by the side it lies on, a
+//! mirrored case teaches what is wrong.
 
 use ndarray::ArrayView3;
 
 use crate::preprocess::Case;
 
-/// Classes lie apart along an axis if their centres are, in the mean over cases, further from each other than this many times the
-/// spread of their voxels.
+/// Classes lie apart along an axis if their centres are, in the mean over cases, further from each
+/// other than this many times the spread of their voxels.
 const APART: f64 = 1.0;
 
-/// The axes (depth, height, width) along which no two foreground classes lie apart, the same one on the same side in most cases.
-/// `classes` counts the background.
+/// The axes (depth, height, width) along which no two foreground classes lie apart, the same one on
+/// the same side in most cases. `classes` counts the background.
 pub fn mirror_axes<'a>(cases: impl IntoIterator<Item = &'a Case>, classes: usize) -> [bool; 3] {
-    let places: Vec<Vec<Option<Place>>> =
-        cases.into_iter().filter_map(|case| case.classes.as_ref()).map(|map| Place::of_all(map.view(), classes)).collect();
+    let places: Vec<Vec<Option<Place>>> = cases
+        .into_iter()
+        .filter_map(|case| case.classes.as_ref())
+        .map(|map| Place::of_all(map.view(), classes))
+        .collect();
     [0, 1, 2].map(|axis| {
         let mut pairs = (1..classes).flat_map(|a| (1..a).map(move |b| (a, b)));
         pairs.all(|(a, b)| {
@@ -40,7 +44,11 @@ impl Place {
     fn of_all(map: ArrayView3<u8>, classes: usize) -> Vec<Option<Self>> {
         let mut sums = vec![(0.0, [0.0; 3], [0.0; 3]); classes];
         for ((z, y, x), &class) in map.indexed_iter() {
-            let Some((count, sum, squares)) = sums.get_mut(usize::from(class)).filter(|_| class > 0) else { continue };
+            let Some((count, sum, squares)) =
+                sums.get_mut(usize::from(class)).filter(|_| class > 0)
+            else {
+                continue;
+            };
             *count += 1.0;
             for (axis, place) in [z, y, x].into_iter().enumerate() {
                 sum[axis] += place as f64;
@@ -49,7 +57,8 @@ impl Place {
         }
         let place = |(count, sum, squares): (f64, [f64; 3], [f64; 3])| {
             let centre = sum.map(|sum| sum / count);
-            let spread = [0, 1, 2].map(|axis| (squares[axis] / count - centre[axis].powi(2)).max(0.0).sqrt());
+            let spread = [0, 1, 2]
+                .map(|axis| (squares[axis] / count - centre[axis].powi(2)).max(0.0).sqrt());
             (count > 0.0).then_some(Self { centre, spread })
         };
         sums.into_iter().map(place).collect()
@@ -75,7 +84,12 @@ mod tests {
             crop_shape: [20; 3],
             spacing_mm: [1.0; 3],
         };
-        Case { name: String::new(), image: Array4::zeros([1, 20, 20, 20]), classes: Some(classes), geometry }
+        Case {
+            name: String::new(),
+            image: Array4::zeros([1, 20, 20, 20]),
+            classes: Some(classes),
+            geometry,
+        }
     }
 
     #[test]

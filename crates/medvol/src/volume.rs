@@ -1,4 +1,5 @@
-//! Voxels with a place in space. Arrays are indexed `[depth, height, width]` = `[k, j, i]`, the order of a NIfTI file.
+//! Voxels with a place in space. Arrays are indexed `[depth, height, width]` = `[k, j, i]`, the
+//! order of a NIfTI file.
 
 use ndarray::{Array3, Array4};
 
@@ -31,7 +32,8 @@ impl Image {
     }
 }
 
-/// A map of label values, as they stand in the file (not class indices: see [`ClassMap`](crate::ClassMap)).
+/// A map of label values, as they stand in the file (not class indices: see
+/// [`ClassMap`](crate::ClassMap)).
 #[derive(Clone, Debug, PartialEq)]
 pub struct LabelMap {
     /// `[depth, height, width]`

@@ -1,11 +1,15 @@
-//! The data doctor: on a clean set nothing is found; what is broken is found and nothing else; corrected copies are clean.
+//! The data doctor: on a clean set nothing is found; what is broken is found and nothing else;
+//! corrected copies are clean.
 
 mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::task::{self, BREAKAGES, CASES, change_image, change_labels, copy_folder, image_path, label_path, name, write_task};
+use common::task::{
+    self, BREAKAGES, CASES, change_image, change_labels, copy_folder, image_path, label_path, name,
+    write_task,
+};
 use medvol::check::{Finding, Fix, Fold, Kind, Options, Report, Severity, check, fix};
 use medvol::{Affine, Dataset, read_image, read_labels};
 use rayon::prelude::*;
@@ -18,7 +22,8 @@ fn found(report: &Report) -> Vec<(Option<String>, &'static str)> {
     report.findings.iter().map(|finding| (finding.case.clone(), finding.kind.name())).collect()
 }
 
-/// Breaks a copy of `clean` in every way and compares what is found, less what `clean` is found with.
+/// Breaks a copy of `clean` in every way and compares what is found, less what `clean` is found
+/// with.
 fn each_breakage_is_found(clean: &Path, baseline: &Report) {
     let dataset = Dataset::open(clean).unwrap();
     let before = found(baseline);
@@ -30,15 +35,19 @@ fn each_breakage_is_found(clean: &Path, baseline: &Report) {
             copy_folder(clean, &root);
             let moved = |path: &PathBuf| root.join(path.strip_prefix(clean).unwrap());
             let images: Vec<_> = dataset.cases.iter().map(|case| moved(&case.images[0])).collect();
-            let labels: Vec<_> = dataset.cases.iter().map(|case| moved(case.label.as_ref().unwrap())).collect();
+            let labels: Vec<_> =
+                dataset.cases.iter().map(|case| moved(case.label.as_ref().unwrap())).collect();
             (breakage.by)(&root, &images, &labels);
             let report = examine(&root, &Options::default());
             let mut new = found(&report);
             for known in &before {
                 new.iter().position(|finding| finding == known).map(|at| new.remove(at));
             }
-            let expected: Vec<_> =
-                breakage.findings.iter().map(|(case, kind)| (case.map(|n| dataset.cases[n].name.clone()), *kind)).collect();
+            let expected: Vec<_> = breakage
+                .findings
+                .iter()
+                .map(|(case, kind)| (case.map(|n| dataset.cases[n].name.clone()), *kind))
+                .collect();
             (new != expected).then(|| format!("{}: {new:?} {:#?}", breakage.what, report.findings))
         })
         .collect();
@@ -81,7 +90,14 @@ fn real_cases_are_clean_and_each_breakage_of_them_is_found() {
     let start = std::time::Instant::now();
     let report = examine(&task, &Options::default());
     println!("{} cases checked in {:.1} s", report.cases, start.elapsed().as_secs_f64());
-    assert_eq!(report.findings.iter().filter(|finding| finding.severity > Severity::Note).collect::<Vec<_>>(), [] as [&Finding; 0]);
+    assert_eq!(
+        report
+            .findings
+            .iter()
+            .filter(|finding| finding.severity > Severity::Note)
+            .collect::<Vec<_>>(),
+        [] as [&Finding; 0]
+    );
     each_breakage_is_found(&task, &report);
 }
 
@@ -95,8 +111,12 @@ fn everything_is_reported_at_once() {
     task::change_description(&root, |json| json["labels"]["x"] = serde_json::json!("tumour"));
     let report = examine(&root, &Options::default());
     // The labels cannot be understood, so nothing is said about what is listed.
-    let expected =
-        [(None, "description"), (Some(name(0)), "missing-file"), (Some(name(1)), "affine-mismatch"), (Some(name(1)), "not-finite")];
+    let expected = [
+        (None, "description"),
+        (Some(name(0)), "missing-file"),
+        (Some(name(1)), "affine-mismatch"),
+        (Some(name(1)), "not-finite"),
+    ];
     assert_eq!(found(&report), expected);
     for finding in &report.findings {
         assert!(!finding.remedy.is_empty() && finding.severity == Severity::Error);
@@ -111,9 +131,19 @@ fn all_that_is_wrong_with_a_description_is_said() {
         json["labels"] = serde_json::json!({"1": "organ", "70000": "nodule"});
     });
     let report = examine(&root, &Options::default());
-    assert_eq!(report.findings.iter().filter(|finding| finding.kind == Kind::Description).count(), 3, "{:#?}", report.findings);
+    assert_eq!(
+        report.findings.iter().filter(|finding| finding.kind == Kind::Description).count(),
+        3,
+        "{:#?}",
+        report.findings
+    );
     let message = Dataset::open(&root).unwrap_err().to_string();
-    assert!(message.contains("without gaps") && message.contains("70000") && message.contains("background"), "{message}");
+    assert!(
+        message.contains("without gaps")
+            && message.contains("70000")
+            && message.contains("background"),
+        "{message}"
+    );
     fs::remove_file(root.join("dataset.json")).unwrap();
     assert_eq!(found(&examine(&root, &Options::default())), [(None, "description")]);
     assert!(check(&root.join("nowhere"), &Options::default(), |_, _| true).is_err());
@@ -144,7 +174,12 @@ fn whoever_is_on_both_sides_of_a_split_is_found() {
     wrong[1].training.retain(|n| *n != name(9));
     wrong[1].training.push("stranger".into());
     let report = examine(&root, &options(&wrong));
-    assert_eq!(found(&report), [(None, "folds"), (None, "folds"), (Some(name(0)), "split-leak")], "{:#?}", report.findings);
+    assert_eq!(
+        found(&report),
+        [(None, "folds"), (None, "folds"), (Some(name(0)), "split-leak")],
+        "{:#?}",
+        report.findings
+    );
 
     // The same image under two names: in one fold on both sides, in the other not.
     fs::copy(image_path(&root, 1), image_path(&root, 0)).unwrap();
@@ -163,11 +198,15 @@ fn a_subject_on_both_sides_of_a_split_is_found() {
             json["training"][case]["subject"] = serde_json::json!(format!("patient {}", case / 2));
         }
     });
-    let options = |held_out: &[usize]| Options { folds: vec![fold(held_out)], ..Options::default() };
+    let options =
+        |held_out: &[usize]| Options { folds: vec![fold(held_out)], ..Options::default() };
     assert_eq!(examine(&root, &options(&[4, 5])).findings, []);
     let report = examine(&root, &options(&[4, 6]));
     assert_eq!(found(&report), [(Some(name(4)), "split-leak"), (Some(name(6)), "split-leak")]);
-    assert!(report.findings[0].message.contains("patient 2") && report.findings[0].message.contains(&name(5)));
+    assert!(
+        report.findings[0].message.contains("patient 2")
+            && report.findings[0].message.contains(&name(5))
+    );
 }
 
 #[test]
@@ -215,11 +254,21 @@ fn a_corrected_copy_is_clean_and_the_original_untouched() {
     let report = examine(&root, &Options::default());
     let target = folder.path().join("fixed");
     let fixed = fix(&report, &target, |_| true).unwrap().unwrap();
-    let corrected: Vec<(String, Vec<Fix>)> = fixed.corrected.into_iter().map(|(case, fixes)| (case, fixes.into_iter().collect())).collect();
-    let expected = [(0, Fix::ZeroVoxels), (1, Fix::CopyAffine), (2, Fix::RoundLabels), (7, Fix::CopyAffine)];
+    let corrected: Vec<(String, Vec<Fix>)> = fixed
+        .corrected
+        .into_iter()
+        .map(|(case, fixes)| (case, fixes.into_iter().collect()))
+        .collect();
+    let expected =
+        [(0, Fix::ZeroVoxels), (1, Fix::CopyAffine), (2, Fix::RoundLabels), (7, Fix::CopyAffine)];
     assert_eq!(corrected, expected.map(|(case, fix)| (name(case), vec![fix])));
-    let left_out: Vec<(String, Vec<&str>)> = fixed.left_out.into_iter().map(|(case, kinds)| (case, kinds.into_iter().collect())).collect();
-    let expected = [(3, "unlisted-label"), (4, "truncated"), (6, "duplicate-image"), (8, "affine-mismatch")];
+    let left_out: Vec<(String, Vec<&str>)> = fixed
+        .left_out
+        .into_iter()
+        .map(|(case, kinds)| (case, kinds.into_iter().collect()))
+        .collect();
+    let expected =
+        [(3, "unlisted-label"), (4, "truncated"), (6, "duplicate-image"), (8, "affine-mismatch")];
     assert_eq!(left_out, expected.map(|(case, kind)| (name(case), vec![kind])));
     assert_eq!(fixed.unchanged, 4);
 
@@ -228,7 +277,10 @@ fn a_corrected_copy_is_clean_and_the_original_untouched() {
     assert_eq!((copy.cases.len(), copy.test.len()), (CASES - 4, 2));
     assert_eq!(read_image(image_path(&target, 0)).unwrap().voxels[[0, 1, 2, 3]], 0.0);
     assert_eq!(read_labels(label_path(&target, 2)).unwrap().voxels, task::volumes(2).1.voxels);
-    assert_eq!(read_labels(label_path(&target, 7)).unwrap().affine, read_image(image_path(&root, 7)).unwrap().affine);
+    assert_eq!(
+        read_labels(label_path(&target, 7)).unwrap().affine,
+        read_image(image_path(&root, 7)).unwrap().affine
+    );
     assert_eq!(fs::read(image_path(&target, 9)).unwrap(), fs::read(image_path(&root, 9)).unwrap());
     assert!(!target.join("imagesTr/extra.nii.gz").exists());
     same_files(&root, &original);
@@ -244,8 +296,12 @@ fn in_little_memory_the_same_is_found_and_only_what_does_not_fit_is_not_read() {
     let bytes = |case: usize| 8 * task::volumes(case).1.voxels.len() as u64;
     let largest = (0..CASES).map(bytes).max().unwrap();
     assert_eq!(findings(Some(largest)), all);
-    let too_large: Vec<_> = findings(Some(largest - 1)).into_iter().filter(|finding| finding.kind == Kind::TooLarge).collect();
-    let expected: Vec<_> = (0..CASES).filter(|&case| bytes(case) == largest).map(|case| Some(name(case))).collect();
+    let too_large: Vec<_> = findings(Some(largest - 1))
+        .into_iter()
+        .filter(|finding| finding.kind == Kind::TooLarge)
+        .collect();
+    let expected: Vec<_> =
+        (0..CASES).filter(|&case| bytes(case) == largest).map(|case| Some(name(case))).collect();
     assert_eq!(too_large.into_iter().map(|finding| finding.case).collect::<Vec<_>>(), expected);
 }
 
@@ -272,7 +328,9 @@ fn a_correction_is_refused_where_it_would_overwrite_or_guess() {
     assert!(fix(&report, &folder.path().join("stopped"), |done| done < 2).unwrap().is_none());
     assert!(!folder.path().join("stopped").exists());
     task::change_description(&root, |json| json["labels"] = serde_json::json!({"1": "organ"}));
-    let message = fix(&examine(&root, &Options::default()), &folder.path().join("new"), |_| true).unwrap_err().to_string();
+    let message = fix(&examine(&root, &Options::default()), &folder.path().join("new"), |_| true)
+        .unwrap_err()
+        .to_string();
     assert!(message.contains("dataset.json") && !folder.path().join("new").exists(), "{message}");
 }
 
@@ -283,14 +341,31 @@ fn a_sheared_grid_and_channels_on_different_grids_are_found() {
         change_image(&path, |image| image.affine.0[1][2] = 0.4);
     }
     let report = examine(&root, &Options::default());
-    assert_eq!(found(&report).into_iter().filter(|(_, kind)| *kind == "sheared").count(), 1, "{:#?}", report.findings);
+    assert_eq!(
+        found(&report).into_iter().filter(|(_, kind)| *kind == "sheared").count(),
+        1,
+        "{:#?}",
+        report.findings
+    );
 
     let table = root.join("pairs.csv");
-    fs::write(&table, "image_0,image_1,label\nimagesTr/case_01.nii.gz,imagesTr/moved.nii.gz,labelsTr/case_01.nii.gz\n").unwrap();
+    fs::write(
+        &table,
+        "image_0,image_1,label\nimagesTr/case_01.nii.gz,imagesTr/moved.nii.gz,labelsTr/case_01.\
+         nii.gz\n",
+    )
+    .unwrap();
     let mut moved = task::volumes(1).0;
     moved.affine = Affine::from_spacing([3.6, 3.0, 3.3]);
     medvol::write_image(root.join("imagesTr/moved.nii.gz"), &moved).unwrap();
-    task::change_description(&root, |json| json["modality"] = serde_json::json!({"0": "T1", "1": "T2"}));
-    task::change_description(&root, |json| drop(json.as_object_mut().unwrap().remove("numTraining")));
-    assert_eq!(found(&examine(&table, &Options::default())), [(Some("case_01".into()), "channel-grid")]);
+    task::change_description(&root, |json| {
+        json["modality"] = serde_json::json!({"0": "T1", "1": "T2"})
+    });
+    task::change_description(&root, |json| {
+        drop(json.as_object_mut().unwrap().remove("numTraining"))
+    });
+    assert_eq!(
+        found(&examine(&table, &Options::default())),
+        [(Some("case_01".into()), "channel-grid")]
+    );
 }

@@ -11,7 +11,9 @@ use tempfile::TempDir;
 const SHAPE: [usize; 3] = [3, 4, 5];
 
 fn image(channels: usize) -> Image {
-    let voxels = Array4::from_shape_fn((channels, 3, 4, 5), |(c, k, j, i)| (c * 1000 + k * 100 + j * 10 + i) as f32);
+    let voxels = Array4::from_shape_fn((channels, 3, 4, 5), |(c, k, j, i)| {
+        (c * 1000 + k * 100 + j * 10 + i) as f32
+    });
     Image { voxels, affine: Affine::from_spacing([2.0, 1.0, 1.0]) }
 }
 
@@ -63,7 +65,8 @@ fn a_description_is_read_and_sorted() {
     assert_eq!(dataset.channels, ["T1", "T2"]);
     let labels: Vec<_> = dataset.labels.iter().map(|l| (l.value, l.name.as_str())).collect();
     assert_eq!(labels, [(0, "background"), (5, "tumour"), (12, "oedema")]);
-    let names = |cases: &[medvol::CaseFiles]| cases.iter().map(|c| c.name.clone()).collect::<Vec<_>>();
+    let names =
+        |cases: &[medvol::CaseFiles]| cases.iter().map(|c| c.name.clone()).collect::<Vec<_>>();
     assert_eq!(names(&dataset.cases), ["a.1", "b", "c"]);
     assert_eq!(names(&dataset.test), ["d", "e"]);
     assert_eq!(dataset.cases[1].images, [folder.path().join("imagesTr/b.nii.gz")]);
@@ -111,7 +114,10 @@ fn a_description_that_cannot_be_understood_is_refused_with_its_reason() {
         wrong[key] = value;
         let error = open(folder.path(), &wrong).unwrap_err();
         assert!(matches!(&error, Error::Description { .. }), "{error}");
-        assert!(error.to_string().contains(reason) && error.to_string().contains("dataset.json"), "{error}");
+        assert!(
+            error.to_string().contains(reason) && error.to_string().contains("dataset.json"),
+            "{error}"
+        );
     }
     let folder = tempfile::tempdir().unwrap();
     let mut empty = description();
@@ -162,7 +168,10 @@ fn a_label_map_of_another_shape_is_refused_with_both_files() {
     let labels = LabelMap { voxels: Array3::zeros((3, 5, 4)), affine: Affine::IDENTITY };
     write_labels(dataset.cases[0].label.as_ref().unwrap(), &labels).unwrap();
     let error = dataset.load(&dataset.cases[0]).unwrap_err();
-    assert!(matches!(error, Error::ShapeMismatch { image_shape: SHAPE, other_shape: [3, 5, 4], .. }));
+    assert!(matches!(
+        error,
+        Error::ShapeMismatch { image_shape: SHAPE, other_shape: [3, 5, 4], .. }
+    ));
     let text = error.to_string();
     assert!(text.contains("imagesTr/a.1.nii") && text.contains("labelsTr/a.1.nii"), "{text}");
 }
@@ -176,7 +185,9 @@ fn a_label_map_at_another_place_is_refused_and_one_that_is_off_by_rounding_is_no
         write_labels(dataset.cases[0].label.as_ref().unwrap(), &labels).unwrap();
         dataset.load(&dataset.cases[0])
     };
-    assert!(matches!(shifted(0.2), Err(Error::PlaceMismatch { distance_mm, .. }) if (distance_mm - 0.2).abs() < 1e-6));
+    assert!(
+        matches!(shifted(0.2), Err(Error::PlaceMismatch { distance_mm, .. }) if (distance_mm - 0.2).abs() < 1e-6)
+    );
     assert!(shifted(0.01).is_ok());
     // The same shape and origin, but mirrored.
     let mut labels = label_map();
@@ -192,7 +203,10 @@ fn a_label_that_is_not_listed_is_refused_with_its_voxel() {
     labels.voxels[[2, 1, 3]] = 6;
     write_labels(dataset.cases[0].label.as_ref().unwrap(), &labels).unwrap();
     let error = dataset.load(&dataset.cases[0]).unwrap_err();
-    assert!(matches!(&error, Error::UnlistedLabel { voxel: [2, 1, 3], value: 6, listed, .. } if *listed == [0, 5, 12]), "{error}");
+    assert!(
+        matches!(&error, Error::UnlistedLabel { voxel: [2, 1, 3], value: 6, listed, .. } if *listed == [0, 5, 12]),
+        "{error}"
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Files made to do harm, or damaged at random: no panic, no memory beyond what the file can hold, no endless work.
+//! Files made to do harm, or damaged at random: no panic, no memory beyond what the file can hold,
+//! no endless work.
 
 mod common;
 
@@ -62,12 +63,17 @@ const GZIP_RATIO: u64 = 1032;
 /// For one file of a few kilobytes; much more than is needed, as machines are busy.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Reads a file in all ways; each may fail, but only by an error, in time, and within the memory that its voxels could need as f32.
+/// Reads a file in all ways; each may fail, but only by an error, in time, and within the memory
+/// that its voxels could need as f32.
 fn survives(path: &Path) {
     let bytes = fs::read(path).unwrap();
     let holds = bytes.len() as u64 * if bytes.starts_with(&[0x1f, 0x8b]) { GZIP_RATIO } else { 1 };
     let start = Instant::now();
-    for read in [|path: &Path| drop(read_grid(path)), |path: &Path| drop(read_image(path)), |path: &Path| drop(read_labels(path))] {
+    for read in [
+        |path: &Path| drop(read_grid(path)),
+        |path: &Path| drop(read_image(path)),
+        |path: &Path| drop(read_labels(path)),
+    ] {
         let peak = peak_bytes(|| read(path));
         assert!(peak <= OVERHEAD + 4 * holds, "{peak} bytes for a file of {}", bytes.len());
     }
@@ -79,8 +85,10 @@ fn good_file() -> Vec<u8> {
     static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("good.nii");
-        let voxels = Array4::from_shape_fn((1, 3, 4, 5), |(_, k, j, i)| (k * 20 + j * 5 + i) as f32);
-        write_image(&path, &Image { voxels, affine: Affine::from_spacing([3.0, 2.0, 1.0]) }).unwrap();
+        let voxels =
+            Array4::from_shape_fn((1, 3, 4, 5), |(_, k, j, i)| (k * 20 + j * 5 + i) as f32);
+        write_image(&path, &Image { voxels, affine: Affine::from_spacing([3.0, 2.0, 1.0]) })
+            .unwrap();
         fs::read(path).unwrap()
     });
     BYTES.clone()
@@ -97,12 +105,21 @@ fn size() -> impl Strategy<Value = i16> {
 }
 
 fn float() -> impl Strategy<Value = f32> {
-    prop_oneof![Just(f32::NAN), Just(f32::MAX), Just(352.0), Just(f32::MIN_POSITIVE), 0.0..1e6_f32, any::<f32>()]
+    prop_oneof![
+        Just(f32::NAN),
+        Just(f32::MAX),
+        Just(352.0),
+        Just(f32::MIN_POSITIVE),
+        0.0..1e6_f32,
+        any::<f32>()
+    ]
 }
 
 /// A change to a file: a field by its byte position, or a byte anywhere.
 fn change() -> impl Strategy<Value = (usize, Vec<u8>)> {
-    let floats = prop::sample::select(vec![76, 80, 84, 88, 108, 112, 116, 256, 260, 264, 268, 280, 284, 296, 312, 324]);
+    let floats = prop::sample::select(vec![
+        76, 80, 84, 88, 108, 112, 116, 256, 260, 264, 268, 280, 284, 296, 312, 324,
+    ]);
     let shorts = prop::sample::select(vec![40, 42, 44, 46, 48, 50, 52, 54, 70, 72, 252, 254]);
     prop_oneof![
         (shorts, size()).prop_map(|(at, value)| (at, value.to_le_bytes().to_vec())),
@@ -152,7 +169,8 @@ proptest! {
 #[test]
 fn sizes_beyond_the_file_are_refused_before_memory_is_taken() {
     let folder = tempfile::tempdir().unwrap();
-    let largest: Vec<(usize, Vec<u8>)> = (0..7).map(|axis| (42 + 2 * axis, i16::MAX.to_le_bytes().to_vec())).collect();
+    let largest: Vec<(usize, Vec<u8>)> =
+        (0..7).map(|axis| (42 + 2 * axis, i16::MAX.to_le_bytes().to_vec())).collect();
     let dimensions = |count: i16| (40_usize, count.to_le_bytes().to_vec());
     for (name, changes) in [
         ("seven.nii", [&largest[..], &[dimensions(7)]].concat()),
@@ -190,7 +208,10 @@ fn a_bomb_that_goes_on_and_on_is_left_after_a_while() {
     let mut bytes = good_file();
     bytes.resize(bytes.len() + (66 << 20), 0);
     // Half a gigabyte and more, if it were read to its end.
-    let endless: Vec<u8> = std::iter::once(gzip(&bytes)).chain(std::iter::repeat_n(gzip(&[0; 1 << 20]), 600)).flatten().collect();
+    let endless: Vec<u8> = std::iter::once(gzip(&bytes))
+        .chain(std::iter::repeat_n(gzip(&[0; 1 << 20]), 600))
+        .flatten()
+        .collect();
     fs::write(&path, endless).unwrap();
     let start = Instant::now();
     let message = read_image(&path).unwrap_err().to_string();
@@ -209,15 +230,22 @@ fn a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for() {
     };
     for path in [pipe("image.nii"), "/dev/zero".into()] {
         let message = read_image(&path).unwrap_err().to_string();
-        assert!(message.contains(path.to_str().unwrap()) && message.contains("found a pipe or a device"), "{message}");
+        assert!(
+            message.contains(path.to_str().unwrap())
+                && message.contains("found a pipe or a device"),
+            "{message}"
+        );
     }
     task(folder.path());
     pipe("pairs.csv");
     assert!(Dataset::open(folder.path().join("pairs.csv")).is_err());
     pipe("dataset.json");
-    assert!(Dataset::open(folder.path()).unwrap_err().to_string().contains("found a pipe or a device"));
+    assert!(
+        Dataset::open(folder.path()).unwrap_err().to_string().contains("found a pipe or a device")
+    );
     // Nor is one written to, or replaced by a file.
-    let message = medvol::atomic_write(folder.path().join("dataset.json"), b"{}").unwrap_err().to_string();
+    let message =
+        medvol::atomic_write(folder.path().join("dataset.json"), b"{}").unwrap_err().to_string();
     assert!(message.contains("dataset.json: expected the name of a file"), "{message}");
     assert!(fs::metadata(folder.path().join("dataset.json")).is_ok_and(|there| !there.is_file()));
 }
@@ -234,10 +262,17 @@ fn any_json() -> impl Strategy<Value = Value> {
         Just(json!(0)),
     ];
     leaf.prop_recursive(3, 24, 5, |inner| {
-        let key = prop_oneof![Just("0".to_string()), Just("image".into()), Just("label".into()), Just("images".into()), "[a-z0-9]{0,3}"];
+        let key = prop_oneof![
+            Just("0".to_string()),
+            Just("image".into()),
+            Just("label".into()),
+            Just("images".into()),
+            "[a-z0-9]{0,3}"
+        ];
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            prop::collection::vec((key, inner), 0..5).prop_map(|entries| Value::Object(entries.into_iter().collect())),
+            prop::collection::vec((key, inner), 0..5)
+                .prop_map(|entries| Value::Object(entries.into_iter().collect())),
         ]
     })
 }
@@ -262,17 +297,24 @@ fn is_judged(path: &Path) {
 /// A text with some of its characters replaced, removed or doubled.
 fn damaged(text: String) -> impl Strategy<Value = String> {
     let length = text.chars().count();
-    prop::collection::vec((0..length, prop_oneof![Just(None), any::<char>().prop_map(Some), Just(Some('"')), Just(Some(','))]), 0..8)
-        .prop_map(move |changes| {
-            let mut characters: Vec<String> = text.chars().map(String::from).collect();
-            for (at, change) in changes {
-                characters[at] = change.map_or_else(String::new, |c| c.to_string());
-            }
-            characters.concat()
-        })
+    prop::collection::vec(
+        (
+            0..length,
+            prop_oneof![Just(None), any::<char>().prop_map(Some), Just(Some('"')), Just(Some(','))],
+        ),
+        0..8,
+    )
+    .prop_map(move |changes| {
+        let mut characters: Vec<String> = text.chars().map(String::from).collect();
+        for (at, change) in changes {
+            characters[at] = change.map_or_else(String::new, |c| c.to_string());
+        }
+        characters.concat()
+    })
 }
 
-const PAIRS: &str = "case,image,label,subject\na,imagesTr/case_00.nii.gz,labelsTr/case_00.nii.gz,p\n\"b\",imagesTr/b.nii,,\"q\"\n";
+const PAIRS: &str = "case,image,label,subject\na,imagesTr/case_00.nii.gz,labelsTr/case_00.nii.gz,\
+                     p\n\"b\",imagesTr/b.nii,,\"q\"\n";
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]

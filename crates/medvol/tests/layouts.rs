@@ -27,7 +27,8 @@ fn folders(root: &Path) {
 
 fn write_label_maps(root: &Path, ending: &str) {
     for case in 0..CASES {
-        write_labels(root.join(format!("labelsTr/{}{ending}", name(case))), &volumes(case).1).unwrap();
+        write_labels(root.join(format!("labelsTr/{}{ending}", name(case))), &volumes(case).1)
+            .unwrap();
     }
 }
 
@@ -38,7 +39,8 @@ fn write_channels(root: &Path, ending: &str) {
     for case in 0..=CASES {
         let folder = if case < CASES { "imagesTr" } else { "imagesTs" };
         for (channel, image) in channels(case).iter().enumerate() {
-            write_image(root.join(format!("{folder}/{}_{channel:04}{ending}", name(case))), image).unwrap();
+            write_image(root.join(format!("{folder}/{}_{channel:04}{ending}", name(case))), image)
+                .unwrap();
         }
     }
 }
@@ -73,7 +75,10 @@ fn decathlon(root: &Path) {
     write_label_maps(root, ".nii.gz");
     for case in 0..=CASES {
         let [a, b] = channels(case);
-        let both = Image { voxels: concatenate(Axis(0), &[a.voxels.view(), b.voxels.view()]).unwrap(), affine: a.affine };
+        let both = Image {
+            voxels: concatenate(Axis(0), &[a.voxels.view(), b.voxels.view()]).unwrap(),
+            affine: a.affine,
+        };
         let folder = if case < CASES { "imagesTr" } else { "imagesTs" };
         write_image(root.join(format!("{folder}/{}.nii.gz", name(case))), &both).unwrap();
     }
@@ -98,7 +103,9 @@ fn table(root: &Path) {
     for case in (0..=CASES).rev() {
         let (folder, name) = (if case < CASES { "imagesTr" } else { "imagesTs" }, name(case));
         let label = if case < CASES { format!("labelsTr/{name}.nii") } else { String::new() };
-        text += &format!("p{case},{name},{folder}/{name}_0001.nii,\"{folder}/{name}_0000.nii\",77,{label}\n");
+        text += &format!(
+            "p{case},{name},{folder}/{name}_0001.nii,\"{folder}/{name}_0000.nii\",77,{label}\n"
+        );
     }
     fs::write(root.join("pairs.csv"), text).unwrap();
 }
@@ -135,7 +142,11 @@ fn the_same_cases_in_four_layouts_load_as_the_same_volumes() {
         assert!(Dataset::is_at(&root.join(file)));
         assert_eq!(dataset.channels, ["T1", "T2"], "{layout}");
         assert_eq!(
-            dataset.labels.iter().map(|label| (label.value, label.name.as_str())).collect::<Vec<_>>(),
+            dataset
+                .labels
+                .iter()
+                .map(|label| (label.value, label.name.as_str()))
+                .collect::<Vec<_>>(),
             [(0, "background"), (1, "organ"), (2, "nodule")]
         );
         all.push(loaded(&dataset));
@@ -160,7 +171,10 @@ fn mapped_cases_may_lie_anywhere() {
     write_json(root.join("dataset.json"), &description);
     let (cases, _) = loaded(&Dataset::open(&root).unwrap());
     assert_eq!(cases[0].0, "first");
-    assert_eq!(cases[0].2, Some(volumes(0).1).map(|map| LabelMap { affine: cases[0].1.affine, ..map }));
+    assert_eq!(
+        cases[0].2,
+        Some(volumes(0).1).map(|map| LabelMap { affine: cases[0].1.affine, ..map })
+    );
 }
 
 #[test]
@@ -186,7 +200,9 @@ fn missing_and_surplus_channels_of_nnunet_are_missed_by_their_names() {
     for (write, ending) in [(nnunet_1 as fn(&Path), ".nii.gz"), (nnunet_2, ".nii")] {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path());
-        let file = |case: usize, channel: usize| folder.path().join(format!("imagesTr/{}_{channel:04}{ending}", name(case)));
+        let file = |case: usize, channel: usize| {
+            folder.path().join(format!("imagesTr/{}_{channel:04}{ending}", name(case)))
+        };
         fs::remove_file(file(1, 1)).unwrap();
         fs::copy(file(2, 1), file(2, 2)).unwrap();
         let dataset = Dataset::open(folder.path()).unwrap();
@@ -238,7 +254,13 @@ fn a_table_says_whose_images_they_are_and_names_cases_by_their_images() {
     let path = folder.path().join("pairs.csv");
     fs::write(&path, "image,subject,label\nsub/a.1.nii.gz,p1,a.nii\n/b.nii,,\n").unwrap();
     let dataset = Dataset::open(&path).unwrap();
-    assert_eq!((dataset.cases[0].name.as_str(), dataset.cases[0].subject.as_deref()), ("a.1", Some("p1")));
+    assert_eq!(
+        (dataset.cases[0].name.as_str(), dataset.cases[0].subject.as_deref()),
+        ("a.1", Some("p1"))
+    );
     assert_eq!(dataset.cases[0].images, [folder.path().join("sub/a.1.nii.gz")]);
-    assert_eq!((dataset.test[0].images[0].as_path(), &dataset.test[0].subject), (Path::new("/b.nii"), &None));
+    assert_eq!(
+        (dataset.test[0].images[0].as_path(), &dataset.test[0].subject),
+        (Path::new("/b.nii"), &None)
+    );
 }

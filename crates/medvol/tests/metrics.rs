@@ -1,4 +1,5 @@
-//! Metrics, distances and components against independent implementations, and the laws of the metrics.
+//! Metrics, distances and components against independent implementations, and the laws of the
+//! metrics.
 
 mod common;
 
@@ -56,7 +57,8 @@ struct ComponentsCase {
 }
 
 fn fixture() -> Fixture {
-    serde_json::from_str(&std::fs::read_to_string(common::fixture("metrics.json")).unwrap()).unwrap()
+    serde_json::from_str(&std::fs::read_to_string(common::fixture("metrics.json")).unwrap())
+        .unwrap()
 }
 
 /// A map from a string of one digit per voxel.
@@ -81,13 +83,16 @@ fn close(a: Option<f64>, b: Option<f64>, tolerance: f64) -> bool {
 fn the_largest_component_scores_as_the_cleaned_map_does_and_stray_voxels_cost_nothing() {
     // Label 1: three voxels in a row, a fourth one astray; label 2 only in the reference.
     let (prediction, reference) = (map([1, 2, 5], "1110100000"), map([1, 2, 5], "1110000022"));
-    let scores = score_labels(prediction.view(), reference.view(), &[1, 2, 3], [1.0; 3], 1.0).unwrap();
+    let scores =
+        score_labels(prediction.view(), reference.view(), &[1, 2, 3], [1.0; 3], 1.0).unwrap();
     assert_eq!(scores[0].dice, Some(6.0 / 7.0));
     let dice_largest: Vec<_> = scores.iter().map(|s| s.dice_largest).collect();
     assert_eq!(dice_largest, [Some(1.0), Some(0.0), None]);
     let mut cleaned = prediction.mapv(|v| v as u8);
     keep_largest_component(&mut cleaned, 1, Connectivity::Faces);
-    let cleaned = score_labels(cleaned.mapv(u16::from).view(), reference.view(), &[1], [1.0; 3], 1.0).unwrap();
+    let cleaned =
+        score_labels(cleaned.mapv(u16::from).view(), reference.view(), &[1], [1.0; 3], 1.0)
+            .unwrap();
     assert_eq!((cleaned[0].dice, cleaned[0].dice_largest), (dice_largest[0], dice_largest[0]));
 }
 
@@ -96,8 +101,16 @@ fn scores_are_those_of_medpy_and_monai() {
     let cases = fixture().scores;
     assert!(cases.len() >= 7);
     for (number, case) in cases.iter().enumerate() {
-        let (prediction, reference) = (map(case.shape, &case.prediction), map(case.shape, &case.reference));
-        let found = score_labels(prediction.view(), reference.view(), &case.labels, case.spacing_mm, case.tolerance_mm).unwrap();
+        let (prediction, reference) =
+            (map(case.shape, &case.prediction), map(case.shape, &case.reference));
+        let found = score_labels(
+            prediction.view(),
+            reference.view(),
+            &case.labels,
+            case.spacing_mm,
+            case.tolerance_mm,
+        )
+        .unwrap();
         for ((found, expected), label) in found.iter().zip(&case.expected).zip(&case.labels) {
             for (name, found, expected, tolerance) in [
                 ("dice", found.dice, expected.dice, 1e-12),
@@ -109,7 +122,10 @@ fn scores_are_those_of_medpy_and_monai() {
                 ("hd95", found.hd95_mm, expected.hd95_mm, 1e-9),
                 ("assd", found.assd_mm, expected.assd_mm, 1e-9),
             ] {
-                assert!(close(found, expected, tolerance), "case {number}, label {label}, {name}: {found:?}, expected {expected:?}");
+                assert!(
+                    close(found, expected, tolerance),
+                    "case {number}, label {label}, {name}: {found:?}, expected {expected:?}"
+                );
             }
         }
         let dice = dice_per_label(prediction.view(), reference.view(), &case.labels).unwrap();
@@ -132,11 +148,21 @@ fn distances_are_those_of_scipy() {
 fn components_are_those_of_scipy() {
     for case in fixture().components {
         let mask = mask(case.shape, &case.mask);
-        for (connectivity, expected) in [(Connectivity::Faces, case.faces), (Connectivity::Corners, case.corners)] {
+        for (connectivity, expected) in
+            [(Connectivity::Faces, case.faces), (Connectivity::Corners, case.corners)]
+        {
             let found = components(mask.view(), connectivity);
-            assert_eq!(found.numbers.iter().copied().collect::<Vec<_>>(), expected, "{connectivity:?}");
+            assert_eq!(
+                found.numbers.iter().copied().collect::<Vec<_>>(),
+                expected,
+                "{connectivity:?}"
+            );
             let count = |number: usize| expected.iter().filter(|&&n| n as usize == number).count();
-            assert_eq!(found.sizes, (1..=found.sizes.len()).map(count).collect::<Vec<_>>(), "{connectivity:?}");
+            assert_eq!(
+                found.sizes,
+                (1..=found.sizes.len()).map(count).collect::<Vec<_>>(),
+                "{connectivity:?}"
+            );
         }
     }
 }
@@ -156,13 +182,25 @@ fn what_is_not_scored_follows_the_rule_for_empty_masks() {
     let zero = Some(0.0);
 
     assert_eq!(score(&empty, &empty), LabelScores::default());
-    let overlap = LabelScores { dice: zero, dice_largest: zero, jaccard: zero, surface_dice: zero, ..LabelScores::default() };
+    let overlap = LabelScores {
+        dice: zero,
+        dice_largest: zero,
+        jaccard: zero,
+        surface_dice: zero,
+        ..LabelScores::default()
+    };
     let predicted = score(&two, &empty);
     assert!(close(predicted.volume_error_ml, Some(ml), 1e-15));
-    assert_eq!(LabelScores { volume_error_ml: None, ..predicted }, LabelScores { precision: zero, ..overlap });
+    assert_eq!(
+        LabelScores { volume_error_ml: None, ..predicted },
+        LabelScores { precision: zero, ..overlap }
+    );
     let missed = score(&empty, &two);
     assert!(close(missed.volume_error_ml, Some(-ml), 1e-15));
-    assert_eq!(LabelScores { volume_error_ml: None, ..missed }, LabelScores { sensitivity: zero, volume_error: Some(-1.0), ..overlap });
+    assert_eq!(
+        LabelScores { volume_error_ml: None, ..missed },
+        LabelScores { sensitivity: zero, volume_error: Some(-1.0), ..overlap }
+    );
 }
 
 #[test]
@@ -173,7 +211,9 @@ fn a_plane_moved_by_a_voxel_is_one_spacing_away() {
             map.index_axis_mut(ndarray::Axis(axis), at).fill(1);
             map
         };
-        let at = |tolerance: f64| score_labels(plane(2).view(), plane(3).view(), &[1], SPACING, tolerance).unwrap()[0];
+        let at = |tolerance: f64| {
+            score_labels(plane(2).view(), plane(3).view(), &[1], SPACING, tolerance).unwrap()[0]
+        };
         let scores = at(spacing);
         assert!(close(scores.hd95_mm, Some(spacing), 1e-12), "{scores:?}");
         assert!(close(scores.assd_mm, Some(spacing), 1e-12), "{scores:?}");
@@ -186,7 +226,10 @@ fn a_plane_moved_by_a_voxel_is_one_spacing_away() {
 fn a_label_asked_for_twice_is_scored_twice() {
     let map = Array3::from_elem((2, 2, 2), 3_u16);
     let scores = score_labels(map.view(), map.view(), &[3, 5, 3], SPACING, 1.0).unwrap();
-    assert_eq!(scores.iter().map(|scores| scores.dice).collect::<Vec<_>>(), [Some(1.0), None, Some(1.0)]);
+    assert_eq!(
+        scores.iter().map(|scores| scores.dice).collect::<Vec<_>>(),
+        [Some(1.0), None, Some(1.0)]
+    );
 }
 
 #[test]
@@ -205,7 +248,8 @@ fn any_two_maps() -> impl Strategy<Value = (Array3<u16>, Array3<u16>)> {
     })
 }
 
-/// All scores, for comparing, but the Dice of the largest component: which of equals it is depends on how the axes lie.
+/// All scores, for comparing, but the Dice of the largest component: which of equals it is depends
+/// on how the axes lie.
 fn values(scores: &LabelScores) -> [Option<f64>; 9] {
     let LabelScores {
         dice,
@@ -219,7 +263,17 @@ fn values(scores: &LabelScores) -> [Option<f64>; 9] {
         volume_error_ml,
         dice_largest: _,
     } = *scores;
-    [dice, jaccard, sensitivity, precision, surface_dice, hd95_mm, assd_mm, volume_error, volume_error_ml]
+    [
+        dice,
+        jaccard,
+        sensitivity,
+        precision,
+        surface_dice,
+        hd95_mm,
+        assd_mm,
+        volume_error,
+        volume_error_ml,
+    ]
 }
 
 fn same(a: &LabelScores, b: &LabelScores) -> bool {

@@ -1,4 +1,5 @@
-//! Reading and writing NIfTI files: against nibabel (fixtures), against ourselves (round trips), and files to be refused.
+//! Reading and writing NIfTI files: against nibabel (fixtures), against ourselves (round trips),
+//! and files to be refused.
 
 mod common;
 
@@ -7,7 +8,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use common::{any_affine, fixture};
-use medvol::{Affine, Error, Image, Label, LabelMap, Orientation, Preprocessed, canonical_spacing, preprocess, read_grid, read_image};
+use medvol::{
+    Affine, Error, Image, Label, LabelMap, Orientation, Preprocessed, canonical_spacing,
+    preprocess, read_grid, read_image,
+};
 use medvol::{read_labels, read_raw, read_raw_size, write_classes, write_image, write_labels};
 use ndarray::{Array3, Array4};
 use proptest::prelude::*;
@@ -37,15 +41,25 @@ fn every_fixture_reads_as_nibabel_reads_it() {
         assert_eq!(image.channels() as u64, want["channels"], "{name}");
         let shape: [usize; 3] = serde_json::from_value(want["shape"].clone()).unwrap();
         assert_eq!(image.shape(), shape, "{name}");
-        assert!(image.affine.approx_eq(&matrix(&want["affine"]), shape, 1e-5), "{name}: {:?}", image.affine);
+        assert!(
+            image.affine.approx_eq(&matrix(&want["affine"]), shape, 1e-5),
+            "{name}: {:?}",
+            image.affine
+        );
         let spacing: [f64; 3] = serde_json::from_value(want["spacing"].clone()).unwrap();
         assert!((0..3).all(|a| (image.affine.spacing()[a] - spacing[a]).abs() < 1e-6), "{name}");
         assert_samples(&want["voxels"], name, |[c, k, j, i]| image.voxels[[c, k, j, i]]);
         let sum = image.voxels.iter().map(|&v| f64::from(v)).sum::<f64>();
-        assert!((sum - want["sum"].as_f64().unwrap()).abs() <= 1e-6 * sum.abs().max(1.0), "{name}: {sum}");
+        assert!(
+            (sum - want["sum"].as_f64().unwrap()).abs() <= 1e-6 * sum.abs().max(1.0),
+            "{name}: {sum}"
+        );
 
         let grid = read_grid(fixture(name)).unwrap();
-        assert_eq!((grid.channels, grid.shape, grid.affine), (image.channels(), shape, image.affine));
+        assert_eq!(
+            (grid.channels, grid.shape, grid.affine),
+            (image.channels(), shape, image.affine)
+        );
     }
 }
 
@@ -53,15 +67,24 @@ fn every_fixture_reads_as_nibabel_reads_it() {
 fn every_fixture_read_raw_has_the_same_values_in_half_the_memory_if_they_are_short_integers() {
     for name in expected().keys() {
         let (image, raw) = (read_image(fixture(name)).unwrap(), read_raw(fixture(name)).unwrap());
-        assert_eq!((raw.channels(), raw.shape(), raw.affine), (image.channels(), image.shape(), image.affine), "{name}");
+        assert_eq!(
+            (raw.channels(), raw.shape(), raw.affine),
+            (image.channels(), image.shape(), image.affine),
+            "{name}"
+        );
         let short = ["int16", "int8", "uint8"].iter().any(|kind| name.starts_with(kind));
         assert!(!short || raw.bytes() == 2 * image.voxels.len() as u64, "{name}");
-        assert_eq!(read_raw_size(fixture(name)).unwrap(), (read_grid(fixture(name)).unwrap(), raw.bytes()), "{name}");
+        assert_eq!(
+            read_raw_size(fixture(name)).unwrap(),
+            (read_grid(fixture(name)).unwrap(), raw.bytes()),
+            "{name}"
+        );
 
         let spacing = canonical_spacing(&image.affine);
         let whole = preprocess(name, &image, None, &[], spacing).unwrap();
         let [_, depth, height, width]: [usize; 4] = whole.image.dim().into();
-        let window = Preprocessed::new(name, &raw, spacing).unwrap().window([0; 3], [depth, height, width]);
+        let window =
+            Preprocessed::new(name, &raw, spacing).unwrap().window([0; 3], [depth, height, width]);
         assert_eq!(window, whole.image.into_raw_vec_and_offset().0, "{name}");
     }
 }
@@ -75,7 +98,10 @@ fn every_fixture_is_brought_to_the_canonical_orientation_that_nibabel_finds() {
         let shape: [usize; 3] = serde_json::from_value(want["canonical_shape"].clone()).unwrap();
         assert_eq!(canonical.shape()[1..], shape, "{name}");
         let affine = orientation.canonical_affine(&image.affine, image.shape());
-        assert!(affine.approx_eq(&matrix(&want["canonical_affine"]), shape, 1e-5), "{name}: {affine:?}");
+        assert!(
+            affine.approx_eq(&matrix(&want["canonical_affine"]), shape, 1e-5),
+            "{name}: {affine:?}"
+        );
         assert_samples(&want["canonical_voxels"], name, |[c, k, j, i]| canonical[[c, k, j, i]]);
     }
 }
@@ -90,8 +116,17 @@ fn the_big_endian_fixtures_are_big_endian() {
 fn written() -> (tempfile::TempDir, PathBuf, Image) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("image.nii");
-    let voxels = Array4::from_shape_fn((1, 3, 4, 5), |(_, k, j, i)| (k * 100 + j * 10 + i) as f32 - 50.5);
-    let image = Image { voxels, affine: Affine([[-1.0, 0.0, 0.0, 9.0], [0.0, 0.0, 2.0, 8.0], [0.0, 3.0, 0.0, 7.0], [0.0, 0.0, 0.0, 1.0]]) };
+    let voxels =
+        Array4::from_shape_fn((1, 3, 4, 5), |(_, k, j, i)| (k * 100 + j * 10 + i) as f32 - 50.5);
+    let image = Image {
+        voxels,
+        affine: Affine([
+            [-1.0, 0.0, 0.0, 9.0],
+            [0.0, 0.0, 2.0, 8.0],
+            [0.0, 3.0, 0.0, 7.0],
+            [0.0, 0.0, 0.0, 1.0],
+        ]),
+    };
     write_image(&path, &image).unwrap();
     (folder, path, image)
 }
@@ -116,14 +151,24 @@ fn compressed(path: &Path) -> PathBuf {
 fn a_half_turn_survives_the_rounding_of_its_quaternion() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.nii");
-    // About an axis in the plane of the first two, at all angles: rounded, b² + c² is a little more than 1, or a little less.
+    // About an axis in the plane of the first two, at all angles: rounded, b² + c² is a little more
+    // than 1, or a little less.
     for angle in (0..500).map(|i| f64::from(i) / 500.0 * std::f64::consts::PI) {
         let (sin, cos) = angle.sin_cos();
-        let affine = Affine([[cos, sin, 0.0, 0.0], [sin, -cos, 0.0, 0.0], [0.0, 0.0, -4.0, 0.0], [0.0, 0.0, 0.0, 1.0]]);
+        let affine = Affine([
+            [cos, sin, 0.0, 0.0],
+            [sin, -cos, 0.0, 0.0],
+            [0.0, 0.0, -4.0, 0.0],
+            [0.0, 0.0, 0.0, 1.0],
+        ]);
         write_labels(&path, &LabelMap { voxels: Array3::zeros((4, 5, 6)), affine }).unwrap();
         patch(&path, 254, &[0, 0]);
         let read = read_grid(&path).unwrap();
-        assert!(read.affine.approx_eq(&affine, [4, 5, 6], 1e-5), "{angle}: {:?} {affine:?}", read.affine);
+        assert!(
+            read.affine.approx_eq(&affine, [4, 5, 6], 1e-5),
+            "{angle}: {:?} {affine:?}",
+            read.affine
+        );
     }
 }
 
@@ -208,7 +253,8 @@ fn labels_up_to_255_are_stored_in_one_byte_and_others_in_two() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("labels.nii");
     for (largest, bytes) in [(255, 8), (256, 16)] {
-        let labels = LabelMap { voxels: Array3::from_elem((2, 2, 2), largest), affine: Affine::IDENTITY };
+        let labels =
+            LabelMap { voxels: Array3::from_elem((2, 2, 2), largest), affine: Affine::IDENTITY };
         write_labels(&path, &labels).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().len(), 352 + bytes);
     }
@@ -254,7 +300,10 @@ fn a_written_file_is_as_readable_as_any_other() {
     let (folder, path, _) = written();
     let plain = folder.path().join("plain");
     fs::write(&plain, "").unwrap();
-    assert_eq!(fs::metadata(&path).unwrap().permissions(), fs::metadata(&plain).unwrap().permissions());
+    assert_eq!(
+        fs::metadata(&path).unwrap().permissions(),
+        fs::metadata(&plain).unwrap().permissions()
+    );
 }
 
 #[test]
@@ -287,7 +336,9 @@ fn a_compressed_file_is_recognised_whatever_its_name() {
 #[test]
 fn a_missing_file_is_named() {
     let error = read_image("no/such/file.nii.gz").unwrap_err();
-    assert!(matches!(&error, Error::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound));
+    assert!(
+        matches!(&error, Error::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+    );
     assert!(error.to_string().contains("no/such/file.nii.gz"));
 }
 
@@ -304,7 +355,10 @@ fn a_truncated_file_says_what_is_missing() {
     for length in [0, 4, 347, 350, 352, whole.len() - 1] {
         fs::write(&path, &whole[..length]).unwrap();
         let error = read_image(&path).unwrap_err();
-        assert!(matches!(error, Error::Truncated { found, .. } if found <= length as u64), "{length} {error}");
+        assert!(
+            matches!(error, Error::Truncated { found, .. } if found <= length as u64),
+            "{length} {error}"
+        );
     }
 }
 
@@ -342,12 +396,14 @@ fn bytes_after_the_voxels_are_ignored() {
 #[test]
 fn a_small_file_that_announces_a_huge_volume_is_refused_before_memory_is_taken() {
     let (_folder, path, _) = written();
-    let sizes: Vec<u8> = [4_i16, 32767, 32767, 32767, 1000].iter().flat_map(|n| n.to_le_bytes()).collect();
+    let sizes: Vec<u8> =
+        [4_i16, 32767, 32767, 32767, 1000].iter().flat_map(|n| n.to_le_bytes()).collect();
     patch(&path, 40, &sizes);
     assert!(matches!(read_image(&path), Err(Error::Truncated { .. })));
     assert!(matches!(read_image(compressed(&path)), Err(Error::Truncated { .. })));
     // The most that a header can announce.
-    let sizes: Vec<u8> = [7_i16, 32767, 32767, 32767, 1, 1, 1, 32767].iter().flat_map(|n| n.to_le_bytes()).collect();
+    let sizes: Vec<u8> =
+        [7_i16, 32767, 32767, 32767, 1, 1, 1, 32767].iter().flat_map(|n| n.to_le_bytes()).collect();
     patch(&path, 40, &sizes);
     assert!(matches!(read_image(&path), Err(Error::Truncated { .. })));
 }
@@ -372,7 +428,10 @@ fn headers_that_contradict_the_format_are_refused_with_their_reason() {
         patch(&path, at, bytes);
         let error = read_image(&path).unwrap_err();
         assert!(matches!(&error, Error::Header { .. }), "{at}: {error}");
-        assert!(error.to_string().contains(reason) && error.to_string().contains("image.nii"), "{at}: {error}");
+        assert!(
+            error.to_string().contains(reason) && error.to_string().contains("image.nii"),
+            "{at}: {error}"
+        );
     }
 }
 
@@ -414,7 +473,8 @@ fn label_values_that_are_not_integers_from_0_to_65535_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("labels.nii");
     for bad in [-1.0, 0.5, 65536.0, f32::NAN, f32::INFINITY] {
-        let mut image = Image { voxels: Array4::from_elem((1, 2, 3, 4), 2.0), affine: Affine::IDENTITY };
+        let mut image =
+            Image { voxels: Array4::from_elem((1, 2, 3, 4), 2.0), affine: Affine::IDENTITY };
         image.voxels[[0, 1, 2, 3]] = bad;
         write_image(&path, &image).unwrap();
         let error = read_labels(&path).unwrap_err();
@@ -427,5 +487,8 @@ fn label_values_that_are_not_integers_from_0_to_65535_are_refused() {
 
 #[test]
 fn a_label_map_with_channels_is_refused() {
-    assert!(matches!(read_labels(fixture("channels_4.nii.gz")), Err(Error::ChannelCount { expected: 1, found: 4, .. })));
+    assert!(matches!(
+        read_labels(fixture("channels_4.nii.gz")),
+        Err(Error::ChannelCount { expected: 1, found: 4, .. })
+    ));
 }

@@ -5,7 +5,8 @@ mod common;
 use common::{affine_from, any_affine};
 use medvol::patch::extract;
 use medvol::{
-    Affine, Case, Error, Image, Label, LabelMap, Orientation, Preprocessed, RawImage, canonical_spacing, median_spacing, preprocess,
+    Affine, Case, Error, Image, Label, LabelMap, Orientation, Preprocessed, RawImage,
+    canonical_spacing, median_spacing, preprocess,
 };
 use ndarray::{Array3, Array4, Axis};
 use proptest::prelude::*;
@@ -18,7 +19,9 @@ fn labels(values: &[u16]) -> Vec<Label> {
 fn one_hot(case: &Case, classes: usize) -> Array4<f32> {
     let indices = case.classes.as_ref().unwrap();
     let (depth, height, width) = indices.dim();
-    Array4::from_shape_fn((classes, depth, height, width), |(c, k, j, i)| f32::from(u8::from(usize::from(indices[[k, j, i]]) == c)))
+    Array4::from_shape_fn((classes, depth, height, width), |(c, k, j, i)| {
+        f32::from(u8::from(usize::from(indices[[k, j, i]]) == c))
+    })
 }
 
 proptest! {
@@ -171,12 +174,18 @@ fn ball(affine: Affine, radius_mm: f64) -> (Image, LabelMap) {
 
 #[test]
 fn a_grid_turned_by_less_than_45_degrees_keeps_its_axes_and_one_turned_by_more_swaps_them() {
-    for (degrees, shape) in
-        [(0.0, [2, 3, 4]), (44.0, [2, 3, 4]), (45.0, [2, 3, 4]), (46.0, [2, 4, 3]), (134.0, [2, 4, 3]), (136.0, [2, 3, 4])]
-    {
+    for (degrees, shape) in [
+        (0.0, [2, 3, 4]),
+        (44.0, [2, 3, 4]),
+        (45.0, [2, 3, 4]),
+        (46.0, [2, 4, 3]),
+        (134.0, [2, 4, 3]),
+        (136.0, [2, 3, 4]),
+    ] {
         let half = f64::to_radians(degrees) / 2.0;
         // Around the axis to the head, which is the depth.
-        let affine = affine_from([half.cos(), 0.0, 0.0, half.sin()], [1.0; 3], [false; 3], [0.0; 3]);
+        let affine =
+            affine_from([half.cos(), 0.0, 0.0, half.sin()], [1.0; 3], [false; 3], [0.0; 3]);
         assert_eq!(Orientation::of(&affine).canonical_axes([2, 3, 4]), shape, "{degrees}");
     }
 }
@@ -193,13 +202,16 @@ fn the_lower_class_wins_a_tie() {
 
 #[test]
 fn a_ball_survives_a_coarser_and_a_finer_spacing() {
-    let affine = affine_from([1.0, 0.2, -0.3, 0.6], [1.0, 1.2, 2.0], [true, false, true], [3.0, 4.0, 5.0]);
+    let affine =
+        affine_from([1.0, 0.2, -0.3, 0.6], [1.0, 1.2, 2.0], [true, false, true], [3.0, 4.0, 5.0]);
     let (image, map) = ball(affine, 12.0);
     for spacing in [[1.5, 1.5, 1.5], [0.7, 0.7, 0.7], [2.0, 1.0, 0.5]] {
         let case = preprocess("ball", &image, Some(&map), &labels(&[0, 2]), spacing).unwrap();
         let restored = case.geometry.restore_labels(&one_hot(&case, 2), &labels(&[0, 2])).unwrap();
         let count = |a: &Array3<u16>| a.iter().filter(|v| **v == 2).count() as f64;
-        let both = restored.voxels.iter().zip(&map.voxels).filter(|(a, b)| **a == 2 && **b == 2).count() as f64;
+        let both =
+            restored.voxels.iter().zip(&map.voxels).filter(|(a, b)| **a == 2 && **b == 2).count()
+                as f64;
         let dice = 2.0 * both / (count(&restored.voxels) + count(&map.voxels));
         assert!(dice > 0.95, "{spacing:?}: {dice}");
     }
@@ -247,14 +259,20 @@ fn an_image_of_zeros_and_an_image_of_one_slice_are_fine() {
     let zeros = Image { voxels: Array4::zeros((1, 3, 4, 5)), affine: Affine::IDENTITY };
     let case = preprocess("zeros", &zeros, None, &labels(&[0]), [1.0; 3]).unwrap();
     assert_eq!(case.image, zeros.voxels);
-    let slice = Image { voxels: Array4::from_shape_fn((1, 1, 4, 5), |(_, _, j, i)| (j + i) as f32 + 1.0), affine: Affine::IDENTITY };
+    let slice = Image {
+        voxels: Array4::from_shape_fn((1, 1, 4, 5), |(_, _, j, i)| (j + i) as f32 + 1.0),
+        affine: Affine::IDENTITY,
+    };
     let case = preprocess("slice", &slice, None, &labels(&[0]), [4.0, 0.5, 0.5]).unwrap();
     assert_eq!(case.image.dim(), (1, 1, 8, 10));
 }
 
 #[test]
 fn the_geometry_survives_being_stored() {
-    let (image, _) = ball(affine_from([1.0, 0.2, -0.3, 0.6], [0.1, 1.2, 2.0], [true, false, true], [0.1, 4.0, 5.0]), 9.0);
+    let (image, _) = ball(
+        affine_from([1.0, 0.2, -0.3, 0.6], [0.1, 1.2, 2.0], [true, false, true], [0.1, 4.0, 5.0]),
+        9.0,
+    );
     let geometry = preprocess("ball", &image, None, &labels(&[0]), [1.1; 3]).unwrap().geometry;
     let stored = serde_json::to_string(&geometry).unwrap();
     let loaded: medvol::Geometry = serde_json::from_str(&stored).unwrap();
@@ -280,18 +298,33 @@ fn what_cannot_be_preprocessed_is_refused_with_the_cases_name() {
         assert!(error.to_string().contains("case 7"), "{error}");
         error
     };
-    for spacing in [[0.0, 1.0, 1.0], [1.0, -1.0, 1.0], [1.0, 1.0, f64::NAN], [1e-4, 1e-4, 1e-4], [1e-300, 1.0, 1.0]] {
-        assert!(matches!(refusal(&image, &map, &known, spacing), Error::Preprocess { .. }), "{spacing:?}");
+    for spacing in [
+        [0.0, 1.0, 1.0],
+        [1.0, -1.0, 1.0],
+        [1.0, 1.0, f64::NAN],
+        [1e-4, 1e-4, 1e-4],
+        [1e-300, 1.0, 1.0],
+    ] {
+        assert!(
+            matches!(refusal(&image, &map, &known, spacing), Error::Preprocess { .. }),
+            "{spacing:?}"
+        );
     }
     let mut bad = image.clone();
     bad.affine.0[2] = [0.0; 4];
     assert!(matches!(refusal(&bad, &map, &known, [1.0; 3]), Error::Preprocess { .. }));
     let mut bad = image.clone();
     bad.voxels[[0, 1, 2, 3]] = f32::NAN;
-    assert!(matches!(refusal(&bad, &map, &known, [1.0; 3]), Error::NotFinite { voxel: [0, 1, 2, 3], .. }));
+    assert!(matches!(
+        refusal(&bad, &map, &known, [1.0; 3]),
+        Error::NotFinite { voxel: [0, 1, 2, 3], .. }
+    ));
     let bad = LabelMap { voxels: Array3::zeros((20, 30, 41)), affine: map.affine };
     assert!(matches!(refusal(&image, &bad, &known, [1.0; 3]), Error::ShapeMismatch { .. }));
-    assert!(matches!(refusal(&image, &map, &labels(&[0, 1]), [1.0; 3]), Error::UnlistedLabel { value: 2, .. }));
+    assert!(matches!(
+        refusal(&image, &map, &labels(&[0, 1]), [1.0; 3]),
+        Error::UnlistedLabel { value: 2, .. }
+    ));
     let empty = Image { voxels: Array4::zeros((1, 0, 3, 3)), affine: Affine::IDENTITY };
     assert!(matches!(refusal(&empty, &map, &known, [1.0; 3]), Error::Preprocess { .. }));
 }
@@ -302,8 +335,14 @@ fn scores_on_another_grid_are_refused() {
     let geometry = preprocess("ball", &image, None, &labels(&[0, 2]), [2.0; 3]).unwrap().geometry;
     let [depth, height, width] = geometry.grid_shape();
     let three_classes = Array4::zeros((3, depth, height, width));
-    assert!(matches!(geometry.restore_labels(&three_classes, &labels(&[0, 2])), Err(Error::GridMismatch { .. })));
+    assert!(matches!(
+        geometry.restore_labels(&three_classes, &labels(&[0, 2])),
+        Err(Error::GridMismatch { .. })
+    ));
     let longer = Array4::zeros((2, depth, height, width + 1));
-    assert!(matches!(geometry.restore_labels(&longer, &labels(&[0, 2])), Err(Error::GridMismatch { .. })));
+    assert!(matches!(
+        geometry.restore_labels(&longer, &labels(&[0, 2])),
+        Err(Error::GridMismatch { .. })
+    ));
     assert!(matches!(geometry.restore_probabilities(&longer), Err(Error::GridMismatch { .. })));
 }

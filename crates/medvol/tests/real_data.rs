@@ -1,9 +1,12 @@
-//! Real images, where they are at hand: the environment variable `SCNAS_TEST_DATA` names a folder that holds Decathlon tasks.
+//! Real images, where they are at hand: the environment variable `SCNAS_TEST_DATA` names a folder
+//! that holds Decathlon tasks.
 
 use std::path::PathBuf;
 use std::time::Instant;
 
-use medvol::{Dataset, canonical_spacing, median_spacing, preprocess, read_grids, read_labels, write_labels};
+use medvol::{
+    Dataset, canonical_spacing, median_spacing, preprocess, read_grids, read_labels, write_labels,
+};
 use ndarray::Array4;
 use rayon::prelude::*;
 
@@ -25,7 +28,11 @@ fn every_hippocampus_label_map_comes_back_from_preprocessing_and_from_disk() {
     let Some(dataset) = task("Task04_Hippocampus") else { return };
     assert!(!dataset.cases.is_empty());
     let start = Instant::now();
-    let spacings: Vec<_> = dataset.cases.iter().map(|case| canonical_spacing(&read_grids(&case.images).unwrap().affine)).collect();
+    let spacings: Vec<_> = dataset
+        .cases
+        .iter()
+        .map(|case| canonical_spacing(&read_grids(&case.images).unwrap().affine))
+        .collect();
     let spacing = median_spacing(spacings).unwrap();
     assert_eq!(spacing, [1.0, 1.0, 1.0]);
     println!("headers: {:?}", start.elapsed());
@@ -37,7 +44,10 @@ fn every_hippocampus_label_map_comes_back_from_preprocessing_and_from_disk() {
         .map(|files| {
             let (image, labels) = dataset.load(files).unwrap();
             let labels = labels.unwrap();
-            (preprocess(&files.name, &image, Some(&labels), &dataset.labels, spacing).unwrap(), labels)
+            (
+                preprocess(&files.name, &image, Some(&labels), &dataset.labels, spacing).unwrap(),
+                labels,
+            )
         })
         .collect();
     println!("read and preprocessed {} cases: {:?}", cases.len(), start.elapsed());
@@ -48,7 +58,9 @@ fn every_hippocampus_label_map_comes_back_from_preprocessing_and_from_disk() {
         let classes = case.classes.as_ref().unwrap();
         let (depth, height, width) = classes.dim();
         let shape = (dataset.labels.len(), depth, height, width);
-        let scores = Array4::from_shape_fn(shape, |(c, k, j, i)| f32::from(u8::from(usize::from(classes[[k, j, i]]) == c)));
+        let scores = Array4::from_shape_fn(shape, |(c, k, j, i)| {
+            f32::from(u8::from(usize::from(classes[[k, j, i]]) == c))
+        });
         let restored = case.geometry.restore_labels(&scores, &dataset.labels).unwrap();
         assert_eq!(restored, *labels, "{}", case.name);
         let path = folder.path().join(format!("{}.nii.gz", case.name));

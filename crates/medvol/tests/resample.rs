@@ -21,7 +21,8 @@ fn any_grids() -> impl Strategy<Value = ([usize; 3], [f64; 3], [f64; 3], [usize;
     let spacing = || prop::array::uniform3(0.4..4.0_f64);
     (prop::array::uniform3(1..12_usize), spacing(), spacing()).prop_map(|(shape, from, to)| {
         // Spacings that count as the same are exactly the same, or the laws would hold only about.
-        let to = [0, 1, 2].map(|a| if (to[a] / from[a] - 1.0).abs() < 2e-3 { from[a] } else { to[a] });
+        let to =
+            [0, 1, 2].map(|a| if (to[a] / from[a] - 1.0).abs() < 2e-3 { from[a] } else { to[a] });
         (shape, from, to, [0, 1, 2].map(|a| covering(shape[a], from[a], to[a])))
     })
 }
@@ -141,7 +142,8 @@ fn each_axis_is_resampled_on_its_own() {
     // A product of three lines becomes the product of the resampled lines.
     let lines = [vec![1.0, 3.0, 2.0, 5.0], vec![2.0, -1.0, 0.5], vec![1.0, 1.5, -2.0, 4.0, 3.0]];
     let (to, new_shape) = ([1.7, 0.6, 2.4], [2, 5, 2]);
-    let volume = Array3::from_shape_fn((4, 3, 5), |(k, j, i)| lines[0][k] * lines[1][j] * lines[2][i]);
+    let volume =
+        Array3::from_shape_fn((4, 3, 5), |(k, j, i)| lines[0][k] * lines[1][j] * lines[2][i]);
     let resampled = resample(volume.view(), [1.0; 3], to, new_shape);
     let parts = [0, 1, 2].map(|a| line(&lines[a], to[a], new_shape[a]));
     for ((k, j, i), value) in resampled.indexed_iter() {

@@ -1,4 +1,5 @@
-//! The law of sliding windows: however little is held at a time, the result is that of the whole volume, to the last bit.
+//! The law of sliding windows: however little is held at a time, the result is that of the whole
+//! volume, to the last bit.
 
 mod common;
 
@@ -34,7 +35,9 @@ fn stitched(shape: [usize; 3], patch: [usize; 3], overlap: f64, blend: Blend) ->
     let mut sums = Array4::<f32>::zeros((CLASSES, shape[0], shape[1], shape[2]));
     let mut totals = Array3::<f32>::zeros(shape);
     for corner in windows(shape, patch, overlap) {
-        let scores = Array4::from_shape_vec((CLASSES, patch[0], patch[1], patch[2]), scores(corner, patch)).unwrap();
+        let scores =
+            Array4::from_shape_vec((CLASSES, patch[0], patch[1], patch[2]), scores(corner, patch))
+                .unwrap();
         for ((c, k, j, i), score) in scores.indexed_iter() {
             let at = [corner[0] + k, corner[1] + j, corner[2] + i];
             if (0..3).all(|axis| at[axis] < shape[axis]) {
@@ -47,8 +50,15 @@ fn stitched(shape: [usize; 3], patch: [usize; 3], overlap: f64, blend: Blend) ->
     sums / totals.insert_axis(ndarray::Axis(0))
 }
 
-/// What comes out of `strips` strips: class scores on the image's own grid, and how often each voxel was handed out.
-fn slid(case: &Case, patch: [usize; 3], overlap: f64, blend: Blend, strips: usize) -> (Array4<f32>, Array3<u8>) {
+/// What comes out of `strips` strips: class scores on the image's own grid, and how often each
+/// voxel was handed out.
+fn slid(
+    case: &Case,
+    patch: [usize; 3],
+    overlap: f64,
+    blend: Blend,
+    strips: usize,
+) -> (Array4<f32>, Array3<u8>) {
     let [depth, height, width] = case.geometry.shape;
     let mut whole = Array4::zeros((CLASSES, depth, height, width));
     whole.index_axis_mut(ndarray::Axis(0), 0).fill(1.0);
@@ -61,7 +71,8 @@ fn slid(case: &Case, patch: [usize; 3], overlap: f64, blend: Blend, strips: usiz
                 let [k, j, i] = finished.block.clone();
                 for (class, mut whole) in whole.outer_iter_mut().enumerate() {
                     let mut crop = case.geometry.crop(whole.view_mut());
-                    crop.slice_mut(s![k.clone(), j.clone(), i.clone()]).assign(&finished.scores(class));
+                    crop.slice_mut(s![k.clone(), j.clone(), i.clone()])
+                        .assign(&finished.scores(class));
                 }
                 case.geometry.crop(times.view_mut()).slice_mut(s![k, j, i]).mapv_inplace(|n| n + 1);
             },

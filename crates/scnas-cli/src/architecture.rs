@@ -1,4 +1,5 @@
-//! An architecture as the command line names it: a run, a genotype, a model, `random:SEED`, one operation everywhere, or a U-ResNet.
+//! An architecture as the command line names it: a run, a genotype, a model, `random:SEED`, one
+//! operation everywhere, or a U-ResNet.
 
 use std::path::{Path, PathBuf};
 
@@ -15,8 +16,9 @@ use scnas::space::Space;
 use serde_json::Value;
 
 /// Help for an argument that names one.
-pub const ARCHITECTURES: &str = "A run folder, a genotype.json, a model.safetensors, random, random:SEED, an operation for all edges, such as conv3, or a human-designed \
-     network: u-resnet, u-resnet-half";
+pub const ARCHITECTURES: &str = "A run folder, a genotype.json, a model.safetensors, random, \
+                                 random:SEED, an operation for all edges, such as conv3, or a \
+                                 human-designed network: u-resnet, u-resnet-half";
 
 /// A named architecture.
 #[derive(Debug)]
@@ -24,12 +26,14 @@ pub struct Named {
     /// Short, without folders.
     pub name: String,
     pub architecture: Architecture,
-    /// Size and patch `[depth, height, width]` of the network it was found or trained for, where that is known.
+    /// Size and patch `[depth, height, width]` of the network it was found or trained for, where
+    /// that is known.
     pub made_for: Option<(Size, [usize; 3])>,
 }
 
 impl Named {
-    /// Finds the architecture that `text` names. `space` and `seed` are for random ones and single operations.
+    /// Finds the architecture that `text` names. `space` and `seed` are for random ones and single
+    /// operations.
     pub fn resolve(text: &str, space: &Space, seed: u64, device: &Device) -> Result<Self> {
         let path = Path::new(text);
         let made = |name: String, architecture| Ok(Self { name, architecture, made_for: None });
@@ -41,30 +45,45 @@ impl Named {
             return Self::of_run(path);
         }
         match text.split_once(':') {
-            None if text == "random" => return made(format!("random:{seed}"), Genotype::random(space, seed).into()),
+            None if text == "random" => {
+                return made(format!("random:{seed}"), Genotype::random(space, seed).into());
+            }
             Some(("random", number)) => {
-                let seed = number.parse().with_context(|| format!("{text}: expected a number after random:"))?;
+                let seed = number
+                    .parse()
+                    .with_context(|| format!("{text}: expected a number after random:"))?;
                 return made(text.into(), Genotype::random(space, seed).into());
             }
             _ => {}
         }
         if let Some(op) = space.operations.index_of(text) {
             if space.operations.get(op).kind == Kind::Zero {
-                bail!("{text}: a network without any connection computes nothing; name another operation");
+                bail!(
+                    "{text}: a network without any connection computes nothing; name another \
+                     operation"
+                );
             }
-            return made(text.into(), Genotype::uniform(space, text).context("the operation is not in the table")?.into());
+            return made(
+                text.into(),
+                Genotype::uniform(space, text).context("the operation is not in the table")?.into(),
+            );
         }
         match path.extension().and_then(|e| e.to_str()) {
             Some("json") => made(name_of_file(path), Architecture::read(path)?),
             Some("safetensors") => {
                 let card = Model::read(path, device)?.card;
-                Ok(Self { name: name_of_file(path), architecture: card.architecture, made_for: Some((card.size, card.plan.patch)) })
+                Ok(Self {
+                    name: name_of_file(path),
+                    architecture: card.architecture,
+                    made_for: Some((card.size, card.plan.patch)),
+                })
             }
             _ => {
-                let operations: Vec<&str> = space.operations.iter().map(|o| o.name.as_str()).collect();
+                let operations: Vec<&str> =
+                    space.operations.iter().map(|o| o.name.as_str()).collect();
                 bail!(
-                    "{text}: no such run folder; expected one, a genotype.json, a model.safetensors, random, random:SEED, {}, or one of the \
-                     operations {}",
+                    "{text}: no such run folder; expected one, a genotype.json, a \
+                     model.safetensors, random, random:SEED, {}, or one of the operations {}",
                     DESIGNED.map(|(name, _)| name).join(", "),
                     operations.join(", ")
                 );
@@ -76,17 +95,29 @@ impl Named {
     pub fn of_run(folder: &Path) -> Result<Self> {
         let genotype = folder.join("genotype.json");
         if !genotype.exists() {
-            bail!("{}: no genotype.json there; expected the folder of a run whose search is over", folder.display());
+            bail!(
+                "{}: no genotype.json there; expected the folder of a run whose search is over",
+                folder.display()
+            );
         }
         let made_for = match (folder.join("config.toml"), folder.join("plan.json")) {
             (config, plan) if config.exists() && plan.exists() => {
-                let (config, plan) = (Config::load("default", Some(&config), &[])?, read_plan(&plan)?);
-                let size = Size { channels: plan.channels.len(), classes: plan.labels.len(), width: config.network.width };
+                let (config, plan) =
+                    (Config::load("default", Some(&config), &[])?, read_plan(&plan)?);
+                let size = Size {
+                    channels: plan.channels.len(),
+                    classes: plan.labels.len(),
+                    width: config.network.width,
+                };
                 Some((size, plan.patch))
             }
             _ => None,
         };
-        Ok(Self { name: name_of_folder(folder), architecture: Architecture::read(&genotype)?, made_for })
+        Ok(Self {
+            name: name_of_folder(folder),
+            architecture: Architecture::read(&genotype)?,
+            made_for,
+        })
     }
 }
 
@@ -98,9 +129,12 @@ pub fn settings_of(text: &str) -> Option<PathBuf> {
 
 /// Reads a run's plan.
 pub fn read_plan(path: &Path) -> Result<Plan> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let value: Value = serde_json::from_str(&text).with_context(|| format!("{}: expected the plan of a run", path.display()))?;
-    serde_json::from_value(value).with_context(|| format!("{}: expected the plan of a run", path.display()))
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let value: Value = serde_json::from_str(&text)
+        .with_context(|| format!("{}: expected the plan of a run", path.display()))?;
+    serde_json::from_value(value)
+        .with_context(|| format!("{}: expected the plan of a run", path.display()))
 }
 
 /// The last part of a folder's full name; of a file (a data set can be one), without its ending.
@@ -112,7 +146,8 @@ pub fn name_of_folder(folder: &Path) -> String {
 
 /// A file that has the name of its kind is told from others by its folder.
 fn name_of_file(path: &Path) -> String {
-    let stem = path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let stem =
+        path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     match (stem.as_str(), path.canonicalize().ok().as_deref().and_then(Path::parent)) {
         ("genotype" | "model", Some(folder)) => name_of_folder(folder),
         _ => stem,

@@ -19,8 +19,10 @@ pub const AFTER_HELP: &str = "\
 Start with `scnas demo`: it makes up a small data set and does everything once, in a few minutes.
 
 Results go to stdout, progress and messages to stderr.
-Exit codes: 0 done, 1 an error (one line on stderr says which), 2 wrong usage, 130 stopped by Ctrl-C or a
-closed terminal, 75 stopped by SIGTERM or SIGUSR1, as a batch scheduler sends them: the same command goes on.";
+Exit codes: 0 done, 1 an error (one line on stderr says which), 2 wrong usage, 130 stopped by \
+                              Ctrl-C or a
+closed terminal, 75 stopped by SIGTERM or SIGUSR1, as a batch scheduler sends them: the same \
+                              command goes on.";
 
 /// Find and train segmentation networks for 3-D medical images.
 #[derive(Debug, Parser)]
@@ -38,8 +40,15 @@ pub struct Global {
     /// Threads to use; results do not depend on it [default: all cores]
     #[arg(long, global = true, help_heading = "Options of every command", value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
-    /// Where to compute: cpu, or cuda, rocm, metal, vulkan, wgpu (with :INDEX) in a build with that feature
-    #[arg(long, global = true, help_heading = "Options of every command", default_value = "cpu", value_name = "DEVICE")]
+    /// Where to compute: cpu, or cuda, rocm, metal, vulkan, wgpu (with :INDEX) in a build with
+    /// that feature
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Options of every command",
+        default_value = "cpu",
+        value_name = "DEVICE"
+    )]
     pub device: String,
     /// No progress and no messages but warnings and errors
     #[arg(long, short, global = true, help_heading = "Options of every command")]

@@ -1,4 +1,5 @@
-//! `scnas bench`: what a step of the search, of training and of prediction takes here, and what a run would.
+//! `scnas bench`: what a step of the search, of training and of prediction takes here, and what a
+//! run would.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,7 +20,8 @@ use crate::architecture::{ARCHITECTURES, Named};
 use crate::output::Output;
 use crate::progress::Progress;
 
-/// Bytes of the copy that stands for the machine's memory: more than caches hold, as the tensors of a large patch are.
+/// Bytes of the copy that stands for the machine's memory: more than caches hold, as the tensors of
+/// a large patch are.
 const COPIED: usize = 1 << 27;
 
 /// Times each step is done before it is measured.
@@ -27,10 +29,12 @@ const WARM_UP: usize = 3;
 
 /// Measure time and memory of a search iteration, a training step and a prediction on this machine
 ///
-/// With a data set: with its channels, classes and patch; also estimates how long `search` and `train` with these settings will take.
-/// With --size: for any patch, without data. Patches are random numbers; nothing is written. Every step is done three times to warm up
-/// and then --repetitions times; iterations of the search sample other architectures each time, so take more of them for a closer median.
-/// Training and prediction are those of one architecture (--arch). Peak memory is that of everything measured: --only measures one.
+/// With a data set: with its channels, classes and patch; also estimates how long `search` and
+/// `train` with these settings will take. With --size: for any patch, without data. Patches are
+/// random numbers; nothing is written. Every step is done three times to warm up
+/// and then --repetitions times; iterations of the search sample other architectures each time, so
+/// take more of them for a closer median. Training and prediction are those of one architecture
+/// (--arch). Peak memory is that of everything measured: --only measures one.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("subject").required(true).args(["data", "size"])), after_help = "\
 Examples:
@@ -81,7 +85,9 @@ pub enum Part {
 /// As the config has it for data.patch.
 fn extent(text: &str) -> Result<usize, String> {
     let extent = text.parse().ok().filter(|n| (8..=512).contains(n) && n % 8 == 0);
-    extent.ok_or_else(|| "expected a multiple of 8 from 8 to 512 (the grid is halved three times)".into())
+    extent.ok_or_else(|| {
+        "expected a multiple of 8 from 8 to 512 (the grid is halved three times)".into()
+    })
 }
 
 /// What is measured.
@@ -97,7 +103,8 @@ impl Subject {
     fn new(args: &BenchArgs, config: &Config) -> Result<Self> {
         let width = config.network.width;
         let Some(data) = &args.data else {
-            let [channels, classes] = [args.channels.unwrap_or(1), args.classes.unwrap_or(2)].map(usize::from);
+            let [channels, classes] =
+                [args.channels.unwrap_or(1), args.classes.unwrap_or(2)].map(usize::from);
             let size = Size { channels, classes, width };
             // Three, says the parser.
             let patch = args.size.as_deref().and_then(|s| s.try_into().ok()).unwrap_or_default();
@@ -115,11 +122,20 @@ pub fn run(args: &BenchArgs, device: &Device, output: Output) -> Result<ExitCode
     volops::memory::keep_pages();
     let config = Config::load(&args.preset, args.config.as_deref(), &args.set)?;
     let subject = Subject::new(args, &config)?;
-    let Named { name, architecture, .. } = Named::resolve(&args.arch, &config.network.space(), config.seed, device)?;
+    let Named { name, architecture, .. } =
+        Named::resolve(&args.arch, &config.network.space(), config.seed, device)?;
     let Subject { size, patch, .. } = subject;
     let progress = Progress::new(output);
     let repetitions = usize::from(args.repetitions);
-    let bench = Bench { config: &config, size, patch, device, warm_up: WARM_UP, repetitions, observer: &progress };
+    let bench = Bench {
+        config: &config,
+        size,
+        patch,
+        device,
+        warm_up: WARM_UP,
+        repetitions,
+        observer: &progress,
+    };
     let wanted = |part| args.only.is_none_or(|only| only == part);
     let search = wanted(Part::Search).then(|| bench.search());
     let train = wanted(Part::Train).then(|| bench.train(&architecture));
@@ -128,9 +144,10 @@ pub fn run(args: &BenchArgs, device: &Device, output: Output) -> Result<ExitCode
     drop(progress);
 
     let estimate = match (&subject.workload, &search, &train, &predict) {
-        (Some(workload), Some(search), Some(train), Some(predict)) => {
-            Some((*workload, workload.estimate(&config, search.median_s, train.median_s, predict.median_s)))
-        }
+        (Some(workload), Some(search), Some(train), Some(predict)) => Some((
+            *workload,
+            workload.estimate(&config, search.median_s, train.median_s, predict.median_s),
+        )),
         _ => None,
     };
     let report = Report {
@@ -144,7 +161,9 @@ pub fn run(args: &BenchArgs, device: &Device, output: Output) -> Result<ExitCode
         peak_memory_mib,
         estimate,
     };
-    output.result(report.text(&config), || report.json(json!({ "size": size, "patch": patch, "architecture": name })))?;
+    output.result(report.text(&config), || {
+        report.json(json!({ "size": size, "patch": patch, "architecture": name }))
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -152,7 +171,8 @@ fn title(subject: &Subject, config: &Config, architecture: &str) -> String {
     let Subject { name, size: Size { channels, classes, width }, patch: [d, h, w], .. } = subject;
     let operations = config.network.operations.len();
     format!(
-        "{name}: patch {d}×{h}×{w}, {channels} channel(s), {classes} classes, width {width}; search among {operations} operations; {architecture}"
+        "{name}: patch {d}×{h}×{w}, {channels} channel(s), {classes} classes, width {width}; \
+         search among {operations} operations; {architecture}"
     )
 }
 
@@ -181,21 +201,37 @@ struct Report {
 impl Report {
     fn text(&self, config: &Config) -> String {
         let mut rows = vec![["", "median", "minimum", "page faults"].map(String::from).to_vec()];
-        let parts = [("search iteration", &self.search), ("training step", &self.train), ("prediction of a patch", &self.predict)];
+        let parts = [
+            ("search iteration", &self.search),
+            ("training step", &self.train),
+            ("prediction of a patch", &self.predict),
+        ];
         for (name, timing) in parts {
             let Some(Timing { median_s, min_s, page_faults, .. }) = timing else { continue };
             let faults = page_faults.map_or_else(|| "–".into(), |n| format!("{n:.0}"));
-            rows.push(vec![name.into(), format!("{median_s:.4} s"), format!("{min_s:.4} s"), faults]);
+            rows.push(vec![
+                name.into(),
+                format!("{median_s:.4} s"),
+                format!("{min_s:.4} s"),
+                faults,
+            ]);
         }
         let mut text = format!("{}\n{}", self.title, aligned(&rows, 1));
         if let Some(mib) = self.peak_memory_mib {
             text += &format!("peak memory {mib:.0} MiB\n");
         }
         let (threads, peak) = (rayon::current_num_threads(), self.peak_gflops);
-        text += &format!("processor with {threads} thread(s): {peak:.0} GFLOP/s at most, {:.0} GB/s copied", self.copy_gb_per_s);
+        text += &format!(
+            "processor with {threads} thread(s): {peak:.0} GFLOP/s at most, {:.0} GB/s copied",
+            self.copy_gb_per_s
+        );
         if let Some(Timing { median_s, .. }) = self.predict {
             let rate = self.gflops / median_s;
-            text += &format!("; prediction: {:.2} GFLOP at {rate:.0} GFLOP/s ({:.0} %)", self.gflops, 100.0 * rate / peak);
+            text += &format!(
+                "; prediction: {:.2} GFLOP at {rate:.0} GFLOP/s ({:.0} %)",
+                self.gflops,
+                100.0 * rate / peak
+            );
         }
         if let Some((workload, estimate)) = &self.estimate {
             text += "\n\n";
@@ -207,20 +243,30 @@ impl Report {
     /// What a run would take.
     fn prospect(&self, workload: &Workload, estimate: &Estimate, config: &Config) -> String {
         let Workload { training_cases, held_out_cases, windows, cases_mib, .. } = workload;
-        let row =
-            |name: &str, epochs: usize, epoch: f64, all: f64| vec![name.into(), format!("{epochs} epochs"), duration(epoch), duration(all)];
+        let row = |name: &str, epochs: usize, epoch: f64, all: f64| {
+            vec![name.into(), format!("{epochs} epochs"), duration(epoch), duration(all)]
+        };
         let rows = [
             ["", "", "an epoch", "all"].map(String::from).to_vec(),
             row("search", config.search.epochs, estimate.search_epoch_s, estimate.search_s),
             row("training", config.train.epochs, estimate.train_epoch_s, estimate.train_s),
-            vec!["scoring, not mirrored".into(), String::new(), String::new(), duration(estimate.scoring_s)],
+            vec![
+                "scoring, not mirrored".into(),
+                String::new(),
+                String::new(),
+                duration(estimate.scoring_s),
+            ],
         ];
         let mut text = format!(
-            "A run with these settings, {training_cases} training and {held_out_cases} held-out cases ({windows} patches):\n{}",
+            "A run with these settings, {training_cases} training and {held_out_cases} held-out \
+             cases ({windows} patches):\n{}",
             aligned(&rows, 1)
         );
         if let Some(mib) = self.peak_memory_mib {
-            text += &format!("memory: about {:.0} MiB, {cases_mib:.0} of them for the cases\n", mib + cases_mib);
+            text += &format!(
+                "memory: about {:.0} MiB, {cases_mib:.0} of them for the cases\n",
+                mib + cases_mib
+            );
         }
         text
     }
@@ -238,7 +284,9 @@ impl Report {
             "workload": self.estimate.map(|(workload, _)| workload),
             "estimate": self.estimate.map(|(_, estimate)| estimate),
         });
-        for (key, value) in report.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
+        for (key, value) in
+            report.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null())
+        {
             subject[key] = value.clone();
         }
         subject

@@ -1,4 +1,5 @@
-//! Does a found network beat random ones? Said whenever results of random networks lie beside its own.
+//! Does a found network beat random ones? Said whenever results of random networks lie beside its
+//! own.
 
 use std::path::{Path, PathBuf};
 
@@ -20,29 +21,42 @@ struct Rival {
 }
 
 impl AgainstRandom {
-    /// Compares the results in `folder` with those of random networks in the folders beside it that share held-out cases with them.
-    /// `None` where there are none, or the results are of a random network themselves.
+    /// Compares the results in `folder` with those of random networks in the folders beside it that
+    /// share held-out cases with them. `None` where there are none, or the results are of a
+    /// random network themselves.
     pub fn of(folder: &Path) -> Option<Self> {
         let folder = folder.canonicalize().ok()?;
         let found = Finished::read(&folder).ok().filter(|found| !is_random(found))?;
-        let mut beside: Vec<_> = std::fs::read_dir(folder.parent()?).ok()?.flatten().map(|entry| entry.path()).collect();
+        let mut beside: Vec<_> =
+            std::fs::read_dir(folder.parent()?).ok()?.flatten().map(|entry| entry.path()).collect();
         beside.sort();
         let rival = |path: &PathBuf| {
             let random = Finished::read(path).ok().filter(is_random)?;
-            Some(Rival { paired: found.against(&random)?, other_settings: !trained_alike(&found, &random), random })
+            Some(Rival {
+                paired: found.against(&random)?,
+                other_settings: !trained_alike(&found, &random),
+                random,
+            })
         };
-        let rivals: Vec<Rival> = beside.iter().filter(|path| path.is_dir()).filter_map(rival).collect();
+        let rivals: Vec<Rival> =
+            beside.iter().filter(|path| path.is_dir()).filter_map(rival).collect();
         (!rivals.is_empty()).then_some(Self(rivals))
     }
 
     /// A table, and a sentence that sums it up.
     pub fn text(&self) -> String {
-        let head = ["found - random", "network", "its Dice", "minutes"].into_iter().chain(PAIRED_HEAD);
+        let head =
+            ["found - random", "network", "its Dice", "minutes"].into_iter().chain(PAIRED_HEAD);
         let mut rows: Vec<Vec<String>> = vec![head.map(String::from).collect()];
         for Rival { random, paired, other_settings } in &self.0 {
             let mark = if *other_settings { " *" } else { "" };
             let dice = number(random.mean().map(|dice| dice.mean), 4);
-            let first = [random.name.clone(), format!("{}{mark}", random.network()), dice, number(random.minutes(), 1)];
+            let first = [
+                random.name.clone(),
+                format!("{}{mark}", random.network()),
+                dice,
+                number(random.minutes(), 1),
+            ];
             rows.push(first.into_iter().chain(paired_cells(Some(paired))).collect());
         }
         let mut text = aligned(&rows, 2) + &self.sentence();
@@ -59,8 +73,8 @@ impl AgainstRandom {
             (1, _, 1) => "The found network is worse than the random one.".into(),
             (1, ..) => format!("No difference from the random network is shown: {UNDECIDED}."),
             (all, better, worse) => format!(
-                "Of {all} random networks the found one is better than {better}, worse than {worse}; from {} no difference is shown \
-                 ({UNDECIDED}).",
+                "Of {all} random networks the found one is better than {better}, worse than \
+                 {worse}; from {} no difference is shown ({UNDECIDED}).",
                 all - better - worse
             ),
         };
@@ -104,8 +118,11 @@ fn is_random(finished: &Finished) -> bool {
     finished.network() == "random" || finished.network().starts_with("random:")
 }
 
-/// Were they made with the same settings but for how the network was found, the seed, and who is held out?
+/// Were they made with the same settings but for how the network was found, the seed, and who is
+/// held out?
 fn trained_alike(a: &Finished, b: &Finished) -> bool {
-    let aside = |key: &str| key.starts_with("search.") || matches!(key, "seed" | "data.fold" | "data.splits");
+    let aside = |key: &str| {
+        key.starts_with("search.") || matches!(key, "seed" | "data.fold" | "data.splits")
+    };
     a.unlike(b).is_some_and(|settings| settings.iter().all(|(key, _)| aside(key)))
 }

@@ -1,4 +1,5 @@
-//! `scnas check`: everything that is wrong with a data set, and a corrected copy; and the same check before a run begins.
+//! `scnas check`: everything that is wrong with a data set, and a corrected copy; and the same
+//! check before a run begins.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -27,14 +28,16 @@ const NOTES_OF_A_KIND: usize = 3;
 
 /// Say everything that is wrong with a data set, case by case, with remedies
 ///
-/// Reads every file once. Errors: training would fail or be wrong (files that are missing, truncated or unreadable; shapes, places and
-/// spacings that disagree; wrong channels; NaN; labels that are not listed; the same patient on both sides of a split). Warnings: look at
-/// it (empty or tiny foreground, labels that nobody has, duplicates, outliers of spacing and intensity). Notes need nothing done.
-/// Exit code 0: no errors; 1: errors.
+/// Reads every file once. Errors: training would fail or be wrong (files that are missing,
+/// truncated or unreadable; shapes, places and spacings that disagree; wrong channels; NaN; labels
+/// that are not listed; the same patient on both sides of a split). Warnings: look at it (empty or
+/// tiny foreground, labels that nobody has, duplicates, outliers of spacing and intensity). Notes
+/// need nothing done. Exit code 0: no errors; 1: errors.
 ///
-/// --fix writes a corrected copy in the MSD layout, never over the original: NaN and infinity become 0, a label map that is slightly off or
-/// has lost its place gets its image's, labels that are nearly integers are rounded; cases with other errors, second copies of an
-/// image and files that belong to no case are left out. The exit code is then that of the copy.
+/// --fix writes a corrected copy in the MSD layout, never over the original: NaN and infinity
+/// become 0, a label map that is slightly off or has lost its place gets its image's, labels that
+/// are nearly integers are rounded; cases with other errors, second copies of an image and files
+/// that belong to no case are left out. The exit code is then that of the copy.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -54,7 +57,8 @@ pub struct CheckArgs {
 
 pub fn run(args: &CheckArgs, output: Output) -> Result<ExitCode> {
     interrupt::listen()?;
-    let options = Options { labelled_only: false, folds: folds(args.splits.as_deref())?, memory: free() };
+    let options =
+        Options { labelled_only: false, folds: folds(args.splits.as_deref())?, memory: free() };
     let progress = Progress::new(output);
     let report = examine(&args.data, &options, &progress)?;
     let fixed = match &args.fix {
@@ -81,7 +85,9 @@ pub fn run(args: &CheckArgs, output: Output) -> Result<ExitCode> {
             "findings": report.findings, "fixed": fixed,
         })
     })?;
-    let remains = |finding: &Finding| finding.severity == Severity::Error && (fixed.is_none() || finding.fix.is_none());
+    let remains = |finding: &Finding| {
+        finding.severity == Severity::Error && (fixed.is_none() || finding.fix.is_none())
+    };
     Ok(if report.findings.iter().any(remains) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -109,7 +115,10 @@ fn table(findings: &[Finding]) -> String {
     notes.retain(|_, findings| findings.len() > NOTES_OF_A_KIND);
     let mut text = String::new();
     let mut group = None;
-    for finding in findings.iter().filter(|finding| finding.severity > Severity::Note || !notes.contains_key(&finding.kind)) {
+    for finding in findings
+        .iter()
+        .filter(|finding| finding.severity > Severity::Note || !notes.contains_key(&finding.kind))
+    {
         if group != Some(&finding.case) {
             group = Some(&finding.case);
             let _ = writeln!(text, "{}", subject(finding));
@@ -119,7 +128,12 @@ fn table(findings: &[Finding]) -> String {
     }
     for (kind, findings) in notes {
         let (number, first) = (findings.len(), findings[0]);
-        let _ = writeln!(text, "{number} times\n  note     {kind:17}  such as {}: {}", subject(first), first.message);
+        let _ = writeln!(
+            text,
+            "{number} times\n  note     {kind:17}  such as {}: {}",
+            subject(first),
+            first.message
+        );
     }
     text
 }
@@ -130,11 +144,17 @@ fn subject(finding: &Finding) -> &str {
 }
 
 fn summary(data: &Path, report: &Report) -> String {
-    let name = report.dataset.as_ref().map_or_else(|| name_of_folder(data), |dataset| dataset.name.clone());
-    let counts = [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Note, "note")].map(|(severity, word)| {
-        let count = report.count(severity);
-        format!("{count} {word}{}", if count == 1 { "" } else { "s" })
-    });
+    let name = report
+        .dataset
+        .as_ref()
+        .map_or_else(|| name_of_folder(data), |dataset| dataset.name.clone());
+    let counts =
+        [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Note, "note")].map(
+            |(severity, word)| {
+                let count = report.count(severity);
+                format!("{count} {word}{}", if count == 1 { "" } else { "s" })
+            },
+        );
     format!("{name}: {} cases checked: {}", report.cases, counts.join(", "))
 }
 
@@ -147,17 +167,23 @@ fn told(fixed: &Fixed, folder: &Path) -> String {
         fixed.left_out.len()
     );
     for (case, fixes) in &fixed.corrected {
-        let fixes: Vec<String> = fixes.iter().map(|fix| json!(fix).as_str().unwrap_or_default().to_string()).collect();
+        let fixes: Vec<String> =
+            fixes.iter().map(|fix| json!(fix).as_str().unwrap_or_default().to_string()).collect();
         let _ = write!(text, "\n  {case}: {}", fixes.join(", "));
     }
     for (case, reasons) in &fixed.left_out {
-        let _ = write!(text, "\n  {case}: left out: {}", reasons.iter().copied().collect::<Vec<_>>().join(", "));
+        let _ = write!(
+            text,
+            "\n  {case}: left out: {}",
+            reasons.iter().copied().collect::<Vec<_>>().join(", ")
+        );
     }
     text
 }
 
-/// Checks the data a run is about to read, and stops it on errors. `folder` remembers what was found fit, so that a run that goes on
-/// does not read everything once more, unless a file has changed.
+/// Checks the data a run is about to read, and stops it on errors. `folder` remembers what was
+/// found fit, so that a run that goes on does not read everything once more, unless a file has
+/// changed.
 pub fn before_run(data: &Path, config: &Config, folder: &Path, progress: &Progress) -> Result<()> {
     let splits = config.data.splits.as_deref();
     let (remembered, state) = (folder.join("checked.txt"), state(data, splits));
@@ -165,37 +191,54 @@ pub fn before_run(data: &Path, config: &Config, folder: &Path, progress: &Progre
         return Ok(());
     }
     // Settings that cannot be are not worth a wait.
-    let plan = Dataset::open(data).map_err(scnas::Error::from).and_then(|dataset| Plan::new(&dataset, config));
+    let plan = Dataset::open(data)
+        .map_err(scnas::Error::from)
+        .and_then(|dataset| Plan::new(&dataset, config));
     if let Err(error @ scnas::Error::Config { .. }) = plan {
         return Err(error.into());
     }
-    let report = examine(data, &Options { labelled_only: true, folds: folds(splits)?, memory: free() }, progress)?;
+    let report = examine(
+        data,
+        &Options { labelled_only: true, folds: folds(splits)?, memory: free() },
+        progress,
+    )?;
     progress.message(&format!("{}{}", table(&report.findings), summary(data, &report)));
     let mut errors = report.findings.iter().filter(|finding| finding.severity == Severity::Error);
     if let Some(first) = errors.next() {
         let of_splits = splits.map(|path| path.display().to_string());
         let more = match (errors.count(), &of_splits) {
             (0, _) => String::new(),
-            (more, None) => format!(" (and {more} more errors: see scnas check {})", data.display()),
-            (more, Some(path)) => format!(" (and {more} more errors: see scnas check {} --splits {path})", data.display()),
+            (more, None) => {
+                format!(" (and {more} more errors: see scnas check {})", data.display())
+            }
+            (more, Some(path)) => format!(
+                " (and {more} more errors: see scnas check {} --splits {path})",
+                data.display()
+            ),
         };
-        let file = of_splits.filter(|_| matches!(first.kind, Kind::Folds | Kind::SplitLeak)).map_or_else(String::new, |path| path + ": ");
+        let file = of_splits
+            .filter(|_| matches!(first.kind, Kind::Folds | Kind::SplitLeak))
+            .map_or_else(String::new, |path| path + ": ");
         bail!("{file}{}: {}; {}{more}", subject(first), first.message, first.remedy);
     }
     plan?;
     if let Some(state) = state {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
         medvol::atomic_write(&remembered, state.as_bytes())?;
     }
     Ok(())
 }
 
-/// Size and time of change of every file a run reads, and the version of the check; `None` where something cannot be read.
+/// Size and time of change of every file a run reads, and the version of the check; `None` where
+/// something cannot be read.
 fn state(data: &Path, splits: Option<&Path>) -> Option<String> {
     let dataset = Dataset::open(data).ok()?;
-    let labelled = dataset.cases.iter().filter(|case| case.label.is_some()).flat_map(|case| case.files());
+    let labelled =
+        dataset.cases.iter().filter(|case| case.label.is_some()).flat_map(|case| case.files());
     let others = [Some(dataset.description.as_path()), dataset.table.as_deref(), splits];
-    let mut text = format!("checked by scnas {}: bytes, time of change, file\n", env!("CARGO_PKG_VERSION"));
+    let mut text =
+        format!("checked by scnas {}: bytes, time of change, file\n", env!("CARGO_PKG_VERSION"));
     for file in others.into_iter().flatten().chain(labelled) {
         let metadata = file.metadata().ok()?;
         let changed = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();

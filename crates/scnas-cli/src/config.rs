@@ -11,7 +11,8 @@ use crate::output::Output;
 
 /// Print all settings with their meaning
 ///
-/// Prints a preset as TOML. Save it, change it and give it to search or train with --config; keys left out keep the preset's value.
+/// Prints a preset as TOML. Save it, change it and give it to search or train with --config; keys
+/// left out keep the preset's value.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -29,14 +29,17 @@ use crate::train::{Start, fit};
 
 /// Cross-validate: search or train in every fold, and tabulate Dice over all of them
 ///
-/// Runs the folds one after the other: a search, as `scnas search` does it, or with --arch the training of one architecture, as
-/// `scnas train` does it. Each fold is a run folder of its own, DIR/fold-K, with the predictions of its held-out cases on their own grids
-/// in DIR/fold-K/predictions. Then prints Dice per class and its mean over foreground (mean ± SD over folds, and over all cases),
-/// parameters, GFLOPs and time, and writes them as cross-validation.json, .csv and .tex. Says which classes are better off with only
-/// their largest connected component; `scnas predict --model DIR` uses the models of all folds and does so.
+/// Runs the folds one after the other: a search, as `scnas search` does it, or with --arch the
+/// training of one architecture, as `scnas train` does it. Each fold is a run folder of its own,
+/// DIR/fold-K, with the predictions of its held-out cases on their own grids in DIR/fold-K/
+/// predictions. Then prints Dice per class and its mean over foreground (mean ± SD over folds, and
+/// over all cases), parameters, GFLOPs and time, and writes them as cross-validation.json, .csv and
+/// .tex. Says which classes are better off with only their largest connected component; `scnas
+/// predict --model DIR` uses the models of all folds and does so.
 ///
-/// The same command goes on where it was stopped and leaves out folds that are complete. It may run in several processes at once, also on
-/// several machines that share the folder: a fold that another process works on is left out. Whoever ends last writes the whole table.
+/// The same command goes on where it was stopped and leaves out folds that are complete. It may run
+/// in several processes at once, also on several machines that share the folder: a fold that
+/// another process works on is left out. Whoever ends last writes the whole table.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -52,14 +55,16 @@ pub struct CrossValidateArgs {
     /// Folder to write; what is complete there is kept
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Train this architecture in every fold instead of searching: a run folder, a genotype.json, a model.safetensors, random,
-    /// random:SEED, an operation for all edges, u-resnet or u-resnet-half
+    /// Train this architecture in every fold instead of searching: a run folder, a genotype.json,
+    /// a model.safetensors, random, random:SEED, an operation for all edges, u-resnet or
+    /// u-resnet-half
     #[arg(long, value_name = "ARCH", long_help = ARCHITECTURES)]
     pub arch: Option<String>,
     /// Only these folds, such as 0,2 [default: all]
     #[arg(long, value_name = "K,K", value_delimiter = ',')]
     pub folds: Vec<usize>,
-    /// Who is held out in each fold: a splits_final.json of nnU-Net; short for --set data.splits=FILE [default: seeded folds]
+    /// Who is held out in each fold: a splits_final.json of nnU-Net; short for --set
+    /// data.splits=FILE [default: seeded folds]
     #[arg(long, value_name = "FILE")]
     pub splits: Option<PathBuf>,
     #[command(flatten)]
@@ -74,12 +79,22 @@ pub fn run(args: &CrossValidateArgs, device: &Device, output: Output) -> Result<
         config.data.splits = Some(splits.clone());
     }
     config.data.fold = 0;
-    let named = args.arch.as_ref().map(|text| Named::resolve(text, &config.network.space(), config.seed, device)).transpose()?;
+    let named = args
+        .arch
+        .as_ref()
+        .map(|text| Named::resolve(text, &config.network.space(), config.seed, device))
+        .transpose()?;
     let kind = named.as_ref().map_or_else(|| "search".into(), |named| named.name.replace(':', "-"));
-    let out = args.out.clone().unwrap_or_else(|| default_folder(&args.data, &format!("cross-validation-{kind}")));
-    // What is typed wrong is said before anything is read or written; what is wrong with the data is better said by the check.
+    let out = args
+        .out
+        .clone()
+        .unwrap_or_else(|| default_folder(&args.data, &format!("cross-validation-{kind}")));
+    // What is typed wrong is said before anything is read or written; what is wrong with the data
+    // is better said by the check.
     let number_of_folds = |plan: &Plan| folds(&args.folds, plan.folds.len());
-    let plan = Dataset::open(&args.data).map_err(Error::from).and_then(|dataset| Ok(Plan::new(&dataset, &config)?));
+    let plan = Dataset::open(&args.data)
+        .map_err(Error::from)
+        .and_then(|dataset| Ok(Plan::new(&dataset, &config)?));
     plan.as_ref().map_or(Ok(Vec::new()), number_of_folds)?;
     let progress = Progress::saving_every(output, args.settings.save_every);
     before_run(&args.data, &config, &out, &progress)?;
@@ -95,7 +110,9 @@ pub fn run(args: &CrossValidateArgs, device: &Device, output: Output) -> Result<
         config.data.fold = fold;
         progress.message(&format!("fold {fold} of {}: {}", plan.folds.len(), folder.display()));
         let done = match &named {
-            Some(named) => fit(&args.data, &folder, config, named, Start::SCRATCH, device, &progress),
+            Some(named) => {
+                fit(&args.data, &folder, config, named, Start::SCRATCH, device, &progress)
+            }
             None => find(&args.data, &folder, config, device, &progress),
         };
         match done {
@@ -132,7 +149,8 @@ fn warn_of_seen_cases(run: &Path, plan: &Plan) {
     // A network that was only trained, such as a random one, was not chosen by its cases.
     if source.dataset == plan.dataset && run.join("alpha.json").exists() {
         warn(format_args!(
-            "{}: this architecture was found on cases that other folds than {} hold out; their scores may be too good",
+            "{}: this architecture was found on cases that other folds than {} hold out; their \
+             scores may be too good",
             name_of_folder(run),
             source.fold
         ));
@@ -175,7 +193,10 @@ fn summarize(out: &Path, config: &Config, in_use: &[usize], output: Output) -> R
 
 /// One line that sums it up.
 fn headline(all: &CrossValidation, out: &Path) -> String {
-    let dice = all.over_folds.mean_foreground.map_or_else(|| "not scored".into(), |m| format!("{:.4} ± {:.4}", m.mean, m.sd));
+    let dice = all
+        .over_folds
+        .mean_foreground
+        .map_or_else(|| "not scored".into(), |m| format!("{:.4} ± {:.4}", m.mean, m.sd));
     format!(
         "{}: mean foreground Dice {dice} over {} of {} folds, {} cases; {:.1} minutes; {}",
         all.network,

@@ -32,9 +32,9 @@ const SETTINGS: [&str; 6] = [
 
 /// Do everything once, small: make a data set, search, train, predict, evaluate
 ///
-/// Writes a folder with a made-up task of 3-D images in the MSD layout (an organ and a nodule in noise, with uneven brightness and
-/// oblique grids), searches and trains a small network on it, predicts the test images and scores them against the truth.
-/// A demo that was stopped goes on.
+/// Writes a folder with a made-up task of 3-D images in the MSD layout (an organ and a nodule in
+/// noise, with uneven brightness and oblique grids), searches and trains a small network on it,
+/// predicts the test images and scores them against the truth. A demo that was stopped goes on.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  scnas demo --out demo-run")]
 pub struct DemoArgs {
@@ -46,13 +46,19 @@ pub struct DemoArgs {
 pub fn run(args: &DemoArgs, device: &Device, output: Output) -> Result<ExitCode> {
     interrupt::listen()?;
     let start = Instant::now();
-    let [data, run, predictions, truth] = ["data", "run", "predictions", "truth"].map(|name| args.out.join(name));
+    let [data, run, predictions, truth] =
+        ["data", "run", "predictions", "truth"].map(|name| args.out.join(name));
     let task = PhantomTask { test_cases: 6, ..PhantomTask::default() };
     let config = Config::load("default", None, &SETTINGS.map(String::from))?;
 
     let progress = Progress::new(output);
     if !data.join("dataset.json").exists() {
-        progress.message(&format!("writing {} labelled and {} test images to {}", task.cases, task.test_cases, data.display()));
+        progress.message(&format!(
+            "writing {} labelled and {} test images to {}",
+            task.cases,
+            task.test_cases,
+            data.display()
+        ));
         write_task(&data, &task)?;
     }
     write_truth(&task, &data, &truth)?;
@@ -103,9 +109,10 @@ fn write_truth(task: &PhantomTask, data: &Path, truth: &Path) -> Result<()> {
 fn next_steps(data: &Path, run: &Path, predictions: &Path) -> String {
     let (data, run, predictions) = (data.display(), run.display(), predictions.display());
     format!(
-        "\nImages are in {data}, their label maps in {predictions}: any NIfTI viewer shows one over the other. Try next:\n  \
-         scnas show {run} --svg cells.svg           the architecture that was found\n  \
-         scnas train {data} --from {run} --init inherit    its weights as the search left them\n  \
-         scnas search YOUR_DATA                     the same on your own data set"
+        "\nImages are in {data}, their label maps in {predictions}: any NIfTI viewer shows one \
+         over the other. Try next:\n  scnas show {run} --svg cells.svg           the architecture \
+         that was found\n  scnas train {data} --from {run} --init inherit    its weights as the \
+         search left them\n  scnas search YOUR_DATA                     the same on your own data \
+         set"
     )
 }

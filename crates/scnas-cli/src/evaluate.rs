@@ -20,12 +20,14 @@ const PLACE_TOLERANCE: f64 = 0.1;
 
 /// Score label maps against reference label maps
 ///
-/// Reads two folders (or two files) of label maps and matches them by file name. Prints per class and case, and as mean ± SD over
-/// cases: Dice, Jaccard, sensitivity, precision, surface Dice within a tolerance, HD95 and average symmetric surface distance in mm,
-/// and the volume error (predicted - expected) as a part of the expected volume and in ml.
+/// Reads two folders (or two files) of label maps and matches them by file name. Prints per class
+/// and case, and as mean ± SD over cases: Dice, Jaccard, sensitivity, precision, surface Dice
+/// within a tolerance, HD95 and average symmetric surface distance in mm, and the volume error
+/// (predicted - expected) as a part of the expected volume and in ml.
 ///
-/// A class in neither map of a case is not scored (–). One that is missed or made up scores 0 in Dice, Jaccard and surface Dice, and has
-/// no distances: their means are over fewer cases, whose number follows in brackets.
+/// A class in neither map of a case is not scored (–). One that is missed or made up scores 0 in
+/// Dice, Jaccard and surface Dice, and has no distances: their means are over fewer cases, whose
+/// number follows in brackets.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -60,7 +62,9 @@ pub fn run(args: &EvaluateArgs, output: Output) -> Result<ExitCode> {
     let predictions = label_maps(&args.predictions)?;
     let references = match (&args.references, &dataset) {
         (Some(path), _) => label_maps(path)?,
-        (None, Some(dataset)) => dataset.cases.iter().filter_map(|c| Some((c.name.clone(), c.label.clone()?))).collect(),
+        (None, Some(dataset)) => {
+            dataset.cases.iter().filter_map(|c| Some((c.name.clone(), c.label.clone()?))).collect()
+        }
         (None, None) => bail!("give REFERENCES or --data"),
     };
     let (pairs, unmatched) = pair(predictions, references, args)?;
@@ -69,7 +73,8 @@ pub fn run(args: &EvaluateArgs, output: Output) -> Result<ExitCode> {
         Some(dataset) => dataset.labels.clone(),
         None => labels_found(&pairs),
     };
-    let mut evaluation = Evaluation::new(labels.iter().skip(1).map(|l| l.name.clone()).collect(), args.tolerance);
+    let mut evaluation =
+        Evaluation::new(labels.iter().skip(1).map(|l| l.name.clone()).collect(), args.tolerance);
     let mut failures = Vec::new();
     let progress = Progress::new(output);
     progress.begin("scoring cases", 0, pairs.len());
@@ -100,7 +105,9 @@ pub fn run(args: &EvaluateArgs, output: Output) -> Result<ExitCode> {
         json
     })?;
     match failures.first() {
-        Some(first) => bail!("{} of {} cases could not be scored: {first}", failures.len(), pairs.len()),
+        Some(first) => {
+            bail!("{} of {} cases could not be scored: {first}", failures.len(), pairs.len())
+        }
         None => Ok(ExitCode::SUCCESS),
     }
 }
@@ -108,7 +115,11 @@ pub fn run(args: &EvaluateArgs, output: Output) -> Result<ExitCode> {
 /// All scores, their means, and the headline last, where a terminal leaves the eye.
 fn text(evaluation: &Evaluation) -> String {
     let (dice, cases) = (mean_and_sd(evaluation.foreground()), evaluation.cases.len());
-    format!("{}\n{}\nmean foreground Dice {dice} over {cases} cases", evaluation.details(), evaluation.means())
+    format!(
+        "{}\n{}\nmean foreground Dice {dice} over {cases} cases",
+        evaluation.details(),
+        evaluation.means()
+    )
 }
 
 /// A distance in mm, finite and not negative.
@@ -119,10 +130,13 @@ fn tolerance(text: &str) -> Result<f64, String> {
     }
 }
 
-/// The label maps at `path`; probabilities that `predict` wrote beside its label maps are not among them.
+/// The label maps at `path`; probabilities that `predict` wrote beside its label maps are not among
+/// them.
 fn label_maps(path: &Path) -> Result<Vec<(String, PathBuf)>> {
     if !path.is_dir() {
-        let name = case_name(path).ok_or_else(|| anyhow!("{}: expected a folder, or a file .nii or .nii.gz", path.display()))?;
+        let name = case_name(path).ok_or_else(|| {
+            anyhow!("{}: expected a folder, or a file .nii or .nii.gz", path.display())
+        })?;
         std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
         return Ok(vec![(name, path.into())]);
     }
@@ -138,13 +152,22 @@ fn label_maps(path: &Path) -> Result<Vec<(String, PathBuf)>> {
 type Unmatched = [(&'static str, Vec<String>); 2];
 
 /// Matches by name; two single files match whatever they are called.
-fn pair(predictions: Vec<(String, PathBuf)>, references: Vec<(String, PathBuf)>, args: &EvaluateArgs) -> Result<(Vec<Pair>, Unmatched)> {
-    let files_given = !args.predictions.is_dir() && args.references.as_ref().is_some_and(|path| !path.is_dir());
+fn pair(
+    predictions: Vec<(String, PathBuf)>,
+    references: Vec<(String, PathBuf)>,
+    args: &EvaluateArgs,
+) -> Result<(Vec<Pair>, Unmatched)> {
+    let files_given =
+        !args.predictions.is_dir() && args.references.as_ref().is_some_and(|path| !path.is_dir());
     let mut references: BTreeMap<String, PathBuf> = references.into_iter().collect();
     let mut pairs = Vec::new();
     let mut lonely = Vec::new();
     for (name, prediction) in predictions {
-        let reference = if files_given { references.pop_first().map(|(_, path)| path) } else { references.remove(&name) };
+        let reference = if files_given {
+            references.pop_first().map(|(_, path)| path)
+        } else {
+            references.remove(&name)
+        };
         match reference {
             Some(reference) => pairs.push(Pair { name, prediction, reference }),
             None => lonely.push(name),
@@ -159,7 +182,10 @@ fn pair(predictions: Vec<(String, PathBuf)>, references: Vec<(String, PathBuf)>,
         );
     }
     let missing = references.into_keys().collect();
-    Ok((pairs, [("predictions without reference", lonely), ("references without prediction", missing)]))
+    Ok((
+        pairs,
+        [("predictions without reference", lonely), ("references without prediction", missing)],
+    ))
 }
 
 fn shortened(names: &[String]) -> String {
@@ -179,9 +205,11 @@ fn labels_found(pairs: &[Pair]) -> Vec<Label> {
 }
 
 fn score_pair(pair: &Pair, labels: &[Label], tolerance_mm: f64) -> Result<CaseScore> {
-    let (prediction, reference) = (read_listed(&pair.prediction, labels)?, read_listed(&pair.reference, labels)?);
+    let (prediction, reference) =
+        (read_listed(&pair.prediction, labels)?, read_listed(&pair.reference, labels)?);
     let files = || format!("{} against {}", pair.prediction.display(), pair.reference.display());
-    let case = score(&pair.name, &prediction, &reference, labels, tolerance_mm).with_context(files)?;
+    let case =
+        score(&pair.name, &prediction, &reference, labels, tolerance_mm).with_context(files)?;
     let smallest = reference.affine.spacing().into_iter().fold(f64::INFINITY, f64::min);
     let apart = reference.affine.max_displacement(&prediction.affine, reference.shape());
     if apart > PLACE_TOLERANCE * smallest {
@@ -195,8 +223,12 @@ fn read_listed(path: &Path, labels: &[Label]) -> Result<LabelMap> {
     let classes = ClassMap::new(labels);
     match classes.classes(map.voxels.view()) {
         Ok(_) => Ok(map),
-        Err((voxel, value)) => {
-            Err(medvol::Error::UnlistedLabel { path: path.into(), voxel, value, listed: classes.values().to_vec() }.into())
+        Err((voxel, value)) => Err(medvol::Error::UnlistedLabel {
+            path: path.into(),
+            voxel,
+            value,
+            listed: classes.values().to_vec(),
         }
+        .into()),
     }
 }

@@ -19,19 +19,25 @@ pub fn images_in(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     for entry in std::fs::read_dir(folder).with_context(failed)? {
         let path = entry.with_context(failed)?.path();
         let name = path.file_name().unwrap_or_default();
-        if name.to_str().is_none() && !medvol::stem_and_ending(&name.to_string_lossy()).1.is_empty() {
+        if name.to_str().is_none() && !medvol::stem_and_ending(&name.to_string_lossy()).1.is_empty()
+        {
             bail!("{}: expected a name in UTF-8; rename this file", path.display());
         }
-        // Also what turns out to be no file, such as a link to nowhere: better an error than a case that is silently left out.
+        // Also what turns out to be no file, such as a link to nowhere: better an error than a case
+        // that is silently left out.
         found.extend(case_name(&path).map(|name| (name, path)));
     }
     found.sort();
     Ok(found)
 }
 
-/// The images of a folder's files, `(name, files)`. Where every file is one of exactly `channels` that nnU-Net would name so (`CASE_0000`,
-/// `CASE_0001`, …), each `CASE` is one image; otherwise each file is.
-pub fn join_channels(files: Vec<(String, PathBuf)>, channels: usize) -> Vec<(String, Vec<PathBuf>)> {
+/// The images of a folder's files, `(name, files)`. Where every file is one of exactly `channels`
+/// that nnU-Net would name so (`CASE_0000`, `CASE_0001`, …), each `CASE` is one image; otherwise
+/// each file is.
+pub fn join_channels(
+    files: Vec<(String, PathBuf)>,
+    channels: usize,
+) -> Vec<(String, Vec<PathBuf>)> {
     let mut cases: BTreeMap<&str, Vec<PathBuf>> = BTreeMap::new();
     let mut numbered = true;
     // In order of names, and so of channels.
@@ -53,7 +59,11 @@ pub fn refuse_same_names<'a>(files: impl IntoIterator<Item = (&'a str, &'a Path)
     let mut sorted: Vec<(&str, &Path)> = files.into_iter().collect();
     sorted.sort();
     match sorted.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        Some(pair) => bail!("{} and {} have the same name; rename one of them", pair[0].1.display(), pair[1].1.display()),
+        Some(pair) => bail!(
+            "{} and {} have the same name; rename one of them",
+            pair[0].1.display(),
+            pair[1].1.display()
+        ),
         None => Ok(()),
     }
 }
@@ -72,13 +82,17 @@ impl Protected {
         self.0.extend(files.into_iter().filter_map(|path| path.canonicalize().ok()));
     }
 
-    /// Adds the files of data sets, should `output` lie in one or in one of its folders, or beside the CSV file of one.
+    /// Adds the files of data sets, should `output` lie in one or in one of its folders, or beside
+    /// the CSV file of one.
     pub fn add_data_set_around(&mut self, output: &Path) {
         let Ok(output) = output.canonicalize() else { return };
         for folder in output.ancestors().take(2) {
-            let within = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+            let within =
+                std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
             let near = within.filter(|path| path.is_file()).chain([folder.to_path_buf()]);
-            for dataset in near.filter(|path| Dataset::is_at(path)).filter_map(|path| Dataset::open(path).ok()) {
+            for dataset in
+                near.filter(|path| Dataset::is_at(path)).filter_map(|path| Dataset::open(path).ok())
+            {
                 self.add(files_of(&dataset));
             }
         }
@@ -87,7 +101,10 @@ impl Protected {
     /// Refuses to write to `path` if it is one of these files.
     pub fn check(&self, path: &Path) -> Result<()> {
         if path.canonicalize().is_ok_and(|path| self.0.contains(&path)) {
-            bail!("{}: this would overwrite an input or a file of a data set; give another --out", path.display());
+            bail!(
+                "{}: this would overwrite an input or a file of a data set; give another --out",
+                path.display()
+            );
         }
         Ok(())
     }

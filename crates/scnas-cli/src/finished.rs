@@ -1,5 +1,5 @@
-//! Results that are there to be compared: the folder of a finished run, that of a cross-validation with the folds that are complete, or a
-//! table of scores.
+//! Results that are there to be compared: the folder of a finished run, that of a cross-validation
+//! with the folds that are complete, or a table of scores.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -37,10 +37,20 @@ impl Finished {
     pub fn read(folder: &Path) -> Result<Self> {
         let name = name_of_folder(folder);
         if folder.is_file() {
-            let text = std::fs::read_to_string(folder).with_context(|| format!("cannot read {}", folder.display()))?;
-            let evaluation = Evaluation::from_csv(&text)
-                .map_err(|wrong| anyhow!("{}: {wrong}; give a file as `scnas evaluate --csv` writes it", folder.display()))?;
-            return Ok(Self { name, dice: dice_by_case(&evaluation), results: Results::Scores(evaluation), settings: None });
+            let text = std::fs::read_to_string(folder)
+                .with_context(|| format!("cannot read {}", folder.display()))?;
+            let evaluation = Evaluation::from_csv(&text).map_err(|wrong| {
+                anyhow!(
+                    "{}: {wrong}; give a file as `scnas evaluate --csv` writes it",
+                    folder.display()
+                )
+            })?;
+            return Ok(Self {
+                name,
+                dice: dice_by_case(&evaluation),
+                results: Results::Scores(evaluation),
+                settings: None,
+            });
         }
         if !folder.join("result.json").exists() && !fold_folders(folder).is_empty() {
             let folds = read_folds(folder)?;
@@ -48,11 +58,18 @@ impl Finished {
             let settings = complete_folds(folder).first().and_then(|fold| settings(fold));
             return match cross_validation(folder, folds)? {
                 Some(all) => Ok(Self { name, results: Results::Folds(all), dice, settings }),
-                None => bail!("{}: no fold of this cross-validation is complete yet", folder.display()),
+                None => {
+                    bail!("{}: no fold of this cross-validation is complete yet", folder.display())
+                }
             };
         }
         let (result, evaluation) = read_run(folder)?;
-        Ok(Self { name, results: Results::Run(result), dice: dice_by_case(&evaluation), settings: settings(folder) })
+        Ok(Self {
+            name,
+            results: Results::Run(result),
+            dice: dice_by_case(&evaluation),
+            settings: settings(folder),
+        })
     }
 
     pub fn network(&self) -> &str {
@@ -132,26 +149,33 @@ impl Finished {
         }
     }
 
-    /// The settings that differ, with the value here and in `other`; `None` where either's are not known.
+    /// The settings that differ, with the value here and in `other`; `None` where either's are not
+    /// known.
     pub fn unlike(&self, other: &Self) -> Option<Vec<(String, [String; 2])>> {
         Some(self.settings.as_ref()?.differences(other.settings.as_ref()?))
     }
 
-    /// Case by case against `other`: positive where this is better. `None` where they share no case. A table of scores does not say what data
-    /// set it is of: names of cases decide.
+    /// Case by case against `other`: positive where this is better. `None` where they share no
+    /// case. A table of scores does not say what data set it is of: names of cases decide.
     pub fn against(&self, other: &Self) -> Option<Paired> {
         let known = |finished: &Self| !matches!(finished.results, Results::Scores(_));
         if known(self) && known(other) && self.dataset() != other.dataset() {
             return None;
         }
-        let differences: Vec<f64> = self.dice.iter().filter_map(|(case, dice)| Some(dice - other.dice.get(case)?)).collect();
+        let differences: Vec<f64> = self
+            .dice
+            .iter()
+            .filter_map(|(case, dice)| Some(dice - other.dice.get(case)?))
+            .collect();
         paired(&differences)
     }
 }
 
 /// Cells of a comparison: cases, difference, interval, better, worse, p.
 pub fn paired_cells(comparison: Option<&Paired>) -> Vec<String> {
-    let Some(Paired { cases, mean_difference, interval_95: [low, high], better, worse, wilcoxon }) = comparison else {
+    let Some(Paired { cases, mean_difference, interval_95: [low, high], better, worse, wilcoxon }) =
+        comparison
+    else {
         return vec!["0".into()];
     };
     let p_value = |p: f64| if p < 1e-4 { "< 0.0001".into() } else { format!("{p:.4}") };
@@ -166,7 +190,8 @@ pub fn paired_cells(comparison: Option<&Paired>) -> Vec<String> {
 }
 
 /// Heads of [`paired_cells`].
-pub const PAIRED_HEAD: [&str; 6] = ["cases", "difference", "95 % interval", "better", "worse", "Wilcoxon p"];
+pub const PAIRED_HEAD: [&str; 6] =
+    ["cases", "difference", "95 % interval", "better", "worse", "Wilcoxon p"];
 
 /// A number with so many decimals, – where it is not known.
 pub fn number(value: Option<f64>, decimals: usize) -> String {
@@ -174,10 +199,15 @@ pub fn number(value: Option<f64>, decimals: usize) -> String {
 }
 
 fn dice_by_case(evaluation: &Evaluation) -> BTreeMap<String, f64> {
-    evaluation.cases.iter().filter_map(|case| Some((case.case.clone(), case.mean(Metric::Dice)?))).collect()
+    evaluation
+        .cases
+        .iter()
+        .filter_map(|case| Some((case.case.clone(), case.mean(Metric::Dice)?)))
+        .collect()
 }
 
-/// The settings in the folder of a run; `None` where another version wrote them that had other keys.
+/// The settings in the folder of a run; `None` where another version wrote them that had other
+/// keys.
 fn settings(folder: &Path) -> Option<Config> {
     Config::load("default", Some(&folder.join("config.toml")), &[]).ok()
 }
@@ -190,7 +220,9 @@ pub fn fold_folder(folder: &Path, fold: usize) -> PathBuf {
 /// The folders of folds in a folder, by number.
 pub fn fold_folders(folder: &Path) -> BTreeMap<usize, PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let numbered = entries.filter_map(|entry| Some((entry.file_name().to_str()?.strip_prefix("fold-")?.parse().ok()?, entry.path())));
+    let numbered = entries.filter_map(|entry| {
+        Some((entry.file_name().to_str()?.strip_prefix("fold-")?.parse().ok()?, entry.path()))
+    });
     numbered.filter(|(_, path)| path.is_dir()).collect()
 }
 
@@ -204,10 +236,15 @@ pub fn complete_folds(folder: &Path) -> Vec<PathBuf> {
 /// # Errors
 /// Results that cannot be read, or that do not belong together.
 pub fn read_folds(folder: &Path) -> Result<Vec<(RunResult, Evaluation)>> {
-    let folds = complete_folds(folder).iter().map(|fold| read_run(fold)).collect::<Result<Vec<_>>>()?;
-    if let Some([(a, _), (b, _)]) = folds.array_windows().find(|[(a, _), (b, _)]| a.network != b.network || a.dataset != b.dataset) {
+    let folds =
+        complete_folds(folder).iter().map(|fold| read_run(fold)).collect::<Result<Vec<_>>>()?;
+    if let Some([(a, _), (b, _)]) = folds
+        .array_windows()
+        .find(|[(a, _), (b, _)]| a.network != b.network || a.dataset != b.dataset)
+    {
         bail!(
-            "{}: expected folds of one network and data set; fold {} is {} on {}, fold {} is {} on {}; remove what does not belong there",
+            "{}: expected folds of one network and data set; fold {} is {} on {}, fold {} is {} \
+             on {}; remove what does not belong there",
             folder.display(),
             a.fold,
             a.network,
@@ -221,7 +258,10 @@ pub fn read_folds(folder: &Path) -> Result<Vec<(RunResult, Evaluation)>> {
 }
 
 /// All of the folds' results together; `None` of none.
-pub fn cross_validation(folder: &Path, folds: Vec<(RunResult, Evaluation)>) -> Result<Option<CrossValidation>> {
+pub fn cross_validation(
+    folder: &Path,
+    folds: Vec<(RunResult, Evaluation)>,
+) -> Result<Option<CrossValidation>> {
     let Some((first, _)) = folds.first() else { return Ok(None) };
     let of = read_plan(&fold_folder(folder, first.fold).join("plan.json"))?.folds.len();
     Ok(CrossValidation::new(folds, of))
@@ -231,11 +271,21 @@ pub fn cross_validation(folder: &Path, folds: Vec<(RunResult, Evaluation)>) -> R
 pub fn read_run(folder: &Path) -> Result<(RunResult, Evaluation)> {
     let path = folder.join("result.json");
     if !path.exists() {
-        bail!("{}: no result.json there; expected the folder of a finished run or of a cross-validation", folder.display());
+        bail!(
+            "{}: no result.json there; expected the folder of a finished run or of a \
+             cross-validation",
+            folder.display()
+        );
     }
-    let not_ours = |path: &Path| format!("{}: not as scnas writes it; remove it and run the command that wrote it again", path.display());
+    let not_ours = |path: &Path| {
+        format!(
+            "{}: not as scnas writes it; remove it and run the command that wrote it again",
+            path.display()
+        )
+    };
     let read = |path: &Path| -> Result<Value> {
-        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes =
+            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         serde_json::from_slice(&bytes).with_context(|| not_ours(path))
     };
     let result = serde_json::from_value(read(&path)?).with_context(|| not_ours(&path))?;

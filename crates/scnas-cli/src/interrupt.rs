@@ -1,4 +1,5 @@
-//! Being asked to stop: by the user (Ctrl-C, a closed terminal), or by a batch scheduler that is about to end the job (SIGTERM, SIGUSR1).
+//! Being asked to stop: by the user (Ctrl-C, a closed terminal), or by a batch scheduler that is
+//! about to end the job (SIGTERM, SIGUSR1).
 
 use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -10,7 +11,8 @@ use crate::output::note;
 /// Exit code of a command that the user stopped.
 const EXIT_STOPPED: u8 = 130;
 
-/// Exit code of a command that a scheduler stopped, for the job to be queued again: EX_TEMPFAIL of sysexits.h.
+/// Exit code of a command that a scheduler stopped, for the job to be queued again: EX_TEMPFAIL of
+/// sysexits.h.
 #[cfg(unix)]
 const EXIT_REQUEUE: u8 = 75;
 
@@ -25,8 +27,10 @@ pub fn listen() -> Result<()> {
 #[cfg(unix)]
 fn start() -> Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
-    // Caught, a file that grows over the limit of the system is an error of writing like others; otherwise it ends the program.
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGHUP, SIGTERM, SIGUSR1, SIGXFSZ])?;
+    // Caught, a file that grows over the limit of the system is an error of writing like others;
+    // otherwise it ends the program.
+    let mut signals =
+        signal_hook::iterator::Signals::new([SIGINT, SIGHUP, SIGTERM, SIGUSR1, SIGXFSZ])?;
     std::thread::spawn(move || {
         for signal in signals.forever() {
             match signal {
@@ -44,7 +48,8 @@ fn start() -> Result<()> {
     Ok(ctrlc::set_handler(|| ask(EXIT_STOPPED))?)
 }
 
-/// The first time, asks the work to stop after its current step; a user's second time quits at once.
+/// The first time, asks the work to stop after its current step; a user's second time quits at
+/// once.
 fn ask(code: u8) {
     if ASKED.swap(code, Ordering::SeqCst) == 0 {
         if std::io::stderr().is_terminal() {

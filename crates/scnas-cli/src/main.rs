@@ -1,6 +1,7 @@
 //! The `scnas` command. Thin: arguments → validated options → library → what is printed.
 //!
-//! One file a verb. Results go to stdout, everything else to stderr; exit codes are in [`args::AFTER_HELP`].
+//! One file a verb. Results go to stdout, everything else to stderr; exit codes are in
+//! [`args::AFTER_HELP`].
 
 #![deny(unsafe_code)]
 
@@ -40,11 +41,13 @@ fn main() -> ExitCode {
     volops::memory::reserve_little();
     let cli = Cli::parse();
     let output = Output { json: cli.global.json, quiet: cli.global.quiet };
-    let threads = rayon::ThreadPoolBuilder::new().num_threads(cli.global.threads.unwrap_or(0)).build_global();
+    let threads =
+        rayon::ThreadPoolBuilder::new().num_threads(cli.global.threads.unwrap_or(0)).build_global();
     if let Err(error) = threads.context("cannot start the threads") {
         return output::failure(&error);
     }
-    // Inside the pool from the start: work that is handed over from a thread outside it pays a wake-up for every operation.
+    // Inside the pool from the start: work that is handed over from a thread outside it pays a
+    // wake-up for every operation.
     match rayon::scope(|_| run(cli, output)) {
         Ok(code) => code,
         Err(error) => output::failure(&error),

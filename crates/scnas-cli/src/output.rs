@@ -50,7 +50,8 @@ pub fn failure(error: &Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The error and its causes in one line; a cause that the text before already tells is not repeated.
+/// The error and its causes in one line; a cause that the text before already tells is not
+/// repeated.
 pub fn chain(error: &Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(|c| one_line(&c.to_string())) {
@@ -65,7 +66,9 @@ pub fn chain(error: &Error) -> String {
 
 /// Joins lines, without the excerpts of a file that TOML errors show between bars.
 fn one_line(text: &str) -> String {
-    let excerpt = |line: &&str| line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ').starts_with('|');
+    let excerpt = |line: &&str| {
+        line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ').starts_with('|')
+    };
     text.lines().filter(|line| !excerpt(line)).map(str::trim).collect::<Vec<_>>().join(", ")
 }
 

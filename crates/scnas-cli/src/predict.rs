@@ -25,9 +25,10 @@ use crate::progress::Progress;
 
 /// Segment images with a model
 ///
-/// Reads NIfTI images and a model.safetensors; needs nothing else of the run. Writes for each image a label map <name>.nii.gz on the
-/// image's own grid, with its affine. Predictions written before are replaced; images and label maps of data sets never are.
-/// An image that cannot be predicted is reported and the others are done; the exit code is then 1.
+/// Reads NIfTI images and a model.safetensors; needs nothing else of the run. Writes for each image
+/// a label map <name>.nii.gz on the image's own grid, with its affine. Predictions written before
+/// are replaced; images and label maps of data sets never are. An image that cannot be predicted is
+/// reported and the others are done; the exit code is then 1.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -36,14 +37,17 @@ Examples:
   scnas predict folder_of_scans --model model.safetensors --out predictions --probabilities
   scnas predict large.nii.gz --model model.safetensors --out labels.nii.gz --memory 1GiB
   scnas predict folder_of_scans --model runs/cv --out predictions
-  scnas predict folder_of_scans --model cv/fold-0 --model cv/fold-1 --out predictions --largest-component liver")]
+  scnas predict folder_of_scans --model cv/fold-0 --model cv/fold-1 --out predictions \
+                        --largest-component liver")]
 pub struct PredictArgs {
-    /// Images (.nii, .nii.gz), folders of images, or data sets (their test images). Channels in files of their own are joined where all files
-    /// are named as nnU-Net does: CASE_0000.nii.gz, CASE_0001.nii.gz, …
+    /// Images (.nii, .nii.gz), folders of images, or data sets (their test images). Channels in
+    /// files of their own are joined where all files are named as nnU-Net does:
+    /// CASE_0000.nii.gz, CASE_0001.nii.gz, …
     #[arg(required = true, value_name = "INPUT")]
     pub inputs: Vec<PathBuf>,
-    /// A model.safetensors, a run folder that holds one, or the folder of a cross-validation for the mean of its folds' models; several
-    /// times for the mean of several (the settings are then the first one's)
+    /// A model.safetensors, a run folder that holds one, or the folder of a cross-validation for
+    /// the mean of its folds' models; several times for the mean of several (the settings are
+    /// then the first one's)
     #[arg(long, short, required = true, value_name = "FILE")]
     pub model: Vec<PathBuf>,
     /// Folder for the label maps; for a single image also a file name ending in .nii or .nii.gz
@@ -61,14 +65,16 @@ pub struct PredictArgs {
     /// Weights inside a window [default: the model's]
     #[arg(long, value_enum)]
     pub blend: Option<BlendName>,
-    /// Mean over the mirrorings of each window along the axes that training mirrored along: two to eight times the work [default: the model's]
+    /// Mean over the mirrorings of each window along the axes that training mirrored along: two to
+    /// eight times the work [default: the model's]
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub flips: Option<bool>,
-    /// Keep only the largest connected component of these labels (names or values) [default: the model's, usually none; with a
-    /// cross-validation's folder those that it helps there]
+    /// Keep only the largest connected component of these labels (names or values) [default: the
+    /// model's, usually none; with a cross-validation's folder those that it helps there]
     #[arg(long, value_name = "LABEL,...", value_delimiter = ',')]
     pub largest_component: Option<Vec<String>>,
-    /// The most memory to use, such as 1GiB or 800MB; less takes longer [default: what the machine allows]
+    /// The most memory to use, such as 1GiB or 800MB; less takes longer [default: what the machine
+    /// allows]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub memory: Option<u64>,
 }
@@ -80,7 +86,10 @@ pub enum BlendName {
 }
 
 fn overlap(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|x| (0.0..1.0).contains(x)).ok_or_else(|| "expected a number from 0 to less than 1".into())
+    text.parse()
+        .ok()
+        .filter(|x| (0.0..1.0).contains(x))
+        .ok_or_else(|| "expected a number from 0 to less than 1".into())
 }
 
 /// A number of bytes, with a unit or without.
@@ -124,11 +133,19 @@ impl Outcome {
     /// The exit code, or an error that names the first failure.
     pub fn exit(&self) -> Result<ExitCode> {
         if self.stopped {
-            note(format_args!("stopped by request after {} of {} images", self.written.len(), self.total));
+            note(format_args!(
+                "stopped by request after {} of {} images",
+                self.written.len(),
+                self.total
+            ));
             return Ok(ExitCode::from(interrupt::exit_code()));
         }
         match self.failures.first() {
-            Some((_, reason)) => bail!("{} of {} images could not be predicted: {reason}", self.failures.len(), self.total),
+            Some((_, reason)) => bail!(
+                "{} of {} images could not be predicted: {reason}",
+                self.failures.len(),
+                self.total
+            ),
             None => Ok(ExitCode::SUCCESS),
         }
     }
@@ -138,7 +155,8 @@ pub fn run(args: &PredictArgs, device: &Device, output: Output) -> Result<ExitCo
     interrupt::listen()?;
     volops::memory::keep_pages();
     let outcome = predict_all(args, device, output)?;
-    let lines: Vec<String> = outcome.written.iter().map(|(job, _)| job.labels.display().to_string()).collect();
+    let lines: Vec<String> =
+        outcome.written.iter().map(|(job, _)| job.labels.display().to_string()).collect();
     output.result(lines.join("\n"), || {
         let written = outcome.written.iter().map(|(job, seconds)| described(job, "seconds", json!(seconds)));
         let failures = outcome.failures.iter().map(|(job, reason)| described(job, "error", json!(reason)));
@@ -150,7 +168,8 @@ pub fn run(args: &PredictArgs, device: &Device, output: Output) -> Result<ExitCo
 /// Predicts all that can be predicted.
 pub fn predict_all(args: &PredictArgs, device: &Device, output: Output) -> Result<Outcome> {
     let files: Vec<PathBuf> = args.model.iter().flat_map(|path| model_files(path)).collect();
-    let models: Vec<Model> = files.iter().map(|path| Model::read(path, device)).collect::<Result<_, _>>()?;
+    let models: Vec<Model> =
+        files.iter().map(|path| Model::read(path, device)).collect::<Result<_, _>>()?;
     let card = &models.first().context("no model is given; name one with --model")?.card;
     let jobs = plan_jobs(args, card.size.channels)?;
     let mut settings = card.predict.clone();
@@ -162,10 +181,18 @@ pub fn predict_all(args: &PredictArgs, device: &Device, output: Output) -> Resul
         Some(BlendName::Uniform) => Blend::Uniform,
     };
     match &args.largest_component {
-        Some(labels) => settings.largest_component = labels.iter().cloned().map(LabelKey::Name).collect(),
-        None => settings.largest_component.extend(cleaned_classes(&args.model)?.into_iter().map(LabelKey::Name)),
+        Some(labels) => {
+            settings.largest_component = labels.iter().cloned().map(LabelKey::Name).collect()
+        }
+        None => settings
+            .largest_component
+            .extend(cleaned_classes(&args.model)?.into_iter().map(LabelKey::Name)),
     }
-    let options = Options { settings, probabilities: args.probabilities, memory: args.memory.or_else(memory::allowed) };
+    let options = Options {
+        settings,
+        probabilities: args.probabilities,
+        memory: args.memory.or_else(memory::allowed),
+    };
     let predictor = ImagePredictor::new(&models, options)?;
 
     let total = jobs.len();
@@ -179,7 +206,8 @@ pub fn predict_all(args: &PredictArgs, device: &Device, output: Output) -> Resul
     let progress = Progress::new(output);
     // Of one image the windows are the steps that can be watched, of several the images.
     let within = Within(&progress);
-    let (images, windows): (&dyn Observer, &dyn Observer) = if jobs.len() == 1 { (&within, &progress) } else { (&progress, &within) };
+    let (images, windows): (&dyn Observer, &dyn Observer) =
+        if jobs.len() == 1 { (&within, &progress) } else { (&progress, &within) };
     images.begin("predicting", 0, jobs.len());
     let mut written = Vec::new();
     let mut stopped = false;
@@ -208,19 +236,22 @@ fn described(job: &Job, key: &str, value: Value) -> Value {
 
 /// The model in a folder, or those of the complete folds of a cross-validation; a file is itself.
 fn model_files(path: &Path) -> Vec<PathBuf> {
-    let model = |path: &Path| if path.is_dir() { path.join("model.safetensors") } else { path.into() };
+    let model =
+        |path: &Path| if path.is_dir() { path.join("model.safetensors") } else { path.into() };
     match complete_folds(path) {
         folds if folds.is_empty() => vec![model(path)],
         folds => folds.iter().map(|fold| model(fold)).collect(),
     }
 }
 
-/// The classes that cross-validations among `folders` say are better off with only their largest component.
+/// The classes that cross-validations among `folders` say are better off with only their largest
+/// component.
 fn cleaned_classes(folders: &[PathBuf]) -> Result<BTreeSet<String>> {
     let mut classes = BTreeSet::new();
     for folder in folders.iter().filter(|folder| !complete_folds(folder).is_empty()) {
         let Results::Folds(all) = Finished::read(folder)?.results else { continue };
-        classes.extend(all.clean_up.into_iter().filter(|class| class.helps).map(|class| class.class));
+        classes
+            .extend(all.clean_up.into_iter().filter(|class| class.helps).map(|class| class.class));
     }
     Ok(classes)
 }
@@ -235,7 +266,12 @@ fn plan_jobs(args: &PredictArgs, channels: usize) -> Result<Vec<Job>> {
             let dataset = Dataset::open(input)?;
             protected.add(files_of(&dataset));
             let training = dataset.cases.iter().filter(|_| args.training);
-            dataset.test.iter().chain(training).map(|case| (case.name.clone(), case.images.clone())).collect()
+            dataset
+                .test
+                .iter()
+                .chain(training)
+                .map(|case| (case.name.clone(), case.images.clone()))
+                .collect()
         } else if input.is_dir() {
             join_channels(images_in(input)?, channels)
         } else if let Some(name) = case_name(input) {
@@ -243,10 +279,17 @@ fn plan_jobs(args: &PredictArgs, channels: usize) -> Result<Vec<Job>> {
             single_files.push((name, input.clone()));
             continue;
         } else {
-            bail!("{}: expected an image (.nii or .nii.gz), a folder of images or a data set", input.display());
+            bail!(
+                "{}: expected an image (.nii or .nii.gz), a folder of images or a data set",
+                input.display()
+            );
         };
         if found.is_empty() {
-            let remedy = if args.training { "" } else { "; --training predicts a data set's training images" };
+            let remedy = if args.training {
+                ""
+            } else {
+                "; --training predicts a data set's training images"
+            };
             bail!("{}: no images to predict found there{remedy}", input.display());
         }
         files.extend(found);
@@ -257,18 +300,30 @@ fn plan_jobs(args: &PredictArgs, channels: usize) -> Result<Vec<Job>> {
 
     let single = case_name(&args.out).is_some();
     if single && files.len() > 1 {
-        bail!("{}: one file for {} images; give a folder as --out", args.out.display(), files.len());
+        bail!(
+            "{}: one file for {} images; give a folder as --out",
+            args.out.display(),
+            files.len()
+        );
     }
     if !single && args.out.exists() && !args.out.is_dir() {
-        bail!("{}: expected a folder, or a file name ending in .nii or .nii.gz, as --out", args.out.display());
+        bail!(
+            "{}: expected a folder, or a file name ending in .nii or .nii.gz, as --out",
+            args.out.display()
+        );
     }
     let folder = if single { args.out.parent().unwrap_or(Path::new("")) } else { &args.out };
-    protected.add_data_set_around(if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+    protected.add_data_set_around(if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    });
     let mut jobs = Vec::new();
     for (name, inputs) in files {
         let labels = if single { args.out.clone() } else { folder.join(format!("{name}.nii.gz")) };
         let stem = case_name(&labels).unwrap_or_else(|| name.clone());
-        let probabilities = args.probabilities.then(|| folder.join(format!("{stem}_probabilities.nii.gz")));
+        let probabilities =
+            args.probabilities.then(|| folder.join(format!("{stem}_probabilities.nii.gz")));
         protected.check(&labels)?;
         probabilities.iter().try_for_each(|path| protected.check(path))?;
         jobs.push(Job { name, inputs, labels, probabilities });
@@ -285,7 +340,8 @@ fn check_headers(jobs: Vec<Job>, card: &Card) -> (Vec<Job>, Vec<(Job, String)>) 
             Ok(grid) if grid.channels == channels => good.push(job),
             Ok(grid) => {
                 let reason = format!(
-                    "{}: the model expects {channels} channel(s), found {}; give images like those it was trained on ({})",
+                    "{}: the model expects {channels} channel(s), found {}; give images like \
+                     those it was trained on ({})",
                     job.inputs[0].display(),
                     grid.channels,
                     card.plan.channels.join(", ")
@@ -299,12 +355,18 @@ fn check_headers(jobs: Vec<Job>, card: &Card) -> (Vec<Job>, Vec<(Job, String)>) 
 }
 
 fn make_folder(args: &PredictArgs) -> Result<()> {
-    let folder = if case_name(&args.out).is_some() { args.out.parent() } else { Some(args.out.as_path()) };
+    let folder =
+        if case_name(&args.out).is_some() { args.out.parent() } else { Some(args.out.as_path()) };
     let Some(folder) = folder.filter(|f| !f.as_os_str().is_empty()) else { return Ok(()) };
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))
 }
 
-fn predict_one(predictor: &ImagePredictor, card: &Card, job: &Job, observer: &dyn Observer) -> Result<()> {
+fn predict_one(
+    predictor: &ImagePredictor,
+    card: &Card,
+    job: &Job,
+    observer: &dyn Observer,
+) -> Result<()> {
     let (grid, bytes) = raw_size(&job.inputs)?;
     predictor.check(&job.name, grid.shape, bytes)?;
     let image = load_raw(&job.inputs, card.size.channels)?;

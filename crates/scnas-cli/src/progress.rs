@@ -1,4 +1,5 @@
-//! Progress on stderr: a bar with the time left on a terminal, and one table line an epoch everywhere.
+//! Progress on stderr: a bar with the time left on a terminal, and one table line an epoch
+//! everywhere.
 
 use std::fmt::Write as _;
 use std::sync::Mutex;
@@ -50,7 +51,9 @@ impl Progress {
     pub fn new(output: Output) -> Self {
         let bar = if output.quiet { ProgressBar::hidden() } else { ProgressBar::no_length() };
         let template = "{msg} {wide_bar} {pos}/{len}, {eta} left ";
-        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_style(
+            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
         let (piece, saved) = (Mutex::new(Piece::begin(0, 0)), Mutex::new(Instant::now()));
         Self { quiet: output.quiet, bar, piece, save_every: Duration::MAX, saved }
     }
@@ -100,7 +103,8 @@ impl Observer for Progress {
     }
 
     fn epoch(&self, line: &EpochLine, classes: &[String]) {
-        let (first, left) = self.with_piece(|piece| (!std::mem::replace(&mut piece.header, true), piece.left()));
+        let (first, left) =
+            self.with_piece(|piece| (!std::mem::replace(&mut piece.header, true), piece.left()));
         if first {
             self.say(&header(line, classes));
         }
@@ -159,14 +163,18 @@ fn row(line: &EpochLine, classes: usize, left: Option<Duration>) -> String {
         column(dice(search.alpha_loss));
     }
     match &line.dice {
-        Some(scores) => scores.iter().copied().chain([line.mean_dice]).for_each(|value| column(dice(value))),
+        Some(scores) => {
+            scores.iter().copied().chain([line.mean_dice]).for_each(|value| column(dice(value)))
+        }
         // Not validated in this epoch.
         None => (0..=classes).for_each(|_| column(String::new())),
     }
     if let Some(search) = &line.search {
         column(format!("{:.3}", search.tau));
         column(format!("{:.3}", search.entropy));
-        [search.zero, search.identity, search.pool].into_iter().for_each(|share| column(format!("{:.0}%", 100.0 * share)));
+        [search.zero, search.identity, search.pool]
+            .into_iter()
+            .for_each(|share| column(format!("{:.0}%", 100.0 * share)));
     }
     column(format!("{:.1}", line.seconds));
     column(left.map_or_else(|| "–".into(), clock));

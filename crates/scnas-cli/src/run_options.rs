@@ -1,4 +1,5 @@
-//! What `search` and `train` have in common: data, settings, run folder, and what they print at the end.
+//! What `search` and `train` have in common: data, settings, run folder, and what they print at the
+//! end.
 
 use std::path::{Path, PathBuf};
 
@@ -67,13 +68,16 @@ impl SettingsArgs {
 impl RunArgs {
     /// The settings: preset, then the file (or, without one, `base`), then `--set` and `--fold`.
     pub fn settings(&self, base: Option<&Path>) -> Result<Config> {
-        let fold: Vec<String> = self.fold.map(|fold| format!("data.fold={fold}")).into_iter().collect();
+        let fold: Vec<String> =
+            self.fold.map(|fold| format!("data.fold={fold}")).into_iter().collect();
         self.settings.load(base, &fold)
     }
 
     /// The run folder: `--out`, or `runs/<data>/<kind>-fold<K>`.
     pub fn folder(&self, kind: &str, config: &Config) -> PathBuf {
-        self.out.clone().unwrap_or_else(|| default_folder(&self.data, &format!("{kind}-fold{}", config.data.fold)))
+        self.out.clone().unwrap_or_else(|| {
+            default_folder(&self.data, &format!("{kind}-fold{}", config.data.fold))
+        })
     }
 }
 
@@ -82,12 +86,20 @@ pub fn default_folder(data: &Path, name: &str) -> PathBuf {
     Path::new("runs").join(name_of_folder(data)).join(name)
 }
 
-/// What a complete run printed, read back; `None` when it is not complete. `network` says how the run's network comes to be.
+/// What a complete run printed, read back; `None` when it is not complete. `network` says how the
+/// run's network comes to be.
 ///
 /// # Errors
 /// When the folder holds a run of other settings, data or network.
-pub fn completed(data: &Path, folder: &Path, config: &Config, network: &str) -> Result<Option<(Evaluation, RunResult)>> {
-    let complete = ["result.json", "evaluation.json", "model.safetensors"].iter().all(|name| folder.join(name).exists());
+pub fn completed(
+    data: &Path,
+    folder: &Path,
+    config: &Config,
+    network: &str,
+) -> Result<Option<(Evaluation, RunResult)>> {
+    let complete = ["result.json", "evaluation.json", "model.safetensors"]
+        .iter()
+        .all(|name| folder.join(name).exists());
     if !complete {
         return Ok(None);
     }
@@ -98,26 +110,43 @@ pub fn completed(data: &Path, folder: &Path, config: &Config, network: &str) -> 
 }
 
 /// Begins or goes on with a run whose network comes to be as `network` says.
-pub fn open(data: &Path, folder: &Path, config: Config, network: &str, device: &Device, observer: &dyn Observer) -> Result<Run> {
+pub fn open(
+    data: &Path,
+    folder: &Path,
+    config: Config,
+    network: &str,
+    device: &Device,
+    observer: &dyn Observer,
+) -> Result<Run> {
     let run = Run::open(data, folder, config, device.clone(), observer)?;
     claim(&run.dir, network)?;
     volops::memory::keep_pages();
     Ok(run)
 }
 
-/// Says what a run that begins will need, and refuses one that cannot end. It searches, trains, or both, an architecture like this.
-pub fn foresee(run: &Run, [search, train]: [bool; 2], architecture: &Architecture, observer: &dyn Observer) -> Result<()> {
+/// Says what a run that begins will need, and refuses one that cannot end. It searches, trains, or
+/// both, an architecture like this.
+pub fn foresee(
+    run: &Run,
+    [search, train]: [bool; 2],
+    architecture: &Architecture,
+    observer: &dyn Observer,
+) -> Result<()> {
     if !run.dir.lines().is_empty() {
         return Ok(());
     }
-    let Prospect { memory, memory_allowed, disk, disk_free, estimate, .. } = Prospect::of(run, search, architecture)?;
+    let Prospect { memory, memory_allowed, disk, disk_free, estimate, .. } =
+        Prospect::of(run, search, architecture)?;
     let of = |needed: u64, there: Option<u64>| match there {
         Some(there) => format!("{} of {}", text(needed), text(there)),
         None => text(needed),
     };
     let seconds = |does: bool, seconds: f64| if does { seconds } else { 0.0 };
-    let (search_s, training_s) = (seconds(search, estimate.search_s), seconds(train, estimate.train_s));
-    let memory = memory.map(|memory| format!(", {} of memory", of(memory, memory_allowed))).unwrap_or_default();
+    let (search_s, training_s) =
+        (seconds(search, estimate.search_s), seconds(train, estimate.train_s));
+    let memory = memory
+        .map(|memory| format!(", {} of memory", of(memory, memory_allowed)))
+        .unwrap_or_default();
     observer.message(&format!(
         "this will take about {} (search {}, training {}){memory}, {} of disk",
         duration(search_s + training_s + estimate.scoring_s),
@@ -133,12 +162,20 @@ fn claim(dir: &RunDir, network: &str) -> Result<()> {
     Ok(dir.same_or_new("origin.json", format!("{}\n", json!({ "network": network })).as_bytes())?)
 }
 
-/// Prints the Dice table of a finished run, the means of all metrics, one line that sums it up, and, of a search, whether it beats random
-/// networks that lie beside it.
-pub fn report(folder: &Path, evaluation: &Evaluation, result: &RunResult, output: Output) -> Result<()> {
-    let mean = result.mean_dice.map_or_else(|| "not scored".into(), |m| format!("{:.4} ± {:.4}", m.mean, m.sd));
+/// Prints the Dice table of a finished run, the means of all metrics, one line that sums it up,
+/// and, of a search, whether it beats random networks that lie beside it.
+pub fn report(
+    folder: &Path,
+    evaluation: &Evaluation,
+    result: &RunResult,
+    output: Output,
+) -> Result<()> {
+    let mean = result
+        .mean_dice
+        .map_or_else(|| "not scored".into(), |m| format!("{:.4} ± {:.4}", m.mean, m.sd));
     let summary = format!(
-        "{}: mean foreground Dice {mean} on {} held-out cases; {:.2} M parameters, {:.2} GFLOPs a patch; {:.1} minutes; {}",
+        "{}: mean foreground Dice {mean} on {} held-out cases; {:.2} M parameters, {:.2} GFLOPs a \
+         patch; {:.1} minutes; {}",
         result.network,
         result.cases,
         result.parameters_m,

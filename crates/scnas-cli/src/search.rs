@@ -19,14 +19,16 @@ use crate::run_options::{RunArgs, completed, foresee, open, report};
 
 /// Search an architecture on a data set, train it and score it on the held-out fold
 ///
-/// Reads a data set (see `scnas check`, which is done first: errors end the run before it begins). Writes a run folder with config.toml, plan.json, log.jsonl, genotype.json (the architecture),
-/// model.safetensors (all that predict needs), evaluation.json and .csv, result.json, and checkpoint/.
-/// Ctrl-C saves and stops; the same command goes on from there.
+/// Reads a data set (see `scnas check`, which is done first: errors end the run before it begins).
+/// Writes a run folder with config.toml, plan.json, log.jsonl, genotype.json (the architecture),
+/// model.safetensors (all that predict needs), evaluation.json and .csv, result.json, and
+/// checkpoint/. Ctrl-C saves and stops; the same command goes on from there.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   scnas search DATA/Task04_Hippocampus
-  scnas search DATA/Task04_Hippocampus --out runs/wide --set network.width=32 --set search.epochs=50
+  scnas search DATA/Task04_Hippocampus --out runs/wide --set network.width=32 --set \
+                        search.epochs=50
 The run folder is runs/<data>/search-fold<K> if --out does not name another.")]
 pub struct SearchArgs {
     #[command(flatten)]
@@ -46,7 +48,13 @@ pub fn run(args: &SearchArgs, device: &Device, output: Output) -> Result<ExitCod
 }
 
 /// Searches, or goes on with a search, to the evaluated model; a complete run is only read.
-pub fn find(data: &Path, folder: &Path, config: Config, device: &Device, progress: &Progress) -> Result<(Evaluation, RunResult)> {
+pub fn find(
+    data: &Path,
+    folder: &Path,
+    config: Config,
+    device: &Device,
+    progress: &Progress,
+) -> Result<(Evaluation, RunResult)> {
     let then = config.search.then;
     let network = match then {
         Then::Inherit => "search + inherit",
@@ -58,10 +66,17 @@ pub fn find(data: &Path, folder: &Path, config: Config, device: &Device, progres
         return Ok(before);
     }
     let mut run = open(data, folder, config, network, device, progress)?;
-    foresee(&run, [true, then != Then::Inherit], &Genotype::random(&run.config.network.space(), run.config.seed).into(), progress)?;
+    foresee(
+        &run,
+        [true, then != Then::Inherit],
+        &Genotype::random(&run.config.network.space(), run.config.seed).into(),
+        progress,
+    )?;
     let found = search::search(&mut run, progress)?;
     for Repair { cell, edge, operation } in &found.repairs {
-        progress.message(&format!("cell {cell}: a node had no input; edge {edge} got {operation} instead of zero"));
+        progress.message(&format!(
+            "cell {cell}: a node had no input; edge {edge} got {operation} instead of zero"
+        ));
     }
     let inherited = (then != Then::Retrain).then_some(&found.weights);
     let mut model = train::prepare(&run, found.genotype, inherited)?;

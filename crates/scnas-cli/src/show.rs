@@ -22,8 +22,9 @@ const TABLE_PATCH: [usize; 3] = [128; 3];
 
 /// Show an architecture: size, cost, cells, drawing
 ///
-/// Prints convolution weights, GFLOPs of one patch, and for each cell the inputs of its nodes (a and b: the outputs of the cell before
-/// last and of the last cell). Size and patch are those of the run or model; elsewhere the paper's, 4 channels, 4 classes, 128³.
+/// Prints convolution weights, GFLOPs of one patch, and for each cell the inputs of its nodes (a
+/// and b: the outputs of the cell before last and of the last cell). Size and patch are those of
+/// the run or model; elsewhere the paper's, 4 channels, 4 classes, 128³.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -54,19 +55,27 @@ pub struct ShowArgs {
 }
 
 /// What the networks are that have no cells.
-const DESIGN: &str = "3-D residual U-Net: three times down and up, attention gates on the skip connections, a segmentation map at each of the \
-                      decoder's levels, added up; u-resnet-half has half the width";
+const DESIGN: &str = "3-D residual U-Net: three times down and up, attention gates on the skip \
+                      connections, a segmentation map at each of the decoder's levels, added up; \
+                      u-resnet-half has half the width";
 
 fn patch(text: &str) -> Result<[usize; 3], String> {
-    let numbers: Option<Vec<usize>> = text.split([',', 'x']).map(|n| n.trim().parse().ok().filter(|n| (1..=4096).contains(n))).collect();
+    let numbers: Option<Vec<usize>> = text
+        .split([',', 'x'])
+        .map(|n| n.trim().parse().ok().filter(|n| (1..=4096).contains(n)))
+        .collect();
     let patch: Option<[usize; 3]> = numbers.and_then(|n| n.try_into().ok());
-    patch.filter(|p| p.iter().all(|n| n % 8 == 0)).ok_or_else(|| "expected three multiples of 8, such as 40,56,40".into())
+    patch
+        .filter(|p| p.iter().all(|n| n % 8 == 0))
+        .ok_or_else(|| "expected three multiples of 8, such as 40,56,40".into())
 }
 
 pub fn run(args: &ShowArgs, device: &Device, output: Output) -> Result<ExitCode> {
     let config = Config::load(&args.preset, None, &[])?;
-    let Named { name, architecture, made_for } = Named::resolve(&args.arch, &config.network.space(), config.seed, device)?;
-    let unknown = Size { channels: TABLE_CHANNELS, classes: TABLE_CLASSES, width: config.network.width };
+    let Named { name, architecture, made_for } =
+        Named::resolve(&args.arch, &config.network.space(), config.seed, device)?;
+    let unknown =
+        Size { channels: TABLE_CHANNELS, classes: TABLE_CLASSES, width: config.network.width };
     let (known, known_patch) = made_for.unwrap_or((unknown, TABLE_PATCH));
     let size = Size {
         channels: args.channels.unwrap_or(known.channels),
@@ -75,7 +84,10 @@ pub fn run(args: &ShowArgs, device: &Device, output: Output) -> Result<ExitCode>
     };
     let possible = (1..=4096).contains(&size.channels) && (2..=256).contains(&size.classes);
     if !possible || !(4..=4096).contains(&size.width) || !size.width.is_multiple_of(4) {
-        bail!("{size:?}: expected 1 to 4096 channels, 2 to 256 classes, and a width from 4 to 4096 that is a multiple of 4");
+        bail!(
+            "{size:?}: expected 1 to 4096 channels, 2 to 256 classes, and a width from 4 to 4096 \
+             that is a multiple of 4"
+        );
     }
     let patch = args.patch.unwrap_or(known_patch);
 
@@ -83,7 +95,9 @@ pub fn run(args: &ShowArgs, device: &Device, output: Output) -> Result<ExitCode>
     let genotype = architecture.genotype();
     let shares = genotype.map(EdgeShares::of);
     if let Some(path) = &args.svg {
-        let Some(genotype) = genotype else { bail!("{name}: only cells of the search space can be drawn; leave --svg out") };
+        let Some(genotype) = genotype else {
+            bail!("{name}: only cells of the search space can be drawn; leave --svg out")
+        };
         medvol::atomic_write(path, svg(genotype).as_bytes())?;
         if !output.quiet {
             note(format_args!("drawing: {}", path.display()));
@@ -91,7 +105,8 @@ pub fn run(args: &ShowArgs, device: &Device, output: Output) -> Result<ExitCode>
     }
     let [d, h, w] = patch;
     let text = format!(
-        "{name}: {:.3} M parameters, {:.2} GFLOPs a patch of {d}×{h}×{w} (width {}, {} channel(s), {} classes)\n{}",
+        "{name}: {:.3} M parameters, {:.2} GFLOPs a patch of {d}×{h}×{w} (width {}, {} \
+         channel(s), {} classes)\n{}",
         cost.millions(),
         cost.gflops(),
         size.width,

@@ -21,11 +21,12 @@ use crate::run_options::{RunArgs, completed, foresee, open, report};
 
 /// Train a given architecture and score it on the held-out fold
 ///
-/// --arch trains an architecture from scratch: a found one (also on other data), a random one, one operation everywhere, or a U-ResNet
-/// of the same width.
-/// --from takes architecture and weights of a search: --init inherit scores them as the search left them, finetune trains on,
-/// scratch trains new weights; so the three can be compared. Both take their settings from the run they are given, unless --preset
-/// or --config is there. Reads and writes what search does; Ctrl-C saves and stops, the same command goes on.
+/// --arch trains an architecture from scratch: a found one (also on other data), a random one, one
+/// operation everywhere, or a U-ResNet of the same width.
+/// --from takes architecture and weights of a search: --init inherit scores them as the search left
+/// them, finetune trains on, scratch trains new weights; so the three can be compared. Both take
+/// their settings from the run they are given, unless --preset or --config is there. Reads and
+/// writes what search does; Ctrl-C saves and stops, the same command goes on.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -43,7 +44,8 @@ pub struct TrainArgs {
     /// Run folder of a search: take its architecture and its weights
     #[arg(long, value_name = "RUN")]
     pub from: Option<PathBuf>,
-    /// How the weights begin, and whether they are trained [default: scratch with --arch, finetune with --from]
+    /// How the weights begin, and whether they are trained [default: scratch with --arch, finetune
+    /// with --from]
     #[arg(long, value_enum)]
     pub init: Option<Init>,
 }
@@ -66,9 +68,13 @@ impl Init {
 
 pub fn run(args: &TrainArgs, device: &Device, output: Output) -> Result<ExitCode> {
     interrupt::listen()?;
-    let init = args.init.unwrap_or(if args.from.is_some() { Init::Finetune } else { Init::Scratch });
+    let init =
+        args.init.unwrap_or(if args.from.is_some() { Init::Finetune } else { Init::Scratch });
     if init != Init::Scratch && args.from.is_none() {
-        bail!("--init {}: there are no weights to begin with; name the run of a search with --from", init.name());
+        bail!(
+            "--init {}: there are no weights to begin with; name the run of a search with --from",
+            init.name()
+        );
     }
     let config = args.run.settings(base_settings(args).as_deref())?;
     let mut named = match (&args.from, &args.arch) {
@@ -84,7 +90,8 @@ pub fn run(args: &TrainArgs, device: &Device, output: Output) -> Result<ExitCode
     let start = Start { init, from: args.from.as_deref() };
     let progress = Progress::saving_every(output, args.run.settings.save_every);
     before_run(&args.run.data, &config, &folder, &progress)?;
-    let (evaluation, result) = fit(&args.run.data, &folder, config, &named, start, device, &progress)?;
+    let (evaluation, result) =
+        fit(&args.run.data, &folder, config, &named, start, device, &progress)?;
     drop(progress);
     report(&folder, &evaluation, &result, output)?;
     Ok(ExitCode::SUCCESS)
@@ -102,7 +109,8 @@ impl Start<'_> {
     pub const SCRATCH: Self = Self { init: Init::Scratch, from: None };
 }
 
-/// Trains, or goes on training, an architecture to the evaluated model; a complete run is only read.
+/// Trains, or goes on training, an architecture to the evaluated model; a complete run is only
+/// read.
 pub fn fit(
     data: &Path,
     folder: &Path,
@@ -150,8 +158,8 @@ fn refuse_seen_cases(data: &Path, config: &Config, from: &Path) -> Result<()> {
     let seen = plan.held_out().iter().filter(|name| seen.contains(name.as_str())).count();
     if plan.dataset == source.dataset && seen > 0 {
         bail!(
-            "{}: its search has seen {seen} of the {} cases held out here, so their scores would be too good; use the fold and seed of that \
-             run (fold {}), or --init scratch",
+            "{}: its search has seen {seen} of the {} cases held out here, so their scores would \
+             be too good; use the fold and seed of that run (fold {}), or --init scratch",
             name_of_folder(from),
             plan.held_out().len(),
             source.fold

@@ -6,10 +6,14 @@ use common::{folder, json, refuse, scnas, stderr, succeed, task, tiny};
 use serde_json::Value;
 
 fn assert_timing(timing: &Value, repetitions: usize) {
-    let seconds: Vec<f64> = timing["seconds"].as_array().unwrap().iter().map(|s| s.as_f64().unwrap()).collect();
+    let seconds: Vec<f64> =
+        timing["seconds"].as_array().unwrap().iter().map(|s| s.as_f64().unwrap()).collect();
     assert_eq!(seconds.len(), repetitions);
     let (median, min) = (timing["median_s"].as_f64().unwrap(), timing["min_s"].as_f64().unwrap());
-    assert!(0.0 < min && min <= median && seconds.iter().all(|&s| s >= min) && seconds.contains(&min), "{timing}");
+    assert!(
+        0.0 < min && min <= median && seconds.iter().all(|&s| s >= min) && seconds.contains(&min),
+        "{timing}"
+    );
     if cfg!(target_os = "linux") {
         assert!(timing["page_faults"].as_f64().unwrap() >= 0.0);
     }
@@ -18,7 +22,18 @@ fn assert_timing(timing: &Value, repetitions: usize) {
 #[test]
 fn every_part_is_measured_as_often_as_asked_and_set_beside_the_machine() {
     let dir = folder("bench_size");
-    let size = ["--size", "16", "8", "24", "--channels", "2", "--classes", "3", "--set", "network.width=4"];
+    let size = [
+        "--size",
+        "16",
+        "8",
+        "24",
+        "--channels",
+        "2",
+        "--classes",
+        "3",
+        "--set",
+        "network.width=4",
+    ];
     let report = json(&dir, &[&["bench", "--repetitions", "3"], &size[..]].concat());
     assert_eq!(report["patch"], serde_json::json!([16, 8, 24]));
     assert_eq!(report["size"], serde_json::json!({ "channels": 2, "classes": 3, "width": 4 }));
@@ -40,7 +55,19 @@ fn every_part_is_measured_as_often_as_asked_and_set_beside_the_machine() {
 #[test]
 fn one_part_alone_leaves_the_others_out() {
     let dir = folder("bench_only");
-    let args = ["bench", "--size", "8", "8", "8", "--set", "network.width=4", "--repetitions", "2", "--arch", "conv3"];
+    let args = [
+        "bench",
+        "--size",
+        "8",
+        "8",
+        "8",
+        "--set",
+        "network.width=4",
+        "--repetitions",
+        "2",
+        "--arch",
+        "conv3",
+    ];
     for part in ["search", "train", "predict"] {
         let report = json(&dir, &[&args[..], &["--only", part]].concat());
         assert_timing(&report[part], 2);
@@ -56,8 +83,14 @@ fn with_a_data_set_a_run_is_estimated() {
     let report = json(&dir, &tiny(&["bench", "data", "--repetitions", "1"], &[]));
     assert_eq!(report["patch"], serde_json::json!([16, 16, 16]));
     // Six cases in three folds, one of them held out.
-    assert_eq!((&report["workload"]["training_cases"], &report["workload"]["held_out_cases"]), (&4.into(), &2.into()));
-    assert_eq!((&report["workload"]["search_steps"], &report["workload"]["train_steps"]), (&2.into(), &4.into()));
+    assert_eq!(
+        (&report["workload"]["training_cases"], &report["workload"]["held_out_cases"]),
+        (&4.into(), &2.into())
+    );
+    assert_eq!(
+        (&report["workload"]["search_steps"], &report["workload"]["train_steps"]),
+        (&2.into(), &4.into())
+    );
     let seconds = |key: &str| report["estimate"][key].as_f64().unwrap();
     assert!((seconds("search_s") - 2.0 * seconds("search_epoch_s")).abs() < 1e-9);
     assert!(seconds("search_epoch_s") >= 2.0 * report["search"]["median_s"].as_f64().unwrap());
@@ -65,7 +98,11 @@ fn with_a_data_set_a_run_is_estimated() {
     let text = succeed(&dir, &tiny(&["bench", "data", "--repetitions", "1", "--quiet"], &[]));
     assert!(text.contains("4 training and 2 held-out cases"), "{text}");
     // Of a single part nothing follows for a run.
-    assert!(json(&dir, &tiny(&["bench", "data", "--repetitions", "1", "--only", "train"], &[])).get("estimate").is_none());
+    assert!(
+        json(&dir, &tiny(&["bench", "data", "--repetitions", "1", "--only", "train"], &[]))
+            .get("estimate")
+            .is_none()
+    );
 }
 
 #[test]
@@ -88,6 +125,10 @@ fn impossible_benches_are_refused_by_name() {
     }
     refuse(&dir, &["bench", "nowhere"], &["nowhere"]);
     refuse(&dir, &["bench", "--size", "8", "8", "8", "--arch", "conv9"], &["conv9"]);
-    refuse(&dir, &["bench", "--size", "8", "8", "8", "--set", "network.width=6"], &["network.width"]);
+    refuse(
+        &dir,
+        &["bench", "--size", "8", "8", "8", "--set", "network.width=6"],
+        &["network.width"],
+    );
     refuse(&dir, &["bench", "data", "--set", "data.patch=[20, 16, 16]"], &["data.patch"]);
 }

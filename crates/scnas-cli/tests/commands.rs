@@ -23,7 +23,8 @@ fn search_refused(dir: &Path, named: &[&str]) {
 fn damaged_data_sets_are_refused_by_name_before_a_run_begins() {
     let dir = folder("damaged");
     let data = task(&dir);
-    let (image, label) = (data.join("imagesTr/phantom_002.nii.gz"), data.join("labelsTr/phantom_003.nii.gz"));
+    let (image, label) =
+        (data.join("imagesTr/phantom_002.nii.gz"), data.join("labelsTr/phantom_003.nii.gz"));
     let restored = |path: &PathBuf, damage: &dyn Fn(&Path), named: &[&str]| {
         let good = bytes(path);
         damage(path);
@@ -31,8 +32,16 @@ fn damaged_data_sets_are_refused_by_name_before_a_run_begins() {
         std::fs::write(path, good).unwrap();
     };
     restored(&image, &|path| std::fs::remove_file(path).unwrap(), &["phantom_002.nii.gz"]);
-    restored(&image, &|path| std::fs::write(path, &bytes(path)[..bytes(path).len() / 2]).unwrap(), &["phantom_002.nii.gz"]);
-    restored(&image, &|path| std::fs::write(path, b"not an image").unwrap(), &["phantom_002.nii.gz"]);
+    restored(
+        &image,
+        &|path| std::fs::write(path, &bytes(path)[..bytes(path).len() / 2]).unwrap(),
+        &["phantom_002.nii.gz"],
+    );
+    restored(
+        &image,
+        &|path| std::fs::write(path, b"not an image").unwrap(),
+        &["phantom_002.nii.gz"],
+    );
     restored(
         &image,
         &|path| {
@@ -65,8 +74,16 @@ fn damaged_data_sets_are_refused_by_name_before_a_run_begins() {
         },
         &["phantom_003.nii.gz", "mm apart"],
     );
-    restored(&data.join("dataset.json"), &|path| std::fs::write(path, "{").unwrap(), &["dataset.json"]);
-    restored(&data.join("dataset.json"), &|path| std::fs::remove_file(path).unwrap(), &["dataset.json"]);
+    restored(
+        &data.join("dataset.json"),
+        &|path| std::fs::write(path, "{").unwrap(),
+        &["dataset.json"],
+    );
+    restored(
+        &data.join("dataset.json"),
+        &|path| std::fs::remove_file(path).unwrap(),
+        &["dataset.json"],
+    );
     refuse(&dir, &["search", "nowhere"], &["nowhere"]);
     refuse(&dir, &["train", "nowhere", "--arch", "conv3"], &["nowhere"]);
 }
@@ -103,11 +120,24 @@ fn architectures_that_do_not_exist_are_refused_by_name() {
     std::fs::write(dir.join("list.json"), "[1, 2]").unwrap();
     std::fs::write(dir.join("bad.safetensors"), "weights").unwrap();
     std::fs::create_dir(dir.join("empty")).unwrap();
-    for name in ["conv9", "zero", "random:x", "list.json", "missing.json", "bad.safetensors", "empty", "missing/run"] {
+    for name in [
+        "conv9",
+        "zero",
+        "random:x",
+        "list.json",
+        "missing.json",
+        "bad.safetensors",
+        "empty",
+        "missing/run",
+    ] {
         refuse(&dir, &["show", name], &[name]);
         refuse(&dir, &["train", "data", "--arch", name], &[name]);
     }
-    refuse(&dir, &["train", "data", "--arch", "conv3", "--init", "inherit"], &["--init inherit", "--from"]);
+    refuse(
+        &dir,
+        &["train", "data", "--arch", "conv3", "--init", "inherit"],
+        &["--init inherit", "--from"],
+    );
     refuse(&dir, &["train", "data", "--from", "empty"], &["empty"]);
     refuse(&dir, &["compare", "empty"], &["empty", "result.json"]);
     refuse(&dir, &["show", "conv3", "--width", "6"], &["width"]);
@@ -117,10 +147,22 @@ fn architectures_that_do_not_exist_are_refused_by_name() {
 fn a_run_folder_is_not_used_for_another_run() {
     let dir = folder("other_run");
     model(&dir);
-    refuse(&dir, &tiny(&["train", "data", "--arch", "conv3", "--out", "run"], &["train.epochs=2"]), &["config.toml", "epochs"]);
-    refuse(&dir, &tiny(&["train", "data", "--arch", "dil2", "--out", "run"], &["train.epochs=1"]), &["origin.json", "dil2"]);
+    refuse(
+        &dir,
+        &tiny(&["train", "data", "--arch", "conv3", "--out", "run"], &["train.epochs=2"]),
+        &["config.toml", "epochs"],
+    );
+    refuse(
+        &dir,
+        &tiny(&["train", "data", "--arch", "dil2", "--out", "run"], &["train.epochs=1"]),
+        &["origin.json", "dil2"],
+    );
     refuse(&dir, &tiny(&["search", "data", "--out", "run"], &["train.epochs=1"]), &["origin.json"]);
-    refuse(&dir, &["train", "data", "--from", "run", "--init", "inherit", "--out", "x"], &["search.safetensors"]);
+    refuse(
+        &dir,
+        &["train", "data", "--from", "run", "--init", "inherit", "--out", "x"],
+        &["search.safetensors"],
+    );
 }
 
 #[test]
@@ -131,27 +173,75 @@ fn predict_refuses_what_it_cannot_do_and_never_writes_over_data() {
     std::fs::create_dir(dir.join("images")).unwrap();
     write_image(dir.join("images/good.nii.gz"), &image).unwrap();
     write_image(dir.join("images/good.nii"), &image).unwrap();
-    refuse(&dir, &["predict", "images", "--model", "run", "--out", "out"], &["good.nii", "same name"]);
+    refuse(
+        &dir,
+        &["predict", "images", "--model", "run", "--out", "out"],
+        &["good.nii", "same name"],
+    );
     std::fs::remove_file(dir.join("images/good.nii")).unwrap();
 
-    refuse(&dir, &["predict", "missing.nii.gz", "--model", "run", "--out", "out"], &["missing.nii.gz"]);
-    refuse(&dir, &["predict", "images", "--model", "missing.safetensors", "--out", "out"], &["missing.safetensors"]);
+    refuse(
+        &dir,
+        &["predict", "missing.nii.gz", "--model", "run", "--out", "out"],
+        &["missing.nii.gz"],
+    );
+    refuse(
+        &dir,
+        &["predict", "images", "--model", "missing.safetensors", "--out", "out"],
+        &["missing.safetensors"],
+    );
     std::fs::create_dir(dir.join("broken")).unwrap();
     let whole = bytes(dir.join("run/model.safetensors"));
     std::fs::write(dir.join("broken/model.safetensors"), &whole[..whole.len() - 100]).unwrap();
-    refuse(&dir, &["predict", "images", "--model", "broken", "--out", "out"], &["broken/model.safetensors"]);
-    refuse(&dir, &["predict", "images", "--model", "run", "--out", "images"], &["images/good.nii.gz", "overwrite"]);
-    refuse(&dir, &["predict", "data", "--training", "--model", "run", "--out", "data/labelsTr"], &["labelsTr", "overwrite"]);
-    refuse(&dir, &["predict", "data", "--model", "run", "--out", "one.nii.gz"], &["one.nii.gz", "2 images"]);
+    refuse(
+        &dir,
+        &["predict", "images", "--model", "broken", "--out", "out"],
+        &["broken/model.safetensors"],
+    );
+    refuse(
+        &dir,
+        &["predict", "images", "--model", "run", "--out", "images"],
+        &["images/good.nii.gz", "overwrite"],
+    );
+    refuse(
+        &dir,
+        &["predict", "data", "--training", "--model", "run", "--out", "data/labelsTr"],
+        &["labelsTr", "overwrite"],
+    );
+    refuse(
+        &dir,
+        &["predict", "data", "--model", "run", "--out", "one.nii.gz"],
+        &["one.nii.gz", "2 images"],
+    );
     std::fs::write(dir.join("file"), "").unwrap();
     refuse(&dir, &["predict", "images", "--model", "run", "--out", "file"], &["file"]);
     assert!(!dir.join("out").exists());
 
-    image.voxels = image.voxels.broadcast((2, image.shape()[0], image.shape()[1], image.shape()[2])).unwrap().to_owned();
+    image.voxels = image
+        .voxels
+        .broadcast((2, image.shape()[0], image.shape()[1], image.shape()[2]))
+        .unwrap()
+        .to_owned();
     write_image(dir.join("two.nii.gz"), &image).unwrap();
-    refuse(&dir, &["predict", "two.nii.gz", "--model", "run", "--out", "out"], &["two.nii.gz", "expects 1 channel", "found 2"]);
+    refuse(
+        &dir,
+        &["predict", "two.nii.gz", "--model", "run", "--out", "out"],
+        &["two.nii.gz", "expects 1 channel", "found 2"],
+    );
 
-    succeed(&dir, &["predict", "images/good.nii.gz", "--model", "run", "--out", "deep/one.nii", "--blend", "uniform"]);
+    succeed(
+        &dir,
+        &[
+            "predict",
+            "images/good.nii.gz",
+            "--model",
+            "run",
+            "--out",
+            "deep/one.nii",
+            "--blend",
+            "uniform",
+        ],
+    );
     assert_eq!(read_labels(dir.join("deep/one.nii")).unwrap().affine, image.affine);
 }
 
@@ -169,7 +259,10 @@ fn images_that_cannot_be_predicted_do_not_keep_the_others_from_it() {
     std::os::unix::fs::symlink("nowhere", dir.join("data/imagesTs/c.nii.gz")).unwrap();
     #[cfg(not(unix))]
     std::fs::create_dir(dir.join("data/imagesTs/c.nii.gz")).unwrap();
-    let output = scnas(&dir, &["predict", "data/imagesTs", "--model", "run", "--out", "out", "--json"]).output().unwrap();
+    let output =
+        scnas(&dir, &["predict", "data/imagesTs", "--model", "run", "--out", "out", "--json"])
+            .output()
+            .unwrap();
     assert_eq!(output.status.code(), Some(1));
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(document["predictions"].as_array().unwrap().len(), 2);
@@ -214,23 +307,37 @@ fn evaluate_scores_what_matches_and_says_what_does_not() {
     assert_eq!(scores["cases"][0]["hd95_mm"], serde_json::json!([0.0, 0.0]));
     assert_eq!(scores["cases"][1]["hd95_mm"], serde_json::json!([null, null]));
     assert_eq!(scores["metrics"]["hd95_mm"]["cases"], serde_json::json!([1, 1]));
-    assert_eq!((&scores["cases"][1]["volume_error"], &scores["tolerance_mm"]), (&serde_json::json!([-1.0, -1.0]), &serde_json::json!(1.0)));
+    assert_eq!(
+        (&scores["cases"][1]["volume_error"], &scores["tolerance_mm"]),
+        (&serde_json::json!([-1.0, -1.0]), &serde_json::json!(1.0))
+    );
     let text = succeed(&dir, &["evaluate", "predictions", "--data", "data", "--tolerance", "2.5"]);
     assert!(
-        text.contains("surface Dice 2.5 mm") && text.trim_end().ends_with("mean foreground Dice 0.5000 ± 0.7071 over 2 cases"),
+        text.contains("surface Dice 2.5 mm")
+            && text.trim_end().ends_with("mean foreground Dice 0.5000 ± 0.7071 over 2 cases"),
         "{text}"
     );
     assert_eq!(scores["references_without_prediction"].as_array().unwrap().len(), 4);
     // Without a data set, classes are the values found.
-    assert_eq!(json(&dir, &["evaluate", "predictions", "data/labelsTr"])["classes"], serde_json::json!(["1", "2"]));
-    let one = json(&dir, &["evaluate", "predictions/phantom_002.nii.gz", "data/labelsTr/phantom_002.nii.gz"]);
+    assert_eq!(
+        json(&dir, &["evaluate", "predictions", "data/labelsTr"])["classes"],
+        serde_json::json!(["1", "2"])
+    );
+    let one = json(
+        &dir,
+        &["evaluate", "predictions/phantom_002.nii.gz", "data/labelsTr/phantom_002.nii.gz"],
+    );
     assert_eq!(one["cases"].as_array().unwrap().len(), 1);
 
     refuse(&dir, &["evaluate", "nowhere", "data/labelsTr"], &["nowhere"]);
     refuse(&dir, &["evaluate", "predictions", "data/imagesTs"], &["predictions", "none"]);
     std::fs::create_dir(dir.join("bad")).unwrap();
     for (change, named) in [
-        (&(|labels: &mut medvol::LabelMap| labels.voxels[[0, 0, 0]] = 7) as &dyn Fn(&mut medvol::LabelMap), "label 7"),
+        (
+            &(|labels: &mut medvol::LabelMap| labels.voxels[[0, 0, 0]] = 7)
+                as &dyn Fn(&mut medvol::LabelMap),
+            "label 7",
+        ),
         (&|labels| labels.voxels.swap_axes(0, 1), "phantom_003.nii.gz"),
         (&|labels| labels.affine.0[1][3] += 9.0, "mm apart"),
     ] {
@@ -260,7 +367,11 @@ fn wrong_usage_ends_with_code_2() {
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
     let dir = folder("pipe");
-    let mut child = scnas(&dir, &["show", "random"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = scnas(&dir, &["show", "random"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");

@@ -7,7 +7,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use common::{folder, limited, same_run, scnas, signal, start_until, stderr, succeed, task, tiny, volume_of_bytes};
+use common::{
+    folder, limited, same_run, scnas, signal, start_until, stderr, succeed, task, tiny,
+    volume_of_bytes,
+};
 
 /// Long enough to be caught in the middle.
 const LONG: [&str; 2] = ["search.epochs=12", "train.epochs=12"];
@@ -44,12 +47,16 @@ fn a_second_process_in_a_run_folder_is_refused_and_the_first_goes_on() {
     assert!(first.status.success(), "{first:?}");
 }
 
-/// Expects exit code 1 and an error about a write to a file of `run`, for the reason that is given; returns the file.
+/// Expects exit code 1 and an error about a write to a file of `run`, for the reason that is given;
+/// returns the file.
 fn failed_write(output: &Output, reason: &str) -> String {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let text = stderr(output);
-    let error = text.lines().find(|line| line.starts_with("error: ")).unwrap_or_else(|| panic!("{text}"));
-    let file = error.strip_prefix("error: cannot write run/").or_else(|| error.strip_prefix("error: cannot create run/"));
+    let error =
+        text.lines().find(|line| line.starts_with("error: ")).unwrap_or_else(|| panic!("{text}"));
+    let file = error
+        .strip_prefix("error: cannot write run/")
+        .or_else(|| error.strip_prefix("error: cannot create run/"));
     let file = file.unwrap_or_else(|| panic!("{error}")).split_once(": ").unwrap().0;
     assert!(error.contains(reason), "{error}");
     file.into()
@@ -74,14 +81,18 @@ fn files_that_may_not_become_long_enough_are_named_and_nothing_is_lost() {
     same_run(&dir.join("run"), &dir.join("whole"));
 }
 
-/// A script, with the program and its arguments as `$0` and `$@`, to be run where `dir/run` is a disk of its own of `size`; `None` where such a
-/// disk cannot be mounted. In name spaces of their own, users may mount what they like; some systems forbid it.
+/// A script, with the program and its arguments as `$0` and `$@`, to be run where `dir/run` is a
+/// disk of its own of `size`; `None` where such a disk cannot be mounted. In name spaces of their
+/// own, users may mount what they like; some systems forbid it.
 fn small_disk(dir: &Path, size: &str, script: &str) -> Option<Command> {
     std::fs::create_dir(dir.join("run")).unwrap();
     let mounting = |then: &str| {
         let mut command = Command::new("unshare");
         let script = format!("mount -t tmpfs -o size={size} tmpfs run && {{ {then}\n}}");
-        command.args(["-rm", "sh", "-c", &script, env!("CARGO_BIN_EXE_scnas")]).current_dir(dir).stdin(Stdio::null());
+        command
+            .args(["-rm", "sh", "-c", &script, env!("CARGO_BIN_EXE_scnas")])
+            .current_dir(dir)
+            .stdin(Stdio::null());
         command
     };
     if mounting("true").status().is_ok_and(|status| status.success()) {
@@ -100,7 +111,12 @@ fn a_disk_that_will_not_hold_the_checkpoints_is_named_before_the_run_begins() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let text = stderr(&output);
     let last = text.lines().last().unwrap();
-    assert!(last.starts_with("error: run/: expected ") && last.contains(" of free space or more") && last.contains("make room"), "{text}");
+    assert!(
+        last.starts_with("error: run/: expected ")
+            && last.contains(" of free space or more")
+            && last.contains("make room"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -108,8 +124,9 @@ fn a_disk_that_is_full_at_one_write_after_the_other_is_named_and_nothing_is_lost
     let dir = folder("full_disk");
     task(&dir);
     succeed(&dir, &tiny(&["search", "data", "--out", "whole"], &LONG));
-    // The run begins, as there is room for it. Then there is room for a little more than it has each time, and once more for the files
-    // that come last, which are small beside the checkpoints.
+    // The run begins, as there is room for it. Then there is room for a little more than it has
+    // each time, and once more for the files that come last, which are small beside the
+    // checkpoints.
     let script = r#"attempts() {
             size=$(du -sk run | cut -f 1)
             code=1
@@ -136,8 +153,14 @@ fn a_disk_that_is_full_at_one_write_after_the_other_is_named_and_nothing_is_lost
         let (code, said) = attempt.split_once('\n').unwrap();
         codes.push(code.to_string());
         if code != "0" {
-            let (status, stderr) = (std::os::unix::process::ExitStatusExt::from_raw(code.parse::<i32>().unwrap() << 8), said.into());
-            named.insert(failed_write(&Output { status, stdout: Vec::new(), stderr }, "No space left"));
+            let (status, stderr) = (
+                std::os::unix::process::ExitStatusExt::from_raw(code.parse::<i32>().unwrap() << 8),
+                said.into(),
+            );
+            named.insert(failed_write(
+                &Output { status, stdout: Vec::new(), stderr },
+                "No space left",
+            ));
         }
     }
     println!("{} attempts; no space for {named:?}", codes.len());
@@ -153,7 +176,10 @@ fn a_run_that_needs_more_memory_than_there_is_does_not_begin_and_what_is_propose
     let dir = folder("memory");
     task(&dir);
     let run = |settings: &[&str]| {
-        let command = tiny(&["train", "data", "--arch", "random:0", "--threads", "1", "--out", "run"], settings);
+        let command = tiny(
+            &["train", "data", "--arch", "random:0", "--threads", "1", "--out", "run"],
+            settings,
+        );
         let output = limited(&dir, "ulimit -v 1000000", &command);
         let _ = std::fs::remove_dir_all(dir.join("run"));
         output
@@ -162,7 +188,11 @@ fn a_run_that_needs_more_memory_than_there_is_does_not_begin_and_what_is_propose
     let refused = run(&large);
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     let text = stderr(&refused);
-    let proposed = text.split_once("--set \"").and_then(|(_, rest)| rest.split_once('"')).unwrap_or_else(|| panic!("{text}")).0;
+    let proposed = text
+        .split_once("--set \"")
+        .and_then(|(_, rest)| rest.split_once('"'))
+        .unwrap_or_else(|| panic!("{text}"))
+        .0;
     assert!(proposed.starts_with("data.patch=") && text.contains("of memory"), "{text}");
     let taken = run(&[large[0], proposed, large[2]]);
     assert!(taken.status.success(), "{proposed}: {taken:?}");
@@ -174,7 +204,8 @@ fn where_not_even_half_the_patch_fits_the_run_is_refused_all_the_same() {
     let dir = folder("little_memory");
     task(&dir);
     let large = ["network.width=32", "data.patch=[128, 128, 128]"];
-    let command = tiny(&["train", "data", "--arch", "random:0", "--threads", "1", "--out", "run"], &large);
+    let command =
+        tiny(&["train", "data", "--arch", "random:0", "--threads", "1", "--out", "run"], &large);
     let refused = limited(&dir, "ulimit -v 600000", &command);
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     assert!(stderr(&refused).contains("of memory"), "{refused:?}");
@@ -188,14 +219,25 @@ fn cases_that_do_not_fit_into_memory_are_refused_and_the_proposed_grid_does() {
     let mut table = String::from("image,label\n");
     for case in 0..10 {
         // Not the same image again and again, which the check would find.
-        volume_of_bytes(&dir.join(format!("{case}.nii")), [side; 3], |n| (n * n / 7 % 97) as u8 + case);
+        volume_of_bytes(&dir.join(format!("{case}.nii")), [side; 3], |n| {
+            (n * n / 7 % 97) as u8 + case
+        });
         table += &format!("{case}.nii,labels.nii\n");
     }
-    volume_of_bytes(&dir.join("labels.nii"), [side; 3], |n| u8::from((n / side % side).abs_diff(80) + (n % side).abs_diff(80) < 20));
+    volume_of_bytes(&dir.join("labels.nii"), [side; 3], |n| {
+        u8::from((n / side % side).abs_diff(80) + (n % side).abs_diff(80) < 20)
+    });
     std::fs::write(dir.join("data.csv"), table).unwrap();
-    std::fs::write(dir.join("data.json"), r#"{"channel_names": {"0": "CT"}, "labels": {"background": 0, "organ": 1}}"#).unwrap();
+    std::fs::write(
+        dir.join("data.json"),
+        r#"{"channel_names": {"0": "CT"}, "labels": {"background": 0, "organ": 1}}"#,
+    )
+    .unwrap();
     let run = |settings: &[&str]| {
-        let command = tiny(&["train", "data.csv", "--arch", "identity", "--threads", "1", "--out", "run"], settings);
+        let command = tiny(
+            &["train", "data.csv", "--arch", "identity", "--threads", "1", "--out", "run"],
+            settings,
+        );
         let output = limited(&dir, "ulimit -v 500000", &command);
         let _ = std::fs::remove_dir_all(dir.join("run"));
         output
@@ -204,7 +246,11 @@ fn cases_that_do_not_fit_into_memory_are_refused_and_the_proposed_grid_does() {
     let refused = run(&few);
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     let text = stderr(&refused);
-    let proposed = text.split_once("--set \"").and_then(|(_, rest)| rest.split_once('"')).unwrap_or_else(|| panic!("{text}")).0;
+    let proposed = text
+        .split_once("--set \"")
+        .and_then(|(_, rest)| rest.split_once('"'))
+        .unwrap_or_else(|| panic!("{text}"))
+        .0;
     assert!(proposed.starts_with("data.spacing=") && text.contains("held in memory"), "{text}");
     let taken = run(&[few[0], few[1], few[2], proposed]);
     assert!(taken.status.success(), "{proposed}: {taken:?}");
@@ -224,10 +270,23 @@ fn a_folder_that_may_not_be_written_is_named_before_any_work() {
     let dir = folder("read_only");
     task(&dir);
     std::fs::create_dir(dir.join("closed")).unwrap();
-    let mode = |mode: &str| assert!(Command::new("chmod").args([mode, "closed"]).current_dir(&dir).status().unwrap().success());
+    let mode = |mode: &str| {
+        assert!(
+            Command::new("chmod")
+                .args([mode, "closed"])
+                .current_dir(&dir)
+                .status()
+                .unwrap()
+                .success()
+        )
+    };
     mode("555");
     // What root may write is not closed to it: there the rule is tried where no one can.
-    let closed = if std::fs::write(dir.join("closed/try"), "").is_ok() { "/proc/closed" } else { "closed/run" };
+    let closed = if std::fs::write(dir.join("closed/try"), "").is_ok() {
+        "/proc/closed"
+    } else {
+        "closed/run"
+    };
     let output = scnas(&dir, &tiny(&["search", "data", "--out", closed], &[])).output().unwrap();
     mode("755");
     assert_eq!(output.status.code(), Some(1), "{output:?}");
@@ -246,11 +305,17 @@ fn a_file_that_may_not_be_read_is_named_with_what_to_do() {
         Err(_) => Command::new(env!("CARGO_BIN_EXE_scnas")),
         Ok(_) => {
             let mut command = Command::new("setpriv");
-            command.args(["--bounding-set", "-dac_override,-dac_read_search", env!("CARGO_BIN_EXE_scnas")]);
+            command.args([
+                "--bounding-set",
+                "-dac_override,-dac_read_search",
+                env!("CARGO_BIN_EXE_scnas"),
+            ]);
             command
         }
     };
-    let Ok(output) = command.args(tiny(&["search", "data", "--out", "run"], &[])).current_dir(&dir).output() else {
+    let Ok(output) =
+        command.args(tiny(&["search", "data", "--out", "run"], &[])).current_dir(&dir).output()
+    else {
         println!("skipped: root cannot give up its rights here");
         return;
     };
@@ -258,7 +323,11 @@ fn a_file_that_may_not_be_read_is_named_with_what_to_do() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let text = stderr(&output);
     let last = text.lines().last().unwrap();
-    let named = ["error: phantom_002: ", "imagesTr/phantom_002.nii.gz may not be read: Permission denied", "chmod"];
+    let named = [
+        "error: phantom_002: ",
+        "imagesTr/phantom_002.nii.gz may not be read: Permission denied",
+        "chmod",
+    ];
     assert!(named.iter().all(|part| last.contains(part)), "{text}");
     assert!(!dir.join("run/log.jsonl").exists());
 }
@@ -274,7 +343,10 @@ fn a_file_that_vanishes_during_a_run_is_named_and_the_run_goes_on_once_it_is_bac
     std::fs::rename(&held_out, dir.join("hidden")).unwrap();
     let output = running.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(stderr(&output).contains("cannot read") && stderr(&output).contains("labelsTr"), "{output:?}");
+    assert!(
+        stderr(&output).contains("cannot read") && stderr(&output).contains("labelsTr"),
+        "{output:?}"
+    );
     assert!(dir.join("run/model.safetensors").exists());
     std::fs::rename(dir.join("hidden"), &held_out).unwrap();
     succeed(&dir, &command);
@@ -283,7 +355,8 @@ fn a_file_that_vanishes_during_a_run_is_named_and_the_run_goes_on_once_it_is_bac
 
 /// The label map of a held-out case of a finished run.
 fn a_held_out_label_map(dir: &Path, run: &str) -> PathBuf {
-    let prediction = std::fs::read_dir(dir.join(run).join("predictions")).unwrap().next().unwrap().unwrap();
+    let prediction =
+        std::fs::read_dir(dir.join(run).join("predictions")).unwrap().next().unwrap().unwrap();
     dir.join("data/labelsTr").join(prediction.file_name())
 }
 
@@ -299,7 +372,9 @@ fn a_clock_that_goes_back_or_ahead_does_not_matter() {
         running.wait_with_output().unwrap();
         for path in common::contents(&dir.join("run")).into_keys() {
             let stamp = format!("{year}01010000");
-            assert!(Command::new("touch").args(["-t", &stamp]).arg(path).status().unwrap().success());
+            assert!(
+                Command::new("touch").args(["-t", &stamp]).arg(path).status().unwrap().success()
+            );
         }
     }
     succeed(&dir, &command);

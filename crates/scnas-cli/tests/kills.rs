@@ -1,4 +1,5 @@
-//! Killed at any moment, by a signal that no program can catch, the same command goes on, and what it ends with are the same bits.
+//! Killed at any moment, by a signal that no program can catch, the same command goes on, and what
+//! it ends with are the same bits.
 #![cfg(unix)]
 
 mod common;
@@ -27,7 +28,8 @@ impl Moments {
 
 /// Runs a command and kills it after `delay`; false if it had ended, well, before.
 fn killed(dir: &Path, command: &[&str], delay: Duration) -> bool {
-    let mut child = scnas(dir, command).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child =
+        scnas(dir, command).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     std::thread::sleep(delay);
     let _ = child.kill();
     let status = child.wait().unwrap();
@@ -46,17 +48,25 @@ fn runs_and_predictions_killed_at_a_hundred_moments_end_with_the_same_bits() {
     let dir = folder("kills");
     task(&dir);
     let settings = ["search.epochs=3", "train.epochs=3", "train.ema=0.9", "train.augment=true"];
-    let command = |out| tiny(&["search", "data", "--threads", "1", "--save-every", "0", "--out", out], &settings);
+    let command = |out| {
+        tiny(&["search", "data", "--threads", "1", "--save-every", "0", "--out", out], &settings)
+    };
     let whole = timed(&dir, &command("whole"));
     let mut moments = Moments(1);
-    let leftover = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(".part"));
+    let leftover = |path: &Path| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(".part"))
+    };
     let (mut kills, mut writing, mut ends) = (0, 0, 0);
     while kills < KILLS_OF_RUNS {
-        // Half of the moments lie in the first sixth of what is left, so that the beginning and the end are hit as well as the middle.
+        // Half of the moments lie in the first sixth of what is left, so that the beginning and the
+        // end are hit as well as the middle.
         let delay = whole.mul_f64(moments.next() * if kills % 2 == 0 { 0.15 } else { 1.0 });
         if killed(&dir, &command("run"), delay) {
             kills += 1;
-            writing += usize::from(dir.join("run").exists() && contents(&dir.join("run")).keys().any(|path| leftover(path)));
+            writing += usize::from(
+                dir.join("run").exists()
+                    && contents(&dir.join("run")).keys().any(|path| leftover(path)),
+            );
             continue;
         }
         ends += 1;
@@ -65,22 +75,39 @@ fn runs_and_predictions_killed_at_a_hundred_moments_end_with_the_same_bits() {
     }
     succeed(&dir, &command("run"));
     same_run(&dir.join("run"), &dir.join("whole"));
-    assert!(!contents(&dir.join("run")).keys().any(|path| leftover(path)), "temporary files are left");
-    println!("{kills} kills, {writing} of them while a file was being written, {} runs to the end", ends + 1);
+    assert!(
+        !contents(&dir.join("run")).keys().any(|path| leftover(path)),
+        "temporary files are left"
+    );
+    println!(
+        "{kills} kills, {writing} of them while a file was being written, {} runs to the end",
+        ends + 1
+    );
 
-    let predict = |out| ["predict", "data", "--training", "--threads", "1", "--model", "whole", "--out", out];
+    let predict =
+        |out| ["predict", "data", "--training", "--threads", "1", "--model", "whole", "--out", out];
     let whole = timed(&dir, &predict("all"));
     let all = contents(&dir.join("all"));
     std::fs::create_dir(dir.join("some")).unwrap();
     let mut kills = 0;
     while kills < KILLS_OF_PREDICTIONS {
         kills += usize::from(killed(&dir, &predict("some"), whole.mul_f64(moments.next())));
-        for (path, bytes) in contents(&dir.join("some")).into_iter().filter(|(path, _)| !leftover(path)) {
-            assert!(all[&dir.join("all").join(path.file_name().unwrap())] == bytes, "{} is half written", path.display());
+        for (path, bytes) in
+            contents(&dir.join("some")).into_iter().filter(|(path, _)| !leftover(path))
+        {
+            assert!(
+                all[&dir.join("all").join(path.file_name().unwrap())] == bytes,
+                "{} is half written",
+                path.display()
+            );
         }
     }
     succeed(&dir, &predict("some"));
     for (path, bytes) in all {
-        assert!(common::bytes(dir.join("some").join(path.file_name().unwrap())) == bytes, "{}", path.display());
+        assert!(
+            common::bytes(dir.join("some").join(path.file_name().unwrap())) == bytes,
+            "{}",
+            path.display()
+        );
     }
 }

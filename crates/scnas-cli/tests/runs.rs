@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{bytes, folder, json, same_run, scnas, signal, start_until, stderr, succeed, task, tiny};
+use common::{
+    bytes, folder, json, same_run, scnas, signal, start_until, stderr, succeed, task, tiny,
+};
 use medvol::phantom::phantom;
 use medvol::{read_grid, read_labels, write_labels};
 
@@ -13,18 +15,30 @@ fn the_way_from_data_to_scores_works_and_every_json_parses() {
     let found = json(&dir, &tiny(&["search", "data", "--out", "run"], &[]));
     assert_eq!(found["result"]["network"], "search + finetune");
     assert_eq!(found["evaluation"]["cases"].as_array().unwrap().len(), 2);
-    for name in ["config.toml", "plan.json", "log.jsonl", "genotype.json", "model.safetensors", "evaluation.csv", "result.json"] {
+    for name in [
+        "config.toml",
+        "plan.json",
+        "log.jsonl",
+        "genotype.json",
+        "model.safetensors",
+        "evaluation.csv",
+        "result.json",
+    ] {
         assert!(dir.join("run").join(name).exists(), "{name}");
     }
 
-    let predicted = json(&dir, &["predict", "data", "--model", "run", "--out", "out", "--probabilities"]);
+    let predicted =
+        json(&dir, &["predict", "data", "--model", "run", "--out", "out", "--probabilities"]);
     assert_eq!(predicted["predictions"].as_array().unwrap().len(), 2);
     std::fs::create_dir(dir.join("truth")).unwrap();
     for (number, name) in [(6, "phantom_007"), (7, "phantom_008")] {
         let (image, labels) = phantom(3, number, 3.0);
         let prediction = read_labels(dir.join(format!("out/{name}.nii.gz"))).unwrap();
         assert_eq!((prediction.shape(), prediction.affine), (image.shape(), image.affine));
-        assert_eq!(read_grid(dir.join(format!("out/{name}_probabilities.nii.gz"))).unwrap().channels, 3);
+        assert_eq!(
+            read_grid(dir.join(format!("out/{name}_probabilities.nii.gz"))).unwrap().channels,
+            3
+        );
         write_labels(dir.join(format!("truth/{name}.nii.gz")), &labels).unwrap();
     }
     let scores = json(&dir, &["evaluate", "out", "truth", "--data", "data", "--csv", "dice.csv"]);
@@ -51,7 +65,10 @@ fn a_complete_run_is_printed_again_and_not_run_again() {
     let again = scnas(&dir, &command).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&again.stdout), first);
     assert!(stderr(&again).contains("complete"), "{again:?}");
-    assert_eq!(std::fs::metadata(dir.join("run/model.safetensors")).unwrap().modified().unwrap(), model);
+    assert_eq!(
+        std::fs::metadata(dir.join("run/model.safetensors")).unwrap().modified().unwrap(),
+        model
+    );
 }
 
 #[test]
@@ -89,7 +106,10 @@ fn a_run_stopped_in_search_and_in_training_ends_as_one_that_was_not() {
     }
     let search_before = bytes(dir.join("run/checkpoint/search.safetensors"));
     succeed(&dir, &command);
-    assert!(search_before == bytes(dir.join("run/checkpoint/search.safetensors")), "the finished search was run again");
+    assert!(
+        search_before == bytes(dir.join("run/checkpoint/search.safetensors")),
+        "the finished search was run again"
+    );
     same_run(&dir.join("run"), &dir.join("whole"));
 }
 
@@ -102,22 +122,42 @@ fn the_weights_of_a_search_can_be_kept_trained_on_or_trained_anew() {
         succeed(&dir, &["train", "data", "--from", "found", "--init", init, "--out", init]);
     }
     let model = |run: &str| bytes(dir.join(run).join("model.safetensors"));
-    assert!(model("finetune") == model("found"), "train --init finetune is what search does by default");
+    assert!(
+        model("finetune") == model("found"),
+        "train --init finetune is what search does by default"
+    );
     assert!(model("inherit") != model("finetune") && model("scratch") != model("finetune"));
     assert!(!dir.join("inherit/log.jsonl").exists(), "nothing is trained to inherit");
 
     succeed(&dir, &tiny(&["train", "data", "--arch", "random:1"], &[]));
-    let runs = ["found", "inherit", "finetune", "scratch", "runs/data/train-random-1-scratch-fold0"];
+    let runs =
+        ["found", "inherit", "finetune", "scratch", "runs/data/train-random-1-scratch-fold0"];
     let table = succeed(&dir, &[&["compare"], runs.as_slice()].concat());
-    for network in ["search + finetune", "found + inherit", "found + finetune", "found + scratch", "random:1"] {
+    for network in
+        ["search + finetune", "found + inherit", "found + finetune", "found + scratch", "random:1"]
+    {
         assert!(table.lines().any(|line| line.contains(network)), "{table}");
     }
 
     let compared = json(&dir, &[&["compare"], runs.as_slice()].concat());
-    assert_eq!((&compared[0]["against_first"]["cases"], &compared[0]["against_first"]["wilcoxon"]), (&2.into(), &serde_json::Value::Null));
-    assert_eq!(compared[2]["against_first"]["mean_difference"], 0.0, "train --init finetune is what search does by default");
+    assert_eq!(
+        (&compared[0]["against_first"]["cases"], &compared[0]["against_first"]["wilcoxon"]),
+        (&2.into(), &serde_json::Value::Null)
+    );
+    assert_eq!(
+        compared[2]["against_first"]["mean_difference"], 0.0,
+        "train --init finetune is what search does by default"
+    );
 
     // The search has seen the cases of fold 1, so its weights must not be scored on them.
-    common::refuse(&dir, &["train", "data", "--from", "found", "--init", "inherit", "--fold", "1", "--out", "x"], &["found", "seen"]);
-    common::refuse(&dir, &["train", "data", "--from", "found", "--init", "inherit", "--out", "scratch"], &["origin.json", "another run"]);
+    common::refuse(
+        &dir,
+        &["train", "data", "--from", "found", "--init", "inherit", "--fold", "1", "--out", "x"],
+        &["found", "seen"],
+    );
+    common::refuse(
+        &dir,
+        &["train", "data", "--from", "found", "--init", "inherit", "--out", "scratch"],
+        &["origin.json", "another run"],
+    );
 }

@@ -1,5 +1,5 @@
-//! What a network can be: one of the search space, or a control that people designed. Everything that trains, predicts or counts a fixed
-//! network goes through [`Architecture`] and [`Segmenter`].
+//! What a network can be: one of the search space, or a control that people designed. Everything
+//! that trains, predicts or counts a fixed network goes through [`Architecture`] and [`Segmenter`].
 
 use std::fmt;
 
@@ -27,12 +27,14 @@ pub enum Architecture {
 }
 
 /// Names of the architectures that people designed.
-pub const DESIGNED: [(&str, Architecture); 2] = [("u-resnet", Architecture::UResNet), ("u-resnet-half", Architecture::UResNetHalf)];
+pub const DESIGNED: [(&str, Architecture); 2] =
+    [("u-resnet", Architecture::UResNet), ("u-resnet-half", Architecture::UResNetHalf)];
 
 /// A network without its weights' values.
 pub trait Segmenter: fmt::Debug + Sync {
-    /// Class scores `[batch, classes, depth, height, width]` of `x` `[batch, channels, depth, height, width]`, whose extents must be
-    /// divisible by 8, with the operations of `mixture` on the edges, if it has any.
+    /// Class scores `[batch, classes, depth, height, width]` of `x` `[batch, channels, depth,
+    /// height, width]`, whose extents must be divisible by 8, with the operations of `mixture`
+    /// on the edges, if it has any.
     fn forward(&self, pass: &Pass, x: Tensor<5>, mixture: &Mixture) -> Tensor<5>;
 
     /// The network as one of cells, if it is one: those can run cell by cell.
@@ -88,7 +90,9 @@ impl Architecture {
 
     /// The designed architecture of that name.
     pub fn designed(name: &str) -> Option<Self> {
-        DESIGNED.into_iter().find_map(|(known, architecture)| (known == name).then_some(architecture))
+        DESIGNED
+            .into_iter()
+            .find_map(|(known, architecture)| (known == name).then_some(architecture))
     }
 
     /// The genotype, of an architecture of cells.
@@ -102,12 +106,15 @@ impl Architecture {
     /// Reads `genotype.json`.
     ///
     /// # Errors
-    /// [`Error::File`] when the file cannot be read, [`Error::Invalid`] when it is not an architecture.
+    /// [`Error::File`] when the file cannot be read, [`Error::Invalid`] when it is not an
+    /// architecture.
     pub fn read(path: &std::path::Path) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::file("read", path, e))?;
         serde_json::from_str(&text).map_err(|e| Error::Invalid {
             path: path.into(),
-            expected: "a genotype (JSON with \"space\" and \"cells\", as written by `scnas search`)".into(),
+            expected: "a genotype (JSON with \"space\" and \"cells\", as written by `scnas \
+                       search`)"
+                .into(),
             found: e.to_string(),
             remedy: "give the genotype.json of a finished run".into(),
         })
@@ -129,7 +136,11 @@ impl From<Architecture> for Value {
         match architecture {
             // Plain strings, lists and maps with string keys.
             Architecture::Cells(genotype) => serde_json::to_value(genotype).unwrap_or_default(),
-            designed => DESIGNED.into_iter().find(|(_, known)| *known == designed).map(|(name, _)| name.into()).unwrap_or_default(),
+            designed => DESIGNED
+                .into_iter()
+                .find(|(_, known)| *known == designed)
+                .map(|(name, _)| name.into())
+                .unwrap_or_default(),
         }
     }
 }
@@ -139,7 +150,9 @@ impl TryFrom<Value> for Architecture {
 
     fn try_from(value: Value) -> Result<Self, String> {
         match value {
-            Value::String(name) => Self::designed(&name).ok_or_else(|| format!("no architecture is called \"{name}\"")),
+            Value::String(name) => {
+                Self::designed(&name).ok_or_else(|| format!("no architecture is called \"{name}\""))
+            }
             cells => serde_json::from_value(cells).map(Self::Cells).map_err(|e| e.to_string()),
         }
     }
@@ -153,19 +166,30 @@ mod tests {
     #[test]
     fn decoding_an_encoded_architecture_gives_it_back_and_a_genotype_is_one() {
         let genotype = Genotype::random(&Space::paper(), 1);
-        for architecture in [genotype.clone().into(), Architecture::UResNet, Architecture::UResNetHalf] {
+        for architecture in
+            [genotype.clone().into(), Architecture::UResNet, Architecture::UResNetHalf]
+        {
             let text = serde_json::to_string(&architecture).unwrap();
             assert_eq!(serde_json::from_str::<Architecture>(&text).unwrap(), architecture);
         }
         let text = serde_json::to_string(&genotype).unwrap();
-        assert_eq!(serde_json::from_str::<Architecture>(&text).unwrap(), Architecture::Cells(genotype));
-        assert!(serde_json::from_str::<Architecture>("\"u-net\"").unwrap_err().to_string().contains("u-net"));
+        assert_eq!(
+            serde_json::from_str::<Architecture>(&text).unwrap(),
+            Architecture::Cells(genotype)
+        );
+        assert!(
+            serde_json::from_str::<Architecture>("\"u-net\"")
+                .unwrap_err()
+                .to_string()
+                .contains("u-net")
+        );
     }
 
     #[test]
     fn half_the_width_is_a_quarter_of_the_size() {
         let size = Size { channels: 4, classes: 4, width: 32 };
-        let [whole, half] = [Architecture::UResNet, Architecture::UResNetHalf].map(|a| a.cost(size, [128; 3]));
+        let [whole, half] =
+            [Architecture::UResNet, Architecture::UResNetHalf].map(|a| a.cost(size, [128; 3]));
         let ratio = half.parameters as f64 / whole.parameters as f64;
         assert!((ratio - 0.25).abs() < 0.001, "{ratio}");
     }

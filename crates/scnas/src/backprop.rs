@@ -1,8 +1,10 @@
-//! The loss of a batch with its gradients: those of the weights Θ, or those of the operation weights ẑ, which α's follow from.
+//! The loss of a batch with its gradients: those of the weights Θ, or those of the operation
+//! weights ẑ, which α's follow from.
 //!
-//! Either one pass forward and one backward over the whole network, with every activation kept in between; or cell by cell
-//! (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost"): forward keeps the outputs of the cells only, and each cell
-//! runs a second time when the backward pass reaches it.
+//! Either one pass forward and one backward over the whole network, with every activation kept in
+//! between; or cell by cell (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost"):
+//! forward keeps the outputs of the cells only, and each cell runs a second time when the backward
+//! pass reaches it.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +35,8 @@ pub struct LossGradients {
     pub loss: f64,
     /// Of the weights that ran; empty unless the tape was [`Tape::Weights`].
     pub weights: BTreeMap<WeightId, Tensor<5>>,
-    /// Of the operation weights, in the places they have in the mixture; 0 for those that are not tracked.
+    /// Of the operation weights, in the places they have in the mixture; 0 for those that are not
+    /// tracked.
     pub mixture: MixtureGradients,
 }
 
@@ -53,12 +56,18 @@ impl Backprop<'_> {
             None => self.judge(self.network.forward(&pass, x, mixture), batch, 0),
             Some(network) => {
                 let judged = |output| heads.iter().any(|head| head.output == output);
-                let outputs =
-                    network.outputs(&pass, x, mixture, |network, output, cell| judged(output) || network.is_read_after(output, cell));
-                let read = |output: usize| outputs[output].clone().unwrap_or_else(|| unreachable!("judged outputs are kept"));
+                let outputs = network.outputs(&pass, x, mixture, |network, output, cell| {
+                    judged(output) || network.is_read_after(output, cell)
+                });
+                let read = |output: usize| {
+                    outputs[output]
+                        .clone()
+                        .unwrap_or_else(|| unreachable!("judged outputs are kept"))
+                };
                 let last = self.judge(network.head(&pass, read(network.cells())), batch, 0);
                 heads.iter().fold(last, |(sum, surrogate), head| {
-                    let (loss, more) = self.judge(head.map.forward(&pass, read(head.output)), batch, head.level);
+                    let (loss, more) =
+                        self.judge(head.map.forward(&pass, read(head.output)), batch, head.level);
                     (sum + loss, surrogate + more)
                 })
             }
@@ -86,12 +95,19 @@ impl Backprop<'_> {
         }
     }
 
-    fn by_cell(&self, network: &Network, tape: Tape, batch: &Batch, mixture: &Mixture) -> LossGradients {
+    fn by_cell(
+        &self,
+        network: &Network,
+        tape: Tape,
+        batch: &Batch,
+        mixture: &Mixture,
+    ) -> LossGradients {
         let off = Pass::new(self.weights, Tape::Off);
         let image = || (batch.image.clone(), batch.shape);
         let constant = constants(mixture);
         let (values, shape) = image();
-        let mut outputs = network.outputs(&off, off.input(values, shape), &constant, |_, _, _| true);
+        let mut outputs =
+            network.outputs(&off, off.input(values, shape), &constant, |_, _, _| true);
 
         let leaf = |outputs: &[Option<Tensor<5>>], i: usize| {
             let output = outputs[i].clone().unwrap_or_else(|| unreachable!("all outputs are kept"));
@@ -122,7 +138,10 @@ impl Backprop<'_> {
             let y = network.cell(cell, &pass, inputs.clone(), mixture);
             let mut gradients = through(y, g.clone()).backward();
             let skip = network.skip_into(cell).map(|skip| (skip, g));
-            let of_inputs = network.inputs_of(cell).into_iter().zip(inputs.map(|input| input.grad_remove(&mut gradients)));
+            let of_inputs = network
+                .inputs_of(cell)
+                .into_iter()
+                .zip(inputs.map(|input| input.grad_remove(&mut gradients)));
             for (output, g) in of_inputs.filter_map(|(i, g)| Some((i, g?))).chain(skip) {
                 by_output[output] = Some(volops::add_scaled(by_output[output].take(), g, None));
             }
@@ -146,7 +165,9 @@ fn through(y: Tensor<5>, g: Tensor<5>) -> Tensor<1> {
 
 /// The same operation weights, off the tape.
 fn constants(mixture: &Mixture) -> Mixture {
-    let edge = |edge: &Vec<(usize, Option<Tensor<1>>)>| edge.iter().map(|(op, z)| (*op, z.clone().map(Tensor::inner))).collect();
+    let edge = |edge: &Vec<(usize, Option<Tensor<1>>)>| {
+        edge.iter().map(|(op, z)| (*op, z.clone().map(Tensor::inner))).collect()
+    };
     mixture.iter().map(|arch| arch.iter().map(edge).collect()).collect()
 }
 
@@ -156,12 +177,18 @@ pub fn mixture_gradients(mixture: &Mixture, gradients: &mut Gradients) -> Mixtur
         let g = z.as_ref().and_then(|z| z.grad_remove(gradients));
         g.map_or(0.0, |g| f64::from(g.into_scalar::<f32>()))
     };
-    mixture.iter().map(|arch| arch.iter().map(|edge| edge.iter().map(|(_, z)| of(z)).collect()).collect()).collect()
+    mixture
+        .iter()
+        .map(|arch| arch.iter().map(|edge| edge.iter().map(|(_, z)| of(z)).collect()).collect())
+        .collect()
 }
 
 impl LossGradients {
     fn new(loss: f64, mixture: &Mixture) -> Self {
-        let zeros = mixture.iter().map(|arch| arch.iter().map(|edge| vec![0.0; edge.len()]).collect()).collect();
+        let zeros = mixture
+            .iter()
+            .map(|arch| arch.iter().map(|edge| vec![0.0; edge.len()]).collect())
+            .collect();
         Self { loss, weights: BTreeMap::new(), mixture: zeros }
     }
 

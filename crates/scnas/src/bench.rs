@@ -1,4 +1,5 @@
-//! What a run's steps take on this machine, measured on random patches, and what a whole run would take.
+//! What a run's steps take on this machine, measured on random patches, and what a whole run would
+//! take.
 
 use std::time::Instant;
 
@@ -29,7 +30,8 @@ pub struct Bench<'a> {
     /// Patch `[depth, height, width]`, each divisible by 8.
     pub patch: [usize; 3],
     pub device: &'a Device,
-    /// Times before those that count. Sampled architectures need more memory now and then: the first ones touch it for the others.
+    /// Times before those that count. Sampled architectures need more memory now and then: the
+    /// first ones touch it for the others.
     pub warm_up: usize,
     /// At least 1.
     pub repetitions: usize,
@@ -49,12 +51,15 @@ pub struct Timing {
 }
 
 impl Bench<'_> {
-    /// Iterations of the search, Θ and α step, each with the architectures it samples, at the temperature of the middle epoch.
+    /// Iterations of the search, Θ and α step, each with the architectures it samples, at the
+    /// temperature of the middle epoch.
     pub fn search(&self) -> Timing {
         let mut config = self.config.search.clone();
         config.tau = [config.tau_at(config.epochs / 2); 2];
-        let [for_weights, for_alpha] = [Stream::WeightPatches, Stream::AlphaPatches].map(|stream| self.batch(config.batch, stream));
-        let mut searcher = Searcher::new(&self.config.network, self.size, config, self.config.seed, self.device);
+        let [for_weights, for_alpha] = [Stream::WeightPatches, Stream::AlphaPatches]
+            .map(|stream| self.batch(config.batch, stream));
+        let mut searcher =
+            Searcher::new(&self.config.network, self.size, config, self.config.seed, self.device);
         self.repeat("search iterations", |iteration| {
             // A few steps from fresh weights do not diverge; a time is all that is wanted of them.
             let _ = searcher.iterate(iteration, 1.0, &for_weights, Some(&for_alpha));
@@ -101,7 +106,9 @@ impl Bench<'_> {
         let shape = [patches, self.size.channels, d, h, w];
         let mut random = rng(self.config.seed, stream, 0);
         let image = (0..shape.iter().product()).map(|_| random.random_range(-1.0..1.0)).collect();
-        let classes = (0..patches * d * h * w).map(|_| random.random_range(0..self.size.classes) as u8).collect();
+        let classes = (0..patches * d * h * w)
+            .map(|_| random.random_range(0..self.size.classes) as u8)
+            .collect();
         Batch { image, shape, classes }
     }
 
@@ -121,8 +128,15 @@ impl Bench<'_> {
             }
             self.observer.advance(time + 1);
         }
-        let page_faults = page_faults().zip(before).map(|(after, before)| (after - before) / self.repetitions as f64);
-        Timing { median_s: median(&seconds), min_s: seconds.iter().copied().fold(f64::INFINITY, f64::min), seconds, page_faults }
+        let page_faults = page_faults()
+            .zip(before)
+            .map(|(after, before)| (after - before) / self.repetitions as f64);
+        Timing {
+            median_s: median(&seconds),
+            min_s: seconds.iter().copied().fold(f64::INFINITY, f64::min),
+            seconds,
+            page_faults,
+        }
     }
 }
 
@@ -130,10 +144,15 @@ fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;
-    if sorted.len().is_multiple_of(2) { (sorted[middle - 1] + sorted[middle]) / 2.0 } else { sorted[middle] }
+    if sorted.len().is_multiple_of(2) {
+        (sorted[middle - 1] + sorted[middle]) / 2.0
+    } else {
+        sorted[middle]
+    }
 }
 
-/// How much there is to do on a data set, from the headers of its images: what cropping will save is not known yet.
+/// How much there is to do on a data set, from the headers of its images: what cropping will save
+/// is not known yet.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Workload {
     pub training_cases: usize,
@@ -157,7 +176,8 @@ pub struct Estimate {
     /// Mean, validations included.
     pub train_epoch_s: f64,
     pub train_s: f64,
-    /// Scoring the held-out cases at the end, each window once: mirrorings, which depend on the cases, multiply it by up to eight.
+    /// Scoring the held-out cases at the end, each window once: mirrorings, which depend on the
+    /// cases, multiply it by up to eight.
     pub scoring_s: f64,
 }
 
@@ -170,8 +190,12 @@ impl Workload {
         let (training, held_out) = plan.split(dataset)?;
         let shape = |case: &CaseFiles| -> Result<[usize; 3]> {
             let grid = read_grids(&case.images)?;
-            let (own, axes) = (canonical_spacing(&grid.affine), Orientation::of(&grid.affine).canonical_axes(grid.shape));
-            Ok([0, 1, 2].map(|a| (axes[a] as f64 * own[a] / plan.spacing[a]).round().max(1.0) as usize))
+            let (own, axes) = (
+                canonical_spacing(&grid.affine),
+                Orientation::of(&grid.affine).canonical_axes(grid.shape),
+            );
+            Ok([0, 1, 2]
+                .map(|a| (axes[a] as f64 * own[a] / plan.spacing[a]).round().max(1.0) as usize))
         };
         let bytes_per_voxel = 4 * plan.channels.len() + 1;
         let (mut voxels, mut patches) = (0, 0);
@@ -186,21 +210,31 @@ impl Workload {
         Ok(Self {
             training_cases: training.len(),
             held_out_cases: held_out.len(),
-            search_steps: halves(training.len(), config.seed, plan.fold).0.len().div_ceil(config.search.batch),
+            search_steps: halves(training.len(), config.seed, plan.fold)
+                .0
+                .len()
+                .div_ceil(config.search.batch),
             train_steps: training.len().div_ceil(config.train.batch),
             windows: patches,
             cases_mib: (voxels * bytes_per_voxel) as f64 / f64::from(1 << 20),
         })
     }
 
-    /// Time of a run whose steps take these seconds: an iteration of the search, a training step, the prediction of a patch. Epochs of
-    /// warm-up, which have no α steps, count as full ones.
-    pub fn estimate(&self, config: &Config, iteration: f64, train_step: f64, prediction: f64) -> Estimate {
+    /// Time of a run whose steps take these seconds: an iteration of the search, a training step,
+    /// the prediction of a patch. Epochs of warm-up, which have no α steps, count as full ones.
+    pub fn estimate(
+        &self,
+        config: &Config,
+        iteration: f64,
+        train_step: f64,
+        prediction: f64,
+    ) -> Estimate {
         let validation = self.windows as f64 * prediction;
         let search_epoch_s = self.search_steps as f64 * iteration + validation;
         let (epochs, every) = (config.train.epochs, config.train.validate_every);
         let validations = if every == 0 { 1 } else { epochs.div_ceil(every) };
-        let train_s = (epochs * self.train_steps) as f64 * train_step + validations as f64 * validation;
+        let train_s =
+            (epochs * self.train_steps) as f64 * train_step + validations as f64 * validation;
         Estimate {
             search_epoch_s,
             search_s: config.search.epochs as f64 * search_epoch_s,
@@ -234,9 +268,17 @@ mod tests {
 
     #[test]
     fn an_estimate_adds_up_the_steps_and_validations_of_every_epoch() {
-        let overrides = ["search.epochs=10", "train.epochs=7", "train.validate_every=3"].map(String::from);
+        let overrides =
+            ["search.epochs=10", "train.epochs=7", "train.validate_every=3"].map(String::from);
         let mut config = Config::load("default", None, &overrides).unwrap();
-        let workload = Workload { training_cases: 8, held_out_cases: 2, search_steps: 4, train_steps: 8, windows: 5, cases_mib: 1.0 };
+        let workload = Workload {
+            training_cases: 8,
+            held_out_cases: 2,
+            search_steps: 4,
+            train_steps: 8,
+            windows: 5,
+            cases_mib: 1.0,
+        };
         let e = workload.estimate(&config, 10.0, 2.0, 1.0);
         assert_eq!((e.search_epoch_s, e.search_s, e.scoring_s), (45.0, 450.0, 5.0));
         // After epochs 3, 6 and 7.

@@ -1,4 +1,5 @@
-//! The state of a phase between two steps: weights, the optimiser's moments, and whatever else the phase counts.
+//! The state of a phase between two steps: weights, the optimiser's moments, and whatever else the
+//! phase counts.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -34,17 +35,37 @@ fn previous(path: &Path) -> PathBuf {
     path.with_extension("previous.safetensors")
 }
 
-/// Writes a checkpoint and keeps the one before beside it. `average` are averaged weights, where there are any.
+/// Writes a checkpoint and keeps the one before beside it. `average` are averaged weights, where
+/// there are any.
 ///
 /// # Errors
-/// When the file cannot be written; the one before is then still there, under its own name or as the previous one.
-pub fn save(path: &Path, state: &impl Serialize, weights: &Weights, adam: &WeightAdam, average: Option<&Weights>) -> Result<()> {
-    let moments = || weights.iter().zip(adam.moments()).filter_map(|((_, w), m)| m.as_ref().map(|m| (&w.name, m)));
-    let document = Document { version: VERSION, state, steps: moments().map(|(name, m)| (name.clone(), m.steps)).collect() };
+/// When the file cannot be written; the one before is then still there, under its own name or as
+/// the previous one.
+pub fn save(
+    path: &Path,
+    state: &impl Serialize,
+    weights: &Weights,
+    adam: &WeightAdam,
+    average: Option<&Weights>,
+) -> Result<()> {
+    let moments = || {
+        weights
+            .iter()
+            .zip(adam.moments())
+            .filter_map(|((_, w), m)| m.as_ref().map(|m| (&w.name, m)))
+    };
+    let document = Document {
+        version: VERSION,
+        state,
+        steps: moments().map(|(name, m)| (name.clone(), m.steps)).collect(),
+    };
     let values = weights.iter().map(|(_, w)| (w.name.clone(), &w.value));
     let first = moments().map(|(name, m)| (format!("{FIRST}{name}"), &m.first));
     let second = moments().map(|(name, m)| (format!("{SECOND}{name}"), &m.second));
-    let average = average.into_iter().flat_map(Weights::iter).map(|(_, w)| (format!("{AVERAGE}{}", w.name), &w.value));
+    let average = average
+        .into_iter()
+        .flat_map(Weights::iter)
+        .map(|(_, w)| (format!("{AVERAGE}{}", w.name), &w.value));
     let bytes = tensors::encode(path, &document, values.chain(first).chain(second).chain(average))?;
     Ok(medvol::atomic_write_keeping(path, previous(path), &bytes)?)
 }
@@ -54,7 +75,8 @@ pub fn save(path: &Path, state: &impl Serialize, weights: &Weights, adam: &Weigh
 /// # Errors
 /// When the file cannot be read or is no checkpoint.
 pub fn weights(path: &Path, device: &Device) -> Result<Weights> {
-    let (_, tensors): (Document<serde_json::Value>, _) = tensors::read(path, "a checkpoint", device)?;
+    let (_, tensors): (Document<serde_json::Value>, _) =
+        tensors::read(path, "a checkpoint", device)?;
     let other = |name: &str| [FIRST, SECOND, AVERAGE].iter().any(|prefix| name.starts_with(prefix));
     Ok(Weights::from_tensors(device, tensors.into_iter().filter(|(name, _)| !other(name))))
 }
@@ -62,13 +84,14 @@ pub fn weights(path: &Path, device: &Device) -> Result<Weights> {
 /// What to do where no checkpoint can be read.
 fn lost(mut error: Error) -> Error {
     if let Error::Invalid { remedy, .. } = &mut error {
-        *remedy = "put a copy back, or remove the folder checkpoint to begin this phase anew".into();
+        *remedy =
+            "put a copy back, or remove the folder checkpoint to begin this phase anew".into();
     }
     error
 }
 
-/// Reads a checkpoint into weights, optimiser and averaged weights; `None` when there is none. Where the latest one is damaged, the one
-/// before is taken, and `warn` hears of it.
+/// Reads a checkpoint into weights, optimiser and averaged weights; `None` when there is none.
+/// Where the latest one is damaged, the one before is taken, and `warn` hears of it.
 ///
 /// # Errors
 /// When files are there but none can be read, or the one that can does not fit the network.
@@ -80,7 +103,8 @@ pub fn load<S: DeserializeOwned>(
     warn: impl FnOnce(&str),
 ) -> Result<Option<S>> {
     let before = previous(path);
-    // Between the two renames of a save the latest checkpoint is missing, and the one before is all there is to know.
+    // Between the two renames of a save the latest checkpoint is missing, and the one before is all
+    // there is to know.
     let latest = if path.exists() || !before.exists() { path } else { &before };
     if !latest.exists() {
         return Ok(None);
@@ -105,9 +129,14 @@ pub fn load<S: DeserializeOwned>(
     }
     let mut moments = Vec::new();
     for (_, weight) in weights.iter() {
-        let (first, second) = (tensors.remove(&format!("{FIRST}{}", weight.name)), tensors.remove(&format!("{SECOND}{}", weight.name)));
+        let (first, second) = (
+            tensors.remove(&format!("{FIRST}{}", weight.name)),
+            tensors.remove(&format!("{SECOND}{}", weight.name)),
+        );
         moments.push(match (first, second, document.steps.get(&weight.name)) {
-            (Some(first), Some(second), Some(&steps)) if [&first, &second].iter().all(|m| m.dims() == weight.value.dims()) => {
+            (Some(first), Some(second), Some(&steps))
+                if [&first, &second].iter().all(|m| m.dims() == weight.value.dims()) =>
+            {
                 Some(Moments { first, second, steps })
             }
             (None, None, None) => None,
@@ -115,8 +144,11 @@ pub fn load<S: DeserializeOwned>(
         });
     }
     if let Some(average) = average {
-        let averages: Vec<String> = tensors.keys().filter(|name| name.starts_with(AVERAGE)).cloned().collect();
-        let named = averages.into_iter().filter_map(|name| Some((name[AVERAGE.len()..].to_string(), tensors.remove(&name)?)));
+        let averages: Vec<String> =
+            tensors.keys().filter(|name| name.starts_with(AVERAGE)).cloned().collect();
+        let named = averages
+            .into_iter()
+            .filter_map(|name| Some((name[AVERAGE.len()..].to_string(), tensors.remove(&name)?)));
         average.assign(named.collect()).map_err(&invalid)?;
     }
     weights.assign(tensors).map_err(invalid)?;

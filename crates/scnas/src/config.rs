@@ -1,7 +1,8 @@
-//! The configuration of a run: one TOML file, presets `default` and `paper`, `key=value` overrides; unknown keys are refused.
+//! The configuration of a run: one TOML file, presets `default` and `paper`, `key=value` overrides;
+//! unknown keys are refused.
 //!
-//! Keys where METHOD leaves a choice are all here. `paper` follows the paper to the letter; `default` departs from it where a
-//! measurement says it is better (see `ARCHITECTURE.md`).
+//! Keys where METHOD leaves a choice are all here. `paper` follows the paper to the letter;
+//! `default` departs from it where a measurement says it is better (see `ARCHITECTURE.md`).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,7 +26,8 @@ pub struct Config {
     /// Seed of every random stream.
     pub seed: u64,
     pub data: DataConfig,
-    /// How training patches are varied where `search.augment` or `train.augment` says so; absent: not at all.
+    /// How training patches are varied where `search.augment` or `train.augment` says so; absent:
+    /// not at all.
     #[serde(default)]
     pub augment: AugmentSettings,
     pub network: NetworkConfig,
@@ -42,13 +44,16 @@ pub struct DataConfig {
     pub folds: usize,
     /// The fold held out for evaluation, 0-based; never seen by search or training.
     pub fold: usize,
-    /// File that says who is held out in each fold, in the form of nnU-Net's `splits_final.json`, instead of `folds` seeded ones.
+    /// File that says who is held out in each fold, in the form of nnU-Net's `splits_final.json`,
+    /// instead of `folds` seeded ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub splits: Option<PathBuf>,
-    /// Voxel spacing `[depth, height, width]` in mm that every case is resampled to; absent: median of the training cases.
+    /// Voxel spacing `[depth, height, width]` in mm that every case is resampled to; absent:
+    /// median of the training cases.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spacing: Option<[f64; 3]>,
-    /// Patch `[depth, height, width]` in voxels, each divisible by 8; absent: median case, at most `max_patch_voxels`.
+    /// Patch `[depth, height, width]` in voxels, each divisible by 8; absent: median case, at most
+    /// `max_patch_voxels`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patch: Option<[usize; 3]>,
     /// Limit of a derived patch, in voxels.
@@ -71,7 +76,8 @@ pub struct NetworkConfig {
     pub upsample: Upsample,
     /// Which cells share an architecture.
     pub share: Share,
-    /// Run every cell a second time in the backward pass instead of keeping what it computed: less memory, more time.
+    /// Run every cell a second time in the backward pass instead of keeping what it computed: less
+    /// memory, more time.
     #[serde(default)]
     pub recompute: bool,
 }
@@ -157,23 +163,28 @@ pub struct TrainConfig {
     /// Vary the patches as `[augment]` says.
     #[serde(default)]
     pub augment: bool,
-    /// Epochs at the start over which the learning rate rises from 0; the schedule's factor is applied on top.
+    /// Epochs at the start over which the learning rate rises from 0; the schedule's factor is
+    /// applied on top.
     #[serde(default)]
     pub warmup_epochs: usize,
     /// Loss.
     pub loss: LossKind,
-    /// Train also by class scores from the decoder's outputs at 1/2 and 1/4 of the size (networks of cells only).
+    /// Train also by class scores from the decoder's outputs at 1/2 and 1/4 of the size (networks
+    /// of cells only).
     #[serde(default)]
     pub deep_supervision: bool,
-    /// Probability with which a step leaves out an operation of an edge, identities apart (networks of cells only).
+    /// Probability with which a step leaves out an operation of an edge, identities apart
+    /// (networks of cells only).
     #[serde(default)]
     pub drop_path: f64,
     /// Gradients with a larger global norm are scaled down to it; 0: never.
     pub clip: f64,
-    /// Decay of a moving average of the weights, which is what is validated and saved; 0: the weights themselves.
+    /// Decay of a moving average of the weights, which is what is validated and saved; 0: the
+    /// weights themselves.
     #[serde(default)]
     pub ema: f64,
-    /// Validate on the held-out fold every this many epochs (and after the last); 0: only after the last.
+    /// Validate on the held-out fold every this many epochs (and after the last); 0: only after
+    /// the last.
     pub validate_every: usize,
 }
 
@@ -185,8 +196,8 @@ pub struct PredictConfig {
     pub overlap: f64,
     /// Weights of a window's voxels.
     pub blend: Blend,
-    /// Predict each window mirrored too, along the axes that training mirrored patches along, and take the mean: two to eight times the
-    /// work.
+    /// Predict each window mirrored too, along the axes that training mirrored patches along, and
+    /// take the mean: two to eight times the work.
     #[serde(default)]
     pub flips: bool,
     /// Labels, by name or value, of which only the largest connected component is kept.
@@ -213,15 +224,24 @@ impl PredictConfig {
                 LabelKey::Value(value) => label.value == *value,
                 LabelKey::Name(name) => label.name == *name || name.parse() == Ok(label.value),
             };
-            labels.iter().position(named).and_then(|class| u8::try_from(class).ok()).filter(|&class| class > 0).ok_or_else(|| {
-                let known: Vec<String> = labels.iter().skip(1).map(|label| format!("{} ({})", label.name, label.value)).collect();
-                config_error(
-                    "predict.largest_component",
-                    format!("names or values out of {}", known.join(", ")),
-                    key.to_string(),
-                    "correct it",
-                )
-            })
+            labels
+                .iter()
+                .position(named)
+                .and_then(|class| u8::try_from(class).ok())
+                .filter(|&class| class > 0)
+                .ok_or_else(|| {
+                    let known: Vec<String> = labels
+                        .iter()
+                        .skip(1)
+                        .map(|label| format!("{} ({})", label.name, label.value))
+                        .collect();
+                    config_error(
+                        "predict.largest_component",
+                        format!("names or values out of {}", known.join(", ")),
+                        key.to_string(),
+                        "correct it",
+                    )
+                })
         };
         self.largest_component.iter().map(class).collect()
     }
@@ -250,25 +270,37 @@ pub fn preset(name: &str) -> Result<&'static str> {
     match name {
         "default" => Ok(DEFAULT),
         "paper" => Ok(PAPER),
-        other => Err(config_error("preset", PRESETS.join(" or "), format!("\"{other}\""), "choose one of these")),
+        other => Err(config_error(
+            "preset",
+            PRESETS.join(" or "),
+            format!("\"{other}\""),
+            "choose one of these",
+        )),
     }
 }
 
 impl Config {
-    /// The settings of a preset, changed by a TOML file and then by `key=value` overrides (`search.epochs=10`).
+    /// The settings of a preset, changed by a TOML file and then by `key=value` overrides
+    /// (`search.epochs=10`).
     ///
     /// # Errors
-    /// Unknown presets and keys, values of the wrong type, impossible combinations, unreadable files.
+    /// Unknown presets and keys, values of the wrong type, impossible combinations, unreadable
+    /// files.
     pub fn load(preset: &str, file: Option<&Path>, overrides: &[String]) -> Result<Self> {
-        let mut table: toml::Table = toml::from_str(self::preset(preset)?).map_err(|e| bad_toml("preset", &e))?;
+        let mut table: toml::Table =
+            toml::from_str(self::preset(preset)?).map_err(|e| bad_toml("preset", &e))?;
         if let Some(path) = file {
             let text = std::fs::read_to_string(path).map_err(|e| Error::file("read", path, e))?;
-            merge(&mut table, toml::from_str(&text).map_err(|e| bad_toml(&path.display().to_string(), &e))?);
+            merge(
+                &mut table,
+                toml::from_str(&text).map_err(|e| bad_toml(&path.display().to_string(), &e))?,
+            );
         }
         for line in overrides {
             merge(&mut table, parse_override(line)?);
         }
-        let origin = file.map_or_else(|| format!("preset {preset} with overrides"), |p| p.display().to_string());
+        let origin = file
+            .map_or_else(|| format!("preset {preset} with overrides"), |p| p.display().to_string());
         let config: Self = table.try_into().map_err(|e: toml::de::Error| bad_toml(&origin, &e))?;
         config.validate()?;
         Ok(config)
@@ -279,7 +311,8 @@ impl Config {
         toml::to_string(self).unwrap_or_else(|e| format!("# cannot be written as TOML: {e}\n"))
     }
 
-    /// The settings that differ, such as `train.epochs`, with the value here and the one in `other` as TOML; – where there is none.
+    /// The settings that differ, such as `train.epochs`, with the value here and the one in `other`
+    /// as TOML; – where there is none.
     pub fn differences(&self, other: &Self) -> Vec<(String, [String; 2])> {
         let [here, there] = [self, other].map(|config| {
             let mut values = BTreeMap::new();
@@ -289,19 +322,35 @@ impl Config {
             values
         });
         let keys = here.keys().chain(there.keys().filter(|key| !here.contains_key(*key)));
-        let value = |of: &BTreeMap<String, String>, key: &String| of.get(key).cloned().unwrap_or_else(|| "–".into());
+        let value = |of: &BTreeMap<String, String>, key: &String| {
+            of.get(key).cloned().unwrap_or_else(|| "–".into())
+        };
         let both = keys.map(|key| (key.clone(), [&here, &there].map(|of| value(of, key))));
         both.filter(|(_, [here, there])| here != there).collect()
     }
 
     fn validate(&self) -> Result<()> {
         let check = |ok: bool, key: &str, expected: &str, found: String| {
-            if ok { Ok(()) } else { Err(config_error(key, expected.into(), found, "change it in the config or with --set")) }
+            if ok {
+                Ok(())
+            } else {
+                Err(config_error(
+                    key,
+                    expected.into(),
+                    found,
+                    "change it in the config or with --set",
+                ))
+            }
         };
         let Self { data, augment, network, search, train, predict, .. } = self;
         check(data.folds >= 2, "data.folds", "2 or more", data.folds.to_string())?;
         // How many a file of splits has is not known yet.
-        check(data.splits.is_some() || data.fold < data.folds, "data.fold", &format!("0 to {}", data.folds - 1), data.fold.to_string())?;
+        check(
+            data.splits.is_some() || data.fold < data.folds,
+            "data.fold",
+            &format!("0 to {}", data.folds - 1),
+            data.fold.to_string(),
+        )?;
         if let Some(patch) = data.patch {
             let step = 1 << DEPTH;
             // 512 per axis is beyond any memory, and products of more could overflow.
@@ -309,7 +358,10 @@ impl Config {
             check(
                 ok,
                 "data.patch",
-                &format!("three multiples of {step} from {step} to 512 (the grid is halved {DEPTH} times)"),
+                &format!(
+                    "three multiples of {step} from {step} to 512 (the grid is halved {DEPTH} \
+                     times)"
+                ),
                 format!("{patch:?}"),
             )?;
         }
@@ -317,31 +369,75 @@ impl Config {
             let ok = spacing.iter().all(|&s| s.is_finite() && s > 0.0);
             check(ok, "data.spacing", "three positive numbers in mm", format!("{spacing:?}"))?;
         }
-        check(data.max_patch_voxels >= 512, "data.max_patch_voxels", "512 or more", data.max_patch_voxels.to_string())?;
-        check((0.0..=1.0).contains(&data.foreground), "data.foreground", "0 to 1", data.foreground.to_string())?;
+        check(
+            data.max_patch_voxels >= 512,
+            "data.max_patch_voxels",
+            "512 or more",
+            data.max_patch_voxels.to_string(),
+        )?;
+        check(
+            (0.0..=1.0).contains(&data.foreground),
+            "data.foreground",
+            "0 to 1",
+            data.foreground.to_string(),
+        )?;
         let width = network.width;
         let expected = &format!("a multiple of {NODES} from {NODES} to 1024");
-        check((NODES..=1024).contains(&width) && width.is_multiple_of(NODES), "network.width", expected, width.to_string())?;
+        check(
+            (NODES..=1024).contains(&width) && width.is_multiple_of(NODES),
+            "network.width",
+            expected,
+            width.to_string(),
+        )?;
         check(search.epochs > 0, "search.epochs", "1 or more", search.epochs.to_string())?;
         let taus = search.tau.iter().all(|&t| t.is_finite() && t > 0.0);
         check(taus, "search.tau", "two positive numbers", format!("{:?}", search.tau))?;
         check(search.batch > 0, "search.batch", "1 or more", "0".into())?;
         check(train.batch > 0, "train.batch", "1 or more", "0".into())?;
         check(train.epochs > 0, "train.epochs", "1 or more", "0".into())?;
-        for (key, adam) in [("search.weights", search.weights), ("search.alpha", search.alpha), ("train.weights", train.weights)] {
+        for (key, adam) in [
+            ("search.weights", search.weights),
+            ("search.alpha", search.alpha),
+            ("train.weights", train.weights),
+        ] {
             let betas = adam.betas.iter().all(|b| (0.0..1.0).contains(b));
-            check(betas, &format!("{key}.betas"), "two numbers from 0 to less than 1", format!("{:?}", adam.betas))?;
-            let rates = adam.lr.is_finite() && adam.lr > 0.0 && adam.weight_decay.is_finite() && adam.weight_decay >= 0.0;
-            check(rates, key, "lr > 0 and weight_decay ≥ 0", format!("lr {}, weight_decay {}", adam.lr, adam.weight_decay))?;
+            check(
+                betas,
+                &format!("{key}.betas"),
+                "two numbers from 0 to less than 1",
+                format!("{:?}", adam.betas),
+            )?;
+            let rates = adam.lr.is_finite()
+                && adam.lr > 0.0
+                && adam.weight_decay.is_finite()
+                && adam.weight_decay >= 0.0;
+            check(
+                rates,
+                key,
+                "lr > 0 and weight_decay ≥ 0",
+                format!("lr {}, weight_decay {}", adam.lr, adam.weight_decay),
+            )?;
         }
         for (key, clip) in [("search.clip", search.clip), ("train.clip", train.clip)] {
-            check(clip.is_finite() && clip >= 0.0, key, "0 (off) or a positive number", clip.to_string())?;
+            check(
+                clip.is_finite() && clip >= 0.0,
+                key,
+                "0 (off) or a positive number",
+                clip.to_string(),
+            )?;
         }
         for (key, share) in [("train.ema", train.ema), ("train.drop_path", train.drop_path)] {
             check((0.0..1.0).contains(&share), key, "0 (off) to less than 1", share.to_string())?;
         }
-        augment.check().or_else(|bad| check(false, &format!("augment.{}", bad.key), bad.expected, bad.found))?;
-        check((0.0..1.0).contains(&predict.overlap), "predict.overlap", "0 to less than 1", predict.overlap.to_string())
+        augment.check().or_else(|bad| {
+            check(false, &format!("augment.{}", bad.key), bad.expected, bad.found)
+        })?;
+        check(
+            (0.0..1.0).contains(&predict.overlap),
+            "predict.overlap",
+            "0 to less than 1",
+            predict.overlap.to_string(),
+        )
     }
 }
 
@@ -364,12 +460,19 @@ fn config_error(key: &str, expected: String, found: String, remedy: &str) -> Err
 
 fn bad_toml(origin: &str, error: &toml::de::Error) -> Error {
     let found = error.to_string().trim_end().replace('\n', "\n  ");
-    config_error(origin, "known keys with values of the right type".into(), found, "`scnas config` prints every key with its meaning")
+    config_error(
+        origin,
+        "known keys with values of the right type".into(),
+        found,
+        "`scnas config` prints every key with its meaning",
+    )
 }
 
 /// `a.b=value` as a table; the value is TOML, or a bare word taken as a string.
 fn parse_override(line: &str) -> Result<toml::Table> {
-    let bad = |found: String| config_error("--set", "key=value, like search.epochs=10".into(), found, "write it so");
+    let bad = |found: String| {
+        config_error("--set", "key=value, like search.epochs=10".into(), found, "write it so")
+    };
     let (key, value) = line.split_once('=').ok_or_else(|| bad(format!("\"{line}\"")))?;
     let (key, value) = (key.trim(), value.trim());
     toml::from_str(&format!("{key} = {value}"))
@@ -423,22 +526,33 @@ mod tests {
         assert_eq!((c.network.width, c.search.epochs, c.search.batch), (32, 400, 1));
         assert_eq!((c.search.weights.lr, c.search.weights.betas), (0.025, [0.1, 0.001]));
         assert_eq!((c.search.alpha.lr, c.search.alpha.betas), (0.003, [0.5, 0.999]));
-        assert_eq!((c.search.schedule, c.search.then, c.search.loss), (Schedule::Plateau, Then::Inherit, LossKind::Dice));
+        assert_eq!(
+            (c.search.schedule, c.search.then, c.search.loss),
+            (Schedule::Plateau, Then::Inherit, LossKind::Dice)
+        );
         assert_eq!(c.network.space(), Space::paper());
     }
 
     #[test]
     fn overrides_change_single_keys() {
-        let c = load(&["search.epochs=7", "network.share=cell", "data.patch=[32, 40, 48]"]).unwrap();
+        let c =
+            load(&["search.epochs=7", "network.share=cell", "data.patch=[32, 40, 48]"]).unwrap();
         assert_eq!((c.search.epochs, c.data.patch), (7, Some([32, 40, 48])));
     }
 
     #[test]
     fn two_configurations_differ_in_the_keys_that_were_changed_and_no_others() {
-        let (plain, changed) = (load(&[]).unwrap(), load(&["train.weights.lr=0.001", "data.patch=[16, 16, 16]"]).unwrap());
+        let (plain, changed) = (
+            load(&[]).unwrap(),
+            load(&["train.weights.lr=0.001", "data.patch=[16, 16, 16]"]).unwrap(),
+        );
         assert_eq!(plain.differences(&plain), []);
-        let strings = |key: &str, here: &str, there: &str| (key.to_string(), [here, there].map(String::from));
-        let expected = [strings("data.patch", "[16, 16, 16]", "–"), strings("train.weights.lr", "0.001", "0.003")];
+        let strings =
+            |key: &str, here: &str, there: &str| (key.to_string(), [here, there].map(String::from));
+        let expected = [
+            strings("data.patch", "[16, 16, 16]", "–"),
+            strings("train.weights.lr", "0.001", "0.003"),
+        ];
         assert_eq!(changed.differences(&plain), expected);
         assert_eq!(plain.differences(&changed).len(), 2);
     }

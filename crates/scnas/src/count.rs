@@ -1,4 +1,5 @@
-//! Parameters and floating-point operations of an architecture (METHOD "Counting"; the columns of the paper's Table 1).
+//! Parameters and floating-point operations of an architecture (METHOD "Counting"; the columns of
+//! the paper's Table 1).
 
 use serde::{Deserialize, Serialize};
 
@@ -34,18 +35,20 @@ impl Cost {
     }
 }
 
-/// Cost of a network on a patch `[depth, height, width]`. `strided_identity` counts the 1³ convolution of an identity with
-/// stride 2, which the paper's table appears to leave out.
+/// Cost of a network on a patch `[depth, height, width]`. `strided_identity` counts the 1³
+/// convolution of an identity with stride 2, which the paper's table appears to leave out.
 pub fn count(genotype: &Genotype, size: Size, patch: [usize; 3], strided_identity: bool) -> Cost {
     let Size { channels, classes, width } = size;
     let space = &genotype.space;
-    let voxels: [usize; DEPTH + 1] = std::array::from_fn(|level| patch.iter().map(|n| n.div_ceil(1 << level)).product());
+    let voxels: [usize; DEPTH + 1] =
+        std::array::from_fn(|level| patch.iter().map(|n| n.div_ceil(1 << level)).product());
     let mut cost = Cost::default();
     cost.add(channels * width * 27, voxels[0]);
     let mut inputs = [(width, 0); 2];
     for place in space.cells() {
         let node = (width << place.level) / NODES;
-        let target = if place.cell_type == CellType::Reduction { place.level - 1 } else { place.level };
+        let target =
+            if place.cell_type == CellType::Reduction { place.level - 1 } else { place.level };
         for (from, level) in inputs {
             match (level > target, space.upsample) {
                 (true, Upsample::Transposed) => cost.add(from * node * 27, voxels[level]),
@@ -55,11 +58,18 @@ pub fn count(genotype: &Genotype, size: Size, patch: [usize; 3], strided_identit
         }
         for edge in 0..EDGES {
             match genotype.kind(place.arch, edge) {
-                Kind::Conv { kernel } => cost.add(node * node * kernel.iter().product::<usize>(), voxels[place.level]),
-                Kind::Depthwise { kernel, .. } => {
-                    cost.add(node * kernel.iter().product::<usize>() + node * node, voxels[place.level]);
+                Kind::Conv { kernel } => {
+                    cost.add(node * node * kernel.iter().product::<usize>(), voxels[place.level])
                 }
-                Kind::Identity if strided_identity && strided(place.cell_type, edge) => cost.add(node * node, voxels[place.level]),
+                Kind::Depthwise { kernel, .. } => {
+                    cost.add(
+                        node * kernel.iter().product::<usize>() + node * node,
+                        voxels[place.level],
+                    );
+                }
+                Kind::Identity if strided_identity && strided(place.cell_type, edge) => {
+                    cost.add(node * node, voxels[place.level])
+                }
                 _ => {}
             }
         }
@@ -133,7 +143,8 @@ mod tests {
     #[test]
     fn random_networks_have_the_documented_average_cost() {
         let n = 400;
-        let costs: Vec<Cost> = (0..n).map(|seed| paper_cost(&Genotype::random(&Space::paper(), seed))).collect();
+        let costs: Vec<Cost> =
+            (0..n).map(|seed| paper_cost(&Genotype::random(&Space::paper(), seed))).collect();
         let mean = |f: fn(&Cost) -> f64| costs.iter().map(f).sum::<f64>() / n as f64;
         assert!((mean(Cost::millions) - 1.93).abs() < 0.05, "{}", mean(Cost::millions));
         assert!((mean(Cost::gflops) - 128.0).abs() < 3.0, "{}", mean(Cost::gflops));

@@ -1,4 +1,5 @@
-//! Cross-validation: the results of a data set's folds in one table (the form of the paper's Table 1), as text, JSON, CSV and LaTeX.
+//! Cross-validation: the results of a data set's folds in one table (the form of the paper's Table
+//! 1), as text, JSON, CSV and LaTeX.
 
 use medvol::metrics::mean_sd;
 use serde::Serialize;
@@ -48,12 +49,20 @@ pub struct CleanUp {
 impl CleanUp {
     /// Of one class, over the cases that say both; `None` where none does.
     fn of(evaluation: &Evaluation, class: usize) -> Option<Self> {
-        let both = |case: &CaseScore| Some((case.get(Metric::Dice, class)?, case.get(Metric::DiceLargest, class)?));
+        let both = |case: &CaseScore| {
+            Some((case.get(Metric::Dice, class)?, case.get(Metric::DiceLargest, class)?))
+        };
         let both: Vec<(f64, f64)> = evaluation.cases.iter().filter_map(both).collect();
         let (dice, _) = mean_sd(both.iter().map(|(dice, _)| *dice))?;
         let (dice_largest, _) = mean_sd(both.iter().map(|(_, largest)| *largest))?;
         let changed = both.iter().filter(|(dice, largest)| dice != largest).count();
-        Some(Self { class: evaluation.classes[class].clone(), dice, dice_largest, changed, helps: dice_largest > dice })
+        Some(Self {
+            class: evaluation.classes[class].clone(),
+            dice,
+            dice_largest,
+            changed,
+            helps: dice_largest > dice,
+        })
     }
 }
 
@@ -71,10 +80,16 @@ impl CrossValidation {
     pub fn new(folds: Vec<(RunResult, Evaluation)>, of: usize) -> Option<Self> {
         let (results, evaluations): (Vec<RunResult>, Vec<Evaluation>) = folds.into_iter().unzip();
         let RunResult { network, dataset, classes, .. } = results.first()?.clone();
-        let of_folds = |of: &dyn Fn(&RunResult) -> Option<f64>| spread(results.iter().filter_map(of));
-        let pooled =
-            Evaluation { classes: classes.clone(), tolerance_mm: None, cases: evaluations.into_iter().flat_map(|e| e.cases).collect() };
-        let class_of = |class: usize| move |r: &RunResult| r.dice.get(class).copied().flatten().map(|d| d.mean);
+        let of_folds =
+            |of: &dyn Fn(&RunResult) -> Option<f64>| spread(results.iter().filter_map(of));
+        let pooled = Evaluation {
+            classes: classes.clone(),
+            tolerance_mm: None,
+            cases: evaluations.into_iter().flat_map(|e| e.cases).collect(),
+        };
+        let class_of = |class: usize| {
+            move |r: &RunResult| r.dice.get(class).copied().flatten().map(|d| d.mean)
+        };
         Some(Self {
             of,
             over_folds: Dice {
@@ -103,20 +118,38 @@ impl CrossValidation {
         self.folds.iter().map(|r| r.fold.to_string()).collect::<Vec<_>>().join(",")
     }
 
-    /// A text table: one line a fold (mean ± SD over its cases), then mean ± SD over folds and over cases.
+    /// A text table: one line a fold (mean ± SD over its cases), then mean ± SD over folds and over
+    /// cases.
     pub fn table(&self) -> String {
-        let head = [vec!["fold", "cases"], self.classes.iter().map(String::as_str).collect(), vec!["mean", "M par.", "GFLOPs", "minutes"]];
-        let mut rows: Vec<Vec<String>> = vec![head.concat().into_iter().map(String::from).collect()];
+        let head = [
+            vec!["fold", "cases"],
+            self.classes.iter().map(String::as_str).collect(),
+            vec!["mean", "M par.", "GFLOPs", "minutes"],
+        ];
+        let mut rows: Vec<Vec<String>> =
+            vec![head.concat().into_iter().map(String::from).collect()];
         for r in &self.folds {
             let dice = r.dice.iter().copied().chain([r.mean_dice]).map(mean_and_sd);
-            let last = [format!("{:.2}", r.parameters_m), format!("{:.2}", r.gflops), format!("{:.1}", r.seconds / 60.0)];
-            rows.push([r.fold.to_string(), r.cases.to_string()].into_iter().chain(dice).chain(last).collect());
+            let last = [
+                format!("{:.2}", r.parameters_m),
+                format!("{:.2}", r.gflops),
+                format!("{:.1}", r.seconds / 60.0),
+            ];
+            rows.push(
+                [r.fold.to_string(), r.cases.to_string()]
+                    .into_iter()
+                    .chain(dice)
+                    .chain(last)
+                    .collect(),
+            );
         }
         let summary = |name: &str, dice: &Dice| {
-            let values = dice.per_class.iter().copied().chain([dice.mean_foreground]).map(mean_and_sd);
+            let values =
+                dice.per_class.iter().copied().chain([dice.mean_foreground]).map(mean_and_sd);
             [name.to_string(), dice.count.to_string()].into_iter().chain(values).collect::<Vec<_>>()
         };
-        let cost = [short(self.parameters_m), short(self.gflops), format!("{:.1}", self.seconds / 60.0)];
+        let cost =
+            [short(self.parameters_m), short(self.gflops), format!("{:.1}", self.seconds / 60.0)];
         rows.push([summary("over folds", &self.over_folds), cost.to_vec()].concat());
         rows.push(summary("over cases", &self.over_cases));
         aligned(&rows, 1)
@@ -129,27 +162,57 @@ impl CrossValidation {
             format!("{class} {dice:.4} -> {dice_largest:.4} ({changed} cases change, {verdict})")
         };
         let classes: Vec<String> = self.clean_up.iter().map(class).collect();
-        if classes.is_empty() { String::new() } else { format!("largest component only: {}\n", classes.join("; ")) }
+        if classes.is_empty() {
+            String::new()
+        } else {
+            format!("largest component only: {}\n", classes.join("; "))
+        }
     }
 
-    /// CSV: one line a fold with the means over its cases, then mean and SD over folds and over cases.
+    /// CSV: one line a fold with the means over its cases, then mean and SD over folds and over
+    /// cases.
     pub fn csv(&self) -> String {
         let exact = |value: Option<f64>| value.map_or_else(String::new, |v| v.to_string());
-        let head =
-            [vec!["fold", "cases"], self.classes.iter().map(String::as_str).collect(), vec!["mean", "parameters_m", "gflops", "seconds"]];
+        let head = [
+            vec!["fold", "cases"],
+            self.classes.iter().map(String::as_str).collect(),
+            vec!["mean", "parameters_m", "gflops", "seconds"],
+        ];
         let mut text = csv_line(&head.concat().into_iter().map(String::from).collect::<Vec<_>>());
         for r in &self.folds {
-            let dice = r.dice.iter().copied().chain([r.mean_dice]).map(|d| exact(d.map(|d| d.mean)));
+            let dice =
+                r.dice.iter().copied().chain([r.mean_dice]).map(|d| exact(d.map(|d| d.mean)));
             let last = [r.parameters_m, r.gflops, r.seconds].map(|v| v.to_string());
-            text += &csv_line(&[r.fold.to_string(), r.cases.to_string()].into_iter().chain(dice).chain(last).collect::<Vec<_>>());
+            text += &csv_line(
+                &[r.fold.to_string(), r.cases.to_string()]
+                    .into_iter()
+                    .chain(dice)
+                    .chain(last)
+                    .collect::<Vec<_>>(),
+            );
         }
         for (over, dice) in [("folds", &self.over_folds), ("cases", &self.over_cases)] {
             for (what, of) in [("mean", (|v| v.mean) as fn(MeanSd) -> f64), ("SD", |v| v.sd)] {
-                let cells = dice.per_class.iter().copied().chain([dice.mean_foreground]).map(|v| exact(v.map(of)));
-                let cost = [self.parameters_m, self.gflops].map(|v| exact(v.filter(|_| over == "folds").map(of)));
-                let time = mean_sd(self.folds.iter().map(|r| r.seconds)).filter(|_| over == "folds").map(|(mean, sd)| MeanSd { mean, sd });
+                let cells = dice
+                    .per_class
+                    .iter()
+                    .copied()
+                    .chain([dice.mean_foreground])
+                    .map(|v| exact(v.map(of)));
+                let cost = [self.parameters_m, self.gflops]
+                    .map(|v| exact(v.filter(|_| over == "folds").map(of)));
+                let time = mean_sd(self.folds.iter().map(|r| r.seconds))
+                    .filter(|_| over == "folds")
+                    .map(|(mean, sd)| MeanSd { mean, sd });
                 let first = [format!("{what} over {over}"), dice.count.to_string()];
-                text += &csv_line(&first.into_iter().chain(cells).chain(cost).chain([exact(time.map(of))]).collect::<Vec<_>>());
+                text += &csv_line(
+                    &first
+                        .into_iter()
+                        .chain(cells)
+                        .chain(cost)
+                        .chain([exact(time.map(of))])
+                        .collect::<Vec<_>>(),
+                );
             }
         }
         text
@@ -158,20 +221,42 @@ impl CrossValidation {
     /// A LaTeX table (plain `tabular`): one row over folds, one over cases.
     pub fn tex(&self) -> String {
         let value = |v: Option<MeanSd>, digits: usize| {
-            v.map_or_else(|| "--".into(), |MeanSd { mean, sd }| format!("${mean:.digits$} \\pm {sd:.digits$}$"))
+            v.map_or_else(
+                || "--".into(),
+                |MeanSd { mean, sd }| format!("${mean:.digits$} \\pm {sd:.digits$}$"),
+            )
         };
         let classes = self.classes.iter().map(|class| tex_escape(class));
-        let head: Vec<String> =
-            ["Network".to_string()].into_iter().chain(classes).chain(["Mean", "Parameters (M)", "GFLOPs"].map(String::from)).collect();
+        let head: Vec<String> = ["Network".to_string()]
+            .into_iter()
+            .chain(classes)
+            .chain(["Mean", "Parameters (M)", "GFLOPs"].map(String::from))
+            .collect();
         let row = |name: &str, dice: &Dice, cost: [String; 2]| {
-            let values = dice.per_class.iter().copied().chain([dice.mean_foreground]).map(|v| value(v, 4));
-            [tex_escape(&self.network) + name].into_iter().chain(values).chain(cost).collect::<Vec<_>>().join(" & ") + " \\\\\n"
+            let values =
+                dice.per_class.iter().copied().chain([dice.mean_foreground]).map(|v| value(v, 4));
+            [tex_escape(&self.network) + name]
+                .into_iter()
+                .chain(values)
+                .chain(cost)
+                .collect::<Vec<_>>()
+                .join(" & ")
+                + " \\\\\n"
         };
-        let over_folds =
-            row(&format!(", over {} folds", self.over_folds.count), &self.over_folds, [value(self.parameters_m, 2), value(self.gflops, 2)]);
-        let over_cases = row(&format!(", over {} cases", self.over_cases.count), &self.over_cases, [String::new(), String::new()]);
+        let over_folds = row(
+            &format!(", over {} folds", self.over_folds.count),
+            &self.over_folds,
+            [value(self.parameters_m, 2), value(self.gflops, 2)],
+        );
+        let over_cases = row(
+            &format!(", over {} cases", self.over_cases.count),
+            &self.over_cases,
+            [String::new(), String::new()],
+        );
         format!(
-            "% Dice on {} (mean and standard deviation), folds {} of {}\n\\begin{{tabular}}{{l{}}}\n\\hline\n{} \\\\\n\\hline\n{over_folds}{over_cases}\\hline\n\\end{{tabular}}\n",
+            "% Dice on {} (mean and standard deviation), folds {} of \
+             {}\n\\begin{{tabular}}{{l{}}}\n\\hline\n{} \
+             \\\\\n\\hline\n{over_folds}{over_cases}\\hline\n\\end{{tabular}}\n",
             self.dataset.replace('\n', " "),
             self.fold_list(),
             self.of,
@@ -211,12 +296,19 @@ mod tests {
     use std::collections::BTreeMap;
 
     /// A fold whose cases have these Dice of two classes.
-    fn fold(number: usize, cases: &[[Option<f64>; 2]], parameters_m: f64) -> (RunResult, Evaluation) {
+    fn fold(
+        number: usize,
+        cases: &[[Option<f64>; 2]],
+        parameters_m: f64,
+    ) -> (RunResult, Evaluation) {
         let mut evaluation = Evaluation::new(vec!["a".into(), "b_1, x".into()], 1.0);
         evaluation.cases = cases
             .iter()
             .enumerate()
-            .map(|(i, dice)| CaseScore { case: format!("c{number}{i}"), scores: BTreeMap::from([(Metric::Dice, dice.to_vec())]) })
+            .map(|(i, dice)| CaseScore {
+                case: format!("c{number}{i}"),
+                scores: BTreeMap::from([(Metric::Dice, dice.to_vec())]),
+            })
             .collect();
         let result = RunResult {
             network: "random:1".into(),
@@ -245,7 +337,9 @@ mod tests {
     #[test]
     fn folds_weigh_the_same_over_folds_and_cases_over_cases() {
         let cv = found();
-        let close = |value: Option<MeanSd>, mean: f64| assert!((value.unwrap().mean - mean).abs() < 1e-12, "{value:?}, expected {mean}");
+        let close = |value: Option<MeanSd>, mean: f64| {
+            assert!((value.unwrap().mean - mean).abs() < 1e-12, "{value:?}, expected {mean}")
+        };
         close(cv.over_folds.per_class[0], 0.5 * (0.6 + 0.8));
         close(cv.over_cases.per_class[0], (0.5 + 0.7 + 0.6 + 0.8) / 4.0);
         close(cv.over_folds.per_class[1], 0.8);
@@ -259,19 +353,23 @@ mod tests {
     }
 
     #[test]
-    fn a_class_is_cleaned_only_where_its_largest_component_is_better_over_the_cases_that_say_both() {
-        let (result, mut evaluation) = fold(0, &[[Some(0.5), Some(0.7)], [Some(0.7), None], [Some(0.9), Some(0.6)]], 1.0);
-        for (case, largest) in evaluation.cases.iter_mut().zip([[Some(0.6), Some(0.7)], [Some(0.65), None]]) {
+    fn a_class_is_cleaned_only_where_its_largest_component_is_better_over_the_cases_that_say_both()
+    {
+        let (result, mut evaluation) =
+            fold(0, &[[Some(0.5), Some(0.7)], [Some(0.7), None], [Some(0.9), Some(0.6)]], 1.0);
+        for (case, largest) in
+            evaluation.cases.iter_mut().zip([[Some(0.6), Some(0.7)], [Some(0.65), None]])
+        {
             case.scores.insert(Metric::DiceLargest, largest.to_vec());
         }
         let cv = CrossValidation::new(vec![(result, evaluation)], 5).unwrap();
         let [a, b] = &cv.clean_up[..] else { panic!("{:?}", cv.clean_up) };
         assert!((a.dice - 0.6).abs() < 1e-12 && (a.dice_largest - 0.625).abs() < 1e-12);
         assert_eq!((a.changed, a.helps, b.changed, b.helps), (2, true, 0, false));
-        assert!(
-            cv.clean_up_text()
-                .contains("a 0.6000 -> 0.6250 (2 cases change, better); b_1, x 0.7000 -> 0.7000 (0 cases change, not better)")
-        );
+        assert!(cv.clean_up_text().contains(
+            "a 0.6000 -> 0.6250 (2 cases change, better); b_1, x 0.7000 -> 0.7000 (0 cases \
+             change, not better)"
+        ));
         assert!(found().clean_up.is_empty() && found().clean_up_text().is_empty());
     }
 
@@ -283,11 +381,21 @@ mod tests {
         assert!(table.contains("1.50 ± 0.71") && table.contains("0.7000 ± 0.1414"), "{table}");
         let csv = cv.csv();
         assert_eq!(csv.lines().count(), 1 + 2 + 4);
-        assert!(csv.lines().all(|line| line.replace("b_1, x", "b").split(',').count() == 8), "{csv}");
+        assert!(
+            csv.lines().all(|line| line.replace("b_1, x", "b").split(',').count() == 8),
+            "{csv}"
+        );
         assert!(csv.contains("\"b_1, x\"") && csv.contains("\nmean over cases,4,"), "{csv}");
         let tex = cv.tex();
-        assert!(tex.contains("b\\_1, x") && tex.contains("random:1, over 2 folds & $0.7000 \\pm 0.1414$"), "{tex}");
+        assert!(
+            tex.contains("b\\_1, x")
+                && tex.contains("random:1, over 2 folds & $0.7000 \\pm 0.1414$"),
+            "{tex}"
+        );
         let columns = |line: &str| line.matches('&').count();
-        assert!(tex.lines().filter(|line| line.contains('&')).all(|line| columns(line) == 5), "{tex}");
+        assert!(
+            tex.lines().filter(|line| line.contains('&')).all(|line| columns(line) == 5),
+            "{tex}"
+        );
     }
 }

@@ -10,18 +10,27 @@ use rand::{Rng, RngExt as _};
 
 use crate::random::{Stream, epoch_and_case, rng};
 
-/// A checksum of each preprocessed case, by name: what says that a resumed run sees the data it began with.
+/// A checksum of each preprocessed case, by name: what says that a resumed run sees the data it
+/// began with.
 pub fn checksums<'a>(cases: impl IntoIterator<Item = &'a Case>) -> BTreeMap<String, u32> {
     let checksum = |case: &Case| {
         let mut hasher = crc32fast::Hasher::new();
-        case.image.as_slice().into_iter().for_each(|image| hasher.update(bytemuck::cast_slice(image)));
-        case.classes.as_ref().and_then(|classes| classes.as_slice()).into_iter().for_each(|classes| hasher.update(classes));
+        case.image
+            .as_slice()
+            .into_iter()
+            .for_each(|image| hasher.update(bytemuck::cast_slice(image)));
+        case.classes
+            .as_ref()
+            .and_then(|classes| classes.as_slice())
+            .into_iter()
+            .for_each(|classes| hasher.update(classes));
         (case.name.clone(), hasher.finalize())
     };
     cases.into_iter().map(checksum).collect()
 }
 
-/// The two halves of `cases` training cases: indices for Θ and for α, seeded (METHOD "Bi-level search").
+/// The two halves of `cases` training cases: indices for Θ and for α, seeded (METHOD "Bi-level
+/// search").
 pub fn halves(cases: usize, seed: u64, fold: usize) -> (Vec<usize>, Vec<usize>) {
     let mut order: Vec<usize> = (0..cases).collect();
     order.shuffle(&mut rng(seed, Stream::Halves, fold as u64));
@@ -62,9 +71,16 @@ pub struct Patches<'a> {
 }
 
 impl Patches<'_> {
-    /// The patches of an epoch: one from each case in `members`, in random order. All is drawn before anything is cut, so that an epoch
-    /// can be resumed in its middle. `places` is the stream of order and corners, `augmentations` that of what is done to them.
-    pub fn draw(&self, members: &[usize], epoch: usize, places: Stream, augmentations: Stream) -> Vec<Draw> {
+    /// The patches of an epoch: one from each case in `members`, in random order. All is drawn
+    /// before anything is cut, so that an epoch can be resumed in its middle. `places` is the
+    /// stream of order and corners, `augmentations` that of what is done to them.
+    pub fn draw(
+        &self,
+        members: &[usize],
+        epoch: usize,
+        places: Stream,
+        augmentations: Stream,
+    ) -> Vec<Draw> {
         let mut random = rng(self.seed, places, epoch as u64);
         let mut order = members.to_vec();
         order.shuffle(&mut random);
@@ -72,7 +88,11 @@ impl Patches<'_> {
             let corner = self.corner(&self.cases[case], &mut random);
             let augmentation = self.augment.map_or_else(Augmentation::default, |settings| {
                 let channels = self.cases[case].image.dim().0;
-                Augmentation::draw(settings, channels, &mut rng(self.seed, augmentations, epoch_and_case(epoch, case)))
+                Augmentation::draw(
+                    settings,
+                    channels,
+                    &mut rng(self.seed, augmentations, epoch_and_case(epoch, case)),
+                )
             });
             Draw { case, corner, augmentation }
         };
@@ -83,7 +103,11 @@ impl Patches<'_> {
         let [_, d, h, w]: [usize; 4] = case.image.dim().into();
         let shape = [d, h, w];
         let forced = rng.random::<f64>() < self.foreground;
-        let voxel = case.classes.as_ref().filter(|_| forced).and_then(|c| draw_foreground_voxel(c.view(), rng));
+        let voxel = case
+            .classes
+            .as_ref()
+            .filter(|_| forced)
+            .and_then(|c| draw_foreground_voxel(c.view(), rng));
         match voxel {
             Some(voxel) => draw_corner_containing(voxel, shape, self.patch, rng),
             None => draw_corner(shape, self.patch, rng),
@@ -94,7 +118,11 @@ impl Patches<'_> {
     pub fn batch(&self, draws: &[Draw]) -> Batch {
         let [d, h, w] = self.patch;
         let channels = draws.first().map_or(0, |draw| self.cases[draw.case].image.dim().0);
-        let mut batch = Batch { image: Vec::new(), shape: [draws.len(), channels, d, h, w], classes: Vec::new() };
+        let mut batch = Batch {
+            image: Vec::new(),
+            shape: [draws.len(), channels, d, h, w],
+            classes: Vec::new(),
+        };
         for Draw { case, corner, augmentation } in draws {
             let cut = augmentation.apply(&self.cases[*case], *corner, self.patch);
             batch.image.extend(cut.image);

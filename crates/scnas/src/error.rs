@@ -1,4 +1,5 @@
-//! What can go wrong, said so that the reader knows the file, what was expected, what was found and what to do.
+//! What can go wrong, said so that the reader knows the file, what was expected, what was found and
+//! what to do.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,6 @@
-//! Scores per class and case, with mean ± SD: as data, text tables, JSON and CSV. Dice is the headline; the other metrics, and the rule for
-//! classes that are empty in prediction or reference, are those of [`medvol::metrics`].
+//! Scores per class and case, with mean ± SD: as data, text tables, JSON and CSV. Dice is the
+//! headline; the other metrics, and the rule for classes that are empty in prediction or reference,
+//! are those of [`medvol::metrics`].
 
 use std::collections::BTreeMap;
 
@@ -65,7 +66,8 @@ impl Metric {
             Self::Jaccard => "Jaccard".into(),
             Self::Sensitivity => "sensitivity".into(),
             Self::Precision => "precision".into(),
-            Self::SurfaceDice => tolerance_mm.map_or_else(|| "surface Dice".into(), |mm| format!("surface Dice {mm} mm")),
+            Self::SurfaceDice => tolerance_mm
+                .map_or_else(|| "surface Dice".into(), |mm| format!("surface Dice {mm} mm")),
             Self::Hd95Mm => "HD95 mm".into(),
             Self::AssdMm => "ASSD mm".into(),
             Self::VolumeError => "volume error".into(),
@@ -137,7 +139,8 @@ struct MetricSummary {
     mean_foreground: Option<MeanSd>,
 }
 
-/// Scores a prediction against its reference on the image's own grid, whose spacing is the reference's.
+/// Scores a prediction against its reference on the image's own grid, whose spacing is the
+/// reference's.
 ///
 /// # Errors
 /// When the shapes differ.
@@ -149,9 +152,11 @@ pub fn score(
     tolerance_mm: f64,
 ) -> Result<CaseScore, ShapeMismatch> {
     let values: Vec<u16> = labels.iter().skip(1).map(|l| l.value).collect();
-    let (prediction, reference, spacing) = (prediction.voxels.view(), reference.voxels.view(), reference.affine.spacing());
+    let (prediction, reference, spacing) =
+        (prediction.voxels.view(), reference.voxels.view(), reference.affine.spacing());
     let found = score_labels(prediction, reference, &values, spacing, tolerance_mm)?;
-    let scores = Metric::ALL.map(|metric| (metric, found.iter().map(|scores| metric.of(scores)).collect()));
+    let scores =
+        Metric::ALL.map(|metric| (metric, found.iter().map(|scores| metric.of(scores)).collect()));
     Ok(CaseScore { case: case.into(), scores: scores.into() })
 }
 
@@ -195,7 +200,8 @@ impl Evaluation {
 
     fn metric_summary(&self, metric: Metric) -> MetricSummary {
         let classes = 0..self.classes.len();
-        let scored = |class| self.cases.iter().filter(|case| case.get(metric, class).is_some()).count();
+        let scored =
+            |class| self.cases.iter().filter(|case| case.get(metric, class).is_some()).count();
         MetricSummary {
             per_class: classes.clone().map(|class| self.class_of(metric, class)).collect(),
             cases: classes.map(scored).collect(),
@@ -205,7 +211,8 @@ impl Evaluation {
 
     /// With the summary, for JSON.
     pub fn summary(&self) -> Summary<'_> {
-        let metrics = BTreeMap::from(Metric::ALL.map(|metric| (metric, self.metric_summary(metric))));
+        let metrics =
+            BTreeMap::from(Metric::ALL.map(|metric| (metric, self.metric_summary(metric))));
         Summary {
             evaluation: self,
             per_class: (0..self.classes.len()).map(|class| self.class(class)).collect(),
@@ -218,10 +225,13 @@ impl Evaluation {
     pub fn table(&self) -> String {
         let head = [vec!["case".into()], self.classes.clone(), vec!["mean".into()]].concat();
         let cases = self.cases.iter().map(|case| {
-            let dice = (0..self.classes.len()).map(|class| case.get(Metric::Dice, class)).chain([case.mean(Metric::Dice)]);
+            let dice = (0..self.classes.len())
+                .map(|class| case.get(Metric::Dice, class))
+                .chain([case.mean(Metric::Dice)]);
             [case.case.clone()].into_iter().chain(dice.map(number)).collect()
         });
-        let means = (0..self.classes.len()).map(|class| self.class(class)).chain([self.foreground()]);
+        let means =
+            (0..self.classes.len()).map(|class| self.class(class)).chain([self.foreground()]);
         let last = ["mean ± SD".to_string()].into_iter().chain(means.map(mean_and_sd)).collect();
         aligned(&[head].into_iter().chain(cases).chain([last]).collect::<Vec<_>>(), 1)
     }
@@ -239,9 +249,11 @@ impl Evaluation {
         aligned(&rows, 2)
     }
 
-    /// A text table of the mean ± SD of all metrics per class; in brackets the number of cases where not all are scored.
+    /// A text table of the mean ± SD of all metrics per class; in brackets the number of cases
+    /// where not all are scored.
     pub fn means(&self) -> String {
-        let mut rows = vec![[vec!["mean ± SD".into()], self.classes.clone(), vec!["mean".into()]].concat()];
+        let mut rows =
+            vec![[vec!["mean ± SD".into()], self.classes.clone(), vec!["mean".into()]].concat()];
         for metric in Metric::ALL {
             let MetricSummary { per_class, cases, mean_foreground } = self.metric_summary(metric);
             let of_class = |(spread, scored)| {
@@ -249,42 +261,60 @@ impl Evaluation {
                 mean_and_sd(spread) + &some.unwrap_or_default()
             };
             let classes = per_class.into_iter().zip(cases).map(of_class);
-            let row = [metric.title(self.tolerance_mm)].into_iter().chain(classes).chain([mean_and_sd(mean_foreground)]);
+            let row = [metric.title(self.tolerance_mm)]
+                .into_iter()
+                .chain(classes)
+                .chain([mean_and_sd(mean_foreground)]);
             rows.push(row.collect());
         }
         aligned(&rows, 1)
     }
 
-    /// The Dice of a CSV file as [`Self::csv`] writes it, by this or another program: `case`, a column for each class, `mean` (which is not
-    /// read); columns behind it are left out.
+    /// The Dice of a CSV file as [`Self::csv`] writes it, by this or another program: `case`, a
+    /// column for each class, `mean` (which is not read); columns behind it are left out.
     ///
     /// # Errors
     /// What is wrong, with its line.
     pub fn from_csv(text: &str) -> Result<Self, String> {
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let head = reader.headers().map_err(|error| error.to_string())?.clone();
-        let mean = head.iter().position(|name| name == "mean").filter(|&mean| mean > 1 && head.get(0) == Some("case"));
+        let mean = head
+            .iter()
+            .position(|name| name == "mean")
+            .filter(|&mean| mean > 1 && head.get(0) == Some("case"));
         let mean = mean.ok_or("line 1: expected the columns case, one for each class, mean")?;
-        let mut evaluation = Self { classes: (1..mean).map(|i| head[i].into()).collect(), tolerance_mm: None, cases: Vec::new() };
+        let mut evaluation = Self {
+            classes: (1..mean).map(|i| head[i].into()).collect(),
+            tolerance_mm: None,
+            cases: Vec::new(),
+        };
         for record in reader.records() {
             let record = record.map_err(|error| error.to_string())?;
             let line = record.position().map_or(0, csv::Position::line);
             let dice = |cell: &str| match cell.parse::<f64>() {
                 _ if cell.is_empty() => Ok(None),
                 Ok(dice) if (0.0..=1.0).contains(&dice) => Ok(Some(dice)),
-                _ => Err(format!("line {line}: expected a Dice from 0 to 1 or nothing, found {cell}")),
+                _ => Err(format!(
+                    "line {line}: expected a Dice from 0 to 1 or nothing, found {cell}"
+                )),
             };
             let dice = (1..mean).map(|i| dice(&record[i])).collect::<Result<Vec<_>, _>>()?;
-            evaluation.cases.push(CaseScore { case: record[0].into(), scores: BTreeMap::from([(Metric::Dice, dice)]) });
+            evaluation.cases.push(CaseScore {
+                case: record[0].into(),
+                scores: BTreeMap::from([(Metric::Dice, dice)]),
+            });
         }
         Ok(evaluation)
     }
 
-    /// CSV: `case`, Dice per class and its `mean`, then all other metrics as `class metric`; an empty cell where a class is not scored.
+    /// CSV: `case`, Dice per class and its `mean`, then all other metrics as `class metric`; an
+    /// empty cell where a class is not scored.
     pub fn csv(&self) -> String {
         let others = &Metric::ALL[1..];
         let by_class = |of: &dyn Fn(usize, Metric) -> String| -> Vec<String> {
-            (0..self.classes.len()).flat_map(|class| others.iter().map(move |&metric| of(class, metric))).collect()
+            (0..self.classes.len())
+                .flat_map(|class| others.iter().map(move |&metric| of(class, metric)))
+                .collect()
         };
         let head = [
             vec!["case".into()],
@@ -297,7 +327,11 @@ impl Evaluation {
             let exact = |value: Option<f64>| value.map_or_else(String::new, |v| v.to_string());
             let dice = (0..self.classes.len()).map(|class| exact(case.get(Metric::Dice, class)));
             let rest = by_class(&|class, metric| exact(case.get(metric, class)));
-            let cells = [case.case.clone()].into_iter().chain(dice).chain([exact(case.mean(Metric::Dice))]).chain(rest);
+            let cells = [case.case.clone()]
+                .into_iter()
+                .chain(dice)
+                .chain([exact(case.mean(Metric::Dice))])
+                .chain(rest);
             text += &csv_line(&cells.collect::<Vec<_>>());
         }
         text
@@ -324,13 +358,17 @@ mod tests {
     use ndarray::{Array3, s};
 
     fn case(name: &str, dice: [Option<f64>; 2], hd95: [Option<f64>; 2]) -> CaseScore {
-        let scores = BTreeMap::from([(Metric::Dice, dice.to_vec()), (Metric::Hd95Mm, hd95.to_vec())]);
+        let scores =
+            BTreeMap::from([(Metric::Dice, dice.to_vec()), (Metric::Hd95Mm, hd95.to_vec())]);
         CaseScore { case: name.into(), scores }
     }
 
     fn evaluation() -> Evaluation {
         let mut evaluation = Evaluation::new(vec!["a".into(), "b, c".into()], 1.0);
-        evaluation.cases = vec![case("x", [Some(0.5), None], [Some(2.0), None]), case("y", [Some(0.7), Some(0.9)], [None, Some(4.0)])];
+        evaluation.cases = vec![
+            case("x", [Some(0.5), None], [Some(2.0), None]),
+            case("y", [Some(0.7), Some(0.9)], [None, Some(4.0)]),
+        ];
         evaluation
     }
 
@@ -345,7 +383,15 @@ mod tests {
         assert_eq!(mean(evaluation.foreground_of(Metric::Hd95Mm)), Some(3.0));
         assert!(evaluation.table().contains('–'));
         let means = evaluation.means();
-        let line = |title: &str| means.lines().find(|line| line.starts_with(title)).unwrap().split("  ").map(str::trim).collect::<Vec<_>>();
+        let line = |title: &str| {
+            means
+                .lines()
+                .find(|line| line.starts_with(title))
+                .unwrap()
+                .split("  ")
+                .map(str::trim)
+                .collect::<Vec<_>>()
+        };
         assert!(line("HD95 mm").contains(&"2.0000 ± 0.0000 (1)"), "{means}");
         assert!(line("Dice").contains(&"0.6000 ± 0.1414"), "{means}");
         assert!(line("ASSD mm").contains(&"–"), "{means}");
@@ -374,7 +420,10 @@ mod tests {
         for (text, wrong) in [
             ("case,mean\n", "line 1"),
             ("a,case,mean\n", "line 1"),
-            ("case,a,mean\nx,0.5,0.5\ny,1.5,0\n", "line 3: expected a Dice from 0 to 1 or nothing, found 1.5"),
+            (
+                "case,a,mean\nx,0.5,0.5\ny,1.5,0\n",
+                "line 3: expected a Dice from 0 to 1 or nothing, found 1.5",
+            ),
             ("case,a,mean\nx,much,0\n", "found much"),
             ("case,a,mean\nx,0.5\n", "line: 2"),
         ] {
@@ -395,7 +444,9 @@ mod tests {
             assert!(json["metrics"].get(metric.key()).is_some(), "{metric:?}");
         }
         // As it was before there were other metrics than Dice.
-        let old: Evaluation = serde_json::from_str(r#"{"classes":["a"],"cases":[{"case":"x","dice":[0.25]}]}"#).unwrap();
+        let old: Evaluation =
+            serde_json::from_str(r#"{"classes":["a"],"cases":[{"case":"x","dice":[0.25]}]}"#)
+                .unwrap();
         assert_eq!((old.class(0).unwrap().mean, old.class_of(Metric::AssdMm, 0)), (0.25, None));
     }
 
@@ -406,10 +457,14 @@ mod tests {
             voxels.slice_mut(s![.., .., at]).fill(7);
             LabelMap { voxels, affine: Affine::from_spacing([1.0, 2.0, 3.0]) }
         };
-        let labels = [(0, "background"), (7, "plane")].map(|(value, name)| Label { value, name: name.into() });
+        let labels = [(0, "background"), (7, "plane")]
+            .map(|(value, name)| Label { value, name: name.into() });
         let at = |tolerance: f64| score("x", &plane(1), &plane(2), &labels, tolerance).unwrap();
         assert_eq!(at(3.0).get(Metric::Hd95Mm, 0), Some(3.0));
-        assert_eq!((at(3.0).get(Metric::SurfaceDice, 0), at(2.9).get(Metric::SurfaceDice, 0)), (Some(1.0), Some(0.0)));
+        assert_eq!(
+            (at(3.0).get(Metric::SurfaceDice, 0), at(2.9).get(Metric::SurfaceDice, 0)),
+            (Some(1.0), Some(0.0))
+        );
         assert_eq!(at(1.0).mean(Metric::Dice), Some(0.0));
     }
 }

@@ -1,4 +1,5 @@
-//! A genotype: one operation per edge of each architecture. Plain data, printable, `decode(encode(g)) == g`.
+//! A genotype: one operation per edge of each architecture. Plain data, printable,
+//! `decode(encode(g)) == g`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,7 +17,8 @@ use crate::space::{CELLS, CellType, EDGES, NODES, Space, edge_list, edges_into};
 pub struct Genotype {
     /// The space it is a point of.
     pub space: Space,
-    /// Per architecture (see [`Space::arch_name`]) and edge, the index of the operation in the table.
+    /// Per architecture (see [`Space::arch_name`]) and edge, the index of the operation in the
+    /// table.
     pub choices: Vec<[usize; EDGES]>,
 }
 
@@ -40,9 +42,11 @@ pub struct Repair {
 }
 
 impl Genotype {
-    /// The operation with the largest α on each edge, `zero` included (METHOD "Final architecture"); ties go to the earlier
-    /// operation. `alpha` is `[architecture][edge][operation]`. A node left without input gets, on the edge and for the
-    /// operation where α is largest, the best operation that is not zero; what was repaired is returned.
+    /// The operation with the largest α on each edge, `zero` included (METHOD "Final
+    /// architecture"); ties go to the earlier operation. `alpha` is
+    /// `[architecture][edge][operation]`. A node left without input gets, on the edge and for the
+    /// operation where α is largest, the best operation that is not zero; what was repaired is
+    /// returned.
     pub fn from_alpha(space: &Space, alpha: &[Vec<Vec<f64>>]) -> (Self, Vec<Repair>) {
         let ops = &space.operations;
         let best = |row: &[f64], allowed: &dyn Fn(usize) -> bool| {
@@ -64,11 +68,17 @@ impl Genotype {
                 for node in 0..NODES {
                     if edges_into(node).all(|(edge, _)| zero(choice[edge])) {
                         let (edge, op) = edges_into(node)
-                            .filter_map(|(edge, _)| best(&edges[edge], &|o| !zero(o)).map(|op| (edge, op)))
+                            .filter_map(|(edge, _)| {
+                                best(&edges[edge], &|o| !zero(o)).map(|op| (edge, op))
+                            })
                             .reduce(|a, b| if edges[b.0][b.1] > edges[a.0][a.1] { b } else { a })
                             .unwrap_or((0, 0));
                         choice[edge] = op;
-                        repairs.push(Repair { cell: space.arch_name(arch), edge, operation: ops.get(op).name.clone() });
+                        repairs.push(Repair {
+                            cell: space.arch_name(arch),
+                            edge,
+                            operation: ops.get(op).name.clone(),
+                        });
                     }
                 }
                 choice
@@ -77,12 +87,16 @@ impl Genotype {
         (Self { space: space.clone(), choices }, repairs)
     }
 
-    /// A uniformly random operation on every edge (the paper's random control), with nodes that got no input repaired as in
-    /// [`Genotype::from_alpha`] by a second random draw.
+    /// A uniformly random operation on every edge (the paper's random control), with nodes that got
+    /// no input repaired as in [`Genotype::from_alpha`] by a second random draw.
     pub fn random(space: &Space, seed: u64) -> Self {
         let mut rng = rng(seed, Stream::RandomGenotype, 0);
         let alpha: Vec<Vec<Vec<f64>>> = (0..space.architectures())
-            .map(|_| (0..EDGES).map(|_| (0..space.operations.len()).map(|_| rng.random::<f64>()).collect()).collect())
+            .map(|_| {
+                (0..EDGES)
+                    .map(|_| (0..space.operations.len()).map(|_| rng.random::<f64>()).collect())
+                    .collect()
+            })
             .collect();
         Self::from_alpha(space, &alpha).0
     }
@@ -98,16 +112,30 @@ impl Genotype {
         self.space.operations.get(self.choices[arch][edge]).kind
     }
 
-    /// The text view: per architecture one line a node, its sources and operations. Inputs are `a` (older) and `b`, nodes 1–4.
+    /// The text view: per architecture one line a node, its sources and operations. Inputs are `a`
+    /// (older) and `b`, nodes 1–4.
     pub fn text(&self) -> String {
-        let source_name = |s: usize| ["a".into(), "b".into()].get(s).cloned().unwrap_or_else(|| format!("{}", s - 1));
+        let source_name = |s: usize| {
+            ["a".into(), "b".into()].get(s).cloned().unwrap_or_else(|| format!("{}", s - 1))
+        };
         let mut text = String::new();
         for (arch, choice) in self.choices.iter().enumerate() {
-            let _ = writeln!(text, "{} ({})", self.space.arch_name(arch), self.space.arch_type(arch).name());
+            let _ = writeln!(
+                text,
+                "{} ({})",
+                self.space.arch_name(arch),
+                self.space.arch_type(arch).name()
+            );
             for node in 0..NODES {
                 let inputs: Vec<String> = edges_into(node)
                     .filter(|&(edge, _)| self.kind(arch, edge) != Kind::Zero)
-                    .map(|(edge, source)| format!("{}({})", self.space.operations.get(choice[edge]), source_name(source)))
+                    .map(|(edge, source)| {
+                        format!(
+                            "{}({})",
+                            self.space.operations.get(choice[edge]),
+                            source_name(source)
+                        )
+                    })
                     .collect();
                 let _ = writeln!(text, "  {} = {}", node + 1, inputs.join(" + "));
             }
@@ -121,7 +149,8 @@ impl Genotype {
             for node in 0..NODES {
                 if edges_into(node).all(|(edge, _)| self.kind(arch, edge) == Kind::Zero) {
                     return Err(format!(
-                        "cell {}: node {} has no input (all its edges are zero); give one of its edges another operation",
+                        "cell {}: node {} has no input (all its edges are zero); give one of its \
+                         edges another operation",
                         self.space.arch_name(arch),
                         node + 1
                     ));
@@ -136,7 +165,11 @@ impl From<Genotype> for Encoded {
     fn from(genotype: Genotype) -> Self {
         let Genotype { space, choices } = genotype;
         let name = |op: &usize| space.operations.get(*op).name.clone();
-        let cells = choices.iter().enumerate().map(|(a, c)| (space.arch_name(a), c.iter().map(name).collect())).collect();
+        let cells = choices
+            .iter()
+            .enumerate()
+            .map(|(a, c)| (space.arch_name(a), c.iter().map(name).collect()))
+            .collect();
         Self { cells, space }
     }
 }
@@ -148,13 +181,22 @@ impl TryFrom<Encoded> for Genotype {
         let mut choices = Vec::with_capacity(space.architectures());
         for arch in 0..space.architectures() {
             let cell = space.arch_name(arch);
-            let names = cells.remove(&cell).ok_or_else(|| format!("no operations for cell {cell}"))?;
+            let names =
+                cells.remove(&cell).ok_or_else(|| format!("no operations for cell {cell}"))?;
             let ops: Vec<usize> = names
                 .iter()
-                .map(|n| space.operations.index_of(n).ok_or_else(|| format!("cell {cell}: operation \"{n}\" is not in the table")))
+                .map(|n| {
+                    space.operations.index_of(n).ok_or_else(|| {
+                        format!("cell {cell}: operation \"{n}\" is not in the table")
+                    })
+                })
                 .collect::<Result<_, _>>()?;
             let found = ops.len();
-            choices.push(ops.try_into().map_err(|_| format!("cell {cell}: expected {EDGES} operations, found {found}"))?);
+            choices.push(
+                ops.try_into().map_err(|_| {
+                    format!("cell {cell}: expected {EDGES} operations, found {found}")
+                })?,
+            );
         }
         if let Some(extra) = cells.keys().next() {
             return Err(format!("cell {extra} does not exist in this space"));
@@ -234,6 +276,8 @@ mod tests {
     fn a_written_genotype_with_a_dead_node_is_refused() {
         let genotype = Genotype::uniform(&Space::paper(), "zero").unwrap();
         let text = serde_json::to_string(&genotype).unwrap();
-        assert!(serde_json::from_str::<Genotype>(&text).unwrap_err().to_string().contains("no input"));
+        assert!(
+            serde_json::from_str::<Genotype>(&text).unwrap_err().to_string().contains("no input")
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! What networks are made of: convolution with instance norm, and the builder that gives layers their weights.
+//! What networks are made of: convolution with instance norm, and the builder that gives layers
+//! their weights.
 
 use burn::tensor::Tensor;
 use volops::{ConvSpec, DepthwiseSpec, Operation, Term};
@@ -65,13 +66,18 @@ impl Builder<'_> {
         let init = Init::He { fan_in: d * h * w };
         let depthwise = self.weights.add(format!("{name}.depthwise"), [channels, 1, d, h, w], init);
         let init = Init::He { fan_in: channels };
-        let pointwise = self.weights.add(format!("{name}.pointwise"), [channels, channels, 1, 1, 1], init);
+        let pointwise =
+            self.weights.add(format!("{name}.pointwise"), [channels, channels, 1, 1, 1], init);
         let (gamma, beta) = self.norm(name, channels);
         ConvNorm { conv: Convolution::Separable { depthwise, spec, pointwise }, gamma, beta }
     }
 
     pub fn map(&mut self, name: &str, from: usize, to: usize) -> Map {
-        let weight = self.weights.add(format!("{name}.weight"), [to, from, 1, 1, 1], Init::He { fan_in: from });
+        let weight = self.weights.add(
+            format!("{name}.weight"),
+            [to, from, 1, 1, 1],
+            Init::He { fan_in: from },
+        );
         let bias = self.weights.add(format!("{name}.bias"), [1, to, 1, 1, 1], Init::Constant(0.0));
         Map { weight, bias }
     }
@@ -91,13 +97,25 @@ impl ConvNorm {
     /// What it is as a term of a sum.
     pub fn operation(&self, pass: &Pass) -> Operation {
         let convolution = match self.conv {
-            Convolution::Dense { weight, spec } => volops::Convolution::Dense { weight: pass.weight(weight), spec },
-            Convolution::Transposed { weight } => volops::Convolution::Transposed { weight: pass.weight(weight), slope: Some(SLOPE) },
+            Convolution::Dense { weight, spec } => {
+                volops::Convolution::Dense { weight: pass.weight(weight), spec }
+            }
+            Convolution::Transposed { weight } => {
+                volops::Convolution::Transposed { weight: pass.weight(weight), slope: Some(SLOPE) }
+            }
             Convolution::Separable { depthwise, spec, pointwise } => {
-                volops::Convolution::Separable { depthwise: pass.weight(depthwise), spec, pointwise: pass.weight(pointwise) }
+                volops::Convolution::Separable {
+                    depthwise: pass.weight(depthwise),
+                    spec,
+                    pointwise: pass.weight(pointwise),
+                }
             }
         };
-        Operation::ConvNorm { convolution, gamma: pass.weight(self.gamma), beta: pass.weight(self.beta) }
+        Operation::ConvNorm {
+            convolution,
+            gamma: pass.weight(self.gamma),
+            beta: pass.weight(self.beta),
+        }
     }
 }
 

@@ -1,7 +1,9 @@
-//! Scalable neural architecture search for 3-D medical image segmentation (SCNAS; Kim et al., MIDL 2019).
+//! Scalable neural architecture search for 3-D medical image segmentation (SCNAS; Kim et al., MIDL
+//! 2019).
 //!
-//! Four types of cells of a 3-D U-Net are searched at once with their weights. A reader who wants the method reads, in this order:
-//! [`operation`], [`space`], [`genotype`], [`network`], [`relaxation`], [`search`].
+//! Four types of cells of a 3-D U-Net are searched at once with their weights. A reader who wants
+//! the method reads, in this order: [`operation`], [`space`], [`genotype`], [`network`],
+//! [`relaxation`], [`search`].
 
 #![deny(unsafe_code)]
 

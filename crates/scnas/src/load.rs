@@ -1,4 +1,5 @@
-//! All cases of a run read and preprocessed, as far as memory goes: a run whose cases do not fit says so instead of being killed by the system.
+//! All cases of a run read and preprocessed, as far as memory goes: a run whose cases do not fit
+//! says so instead of being killed by the system.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -17,11 +18,12 @@ const CLASS: f64 = size_of::<u8>() as f64;
 /// A grid that is coarser by more is no remedy: little is to be seen on it.
 const MUCH_COARSER: f64 = 3.0;
 
-/// Reads and preprocesses cases in parallel; `progress` hears how many are done. They may take `memory` bytes, what is needed to read them
-/// included; `None`: as many as they do.
+/// Reads and preprocesses cases in parallel; `progress` hears how many are done. They may take
+/// `memory` bytes, what is needed to read them included; `None`: as many as they do.
 ///
 /// # Errors
-/// The first case, in order, that cannot be read or does not fit the data set; [`Error::Memory`] where there is not room for all.
+/// The first case, in order, that cannot be read or does not fit the data set; [`Error::Memory`]
+/// where there is not room for all.
 pub fn load_cases(
     dataset: &Dataset,
     files: &[CaseFiles],
@@ -43,7 +45,10 @@ pub fn load_cases(
     // As many at a time as fit for certain; what is cropped away of them makes room for more.
     while cases.len() < files.len() {
         let rest = &needs[cases.len()..];
-        let fitting = (1..=rest.len()).take_while(|&n| held + together(&rest[..n]) <= memory).last().unwrap_or(0);
+        let fitting = (1..=rest.len())
+            .take_while(|&n| held + together(&rest[..n]) <= memory)
+            .last()
+            .unwrap_or(0);
         if fitting == 0 {
             let kept = if expected > 0.0 { held / expected } else { 1.0 };
             return Err(too_many(dataset, plan, held + kept * together(rest), memory));
@@ -73,8 +78,10 @@ impl Need {
         let voxels = volume(grid.shape.map(|extent| extent as f64));
         let resampled = voxels * volume(spacing) / volume(plan.spacing);
         let channels = grid.channels as f64;
-        // The image, once more while the channels of several files are joined; the label map and its classes.
-        let read = voxels * (IMAGE * channels * if file.images.len() > 1 { 2.0 } else { 1.0 } + LABEL + CLASS);
+        // The image, once more while the channels of several files are joined; the label map and
+        // its classes.
+        let read = voxels
+            * (IMAGE * channels * if file.images.len() > 1 { 2.0 } else { 1.0 } + LABEL + CLASS);
         // One channel between two axes, before and after.
         let between = 2.0 * IMAGE * voxels.max(resampled);
         Ok(Self { held: resampled * (IMAGE * channels + CLASS), passing: read + between })
@@ -83,7 +90,8 @@ impl Need {
 
 /// Bytes of a preprocessed case.
 fn bytes(case: &Case) -> f64 {
-    IMAGE * case.image.len() as f64 + CLASS * case.classes.as_ref().map_or(0, |classes| classes.len()) as f64
+    IMAGE * case.image.len() as f64
+        + CLASS * case.classes.as_ref().map_or(0, |classes| classes.len()) as f64
 }
 
 /// Bytes of cases that are read in parallel.
@@ -97,13 +105,17 @@ fn too_many(dataset: &Dataset, plan: &Plan, needed: f64, allowed: f64) -> Error 
     // With room for the steps of training.
     let coarser = (2.0 * needed / allowed.max(1.0)).cbrt();
     let spacing = plan.spacing.map(|mm| (100.0 * coarser * mm).ceil() / 100.0);
-    let grid = (coarser < MUCH_COARSER).then(|| format!("a coarser grid, such as --set \"data.spacing={spacing:?}\", "));
+    let grid = (coarser < MUCH_COARSER)
+        .then(|| format!("a coarser grid, such as --set \"data.spacing={spacing:?}\", "));
     Error::Memory {
         name: dataset.name.clone(),
         needed: memory::text(needed as u64),
         parts: "for its cases, which are all held in memory".into(),
         allowed: memory::text(allowed as u64),
-        remedy: format!("try {}fewer cases, fewer --threads, or a machine with more memory", grid.unwrap_or_default()),
+        remedy: format!(
+            "try {}fewer cases, fewer --threads, or a machine with more memory",
+            grid.unwrap_or_default()
+        ),
     }
 }
 
@@ -118,10 +130,12 @@ mod tests {
     fn cases_are_the_same_in_all_memory_that_suffices_and_refused_in_less() {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
-        write_task(&data, &PhantomTask { seed: 5, cases: 6, test_cases: 0, coarseness: 3.0 }).unwrap();
+        write_task(&data, &PhantomTask { seed: 5, cases: 6, test_cases: 0, coarseness: 3.0 })
+            .unwrap();
         let dataset = Dataset::open(&data).unwrap();
         let load = |memory, overrides: &[String]| {
-            let plan = Plan::new(&dataset, &Config::load("default", None, overrides).unwrap()).unwrap();
+            let plan =
+                Plan::new(&dataset, &Config::load("default", None, overrides).unwrap()).unwrap();
             load_cases(&dataset, &dataset.cases, &plan, memory, |_| ())
         };
         let all = load(None, &[]).unwrap();
@@ -136,7 +150,11 @@ mod tests {
             (memory, fitted) = (memory / 10 * 9, fitted + 1);
         };
         assert!(fitted > 3 && memory > held / 2, "{fitted} {memory} {held}");
-        let proposed = refusal.split_once("--set \"").and_then(|(_, rest)| rest.split_once('"')).unwrap_or_else(|| panic!("{refusal}")).0;
+        let proposed = refusal
+            .split_once("--set \"")
+            .and_then(|(_, rest)| rest.split_once('"'))
+            .unwrap_or_else(|| panic!("{refusal}"))
+            .0;
         assert!(load(Some(memory), &[proposed.into()]).is_ok(), "{refusal}");
     }
 }

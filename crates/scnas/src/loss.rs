@@ -1,8 +1,9 @@
-//! Soft Dice over the foreground classes (Milletari et al. 2016b; paper section 4), optionally with cross-entropy, and its exact
-//! gradient.
+//! Soft Dice over the foreground classes (Milletari et al. 2016b; paper section 4), optionally with
+//! cross-entropy, and its exact gradient.
 //!
-//! Value and gradient are computed here, in f64 sums over chunks of fixed size, so that they do not depend on the number of
-//! threads. [`Loss::attach`] puts the gradient on the tape: the surrogate Σ logits · gradient has exactly that gradient.
+//! Value and gradient are computed here, in f64 sums over chunks of fixed size, so that they do not
+//! depend on the number of threads. [`Loss::attach`] puts the gradient on the tape: the surrogate Σ
+//! logits · gradient has exactly that gradient.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -25,10 +26,13 @@ pub enum LossKind {
 const SMOOTH: f64 = 1e-5;
 /// Voxels summed in one go.
 const CHUNK: usize = 4096;
-/// A gradient of less is 0. Beside the 1e-8 of Adam's denominator it moves a weight by nothing that counts, and in a network that is sure of
-/// itself whole gradients would come so close to zero that they leave the normal range of `f32`, where many processors take a hundred times as long for a multiplication.
+/// A gradient of less is 0. Beside the 1e-8 of Adam's denominator it moves a weight by nothing that
+/// counts, and in a network that is sure of itself whole gradients would come so close to zero that
+/// they leave the normal range of `f32`, where many processors take a hundred times as long for a
+/// multiplication.
 const LEAST: f32 = 1e-18;
-/// Class scores are told apart as far as this below the largest: e^-50 changes no sum, and its products stay in the normal range of `f32`.
+/// Class scores are told apart as far as this below the largest: e^-50 changes no sum, and its
+/// products stay in the normal range of `f32`.
 const FARTHEST: f32 = -50.0;
 
 /// A loss and its gradient with respect to the class scores.
@@ -50,10 +54,17 @@ struct Sums {
 }
 
 impl Loss {
-    /// Loss of class scores `[batch, classes, voxels]` against class indices `target` `[batch, voxels]`. The Dice of a foreground
-    /// class is taken over the batch as a whole. A class absent from all of it takes no part in the Dice term, where it could
-    /// only push with a gradient that says nothing about its shape; cross-entropy still teaches its absence.
-    pub fn new(kind: LossKind, scores: &[f32], target: &[u8], batch: usize, classes: usize) -> Self {
+    /// Loss of class scores `[batch, classes, voxels]` against class indices `target` `[batch,
+    /// voxels]`. The Dice of a foreground class is taken over the batch as a whole. A class
+    /// absent from all of it takes no part in the Dice term, where it could only push with a
+    /// gradient that says nothing about its shape; cross-entropy still teaches its absence.
+    pub fn new(
+        kind: LossKind,
+        scores: &[f32],
+        target: &[u8],
+        batch: usize,
+        classes: usize,
+    ) -> Self {
         let voxels = target.len() / batch;
         let chunks = voxels.div_ceil(CHUNK);
         // Probabilities of one chunk of voxels, [classes][len], and what they sum to.
@@ -65,7 +76,12 @@ impl Loss {
             let rows = |c: usize| &scores[(b * classes + c) * voxels + start..][..len];
             chunk_probabilities(classes, len, rows, &target[b * voxels + start..][..len])
         });
-        let mut total = Sums { overlap: vec![0.0; classes], predicted: vec![0.0; classes], present: vec![0.0; classes], surprise: 0.0 };
+        let mut total = Sums {
+            overlap: vec![0.0; classes],
+            predicted: vec![0.0; classes],
+            present: vec![0.0; classes],
+            surprise: 0.0,
+        };
         for (_, s) in &parts {
             for c in 0..classes {
                 total.overlap[c] += s.overlap[c];
@@ -81,7 +97,8 @@ impl Loss {
         let (mut on_true, mut everywhere) = (vec![0.0_f32; classes], vec![0.0_f32; classes]);
         let mut value = 0.0;
         for &c in &scored {
-            let (top, bottom) = (2.0 * total.overlap[c] + SMOOTH, total.predicted[c] + total.present[c] + SMOOTH);
+            let (top, bottom) =
+                (2.0 * total.overlap[c] + SMOOTH, total.predicted[c] + total.present[c] + SMOOTH);
             value += share * (1.0 - top / bottom);
             on_true[c] = (-share * 2.0 / bottom) as f32;
             everywhere[c] = (share * top / (bottom * bottom)) as f32;
@@ -94,7 +111,8 @@ impl Loss {
 
         let mut gradient = vec![0.0_f32; scores.len()];
         // The rows of all classes of a chunk.
-        let mut pieces: Vec<Vec<&mut [f32]>> = (0..batch * chunks).map(|_| Vec::with_capacity(classes)).collect();
+        let mut pieces: Vec<Vec<&mut [f32]>> =
+            (0..batch * chunks).map(|_| Vec::with_capacity(classes)).collect();
         for (row, values) in gradient.chunks_mut(voxels).enumerate() {
             for (chunk, piece) in values.chunks_mut(CHUNK).enumerate() {
                 pieces[row / classes * chunks + chunk].push(piece);
@@ -106,7 +124,9 @@ impl Loss {
             let target = &target[i / chunks * voxels + i % chunks * CHUNK..];
             let p = &parts[i].0;
             let len = p.len() / classes;
-            let dp = |c: usize, v: usize| everywhere[c] + if usize::from(target[v]) == c { on_true[c] } else { 0.0 };
+            let dp = |c: usize, v: usize| {
+                everywhere[c] + if usize::from(target[v]) == c { on_true[c] } else { 0.0 }
+            };
             let mut mean = vec![0.0_f32; len];
             for (c, p) in p.chunks_exact(len).enumerate() {
                 mean.iter_mut().zip(p).enumerate().for_each(|(v, (mean, p))| *mean += p * dp(c, v));
@@ -134,12 +154,18 @@ impl Loss {
     /// A scalar on the tape of `scores` whose gradient is this loss's.
     pub fn attach(self, scores: Tensor<5>) -> Tensor<1> {
         let shape = scores.dims();
-        let gradient = Tensor::<5>::from_data(TensorData::new(self.gradient, shape), &scores.device().inner());
+        let gradient =
+            Tensor::<5>::from_data(TensorData::new(self.gradient, shape), &scores.device().inner());
         (scores * Tensor::from_inner(gradient)).sum()
     }
 }
 
-fn chunk_probabilities<'a>(classes: usize, len: usize, rows: impl Fn(usize) -> &'a [f32], target: &[u8]) -> (Vec<f32>, Sums) {
+fn chunk_probabilities<'a>(
+    classes: usize,
+    len: usize,
+    rows: impl Fn(usize) -> &'a [f32],
+    target: &[u8],
+) -> (Vec<f32>, Sums) {
     let mut p = vec![0.0_f32; classes * len];
     let mut max = rows(0).to_vec();
     for c in 1..classes {
@@ -147,12 +173,19 @@ fn chunk_probabilities<'a>(classes: usize, len: usize, rows: impl Fn(usize) -> &
     }
     let mut sum = vec![0.0_f32; len];
     for c in 0..classes {
-        for (((p, s), m), sum) in p[c * len..][..len].iter_mut().zip(rows(c)).zip(&max).zip(&mut sum) {
+        for (((p, s), m), sum) in
+            p[c * len..][..len].iter_mut().zip(rows(c)).zip(&max).zip(&mut sum)
+        {
             *p = exp(s - m);
             *sum += *p;
         }
     }
-    let mut sums = Sums { overlap: vec![0.0; classes], predicted: vec![0.0; classes], present: vec![0.0; classes], surprise: 0.0 };
+    let mut sums = Sums {
+        overlap: vec![0.0; classes],
+        predicted: vec![0.0; classes],
+        present: vec![0.0; classes],
+        surprise: 0.0,
+    };
     for c in 0..classes {
         let mut predicted = 0.0;
         for (p, sum) in p[c * len..][..len].iter_mut().zip(&sum) {
@@ -168,13 +201,17 @@ fn chunk_probabilities<'a>(classes: usize, len: usize, rows: impl Fn(usize) -> &
         // -ln softmax from the scores themselves: finite also where the probability underflows.
         sums.surprise += f64::from(max[v] - rows(t)[v]);
     }
-    // Each sum is between 1 and 256: sixteen of them can be multiplied before the logarithm is taken.
-    sums.surprise += sum.chunks(16).map(|sums| sums.iter().map(|&s| f64::from(s)).product::<f64>().ln()).sum::<f64>();
+    // Each sum is between 1 and 256: sixteen of them can be multiplied before the logarithm is
+    // taken.
+    sums.surprise += sum
+        .chunks(16)
+        .map(|sums| sums.iter().map(|&s| f64::from(s)).product::<f64>().ln())
+        .sum::<f64>();
     (p, sums)
 }
 
-/// e^x for x of at most 0, to within 2e-7 of the value: plain arithmetic, which the compiler can do for many elements at a time. What is
-/// below [`FARTHEST`] is taken for that.
+/// e^x for x of at most 0, to within 2e-7 of the value: plain arithmetic, which the compiler can do
+/// for many elements at a time. What is below [`FARTHEST`] is taken for that.
 fn exp(x: f32) -> f32 {
     /// Adding this rounds to an integer, which the lowest bits then hold.
     const ROUND: f32 = 12_582_912.0;
@@ -219,7 +256,8 @@ mod tests {
     }
 
     #[test]
-    fn a_class_absent_from_the_patch_leaves_the_dice_gradient_finite_and_of_the_other_classes_only() {
+    fn a_class_absent_from_the_patch_leaves_the_dice_gradient_finite_and_of_the_other_classes_only()
+    {
         let (scores, mut target) = random_case(2, 1, 3, 50);
         target.iter_mut().for_each(|t| *t = (*t).min(1));
         let loss = Loss::new(LossKind::Dice, &scores, &target, 1, 3);
@@ -235,7 +273,11 @@ mod tests {
         for i in 0..=100_000 {
             let x = FARTHEST * i as f32 / 100_000.0;
             let expected = f64::from(x).exp();
-            assert!((f64::from(exp(x)) - expected).abs() <= 2e-7 * expected, "{x}: {} instead of {expected}", exp(x));
+            assert!(
+                (f64::from(exp(x)) - expected).abs() <= 2e-7 * expected,
+                "{x}: {} instead of {expected}",
+                exp(x)
+            );
         }
         assert!(exp(f32::NEG_INFINITY) < 1e-21 && exp(-1e30) < 1e-21);
     }
@@ -247,7 +289,10 @@ mod tests {
             for factor in (0..=8).map(|power| 10.0_f32.powi(power)) {
                 let scores: Vec<f32> = scores.iter().map(|s| s * factor).collect();
                 let loss = Loss::new(kind, &scores, &target, 1, 3);
-                assert!(loss.gradient.iter().all(|&g| g == 0.0 || g.abs() >= LEAST), "{kind:?} {factor}");
+                assert!(
+                    loss.gradient.iter().all(|&g| g == 0.0 || g.abs() >= LEAST),
+                    "{kind:?} {factor}"
+                );
             }
         }
     }
@@ -256,7 +301,11 @@ mod tests {
     fn a_perfect_prediction_has_a_loss_near_zero_and_a_wrong_one_near_its_maximum() {
         let target = [0_u8, 1, 2, 1, 0, 2];
         let scores = |right: f32| -> Vec<f32> {
-            (0..3).flat_map(|c| target.iter().map(move |&t| if usize::from(t) == c { right } else { -right })).collect()
+            (0..3)
+                .flat_map(|c| {
+                    target.iter().map(move |&t| if usize::from(t) == c { right } else { -right })
+                })
+                .collect()
         };
         assert!(Loss::new(LossKind::DiceCrossEntropy, &scores(20.0), &target, 1, 3).value < 1e-4);
         assert!(Loss::new(LossKind::Dice, &scores(-20.0), &target, 1, 3).value > 0.99);

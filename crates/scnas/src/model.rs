@@ -41,7 +41,8 @@ pub struct Card {
     pub plan: Plan,
     /// Default settings of prediction.
     pub predict: PredictConfig,
-    /// The axes (depth, height, width) along which patches were mirrored in training, where they were.
+    /// The axes (depth, height, width) along which patches were mirrored in training, where they
+    /// were.
     #[serde(default = "all_axes")]
     pub mirror: [bool; 3],
 }
@@ -75,7 +76,11 @@ impl Model {
     /// # Errors
     /// When the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let bytes = tensors::encode(path, &self.card, self.weights.iter().map(|(_, w)| (w.name.clone(), &w.value)))?;
+        let bytes = tensors::encode(
+            path,
+            &self.card,
+            self.weights.iter().map(|(_, w)| (w.name.clone(), &w.value)),
+        )?;
         Ok(medvol::atomic_write(path, &bytes)?)
     }
 
@@ -84,7 +89,8 @@ impl Model {
     /// # Errors
     /// When the file cannot be read, is not a model, or its weights do not fit its architecture.
     pub fn read(path: &Path, device: &Device) -> Result<Self> {
-        let (card, tensors): (Card, _) = tensors::read(path, "a model (model.safetensors)", device)?;
+        let (card, tensors): (Card, _) =
+            tensors::read(path, "a model (model.safetensors)", device)?;
         let invalid = |found: String| Error::Invalid {
             path: path.into(),
             expected: "a model whose weights fit its architecture".into(),
@@ -100,21 +106,35 @@ impl Model {
 }
 
 impl Card {
-    /// What [`Model::new`] relies on, checked for a file that anyone may have written and that holds so many `values`.
+    /// What [`Model::new`] relies on, checked for a file that anyone may have written and that
+    /// holds so many `values`.
     fn check(&self, values: u64) -> std::result::Result<(), String> {
         let Self { version, size: Size { channels, classes, width }, plan, .. } = self;
         if *version != VERSION {
             return Err(format!("version {version}, but this program reads version {VERSION}"));
         }
         let patch_ok = plan.patch.iter().all(|p| (8..=512).contains(p) && p % 8 == 0);
-        let size_ok = (1..=4096).contains(channels) && (2..=256).contains(classes) && (4..=4096).contains(width) && width % 4 == 0;
-        let plan_ok =
-            plan.labels.len() == *classes && plan.channels.len() == *channels && plan.spacing.iter().all(|s| s.is_finite() && *s > 0.0);
+        let size_ok = (1..=4096).contains(channels)
+            && (2..=256).contains(classes)
+            && (4..=4096).contains(width)
+            && width % 4 == 0;
+        let plan_ok = plan.labels.len() == *classes
+            && plan.channels.len() == *channels
+            && plan.spacing.iter().all(|s| s.is_finite() && *s > 0.0);
         if !(patch_ok && size_ok && plan_ok) {
-            return Err(format!("size {:?}, patch {:?}, {} labels", self.size, plan.patch, plan.labels.len()));
+            return Err(format!(
+                "size {:?}, patch {:?}, {} labels",
+                self.size,
+                plan.patch,
+                plan.labels.len()
+            ));
         }
         // Before a network is built that would be larger than the file.
         let needed = self.architecture.cost(self.size, plan.patch).parameters;
-        if needed <= values { Ok(()) } else { Err(format!("an architecture of {needed} weights, but {values} values")) }
+        if needed <= values {
+            Ok(())
+        } else {
+            Err(format!("an architecture of {needed} weights, but {values} values"))
+        }
     }
 }

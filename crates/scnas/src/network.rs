@@ -1,8 +1,9 @@
-//! The network: stem, twelve cells, out cell (METHOD "Search space"). One type serves the search (every candidate on every
-//! edge has weights, a [`Mixture`] says which run) and a fixed architecture (one candidate per edge).
+//! The network: stem, twelve cells, out cell (METHOD "Search space"). One type serves the search
+//! (every candidate on every edge has weights, a [`Mixture`] says which run) and a fixed
+//! architecture (one candidate per edge).
 //!
-//! Shapes: `w` is the width, a cell at level `l` puts out `[batch, w << l, D >> l, H >> l, W >> l]`, each of its four nodes a
-//! quarter of those channels.
+//! Shapes: `w` is the width, a cell at level `l` puts out `[batch, w << l, D >> l, H >> l, W >>
+//! l]`, each of its four nodes a quarter of those channels.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -46,7 +47,8 @@ struct Projection {
 struct Cell {
     place: CellPlace,
     projections: [Projection; 2],
-    /// Per edge, the candidates that have weights here: `None` where the architecture is fixed to another.
+    /// Per edge, the candidates that have weights here: `None` where the architecture is fixed to
+    /// another.
     edges: Vec<Vec<Option<EdgeOp>>>,
 }
 
@@ -72,8 +74,16 @@ pub struct Network {
 }
 
 impl Builder<'_> {
-    /// Brings an input of `from` channels at `level` to `to` channels at the level the cell's edges start from.
-    fn projection(&mut self, name: &str, (from, level): (usize, usize), to: usize, target: usize, upsample: Upsample) -> Projection {
+    /// Brings an input of `from` channels at `level` to `to` channels at the level the cell's edges
+    /// start from.
+    fn projection(
+        &mut self,
+        name: &str,
+        (from, level): (usize, usize),
+        to: usize,
+        target: usize,
+        upsample: Upsample,
+    ) -> Projection {
         let (conv, resize) = if level > target && upsample == Upsample::Transposed {
             (self.transposed(name, from, to), false)
         } else {
@@ -84,10 +94,17 @@ impl Builder<'_> {
 
     fn edge_op(&mut self, name: &str, kind: Kind, channels: usize, stride: usize) -> EdgeOp {
         match kind {
-            Kind::Conv { kernel } => EdgeOp::Conv(self.dense(name, channels, channels, ConvSpec { kernel, stride, slope: Some(SLOPE) })),
-            Kind::Depthwise { kernel, dilation } => {
-                EdgeOp::Conv(self.separable(name, channels, DepthwiseSpec { kernel, dilation, stride, slope: Some(SLOPE) }))
-            }
+            Kind::Conv { kernel } => EdgeOp::Conv(self.dense(
+                name,
+                channels,
+                channels,
+                ConvSpec { kernel, stride, slope: Some(SLOPE) },
+            )),
+            Kind::Depthwise { kernel, dilation } => EdgeOp::Conv(self.separable(
+                name,
+                channels,
+                DepthwiseSpec { kernel, dilation, stride, slope: Some(SLOPE) },
+            )),
             Kind::MaxPool => EdgeOp::MaxPool { stride },
             Kind::AveragePool => EdgeOp::AveragePool { stride },
             Kind::Identity if stride == 1 => EdgeOp::Identity,
@@ -105,7 +122,8 @@ impl Projection {
 }
 
 impl EdgeOp {
-    /// What it is in a node's sum; `None` for `zero`, which never runs and whose weight has no gradient.
+    /// What it is in a node's sum; `None` for `zero`, which never runs and whose weight has no
+    /// gradient.
     fn operation(&self, pass: &Pass) -> Option<Operation> {
         match *self {
             EdgeOp::Conv(ref conv) => Some(conv.operation(pass)),
@@ -128,20 +146,29 @@ impl Cell {
         run: &AtomicU64,
     ) -> Tensor<5> {
         let [project_older, project_newer] = &self.projections;
-        let mut sources = vec![project_older.forward(pass, older), project_newer.forward(pass, newer)];
+        let mut sources =
+            vec![project_older.forward(pass, older), project_newer.forward(pass, newer)];
         let nodes = std::array::from_fn::<_, NODES, _>(|node| {
             let mut terms = Vec::new();
             for (edge, source) in edges_into(node) {
                 for (op, z) in &mix[edge] {
-                    let operation = self.edges[edge][*op].as_ref().and_then(|candidate| candidate.operation(pass));
-                    terms.extend(operation.map(|operation| Term { x: sources[source].clone(), operation, z: z.clone() }));
+                    let operation = self.edges[edge][*op]
+                        .as_ref()
+                        .and_then(|candidate| candidate.operation(pass));
+                    terms.extend(operation.map(|operation| Term {
+                        x: sources[source].clone(),
+                        operation,
+                        z: z.clone(),
+                    }));
                 }
             }
             run.fetch_add(terms.len() as u64, Ordering::Relaxed);
             let sum = if terms.is_empty() {
                 // All edges drew zero: the node is a volume of zeros of the size its siblings have.
                 let [batch, channels, d, h, w] = sources[0].dims();
-                let halve = |n: usize| if self.place.cell_type == CellType::Reduction { n.div_ceil(2) } else { n };
+                let halve = |n: usize| {
+                    if self.place.cell_type == CellType::Reduction { n.div_ceil(2) } else { n }
+                };
                 pass.zeros([batch, channels, halve(d), halve(h), halve(w)])
             } else {
                 volops::weighted_sum(terms)
@@ -167,7 +194,8 @@ impl Network {
     fn build(space: &Space, size: Size, weights: &mut Weights, fixed: Option<&Genotype>) -> Self {
         let Size { channels, classes, width } = size;
         let mut b = Builder { weights };
-        let stem = b.dense("stem", channels, width, ConvSpec { kernel: [3; 3], stride: 1, slope: None });
+        let stem =
+            b.dense("stem", channels, width, ConvSpec { kernel: [3; 3], stride: 1, slope: None });
         let mut inputs = [(width, 0); 2];
         let mut cells = Vec::with_capacity(CELLS);
         for (index, place) in space.cells().into_iter().enumerate() {
@@ -176,7 +204,9 @@ impl Network {
             // The edges of a reduction cell do the striding, so its inputs stay one level finer.
             let target = if cell_type == CellType::Reduction { level - 1 } else { level };
             let name = format!("cells.{index:02}");
-            let projections = [0, 1].map(|i| b.projection(&format!("{name}.input{i}"), inputs[i], node, target, space.upsample));
+            let projections = [0, 1].map(|i| {
+                b.projection(&format!("{name}.input{i}"), inputs[i], node, target, space.upsample)
+            });
             let edges = (0..EDGES)
                 .map(|edge| {
                     let stride = if strided(cell_type, edge) { 2 } else { 1 };
@@ -184,7 +214,14 @@ impl Network {
                     candidates
                         .map(|(op, operation)| {
                             let wanted = fixed.is_none_or(|g| g.choices[arch][edge] == op);
-                            wanted.then(|| b.edge_op(&format!("{name}.edge{edge:02}.{operation}"), operation.kind, node, stride))
+                            wanted.then(|| {
+                                b.edge_op(
+                                    &format!("{name}.edge{edge:02}.{operation}"),
+                                    operation.kind,
+                                    node,
+                                    stride,
+                                )
+                            })
                         })
                         .collect()
                 })
@@ -196,14 +233,24 @@ impl Network {
         Self { space: space.clone(), stem, cells, out, operations_run: AtomicU64::new(0) }
     }
 
-    /// Class scores `[batch, classes, depth, height, width]` of `x` `[batch, channels, depth, height, width]`, whose extents must
-    /// be divisible by 8, with the operations of `mixture` on the edges.
+    /// Class scores `[batch, classes, depth, height, width]` of `x` `[batch, channels, depth,
+    /// height, width]`, whose extents must be divisible by 8, with the operations of `mixture`
+    /// on the edges.
     pub fn forward(&self, pass: &Pass, x: Tensor<5>, mixture: &Mixture) -> Tensor<5> {
-        let outputs = self.outputs(pass, x, mixture, |network, output, cell| network.is_read_after(output, cell));
-        self.head(pass, outputs.into_iter().flatten().last().unwrap_or_else(|| unreachable!("the last output is kept")))
+        let outputs = self
+            .outputs(pass, x, mixture, |network, output, cell| network.is_read_after(output, cell));
+        self.head(
+            pass,
+            outputs
+                .into_iter()
+                .flatten()
+                .last()
+                .unwrap_or_else(|| unreachable!("the last output is kept")),
+        )
     }
 
-    /// The outputs of the stem (0) and of every cell `i` (`i + 1`). After each cell, those that `keep` refuses become `None`.
+    /// The outputs of the stem (0) and of every cell `i` (`i + 1`). After each cell, those that
+    /// `keep` refuses become `None`.
     pub(crate) fn outputs(
         &self,
         pass: &Pass,
@@ -213,7 +260,9 @@ impl Network {
     ) -> Vec<Option<Tensor<5>>> {
         let mut outputs = vec![Some(self.stem(pass, x))];
         let read = |outputs: &[Option<Tensor<5>>], i: usize| -> Tensor<5> {
-            outputs[i].clone().unwrap_or_else(|| unreachable!("output {i} is kept while cells read it"))
+            outputs[i]
+                .clone()
+                .unwrap_or_else(|| unreachable!("output {i} is kept while cells read it"))
         };
         for cell in 0..self.cells() {
             let y = self.cell(cell, pass, self.inputs_of(cell).map(|i| read(&outputs, i)), mixture);
@@ -241,7 +290,8 @@ impl Network {
         [cell.saturating_sub(1), cell]
     }
 
-    /// The encoder's output that is added to the output of `cell`: the decoder's first at each level gets the one of its size.
+    /// The encoder's output that is added to the output of `cell`: the decoder's first at each
+    /// level gets the one of its size.
     pub(crate) fn skip_into(&self, cell: usize) -> Option<usize> {
         let CellPlace { cell_type, level, .. } = self.cells[cell].place;
         if cell_type != CellType::Expansion {
@@ -254,12 +304,17 @@ impl Network {
 
     /// The last of the decoder's outputs at `level`.
     pub(crate) fn decoder_output(&self, level: usize) -> Option<usize> {
-        let decodes = |c: &Cell| matches!(c.place.cell_type, CellType::Decoder | CellType::Expansion) && c.place.level == level;
+        let decodes = |c: &Cell| {
+            matches!(c.place.cell_type, CellType::Decoder | CellType::Expansion)
+                && c.place.level == level
+        };
         self.cells.iter().rposition(decodes).map(|cell| cell + 1)
     }
 
     pub(crate) fn is_read_after(&self, output: usize, cell: usize) -> bool {
-        (cell + 1..self.cells()).any(|later| self.inputs_of(later).contains(&output) || self.skip_into(later) == Some(output))
+        (cell + 1..self.cells()).any(|later| {
+            self.inputs_of(later).contains(&output) || self.skip_into(later) == Some(output)
+        })
     }
 
     /// Output 0: the image `[batch, channels, depth, height, width]` at full width.
@@ -268,7 +323,13 @@ impl Network {
     }
 
     /// One cell, without the encoder's output that may be added to it.
-    pub(crate) fn cell(&self, cell: usize, pass: &Pass, [older, newer]: [Tensor<5>; 2], mixture: &Mixture) -> Tensor<5> {
+    pub(crate) fn cell(
+        &self,
+        cell: usize,
+        pass: &Pass,
+        [older, newer]: [Tensor<5>; 2],
+        mixture: &Mixture,
+    ) -> Tensor<5> {
         let cell = &self.cells[cell];
         cell.forward(pass, older, newer, &mixture[cell.place.arch], &self.operations_run)
     }
@@ -280,12 +341,22 @@ impl Network {
 
     /// The mixture of a fixed architecture.
     pub fn mixture_of(genotype: &Genotype) -> Mixture {
-        genotype.choices.iter().map(|edges| edges.iter().map(|&op| vec![(op, None)]).collect()).collect()
+        genotype
+            .choices
+            .iter()
+            .map(|edges| edges.iter().map(|&op| vec![(op, None)]).collect())
+            .collect()
     }
 
-    /// The same for a step of training with drop-path (Larsson et al. 2017, "FractalNet"; as in Zoph et al. 2018, identities stay): each
-    /// operation is left out with probability `share`, in all cells of its type, and counts `1 / (1 - share)` otherwise.
-    pub fn dropped_mixture_of(genotype: &Genotype, share: f64, device: &Device, rng: &mut impl Rng) -> Mixture {
+    /// The same for a step of training with drop-path (Larsson et al. 2017, "FractalNet"; as in
+    /// Zoph et al. 2018, identities stay): each operation is left out with probability `share`,
+    /// in all cells of its type, and counts `1 / (1 - share)` otherwise.
+    pub fn dropped_mixture_of(
+        genotype: &Genotype,
+        share: f64,
+        device: &Device,
+        rng: &mut impl Rng,
+    ) -> Mixture {
         let kept = weight(1.0 / (1.0 - share), device);
         let mut edge = |&op: &usize| match genotype.space.operations.get(op).kind {
             Kind::Identity => vec![(op, None)],

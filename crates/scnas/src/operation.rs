@@ -1,7 +1,8 @@
-//! The operation table: what an edge of a cell can be (METHOD "Operations"; paper section 4, "Implementation Details").
+//! The operation table: what an edge of a cell can be (METHOD "Operations"; paper section 4,
+//! "Implementation Details").
 //!
-//! The set is data. A config names built-in operations or describes new ones, and everything else (sampling, counting,
-//! drawing, weights) reads this table.
+//! The set is data. A config names built-in operations or describes new ones, and everything else
+//! (sampling, counting, drawing, weights) reads this table.
 
 use std::fmt;
 
@@ -78,7 +79,12 @@ fn builtin(name: &str) -> Option<Kind> {
 impl OperationTable {
     /// The paper's eight operations.
     pub fn paper() -> Self {
-        Self(BUILTIN[..8].iter().map(|&(name, kind)| Operation { name: name.into(), kind }).collect())
+        Self(
+            BUILTIN[..8]
+                .iter()
+                .map(|&(name, kind)| Operation { name: name.into(), kind })
+                .collect(),
+        )
     }
 
     /// Number of candidates per edge, |O|.
@@ -118,7 +124,11 @@ impl TryFrom<Vec<Entry>> for OperationTable {
                 Entry::Builtin(name) => {
                     let known = || BUILTIN.iter().map(|(n, _)| *n).collect::<Vec<_>>().join(", ");
                     let kind = builtin(&name).ok_or_else(|| {
-                        format!("unknown operation \"{name}\": use one of {}, or describe it as {{ name, kind, … }}", known())
+                        format!(
+                            "unknown operation \"{name}\": use one of {}, or describe it as {{ \
+                             name, kind, … }}",
+                            known()
+                        )
                     })?;
                     Operation { name, kind }
                 }
@@ -141,21 +151,33 @@ impl TryFrom<Vec<Entry>> for OperationTable {
 
 impl From<OperationTable> for Vec<Entry> {
     fn from(table: OperationTable) -> Self {
-        table.0.into_iter().map(|o| if builtin(&o.name) == Some(o.kind) { Entry::Builtin(o.name) } else { Entry::Described(o) }).collect()
+        table
+            .0
+            .into_iter()
+            .map(|o| {
+                if builtin(&o.name) == Some(o.kind) {
+                    Entry::Builtin(o.name)
+                } else {
+                    Entry::Described(o)
+                }
+            })
+            .collect()
     }
 }
 
 impl Operation {
     fn validate(&self) -> Result<(), String> {
         let Operation { name, kind } = self;
-        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
+        if name.is_empty()
+            || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+        {
             return Err(format!("operation name \"{name}\" must be letters, digits, '-' or '_'"));
         }
         let kernel_ok = |k: &[usize; 3]| k.iter().all(|&e| e == 1 || e == 3);
         match kind {
-            Kind::Conv { kernel } | Kind::Depthwise { kernel, .. } if !kernel_ok(kernel) => {
-                Err(format!("operation \"{name}\": kernel extents must be 1 or 3, found {kernel:?}"))
-            }
+            Kind::Conv { kernel } | Kind::Depthwise { kernel, .. } if !kernel_ok(kernel) => Err(
+                format!("operation \"{name}\": kernel extents must be 1 or 3, found {kernel:?}"),
+            ),
             Kind::Depthwise { dilation, .. } if !(1..=4).contains(dilation) => {
                 Err(format!("operation \"{name}\": dilation must be 1 to 4, found {dilation}"))
             }
@@ -180,7 +202,8 @@ mod tests {
         let table: OperationTable = serde_json::from_str(text).unwrap();
         assert_eq!(table.len(), 3);
         assert_eq!(table.get(1).kind, Kind::Conv { kernel: [1, 3, 3] });
-        let again: OperationTable = serde_json::from_str(&serde_json::to_string(&table).unwrap()).unwrap();
+        let again: OperationTable =
+            serde_json::from_str(&serde_json::to_string(&table).unwrap()).unwrap();
         assert_eq!(table, again);
     }
 

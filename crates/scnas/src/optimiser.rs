@@ -1,4 +1,5 @@
-//! Adam (Kingma & Ba 2015) for Θ and α, with decoupled weight decay (Loshchilov & Hutter 2019), and learning-rate schedules.
+//! Adam (Kingma & Ba 2015) for Θ and α, with decoupled weight decay (Loshchilov & Hutter 2019), and
+//! learning-rate schedules.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -24,7 +25,8 @@ pub struct AdamConfig {
 
 const EPS: f64 = 1e-8;
 
-/// Adam over the weights of a network. A weight whose operation was not sampled is not updated and its step count stands still.
+/// Adam over the weights of a network. A weight whose operation was not sampled is not updated and
+/// its step count stands still.
 #[derive(Clone, Debug)]
 pub struct WeightAdam {
     config: AdamConfig,
@@ -68,20 +70,33 @@ impl WeightAdam {
         Self { config, moments: weights.iter().map(|_| None).collect() }
     }
 
-    /// One update of the weights that have gradients, at learning rate `lr`. These are scaled down when their global norm exceeds
-    /// `clip`. Returns the norm before clipping; where it is not finite, nothing was updated.
-    pub fn step(&mut self, weights: &mut Weights, gradients: BTreeMap<WeightId, Tensor<5>>, lr: f64, clip: Option<f64>) -> f64 {
-        // Many small tensors: shared out among the threads one by one, at about a nanosecond an element and some microseconds each.
+    /// One update of the weights that have gradients, at learning rate `lr`. These are scaled down
+    /// when their global norm exceeds `clip`. Returns the norm before clipping; where it is not
+    /// finite, nothing was updated.
+    pub fn step(
+        &mut self,
+        weights: &mut Weights,
+        gradients: BTreeMap<WeightId, Tensor<5>>,
+        lr: f64,
+        clip: Option<f64>,
+    ) -> f64 {
+        // Many small tensors: shared out among the threads one by one, at about a nanosecond an
+        // element and some microseconds each.
         let elements: usize = gradients.values().map(|g| g.dims().iter().product::<usize>()).sum();
         let nanoseconds = elements + 5000 * gradients.len();
         let gradients: Vec<(WeightId, Tensor<5>)> = gradients.into_iter().collect();
-        let norm = map_indices(gradients.len(), elements, |i| squared_norm(&gradients[i].1)).iter().sum::<f64>().sqrt();
+        let norm = map_indices(gradients.len(), elements, |i| squared_norm(&gradients[i].1))
+            .iter()
+            .sum::<f64>()
+            .sqrt();
         if !norm.is_finite() {
             return norm;
         }
         let scale = clip.filter(|&c| norm > c).map(|c| c / norm);
-        let updates: Vec<Mutex<Option<Update>>> =
-            gradients.into_iter().map(|(id, g)| Mutex::new(Some(self.update(weights, id, g, lr)))).collect();
+        let updates: Vec<Mutex<Option<Update>>> = gradients
+            .into_iter()
+            .map(|(id, g)| Mutex::new(Some(self.update(weights, id, g, lr))))
+            .collect();
         let updated = map_indices(updates.len(), nanoseconds, |i| {
             let update = updates[i].lock().unwrap_or_else(PoisonError::into_inner).take();
             update.map(|update| update.apply(scale))
@@ -97,7 +112,8 @@ impl WeightAdam {
     fn update(&mut self, weights: &mut Weights, id: WeightId, g: Tensor<5>, lr: f64) -> Update {
         let zeros = || Tensor::zeros(g.dims(), weights.device());
         let moments = self.moments[id.index()].take();
-        let mut moments = moments.unwrap_or_else(|| Moments { first: zeros(), second: zeros(), steps: 0 });
+        let mut moments =
+            moments.unwrap_or_else(|| Moments { first: zeros(), second: zeros(), steps: 0 });
         moments.steps = moments.steps.saturating_add(1);
         let AdamConfig { betas: [beta1, beta2], weight_decay, .. } = self.config;
         let steps = f64::from(moments.steps);
@@ -153,19 +169,28 @@ impl AlphaAdam {
     }
 
     /// One update at learning rate `lr`.
-    pub fn step<'a>(&mut self, config: &AdamConfig, lr: f64, values: impl Iterator<Item = &'a mut f64>, gradient: &[f64]) {
+    pub fn step<'a>(
+        &mut self,
+        config: &AdamConfig,
+        lr: f64,
+        values: impl Iterator<Item = &'a mut f64>,
+        gradient: &[f64],
+    ) {
         let [beta1, beta2] = config.betas;
         self.steps = self.steps.saturating_add(1);
         let (bias1, bias2) = (1.0 - beta1.powi(self.steps), 1.0 - beta2.powi(self.steps));
-        for (((value, g), m), v) in values.zip(gradient).zip(&mut self.first).zip(&mut self.second) {
+        for (((value, g), m), v) in values.zip(gradient).zip(&mut self.first).zip(&mut self.second)
+        {
             *m = beta1 * *m + (1.0 - beta1) * g;
             *v = beta2 * *v + (1.0 - beta2) * g * g;
-            *value -= lr * (*m / bias1 / ((*v / bias2).sqrt() + EPS) + config.weight_decay * *value);
+            *value -=
+                lr * (*m / bias1 / ((*v / bias2).sqrt() + EPS) + config.weight_decay * *value);
         }
     }
 }
 
-/// An exponential moving average of weights (Polyak & Juditsky 1992): it generalises better than the weights on their noisy way.
+/// An exponential moving average of weights (Polyak & Juditsky 1992): it generalises better than
+/// the weights on their noisy way.
 #[derive(Clone, Debug)]
 pub struct Average {
     pub weights: Weights,
@@ -178,8 +203,8 @@ impl Average {
         Self { weights: weights.clone(), decay }
     }
 
-    /// Takes in the weights after their update number `updates`. At first the decay is smaller, or the average would hold little but
-    /// the initial weights.
+    /// Takes in the weights after their update number `updates`. At first the decay is smaller, or
+    /// the average would hold little but the initial weights.
     pub fn update(&mut self, weights: &Weights, updates: usize) {
         let share = 1.0 - self.decay.min((1.0 + updates as f64) / (10.0 + updates as f64));
         for (id, weight) in weights.iter() {
@@ -190,7 +215,8 @@ impl Average {
     }
 }
 
-/// Factor on the learning rate in step `step` of the first `steps`, over which it rises from 0; 1 afterwards.
+/// Factor on the learning rate in step `step` of the first `steps`, over which it rises from 0; 1
+/// afterwards.
 pub fn warmup(step: usize, steps: usize) -> f64 {
     if step < steps { (step + 1) as f64 / (steps + 1) as f64 } else { 1.0 }
 }
@@ -285,7 +311,9 @@ mod tests {
         let still = weights.add("still".into(), [1, 2, 1, 1, 1], Init::Constant(0.7));
         let mut average = Average::new(&weights, 0.9);
         weights.set(moving, Tensor::zeros([1; 5], &device));
-        let value = |average: &Average, id| average.weights.value(id).to_data().try_to_vec::<f32>().unwrap();
+        let value = |average: &Average, id| {
+            average.weights.value(id).to_data().try_to_vec::<f32>().unwrap()
+        };
         let late = 1000;
         for n in 1..=5 {
             average.update(&weights, late);

@@ -1,4 +1,5 @@
-//! What is derived from the data before the first step: spacing, patch, folds. Written to `plan.json` and into every model.
+//! What is derived from the data before the first step: spacing, patch, folds. Written to
+//! `plan.json` and into every model.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -31,7 +32,8 @@ pub struct Plan {
     pub folds: Vec<Vec<String>>,
     /// The fold held out.
     pub fold: usize,
-    /// Names of the training cases, where a file of splits gave them; otherwise all that other folds hold out.
+    /// Names of the training cases, where a file of splits gave them; otherwise all that other
+    /// folds hold out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<Vec<String>>,
 }
@@ -48,7 +50,10 @@ impl Plan {
         if data.splits.is_none() && groups.len() < data.folds {
             return Err(Error::Invalid {
                 path: dataset.root.clone(),
-                expected: format!("at least {} labelled cases (of different subjects) for {} folds", data.folds, data.folds),
+                expected: format!(
+                    "at least {} labelled cases (of different subjects) for {} folds",
+                    data.folds, data.folds
+                ),
                 found: groups.len().to_string(),
                 remedy: "add cases or set data.folds to fewer folds".into(),
             });
@@ -61,9 +66,11 @@ impl Plan {
                 remedy: "list every label value under \"labels\"".into(),
             });
         }
-        let grids = cases.par_iter().map(|c| read_grids(&c.images)).collect::<medvol::Result<Vec<_>>>()?;
+        let grids =
+            cases.par_iter().map(|c| read_grids(&c.images)).collect::<medvol::Result<Vec<_>>>()?;
         let spacings: Vec<[f64; 3]> = grids.iter().map(|g| canonical_spacing(&g.affine)).collect();
-        let spacing = data.spacing.or_else(|| median_spacing(spacings.iter().copied())).unwrap_or([1.0; 3]);
+        let spacing =
+            data.spacing.or_else(|| median_spacing(spacings.iter().copied())).unwrap_or([1.0; 3]);
         let shapes: Vec<[f64; 3]> = grids
             .iter()
             .zip(&spacings)
@@ -121,7 +128,8 @@ impl Plan {
     /// # Errors
     /// When the data set has lost a case since the plan was made.
     pub fn split(&self, dataset: &Dataset) -> Result<(Vec<CaseFiles>, Vec<CaseFiles>)> {
-        let by_name: BTreeMap<&str, &CaseFiles> = dataset.cases.iter().map(|c| (c.name.as_str(), c)).collect();
+        let by_name: BTreeMap<&str, &CaseFiles> =
+            dataset.cases.iter().map(|c| (c.name.as_str(), c)).collect();
         let files = |names: BTreeSet<&str>| -> Result<Vec<CaseFiles>> {
             let file = |name: &str| {
                 by_name.get(name).map(|case| (*case).clone()).ok_or_else(|| Error::Invalid {
@@ -133,7 +141,10 @@ impl Plan {
             };
             names.into_iter().map(file).collect()
         };
-        Ok((files(self.training_names())?, files(self.held_out().iter().map(String::as_str).collect())?))
+        Ok((
+            files(self.training_names())?,
+            files(self.held_out().iter().map(String::as_str).collect())?,
+        ))
     }
 
     /// Names of the cases held out.
@@ -164,13 +175,17 @@ fn labelled(dataset: &Dataset) -> Vec<&CaseFiles> {
     dataset.cases.iter().filter(|c| c.label.is_some()).collect()
 }
 
-/// Names of the cases of each subject; a case whose subject is not known stands alone. In the order of their first names.
+/// Names of the cases of each subject; a case whose subject is not known stands alone. In the order
+/// of their first names.
 fn by_subject(cases: &[&CaseFiles]) -> Vec<Vec<String>> {
     let mut groups: Vec<Vec<String>> = Vec::new();
     let mut of_subject: BTreeMap<&str, usize> = BTreeMap::new();
     for case in cases {
         let new = groups.len();
-        let group = case.subject.as_deref().map_or(new, |subject| *of_subject.entry(subject).or_insert(new));
+        let group = case
+            .subject
+            .as_deref()
+            .map_or(new, |subject| *of_subject.entry(subject).or_insert(new));
         if group == new {
             groups.push(Vec::new());
         }
@@ -179,7 +194,8 @@ fn by_subject(cases: &[&CaseFiles]) -> Vec<Vec<String>> {
     groups
 }
 
-/// The median shape, rounded up to what the network can halve, its longest axis shortened until it fits.
+/// The median shape, rounded up to what the network can halve, its longest axis shortened until it
+/// fits.
 fn derive_patch(shapes: &[[f64; 3]], max_voxels: usize) -> [usize; 3] {
     let step = 1 << DEPTH;
     let mut patch = [0, 1, 2].map(|axis| {

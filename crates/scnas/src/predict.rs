@@ -1,5 +1,5 @@
-//! Sliding-window prediction (METHOD "Data"; paper section 4) of windows and of preprocessed cases: windows with overlap, class
-//! probabilities stitched with weights.
+//! Sliding-window prediction (METHOD "Data"; paper section 4) of windows and of preprocessed cases:
+//! windows with overlap, class probabilities stitched with weights.
 
 use std::convert::Infallible;
 
@@ -31,11 +31,13 @@ pub struct Predictor<'a> {
 }
 
 impl Predictor<'_> {
-    /// Class probabilities `[classes, depth, height, width]` of one window `[channels, depth, height, width]`, both flattened; the mean
-    /// over all mirrorings if the settings say so.
+    /// Class probabilities `[classes, depth, height, width]` of one window `[channels, depth,
+    /// height, width]`, both flattened; the mean over all mirrorings if the settings say so.
     pub fn score(&self, window: Vec<f32>) -> Vec<f32> {
         let mirrorings = (1..1 << 3).map(|flips| [0, 1, 2].map(|axis| flips >> axis & 1 == 1));
-        let wanted = |axes: &[bool; 3]| self.settings.flips && axes.iter().zip(self.mirror).all(|(&flip, may)| may || !flip);
+        let wanted = |axes: &[bool; 3]| {
+            self.settings.flips && axes.iter().zip(self.mirror).all(|(&flip, may)| may || !flip)
+        };
         let mirrorings: Vec<[bool; 3]> = mirrorings.filter(wanted).collect();
         if mirrorings.is_empty() {
             return self.forward(window);
@@ -59,7 +61,8 @@ impl Predictor<'_> {
         let channels = window.len() / (d * h * w);
         let x = pass.input(window, [1, channels, d, h, w]);
         let scores = self.network.forward(&pass, x, self.mixture);
-        // The network's output is f32 by construction; an empty list would only leave this window out.
+        // The network's output is f32 by construction; an empty list would only leave this window
+        // out.
         softmax(scores, 1).into_data().try_into_vec::<f32>().unwrap_or_default()
     }
 
@@ -67,21 +70,31 @@ impl Predictor<'_> {
     pub fn classes(&self, image: ArrayView4<f32>) -> Array3<u8> {
         let (_, d, h, w) = image.dim();
         let mut classes = Array3::zeros((d, h, w));
-        let score = |corner: [usize; 3]| Ok::<_, Infallible>(self.score(extract(image, corner.map(|c| c as isize), self.patch)));
-        let Ok(()) =
-            Sliding::new(self.classes, [d, h, w], self.patch, self.settings.overlap, self.settings.blend).run(1, score, |finished| {
-                let [k, j, i] = finished.block.clone();
-                classes.slice_mut(s![k, j, i]).assign(&finished.best(|_, _| {}));
-            });
+        let score = |corner: [usize; 3]| {
+            Ok::<_, Infallible>(self.score(extract(image, corner.map(|c| c as isize), self.patch)))
+        };
+        let Ok(()) = Sliding::new(
+            self.classes,
+            [d, h, w],
+            self.patch,
+            self.settings.overlap,
+            self.settings.blend,
+        )
+        .run(1, score, |finished| {
+            let [k, j, i] = finished.block.clone();
+            classes.slice_mut(s![k, j, i]).assign(&finished.best(|_, _| {}));
+        });
         classes
     }
 
     /// Dice of each foreground class on a preprocessed, labelled case, on the preprocessed grid.
     pub fn validate(&self, case: &Case) -> Vec<Option<f64>> {
         let Some(reference) = &case.classes else { return vec![None; self.classes - 1] };
-        let (predicted, reference) = (self.classes(case.image.view()).mapv(u16::from), reference.mapv(u16::from));
+        let (predicted, reference) =
+            (self.classes(case.image.view()).mapv(u16::from), reference.mapv(u16::from));
         let labels: Vec<u16> = (1..self.classes as u16).collect();
         // Both live on the case's grid, so their shapes agree.
-        medvol::metrics::dice_per_label(predicted.view(), reference.view(), &labels).unwrap_or_default()
+        medvol::metrics::dice_per_label(predicted.view(), reference.view(), &labels)
+            .unwrap_or_default()
     }
 }

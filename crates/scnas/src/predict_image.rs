@@ -1,8 +1,11 @@
-//! Prediction of whole images on their own grids, in bounded memory (METHOD "Data"; paper section 4).
+//! Prediction of whole images on their own grids, in bounded memory (METHOD "Data"; paper section
+//! 4).
 //!
-//! In memory are the image as its file stores it, the result as class indices, one window with what its network computes, and the sums of
-//! windows that overlap. Of these only the sums can be made smaller: by predicting the width in strips ([`medvol::sliding`]), which takes
-//! more windows. What a window takes is measured on the first one. The result is the same bits for any number of strips.
+//! In memory are the image as its file stores it, the result as class indices, one window with what
+//! its network computes, and the sums of windows that overlap. Of these only the sums can be made
+//! smaller: by predicting the width in strips ([`medvol::sliding`]), which takes more windows. What
+//! a window takes is measured on the first one. The result is the same bits for any number of
+//! strips.
 
 use std::cell::Cell;
 
@@ -33,7 +36,11 @@ pub struct Options {
 impl Options {
     /// A model's own settings, with the memory that the machine allows.
     pub fn of(model: &Model) -> Self {
-        Self { settings: model.card.predict.clone(), probabilities: false, memory: memory::allowed() }
+        Self {
+            settings: model.card.predict.clone(),
+            probabilities: false,
+            memory: memory::allowed(),
+        }
     }
 }
 
@@ -52,7 +59,10 @@ impl Prediction {
     /// The label map, for the labels of the model.
     pub fn labels(&self, labels: &[Label]) -> LabelMap {
         let map = ClassMap::new(labels);
-        LabelMap { voxels: self.classes.mapv(|class| map.value(class.into()).unwrap_or(0)), affine: self.affine }
+        LabelMap {
+            voxels: self.classes.mapv(|class| map.value(class.into()).unwrap_or(0)),
+            affine: self.affine,
+        }
     }
 }
 
@@ -96,7 +106,9 @@ impl<'a> ImagePredictor<'a> {
             found,
             remedy: "give models that were trained on one data set with the same settings".into(),
         };
-        let Some(Card { plan, size, .. }) = models.first().map(|model| &model.card) else { return Err(unfit("none".into())) };
+        let Some(Card { plan, size, .. }) = models.first().map(|model| &model.card) else {
+            return Err(unfit("none".into()));
+        };
         let facts = |plan: &Plan| {
             [
                 format!("{} channel(s)", plan.channels.len()),
@@ -106,7 +118,11 @@ impl<'a> ImagePredictor<'a> {
             ]
         };
         for model in &models[1..] {
-            if let Some((first, other)) = facts(plan).iter().zip(facts(&model.card.plan)).find(|(first, other)| *first != other) {
+            if let Some((first, other)) = facts(plan)
+                .iter()
+                .zip(facts(&model.card.plan))
+                .find(|(first, other)| *first != other)
+            {
                 return Err(unfit(format!("{first} and {other}")));
             }
         }
@@ -121,7 +137,8 @@ impl<'a> ImagePredictor<'a> {
         })
     }
 
-    /// Refuses an image of `shape` of which even the voxels (`bytes`) and the result do not fit into memory, before it is read.
+    /// Refuses an image of `shape` of which even the voxels (`bytes`) and the result do not fit
+    /// into memory, before it is read.
     ///
     /// # Errors
     /// [`Error::Memory`].
@@ -132,9 +149,14 @@ impl<'a> ImagePredictor<'a> {
     /// Predicts one image; every window is a step for the observer.
     ///
     /// # Errors
-    /// When the image cannot be preprocessed, memory does not suffice ([`Error::Memory`]), or the observer says to stop
-    /// ([`Error::Stopped`]).
-    pub fn predict(&self, name: &str, image: &RawImage, observer: &dyn Observer) -> Result<Prediction> {
+    /// When the image cannot be preprocessed, memory does not suffice ([`Error::Memory`]), or the
+    /// observer says to stop ([`Error::Stopped`]).
+    pub fn predict(
+        &self,
+        name: &str,
+        image: &RawImage,
+        observer: &dyn Observer,
+    ) -> Result<Prediction> {
         let Options { settings, probabilities, .. } = &self.options;
         let (plan, classes) = (self.plan, self.size.classes);
         let preprocessed = Preprocessed::new(name, image, plan.spacing)?;
@@ -142,25 +164,35 @@ impl<'a> ImagePredictor<'a> {
         let predictors = self.predictors();
         let score = |corner: [usize; 3]| match observer.stop() {
             true => Err(Error::Stopped),
-            false => Ok(mean_score(&predictors, preprocessed.window(corner.map(|c| c as isize), plan.patch))),
+            false => Ok(mean_score(
+                &predictors,
+                preprocessed.window(corner.map(|c| c as isize), plan.patch),
+            )),
         };
 
-        // The first window is scored before it is known how much memory the others leave: that is how it gets known.
+        // The first window is scored before it is known how much memory the others leave: that is
+        // how it gets known.
         memory::forget_peak();
         let before = memory::in_use().unwrap_or(0);
         let mut first = Some(score([0; 3])?);
-        let window = self.window.get().unwrap_or_else(|| memory::peak().unwrap_or(0).saturating_sub(before));
+        let window =
+            self.window.get().unwrap_or_else(|| memory::peak().unwrap_or(0).saturating_sub(before));
         self.window.set(Some(window));
-        let sliding = Sliding::restoring(geometry, classes, plan.patch, settings.overlap, settings.blend);
+        let sliding =
+            Sliding::restoring(geometry, classes, plan.patch, settings.overlap, settings.blend);
         let strips = self.strips(
             &sliding,
-            Need { window: window.max(preprocessed.bytes(plan.patch)), ..self.need(name, image.shape(), image.bytes()) },
+            Need {
+                window: window.max(preprocessed.bytes(plan.patch)),
+                ..self.need(name, image.shape(), image.bytes())
+            },
         )?;
         let total = sliding.windows(strips);
         if strips > 1 {
             let more = total - sliding.windows(1);
             observer.message(&format!(
-                "{name}: predicted in {strips} strips to save memory, which takes {more} windows more than {}",
+                "{name}: predicted in {strips} strips to save memory, which takes {more} windows \
+                 more than {}",
                 total - more
             ));
         }
@@ -188,7 +220,10 @@ impl<'a> ImagePredictor<'a> {
                 let best = finished.best(|class, scores| {
                     if let Some(volumes) = &mut volumes {
                         let volume = volumes.index_axis_mut(Axis(0), class);
-                        geometry.crop(volume).slice_mut(s![k.clone(), j.clone(), i.clone()]).assign(scores);
+                        geometry
+                            .crop(volume)
+                            .slice_mut(s![k.clone(), j.clone(), i.clone()])
+                            .assign(scores);
                     }
                 });
                 geometry.crop(result.view_mut()).slice_mut(s![k, j, i]).assign(&best);
@@ -225,7 +260,8 @@ impl<'a> ImagePredictor<'a> {
 
     fn need<'n>(&self, name: &'n str, shape: [usize; 3], image: u64) -> Need<'n> {
         let voxels = shape.iter().product::<usize>() as u64;
-        let probabilities = if self.options.probabilities { 4 * self.size.classes as u64 } else { 0 };
+        let probabilities =
+            if self.options.probabilities { 4 * self.size.classes as u64 } else { 0 };
         Need { name, image, result: (1 + probabilities) * voxels, window: 0, sums: 0 }
     }
 
@@ -249,7 +285,9 @@ impl<'a> ImagePredictor<'a> {
                 remedy: if self.options.probabilities {
                     "do without the probabilities, or give more memory (--memory)".into()
                 } else {
-                    "give more memory (--memory of scnas predict, where the machine has it), or cut the image into parts".into()
+                    "give more memory (--memory of scnas predict, where the machine has it), or \
+                     cut the image into parts"
+                        .into()
                 },
             }),
         }

@@ -5,17 +5,22 @@ use std::thread;
 
 use rayon::ThreadPoolBuilder;
 
-/// Items that may wait to be used. One is enough where each takes less time to prepare than to use; the others even out the exceptions.
+/// Items that may wait to be used. One is enough where each takes less time to prepare than to use;
+/// the others even out the exceptions.
 const AHEAD: usize = 2;
 
-/// Runs `consume`, to which the thread that runs through `items` hands them in order. What `consume` leaves is not prepared, but for
-/// the few that already are.
-pub fn ahead<T: Send, R>(items: impl Iterator<Item = T> + Send, consume: impl FnOnce(Receiver<T>) -> R) -> R {
+/// Runs `consume`, to which the thread that runs through `items` hands them in order. What
+/// `consume` leaves is not prepared, but for the few that already are.
+pub fn ahead<T: Send, R>(
+    items: impl Iterator<Item = T> + Send,
+    consume: impl FnOnce(Receiver<T>) -> R,
+) -> R {
     thread::scope(|scope| {
         let (sender, receiver) = sync_channel(AHEAD);
         // Sending fails when nobody receives any more.
         let send = move || items.map(|item| sender.send(item)).find(Result::is_err);
-        // What is shared out among threads meanwhile must not wait for the pool whose threads wait here for items.
+        // What is shared out among threads meanwhile must not wait for the pool whose threads wait
+        // here for items.
         let own = ThreadPoolBuilder::new().num_threads(1).build();
         scope.spawn(move || match own {
             Ok(own) => own.install(send),
@@ -44,7 +49,8 @@ mod tests {
 
     #[test]
     fn preparing_may_be_shared_out_while_every_thread_waits() {
-        let items = (0..4_usize).map(|n| (0..1000_usize).into_par_iter().map(|i| i * n).sum::<usize>());
+        let items =
+            (0..4_usize).map(|n| (0..1000_usize).into_par_iter().map(|i| i * n).sum::<usize>());
         let one = ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         let used: Vec<usize> = one.install(|| ahead(items, |received| received.iter().collect()));
         assert_eq!(used, [0, 499_500, 999_000, 1_498_500]);

@@ -1,6 +1,8 @@
-//! Numbered random streams: one seed, one stream per purpose, one substream per index (iteration, epoch, case).
+//! Numbered random streams: one seed, one stream per purpose, one substream per index (iteration,
+//! epoch, case).
 //!
-//! Nothing depends on how many numbers another purpose drew, so a resumed run needs no generator state, only its indices.
+//! Nothing depends on how many numbers another purpose drew, so a resumed run needs no generator
+//! state, only its indices.
 
 use rand::SeedableRng as _;
 use rand::rngs::ChaCha8Rng;

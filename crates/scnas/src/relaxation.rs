@@ -1,7 +1,9 @@
-//! Architecture parameters α, the mixtures they are relaxed to, and the gradient back (paper sections 3.2–3.3, Algorithm 2).
+//! Architecture parameters α, the mixtures they are relaxed to, and the gradient back (paper
+//! sections 3.2–3.3, Algorithm 2).
 //!
-//! The search's network only ever sees operation weights ẑ as leaves of its tape. Everything between α and ẑ is here, in f64 and
-//! in closed form, so that it can be held to finite differences and costs nothing.
+//! The search's network only ever sees operation weights ẑ as leaves of its tape. Everything
+//! between α and ẑ is here, in f64 and in closed form, so that it can be held to finite differences
+//! and costs nothing.
 
 use burn::tensor::Device;
 use rand::{Rng, RngExt as _};
@@ -12,7 +14,8 @@ use crate::network::{Mixture, weight};
 use crate::random::{Stream, rng};
 use crate::space::{EDGES, Space};
 
-/// An operation with a smaller weight is not run: that is how two sampled operations become one as τ falls.
+/// An operation with a smaller weight is not run: that is how two sampled operations become one as
+/// τ falls.
 pub const MIN_WEIGHT: f64 = 1e-3;
 
 /// How the choice of an edge's operation is made differentiable.
@@ -22,9 +25,11 @@ pub enum Relaxation {
     /// Gumbel-softmax at temperature τ, then a sampled pair (this paper).
     #[default]
     Scnas,
-    /// softmax(α) over all operations, no noise (DARTS, Liu et al. 2018b). Its cost grows with the operation table.
+    /// softmax(α) over all operations, no noise (DARTS, Liu et al. 2018b). Its cost grows with the
+    /// operation table.
     Full,
-    /// A pair drawn without replacement from softmax(α), no noise, no τ (ProxylessNAS, Cai et al. 2018).
+    /// A pair drawn without replacement from softmax(α), no noise, no τ (ProxylessNAS, Cai et al.
+    /// 2018).
     Proxyless,
 }
 
@@ -57,7 +62,8 @@ pub fn softmax(logits: &[f64], tau: f64) -> Vec<f64> {
     exp.into_iter().map(|e| e / sum).collect()
 }
 
-/// A Gumbel(0, 1) draw. In f64: a f32 uniform is 0 about once in 2^24 draws, which would be infinite.
+/// A Gumbel(0, 1) draw. In f64: a f32 uniform is 0 about once in 2^24 draws, which would be
+/// infinite.
 fn gumbel(rng: &mut impl Rng) -> f64 {
     // (0, 1): the smallest value of `random` is 0, so shift by half a unit in the last place.
     let u = rng.random::<f64>() + f64::EPSILON / 4.0;
@@ -78,8 +84,8 @@ fn categorical(probabilities: &[f64], rng: &mut impl Rng) -> usize {
 }
 
 impl EdgeSample {
-    /// Algorithm 2 for one edge. A pair {a, b} has probability (z̄_a + z̄_b) / (|O| - 1), which is the same as drawing a ~ z̄ and then b
-    /// uniformly from the others.
+    /// Algorithm 2 for one edge. A pair {a, b} has probability (z̄_a + z̄_b) / (|O| - 1), which is
+    /// the same as drawing a ~ z̄ and then b uniformly from the others.
     fn scnas(alpha: &[f64], tau: f64, rng: &mut impl Rng) -> Self {
         let logits: Vec<f64> = alpha.iter().map(|a| a + gumbel(rng)).collect();
         let a = categorical(&softmax(&logits, tau), rng);
@@ -111,7 +117,8 @@ impl EdgeSample {
         all.into_iter().filter(|&(_, z)| z >= MIN_WEIGHT).collect()
     }
 
-    /// dL/dα of this edge from dL/dẑ of the operations that ran. Which pair was drawn is not differentiated.
+    /// dL/dα of this edge from dL/dẑ of the operations that ran. Which pair was drawn is not
+    /// differentiated.
     fn gradient(&self, grad_z: &[(usize, f64)], tau: f64, operations: usize) -> Vec<f64> {
         let of = |op: usize| grad_z.iter().find(|(o, _)| *o == op).map_or(0.0, |(_, g)| *g);
         let mut grad = vec![0.0; operations];
@@ -135,8 +142,10 @@ impl Alpha {
     /// α near 0: normal with standard deviation 1e-3, as in DARTS.
     pub fn new(space: &Space, seed: u64) -> Self {
         let mut rng = rng(seed, Stream::Alpha, 0);
-        let mut draw = || 1e-3 * (rng.random::<f64>() + rng.random::<f64>() + rng.random::<f64>() - 1.5) * 2.0;
-        let rows = |_| (0..EDGES).map(|_| (0..space.operations.len()).map(|_| draw()).collect()).collect();
+        let mut draw =
+            || 1e-3 * (rng.random::<f64>() + rng.random::<f64>() + rng.random::<f64>() - 1.5) * 2.0;
+        let rows =
+            |_| (0..EDGES).map(|_| (0..space.operations.len()).map(|_| draw()).collect()).collect();
         Self((0..space.architectures()).map(rows).collect())
     }
 
@@ -166,9 +175,12 @@ impl Alpha {
         Sample { edges, tau: if relaxation == Relaxation::Scnas { tau } else { 1.0 } }
     }
 
-    /// Mean over edges of the entropy of softmax(α), in nats; ln |O| when nothing is known, 0 when all is decided.
+    /// Mean over edges of the entropy of softmax(α), in nats; ln |O| when nothing is known, 0 when
+    /// all is decided.
     pub fn mean_entropy(&self) -> f64 {
-        let entropy = |row: &Vec<f64>| -softmax(row, 1.0).iter().map(|p| if *p > 0.0 { p * p.ln() } else { 0.0 }).sum::<f64>();
+        let entropy = |row: &Vec<f64>| {
+            -softmax(row, 1.0).iter().map(|p| if *p > 0.0 { p * p.ln() } else { 0.0 }).sum::<f64>()
+        };
         let rows = self.0.iter().map(Vec::len).sum::<usize>();
         self.0.iter().flatten().map(entropy).sum::<f64>() / rows as f64
     }
@@ -189,7 +201,8 @@ impl Sample {
     pub fn gradient(&self, by_z: &MixtureGradients, operations: usize) -> Vec<f64> {
         let mut grad = Vec::with_capacity(self.edges.len() * EDGES * operations);
         for (edge, by_z) in self.edges.iter().flatten().zip(by_z.iter().flatten()) {
-            let by_z: Vec<(usize, f64)> = edge.active().into_iter().map(|(op, _)| op).zip(by_z.iter().copied()).collect();
+            let by_z: Vec<(usize, f64)> =
+                edge.active().into_iter().map(|(op, _)| op).zip(by_z.iter().copied()).collect();
             grad.extend(edge.gradient(&by_z, self.tau, operations));
         }
         grad
@@ -227,7 +240,8 @@ mod tests {
 
     #[test]
     fn all_28_pairs_appear_with_the_probabilities_of_algorithm_2() {
-        // For fixed noise the pair has probability (z̄_a + z̄_b) / 7; over the noise we compare with the mean of that.
+        // For fixed noise the pair has probability (z̄_a + z̄_b) / 7; over the noise we compare with
+        // the mean of that.
         for tau in [5.0, 1.0, 0.1] {
             let (mut counts, mut expected) = ([0.0; 28], [0.0; 28]);
             for draw in 0..40_000 {
@@ -238,7 +252,10 @@ mod tests {
                 for (a, b) in pairs() {
                     expected[pair_index(a, b)] += (z[a] + z[b]) / 7.0;
                 }
-                let EdgeSample::Pair { a, b, z: za } = EdgeSample::scnas(&ALPHA, tau, &mut r) else { unreachable!() };
+                let EdgeSample::Pair { a, b, z: za } = EdgeSample::scnas(&ALPHA, tau, &mut r)
+                else {
+                    unreachable!()
+                };
                 counts[pair_index(a, b)] += 1.0;
                 assert!((za - z[a] / (z[a] + z[b])).abs() < 1e-9);
             }
@@ -254,23 +271,30 @@ mod tests {
         let mut counts = [0.0; 28];
         let mut r = rng(2, Stream::Sampling, 0);
         for _ in 0..n {
-            let EdgeSample::Pair { a, b, z } = EdgeSample::proxyless(&ALPHA, &mut r) else { unreachable!() };
+            let EdgeSample::Pair { a, b, z } = EdgeSample::proxyless(&ALPHA, &mut r) else {
+                unreachable!()
+            };
             counts[pair_index(a, b)] += 1.0;
             assert!((z - p[a] / (p[a] + p[b])).abs() < 1e-9);
         }
-        let expected: Vec<f64> = pairs().map(|(a, b)| f64::from(n) * (p[a] * p[b] / (1.0 - p[a]) + p[b] * p[a] / (1.0 - p[b]))).collect();
+        let expected: Vec<f64> = pairs()
+            .map(|(a, b)| f64::from(n) * (p[a] * p[b] / (1.0 - p[a]) + p[b] * p[a] / (1.0 - p[b])))
+            .collect();
         assert!(chi_square(&counts, &expected) < LIMIT);
     }
 
     #[test]
     fn the_hard_choice_at_low_temperature_follows_softmax_of_alpha() {
-        // The Gumbel-max law: as τ → 0 the larger weight sits on argmax(α + ε), distributed as softmax(α).
+        // The Gumbel-max law: as τ → 0 the larger weight sits on argmax(α + ε), distributed as
+        // softmax(α).
         let p = softmax(&ALPHA, 1.0);
         let n = 40_000;
         let mut counts = [0.0; 8];
         let mut r = rng(3, Stream::Sampling, 0);
         for _ in 0..n {
-            let EdgeSample::Pair { a, b, z } = EdgeSample::scnas(&ALPHA, 1e-4, &mut r) else { unreachable!() };
+            let EdgeSample::Pair { a, b, z } = EdgeSample::scnas(&ALPHA, 1e-4, &mut r) else {
+                unreachable!()
+            };
             counts[if z > 0.5 { a } else { b }] += 1.0;
         }
         let expected: Vec<f64> = p.iter().map(|p| p * f64::from(n)).collect();
@@ -281,7 +305,9 @@ mod tests {
     fn as_tau_falls_two_operations_become_one() {
         let mean_active = |tau: f64| {
             let mut r = rng(4, Stream::Sampling, 0);
-            (0..2000).map(|_| EdgeSample::scnas(&ALPHA, tau, &mut r).active().len()).sum::<usize>() as f64 / 2000.0
+            (0..2000).map(|_| EdgeSample::scnas(&ALPHA, tau, &mut r).active().len()).sum::<usize>()
+                as f64
+                / 2000.0
         };
         assert_eq!(mean_active(5.0), 2.0);
         assert!(mean_active(0.1) < 1.5);
@@ -292,7 +318,8 @@ mod tests {
     fn the_gradient_of_alpha_is_that_of_finite_differences() {
         // L(ẑ) = Σ c_o ẑ_o² with fixed noise; perturb α, keep noise and pair.
         let c = [1.0, -2.0, 0.5, 3.0, -1.0, 2.0, 0.3, 1.5];
-        let loss = |sample: &EdgeSample| sample.active().iter().map(|&(op, z)| c[op] * z * z).sum::<f64>();
+        let loss =
+            |sample: &EdgeSample| sample.active().iter().map(|&(op, z)| c[op] * z * z).sum::<f64>();
         let h = 1e-6;
         for seed in 0..50 {
             for tau in [5.0, 1.0, 0.7] {
@@ -307,12 +334,19 @@ mod tests {
         check_gradient(&|alpha: &[f64]| EdgeSample::All(softmax(alpha, 1.0)), &loss, &c, 1.0, h);
     }
 
-    fn check_gradient(draw: &dyn Fn(&[f64]) -> EdgeSample, loss: &dyn Fn(&EdgeSample) -> f64, c: &[f64], tau: f64, h: f64) {
+    fn check_gradient(
+        draw: &dyn Fn(&[f64]) -> EdgeSample,
+        loss: &dyn Fn(&EdgeSample) -> f64,
+        c: &[f64],
+        tau: f64,
+        h: f64,
+    ) {
         let sample = draw(&ALPHA);
         if sample.active().len() < 2 {
             return;
         }
-        let grad_z: Vec<(usize, f64)> = sample.active().iter().map(|&(op, z)| (op, 2.0 * c[op] * z)).collect();
+        let grad_z: Vec<(usize, f64)> =
+            sample.active().iter().map(|&(op, z)| (op, 2.0 * c[op] * z)).collect();
         let grad = sample.gradient(&grad_z, tau, 8);
         for op in 0..8 {
             let at = |delta: f64| {

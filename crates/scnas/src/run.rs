@@ -38,7 +38,8 @@ pub trait Observer: Sync {
     fn save(&self) -> bool {
         false
     }
-    /// True when the user asked to stop: the run saves after the current step and ends with [`Error::Stopped`].
+    /// True when the user asked to stop: the run saves after the current step and ends with
+    /// [`Error::Stopped`].
     fn stop(&self) -> bool {
         false
     }
@@ -77,7 +78,8 @@ pub struct Run {
     held_out_files: Vec<CaseFiles>,
 }
 
-/// Most bytes that scoring takes a voxel: two label maps of two, and for the class looked at two masks, their surfaces, distances along one axis.
+/// Most bytes that scoring takes a voxel: two label maps of two, and for the class looked at two
+/// masks, their surfaces, distances along one axis.
 const SCORED_VOXEL: u64 = 2 * 2 + 2 + 2 + 2;
 
 /// `result.json`: one row of a comparison.
@@ -117,7 +119,13 @@ impl Run {
     ///
     /// # Errors
     /// Anything wrong with data, settings or folder, before any long work.
-    pub fn open(data: &Path, out: &Path, config: Config, device: Device, observer: &dyn Observer) -> Result<Self> {
+    pub fn open(
+        data: &Path,
+        out: &Path,
+        config: Config,
+        device: Device,
+        observer: &dyn Observer,
+    ) -> Result<Self> {
         let dataset = Dataset::open(data)?;
         let plan = Plan::new(&dataset, &config)?;
         config.predict.largest_component_classes(&plan.labels)?;
@@ -133,12 +141,14 @@ impl Run {
         let dir = RunDir::open(out, &config, &plan)?;
         let files: Vec<CaseFiles> = training_files.iter().chain(&held_out_files).cloned().collect();
         observer.begin("reading cases", 0, files.len());
-        let mut training = load_cases(&dataset, &files, &plan, memory::free(), |done| observer.advance(done))?;
+        let mut training =
+            load_cases(&dataset, &files, &plan, memory::free(), |done| observer.advance(done))?;
         dir.same_or_new("data.json", &to_json(&checksums(&training)))?;
         let held_out = training.split_off(training_files.len());
         let [d, h, w] = plan.patch;
         observer.message(&format!(
-            "{}: {} training and {} held-out cases, {} channel(s), {} classes, patch {d}×{h}×{w} at {:.2}×{:.2}×{:.2} mm",
+            "{}: {} training and {} held-out cases, {} channel(s), {} classes, patch {d}×{h}×{w} \
+             at {:.2}×{:.2}×{:.2} mm",
             plan.dataset,
             training.len(),
             held_out.len(),
@@ -151,7 +161,10 @@ impl Run {
         let augment = config.augment.for_cases(mirror_axes(&training, plan.labels.len()));
         if config.search.augment || config.train.augment {
             let [d, h, w] = augment.flip.probabilities();
-            observer.message(&format!("patches are mirrored along depth, height and width with probability {d}, {h} and {w}"));
+            observer.message(&format!(
+                "patches are mirrored along depth, height and width with probability {d}, {h} and \
+                 {w}"
+            ));
         }
         Ok(Self { config, plan, device, dir, training, held_out, augment, dataset, held_out_files })
     }
@@ -171,38 +184,55 @@ impl Run {
 
     /// Size of this run's networks.
     pub fn size(&self) -> Size {
-        Size { channels: self.plan.channels.len(), classes: self.plan.labels.len(), width: self.config.network.width }
+        Size {
+            channels: self.plan.channels.len(),
+            classes: self.plan.labels.len(),
+            width: self.config.network.width,
+        }
     }
 
     /// Mean Dice per foreground class over the held-out cases, on the preprocessed grid.
     pub fn validate(&self, predictor: &Predictor) -> Vec<Option<f64>> {
-        let scores: Vec<Vec<Option<f64>>> = self.held_out.iter().map(|case| predictor.validate(case)).collect();
-        (0..predictor.classes - 1).map(|c| mean_sd(scores.iter().filter_map(|s| s[c])).map(|(mean, _)| mean)).collect()
+        let scores: Vec<Vec<Option<f64>>> =
+            self.held_out.iter().map(|case| predictor.validate(case)).collect();
+        (0..predictor.classes - 1)
+            .map(|c| mean_sd(scores.iter().filter_map(|s| s[c])).map(|(mean, _)| mean))
+            .collect()
     }
 
-    /// Writes the model, predicts the held-out cases on their own grids, and writes predictions, evaluation and result.
+    /// Writes the model, predicts the held-out cases on their own grids, and writes predictions,
+    /// evaluation and result.
     ///
     /// # Errors
     /// When files cannot be read or written.
-    pub fn finish(&self, network: String, model: &Model, observer: &dyn Observer) -> Result<(Evaluation, RunResult)> {
+    pub fn finish(
+        &self,
+        network: String,
+        model: &Model,
+        observer: &dyn Observer,
+    ) -> Result<(Evaluation, RunResult)> {
         model.write(&self.dir.file("model.safetensors"))?;
         let predictions = self.dir.file("predictions");
-        std::fs::create_dir_all(&predictions).map_err(|e| Error::file("create", &predictions, e))?;
+        std::fs::create_dir_all(&predictions)
+            .map_err(|e| Error::file("create", &predictions, e))?;
         let mut evaluation = Evaluation::new(self.plan.foreground(), TOLERANCE_MM);
         observer.begin("scoring held-out cases", 0, self.held_out_files.len());
         let predictor = ImagePredictor::new(slice::from_ref(model), Options::of(model))?;
         for (done, files) in self.held_out_files.iter().enumerate() {
             let image = load_raw(&files.images, self.plan.channels.len())?;
-            let predicted = predictor.predict(&files.name, &image, &Within(observer))?.labels(&self.plan.labels);
+            let predicted = predictor
+                .predict(&files.name, &image, &Within(observer))?
+                .labels(&self.plan.labels);
             drop(image);
             write_labels(predictions.join(format!("{}.nii.gz", files.name)), &predicted)?;
             let Some(labels) = self.dataset.load_labels(files)? else { continue };
-            let case = score(&files.name, &predicted, &labels, &self.plan.labels, TOLERANCE_MM).map_err(|e| Error::Invalid {
-                path: files.images.first().cloned().unwrap_or_default(),
-                expected: "a prediction of the label map's shape".into(),
-                found: e.to_string(),
-                remedy: "give image and label map the same grid".into(),
-            })?;
+            let case = score(&files.name, &predicted, &labels, &self.plan.labels, TOLERANCE_MM)
+                .map_err(|e| Error::Invalid {
+                    path: files.images.first().cloned().unwrap_or_default(),
+                    expected: "a prediction of the label map's shape".into(),
+                    found: e.to_string(),
+                    remedy: "give image and label map the same grid".into(),
+                })?;
             evaluation.cases.push(case);
             observer.advance(done + 1);
         }
@@ -227,12 +257,14 @@ impl Run {
         Ok((evaluation, result))
     }
 
-    /// Refuses held-out images that could not be predicted in the memory there is, before a network like this is trained for hours.
+    /// Refuses held-out images that could not be predicted in the memory there is, before a network
+    /// like this is trained for hours.
     ///
     /// # Errors
     /// [`Error::Memory`]; or when a header cannot be read.
     pub fn check_scoring(&self, architecture: &Architecture) -> Result<()> {
-        let model = Model::new(self.card(architecture.clone(), false), &self.device, self.config.seed);
+        let model =
+            Model::new(self.card(architecture.clone(), false), &self.device, self.config.seed);
         let predictor = ImagePredictor::new(slice::from_ref(&model), Options::of(&model))?;
         for files in &self.held_out_files {
             let (grid, bytes) = raw_size(&files.images)?;
@@ -253,7 +285,8 @@ impl Run {
 
     /// The description of a model of this run, whose weights have seen mirrored patches or not.
     pub fn card(&self, architecture: Architecture, mirrored: bool) -> Card {
-        let mut card = Card::new(architecture, self.size(), self.plan.clone(), self.config.predict.clone());
+        let mut card =
+            Card::new(architecture, self.size(), self.plan.clone(), self.config.predict.clone());
         card.mirror = if mirrored { self.mirror() } else { Self::UNMIRRORED };
         card
     }

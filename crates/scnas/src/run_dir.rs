@@ -1,5 +1,6 @@
-//! A run is a folder: `config.toml` (effective settings), `plan.json`, `log.jsonl` (one line an epoch), `checkpoint/`, `genotype.json`,
-//! `model.safetensors`, `evaluation.json`, `result.json`, `predictions/`. Every file is replaced whole; one process at a time holds `lock`.
+//! A run is a folder: `config.toml` (effective settings), `plan.json`, `log.jsonl` (one line an
+//! epoch), `checkpoint/`, `genotype.json`, `model.safetensors`, `evaluation.json`, `result.json`,
+//! `predictions/`. Every file is replaced whole; one process at a time holds `lock`.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -29,7 +30,8 @@ pub struct EpochLine {
     pub epochs: usize,
     /// Mean loss of the Θ steps.
     pub loss: f64,
-    /// Dice per foreground class over the held-out cases, on the preprocessed grid; `None` in epochs without validation.
+    /// Dice per foreground class over the held-out cases, on the preprocessed grid; `None` in
+    /// epochs without validation.
     pub dice: Option<Vec<Option<f64>>>,
     /// Mean of `dice`.
     pub mean_dice: Option<f64>,
@@ -51,7 +53,8 @@ pub struct SearchLine {
     pub tau: f64,
     /// Mean entropy of softmax(α), in nats.
     pub entropy: f64,
-    /// Shares of edges, all cells counted, that the current architecture gives to these operations.
+    /// Shares of edges, all cells counted, that the current architecture gives to these
+    /// operations.
     pub zero: f64,
     pub identity: f64,
     pub pool: f64,
@@ -63,7 +66,8 @@ impl RunDir {
     /// # Errors
     /// When the folder holds another run, is in use, or cannot be written.
     pub fn open(path: &Path, config: &Config, plan: &Plan) -> Result<Self> {
-        std::fs::create_dir_all(path.join("checkpoint")).map_err(|e| Error::file("create", path, e))?;
+        std::fs::create_dir_all(path.join("checkpoint"))
+            .map_err(|e| Error::file("create", path, e))?;
         let lock_path = path.join("lock");
         let lock = File::create(&lock_path).map_err(|e| Error::file("create", &lock_path, e))?;
         match lock.try_lock() {
@@ -71,8 +75,11 @@ impl RunDir {
             Err(TryLockError::WouldBlock) => return Err(Error::InUse { path: path.into() }),
             Err(TryLockError::Error(e)) => return Err(Error::file("lock", &lock_path, e)),
         }
-        ["", "checkpoint", "predictions"].into_iter().for_each(|folder| medvol::remove_leftovers(path.join(folder)));
-        let dir = Self { path: path.into(), lines: read_log(&path.join("log.jsonl"))?, _lock: lock };
+        ["", "checkpoint", "predictions"]
+            .into_iter()
+            .for_each(|folder| medvol::remove_leftovers(path.join(folder)));
+        let dir =
+            Self { path: path.into(), lines: read_log(&path.join("log.jsonl"))?, _lock: lock };
         let settings = dir.file("config.toml");
         if settings.exists() {
             same_settings(&settings, config)?;
@@ -138,26 +145,36 @@ impl RunDir {
         let path = self.file(name);
         match std::fs::read(&path) {
             Ok(found) if found == bytes => Ok(()),
-            Ok(found) if serde_json::from_slice::<serde_json::Value>(&found).is_err() => Err(damaged(path)),
+            Ok(found) if serde_json::from_slice::<serde_json::Value>(&found).is_err() => {
+                Err(damaged(path))
+            }
             Ok(found) => Err(another_run(path, &first_difference(&found, bytes))),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(medvol::atomic_write(&path, bytes)?),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                Ok(medvol::atomic_write(&path, bytes)?)
+            }
             Err(e) => Err(Error::file("read", &path, e)),
         }
     }
 }
 
-/// Checks that a run's `config.toml` holds these settings; a key that an older file lacks has its default.
+/// Checks that a run's `config.toml` holds these settings; a key that an older file lacks has its
+/// default.
 ///
 /// # Errors
 /// Names the settings that differ; or when the file cannot be read.
 pub fn same_settings(path: &Path, config: &Config) -> Result<()> {
     let bytes = std::fs::read(path).map_err(|e| Error::file("read", path, e))?;
-    let text = std::str::from_utf8(&bytes).ok().filter(|text| !text.is_empty() && text.parse::<toml::Table>().is_ok());
+    let text = std::str::from_utf8(&bytes)
+        .ok()
+        .filter(|text| !text.is_empty() && text.parse::<toml::Table>().is_ok());
     let Some(text) = text else { return Err(damaged(path.into())) };
     let differences = match toml::from_str::<Config>(text) {
         Ok(read) if read == *config => return Ok(()),
         Ok(read) => {
-            let changes = read.differences(config).into_iter().map(|(key, [found, given])| format!("{key} = {found}, now {given}"));
+            let changes = read
+                .differences(config)
+                .into_iter()
+                .map(|(key, [found, given])| format!("{key} = {found}, now {given}"));
             changes.collect::<Vec<_>>().join("; ")
         }
         Err(_) => first_difference(text.as_bytes(), config.to_toml().as_bytes()),
@@ -170,7 +187,9 @@ fn another_run(path: PathBuf, differences: &str) -> Error {
         path,
         expected: "the settings and data this command was given, so that the run can go on".into(),
         found: format!("another run ({differences})"),
-        remedy: "repeat the command that began the run, give its config.toml with --config, or give another folder with --out".into(),
+        remedy: "repeat the command that began the run, give its config.toml with --config, or \
+                 give another folder with --out"
+            .into(),
     }
 }
 
@@ -190,7 +209,13 @@ fn first_difference(found: &[u8], given: &[u8]) -> String {
     loop {
         match (a.next(), b.next()) {
             (Some(x), Some(y)) if x == y => {}
-            (x, y) => return format!("\"{}\", now \"{}\"", x.unwrap_or("").trim(), y.unwrap_or("").trim()),
+            (x, y) => {
+                return format!(
+                    "\"{}\", now \"{}\"",
+                    x.unwrap_or("").trim(),
+                    y.unwrap_or("").trim()
+                );
+            }
         }
     }
 }

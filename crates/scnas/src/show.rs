@@ -1,8 +1,10 @@
-//! A genotype drawn as one SVG, the counterpart of the paper's Figures 3–6: per architecture a diagram of its cell, side by side.
+//! A genotype drawn as one SVG, the counterpart of the paper's Figures 3–6: per architecture a
+//! diagram of its cell, side by side.
 //!
-//! Every edge has its own place, whatever the other edges are, so that two cells can be compared by eye: the older input's
-//! edges run above the nodes, the newer input's below, edges between nodes along and just above them. Labels stand on their edge
-//! in the gap before the node it enters (the three long edges between nodes: in the gap where nothing else is at their height).
+//! Every edge has its own place, whatever the other edges are, so that two cells can be compared by
+//! eye: the older input's edges run above the nodes, the newer input's below, edges between nodes
+//! along and just above them. Labels stand on their edge in the gap before the node it enters (the
+//! three long edges between nodes: in the gap where nothing else is at their height).
 
 use std::fmt::Write as _;
 
@@ -10,7 +12,8 @@ use crate::genotype::{Genotype, strided};
 use crate::operation::Kind;
 use crate::space::{EDGES, NODES, Share, edge_list};
 
-/// Pixels; `y` grows downwards. In a cell the origin is on the line of the nodes, below the centre of the input boxes.
+/// Pixels; `y` grows downwards. In a cell the origin is on the line of the nodes, below the centre
+/// of the input boxes.
 type Point = [f64; 2];
 
 /// Radius of a node and half the height of the other boxes.
@@ -49,8 +52,8 @@ const STYLE: &str = r#"
 .scnas .casing { fill: none; stroke: #fff; stroke-width: 6; }
 "#;
 
-/// How the edges of one family of operations look: colour (three of Okabe and Ito's and a darker purple, told apart with any colour
-/// vision) and dashes (for print in grey).
+/// How the edges of one family of operations look: colour (three of Okabe and Ito's and a darker
+/// purple, told apart with any colour vision) and dashes (for print in grey).
 struct Family {
     id: &'static str,
     name: &'static str,
@@ -103,19 +106,29 @@ fn arch(start: Point, height: f64, end: Point) -> Curve {
     Curve([start, [start[0], height], [end[0], height], end])
 }
 
-/// The place of `edge` when nodes are `step` apart: its curve, up to the arrow's head, and the centre of its label.
+/// The place of `edge` when nodes are `step` apart: its curve, up to the arrow's head, and the
+/// centre of its label.
 fn place(edge: usize, step: f64) -> (Curve, Point) {
     let (source, node) = edge_list()[edge];
     let x = |node: usize| (node + 1) as f64 * step;
     let gap_before = |node: usize| x(node) - 0.5 * step;
     let target = x(node);
     let (curve, label_x) = match (source, node) {
-        // From an input to the first node: a slope. To the others: level at a height of its own, then down (or up) on the node.
+        // From an input to the first node: a slope. To the others: level at a height of its own,
+        // then down (or up) on the node.
         (0 | 1, 0) => {
             let side = INPUT_Y[source].signum();
             let end = [target - 8.0, side * (NODE + HEAD - 2.0)];
             let start = [0.5 * INPUT, INPUT_Y[source] - side * NODE];
-            (Curve([start, [0.35 * step, 0.45 * start[1]], [target - 0.22 * step, side * 58.0], end]), 0.53 * step)
+            (
+                Curve([
+                    start,
+                    [0.35 * step, 0.45 * start[1]],
+                    [target - 0.22 * step, side * 58.0],
+                    end,
+                ]),
+                0.53 * step,
+            )
         }
         (0 | 1, _) => {
             let side = INPUT_Y[source].signum();
@@ -123,7 +136,10 @@ fn place(edge: usize, step: f64) -> (Curve, Point) {
             let start = [INPUT, INPUT_Y[source] + side * (node as f64 - 1.0) * 5.0];
             let end = [target + 4.0, side * (NODE + HEAD)];
             let shoulder = target - [0.0, 1.0, 1.5, 2.0][node] * step;
-            (Curve([start, [shoulder, height], [end[0], height], end]), gap_before(node) - 0.06 * step)
+            (
+                Curve([start, [shoulder, height], [end[0], height], end]),
+                gap_before(node) - 0.06 * step,
+            )
         }
         // Between neighbours: straight.
         _ if source == node + 1 => {
@@ -131,11 +147,18 @@ fn place(edge: usize, step: f64) -> (Curve, Point) {
             (Curve([[start, 0.0], [start, 0.0], [end, 0.0], [end, 0.0]]), gap_before(node))
         }
         // Over one node: a low arch. Over two: a high one around it.
-        (2, 3) => (arch([x(0) + 2.0, -NODE], -118.0, [target - 7.0, -NODE - HEAD]), gap_before(2) - 0.1 * step),
+        (2, 3) => (
+            arch([x(0) + 2.0, -NODE], -118.0, [target - 7.0, -NODE - HEAD]),
+            gap_before(2) - 0.1 * step,
+        ),
         _ => {
             let first = source - 2;
-            let label_x = if first == 0 { gap_before(1) + 0.08 * step } else { gap_before(3) - 0.08 * step };
-            (arch([x(first) + 11.0, 5.0 - NODE], -64.0, [target - 15.0, 5.0 - NODE - HEAD]), label_x)
+            let label_x =
+                if first == 0 { gap_before(1) + 0.08 * step } else { gap_before(3) - 0.08 * step };
+            (
+                arch([x(first) + 11.0, 5.0 - NODE], -64.0, [target - 15.0, 5.0 - NODE - HEAD]),
+                label_x,
+            )
         }
     };
     (curve, curve.at_x(label_x))
@@ -152,9 +175,15 @@ fn label_width(text: &str) -> f64 {
     text.chars().count() as f64 * CHARACTER + 10.0
 }
 
-/// Distance of nodes: the longest name of the table, with its stride, fits between two nodes whichever edge it is on.
+/// Distance of nodes: the longest name of the table, with its stride, fits between two nodes
+/// whichever edge it is on.
 fn step(genotype: &Genotype) -> f64 {
-    let widest = genotype.space.operations.iter().map(|o| label_width(&format!("{o} /2"))).fold(0.0, f64::max);
+    let widest = genotype
+        .space
+        .operations
+        .iter()
+        .map(|o| label_width(&format!("{o} /2")))
+        .fold(0.0, f64::max);
     (1.6 * widest - 8.0).max(110.0)
 }
 
@@ -162,7 +191,8 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// The architectures of `genotype` side by side as a self-contained SVG: four in two columns or twelve in three.
+/// The architectures of `genotype` side by side as a self-contained SVG: four in two columns or
+/// twelve in three.
 pub fn svg(genotype: &Genotype) -> String {
     let columns = match genotype.space.share {
         Share::Type => 2,
@@ -174,14 +204,16 @@ pub fn svg(genotype: &Genotype) -> String {
     let width = MARGIN + columns as f64 * (cell[0] + MARGIN);
     let height = MARGIN + rows as f64 * (cell[1] + MARGIN) + LEGEND;
     let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" viewBox=\"0 0 {width:.0} {height:.0}\" class=\"scnas\" role=\"img\">\n\
-         <title>Cell architectures</title>\n<style>{STYLE}</style>\n<defs>\n"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" \
+         viewBox=\"0 0 {width:.0} {height:.0}\" class=\"scnas\" role=\"img\">\n<title>Cell \
+         architectures</title>\n<style>{STYLE}</style>\n<defs>\n"
     );
     for Family { id, colour, .. } in &FAMILIES {
         let _ = writeln!(
             out,
-            "<marker id=\"{id}\" viewBox=\"0 -5 {HEAD} 10\" refX=\"0\" refY=\"0\" markerWidth=\"{HEAD}\" markerHeight=\"10\" \
-             markerUnits=\"userSpaceOnUse\" orient=\"auto\"><path d=\"M0,-4.5 L{HEAD},0 L0,4.5 Z\" fill=\"{colour}\"/></marker>"
+            "<marker id=\"{id}\" viewBox=\"0 -5 {HEAD} 10\" refX=\"0\" refY=\"0\" \
+             markerWidth=\"{HEAD}\" markerHeight=\"10\" markerUnits=\"userSpaceOnUse\" \
+             orient=\"auto\"><path d=\"M0,-4.5 L{HEAD},0 L0,4.5 Z\" fill=\"{colour}\"/></marker>"
         );
     }
     let _ = writeln!(out, "</defs>\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>");
@@ -190,8 +222,8 @@ pub fn svg(genotype: &Genotype) -> String {
         let [left, top] = [0, 1].map(|axis| MARGIN + corner[axis] as f64 * (cell[axis] + MARGIN));
         let _ = writeln!(
             out,
-            "<g transform=\"translate({left:.1},{top:.1})\">\n\
-             <rect width=\"{:.1}\" height=\"{:.1}\" rx=\"8\" fill=\"none\" stroke=\"#d0d0d0\"/>",
+            "<g transform=\"translate({left:.1},{top:.1})\">\n<rect width=\"{:.1}\" \
+             height=\"{:.1}\" rx=\"8\" fill=\"none\" stroke=\"#d0d0d0\"/>",
             cell[0], cell[1]
         );
         draw_cell(&mut out, genotype, arch, step);
@@ -204,10 +236,12 @@ pub fn svg(genotype: &Genotype) -> String {
 
 fn draw_cell(out: &mut String, genotype: &Genotype, arch: usize, step: f64) {
     let space = &genotype.space;
-    let edges: Vec<(usize, &Family)> = (0..EDGES).filter_map(|e| Some((e, family(genotype.kind(arch, e))?))).collect();
+    let edges: Vec<(usize, &Family)> =
+        (0..EDGES).filter_map(|e| Some((e, family(genotype.kind(arch, e))?))).collect();
     let _ = writeln!(
         out,
-        "<text x=\"16\" y=\"27\"><tspan class=\"title\">{}</tspan><tspan class=\"note\" dx=\"10\">{} cell, {} of {EDGES} edges</tspan></text>",
+        "<text x=\"16\" y=\"27\"><tspan class=\"title\">{}</tspan><tspan class=\"note\" \
+         dx=\"10\">{} cell, {} of {EDGES} edges</tspan></text>",
         escape(&space.arch_name(arch)),
         space.arch_type(arch).name(),
         edges.len()
@@ -221,7 +255,8 @@ fn draw_cell(out: &mut String, genotype: &Genotype, arch: usize, step: f64) {
         let start = x(node) + 8.0;
         let _ = writeln!(
             out,
-            "<path class=\"rail\" d=\"M{start:.1},9 C{:.1},{RAIL} {:.1},{RAIL} {:.1},{RAIL} H{:.1} Q{:.1},{RAIL} {output:.1},{NODE}\"/>",
+            "<path class=\"rail\" d=\"M{start:.1},9 C{:.1},{RAIL} {:.1},{RAIL} {:.1},{RAIL} \
+             H{:.1} Q{:.1},{RAIL} {output:.1},{NODE}\"/>",
             start + 10.0,
             start + 16.0,
             start + 34.0,
@@ -233,10 +268,14 @@ fn draw_cell(out: &mut String, genotype: &Genotype, arch: usize, step: f64) {
 
     let places: Vec<(Curve, Point)> = edges.iter().map(|&(edge, _)| place(edge, step)).collect();
     for (&(_, family), (Curve([p, q, r, s]), _)) in edges.iter().zip(&places) {
-        let path = format!("M{:.1},{:.1} C{:.1},{:.1} {:.1},{:.1} {:.1},{:.1}", p[0], p[1], q[0], q[1], r[0], r[1], s[0], s[1]);
+        let path = format!(
+            "M{:.1},{:.1} C{:.1},{:.1} {:.1},{:.1} {:.1},{:.1}",
+            p[0], p[1], q[0], q[1], r[0], r[1], s[0], s[1]
+        );
         let _ = writeln!(
             out,
-            "<path class=\"casing\" d=\"{path}\"/><path class=\"wire\" d=\"{path}\" stroke=\"{}\" stroke-dasharray=\"{}\" marker-end=\"url(#{})\"/>",
+            "<path class=\"casing\" d=\"{path}\"/><path class=\"wire\" d=\"{path}\" stroke=\"{}\" \
+             stroke-dasharray=\"{}\" marker-end=\"url(#{})\"/>",
             family.colour, family.dashes, family.id
         );
     }
@@ -251,7 +290,8 @@ fn draw_cell(out: &mut String, genotype: &Genotype, arch: usize, step: f64) {
     for node in 0..NODES {
         let _ = writeln!(
             out,
-            "<circle class=\"node\" cx=\"{:.1}\" cy=\"0\" r=\"{NODE}\"/><text class=\"middle\" x=\"{:.1}\" y=\"4.5\">{}</text>",
+            "<circle class=\"node\" cx=\"{:.1}\" cy=\"0\" r=\"{NODE}\"/><text class=\"middle\" \
+             x=\"{:.1}\" y=\"4.5\">{}</text>",
             x(node),
             x(node),
             node + 1
@@ -264,8 +304,8 @@ fn draw_label(out: &mut String, [x, y]: Point, text: &str, family: &Family) {
     let width = label_width(text);
     let _ = writeln!(
         out,
-        "<rect class=\"tag\" x=\"{:.1}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"{}\" rx=\"4\" fill=\"#fff\" stroke=\"{}\"/>\
-         <text class=\"label\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>",
+        "<rect class=\"tag\" x=\"{:.1}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"{}\" rx=\"4\" \
+         fill=\"#fff\" stroke=\"{}\"/><text class=\"label\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>",
         x - width / 2.0,
         y - LABEL,
         2.0 * LABEL,
@@ -278,7 +318,8 @@ fn draw_label(out: &mut String, [x, y]: Point, text: &str, family: &Family) {
 fn draw_box(out: &mut String, [x, y]: Point, half_width: f64, text: &str) {
     let _ = writeln!(
         out,
-        "<rect class=\"node\" x=\"{:.1}\" y=\"{:.1}\" width=\"{}\" height=\"{}\" rx=\"6\"/><text class=\"middle\" x=\"{x:.1}\" y=\"{:.1}\">{text}</text>",
+        "<rect class=\"node\" x=\"{:.1}\" y=\"{:.1}\" width=\"{}\" height=\"{}\" rx=\"6\"/><text \
+         class=\"middle\" x=\"{x:.1}\" y=\"{:.1}\">{text}</text>",
         x - half_width,
         y - NODE,
         2.0 * half_width,
@@ -291,13 +332,23 @@ fn draw_box(out: &mut String, [x, y]: Point, half_width: f64, text: &str) {
 fn draw_legend(out: &mut String, genotype: &Genotype, y: f64) {
     let mut x = MARGIN + 16.0;
     let mut entry = |out: &mut String, mark: &str, text: &str| {
-        let _ = writeln!(out, "<g transform=\"translate({x:.1},{y:.1})\">{mark}<text x=\"44\" y=\"4.5\">{text}</text></g>");
+        let _ = writeln!(
+            out,
+            "<g transform=\"translate({x:.1},{y:.1})\">{mark}<text x=\"44\" \
+             y=\"4.5\">{text}</text></g>"
+        );
         x += 70.0 + 7.2 * text.chars().count() as f64;
     };
     for family @ Family { id, name, colour, dashes } in &FAMILIES {
-        if genotype.space.operations.iter().any(|o| self::family(o.kind).is_some_and(|f| std::ptr::eq(f, family))) {
+        if genotype
+            .space
+            .operations
+            .iter()
+            .any(|o| self::family(o.kind).is_some_and(|f| std::ptr::eq(f, family)))
+        {
             let mark = format!(
-                "<path class=\"wire\" d=\"M0,0 H27\" stroke=\"{colour}\" stroke-dasharray=\"{dashes}\" marker-end=\"url(#{id})\"/>"
+                "<path class=\"wire\" d=\"M0,0 H27\" stroke=\"{colour}\" \
+                 stroke-dasharray=\"{dashes}\" marker-end=\"url(#{id})\"/>"
             );
             entry(out, &mark, name);
         }
@@ -312,10 +363,12 @@ mod tests {
     use super::*;
     use crate::space::Space;
 
-    /// The paper's space, those with shorter and longer names, and that with an architecture per cell.
+    /// The paper's space, those with shorter and longer names, and that with an architecture per
+    /// cell.
     fn spaces() -> Vec<Space> {
         let named = |length: usize| {
-            let text = format!(r#"["zero", {{"name": "{}", "kind": "max-pool"}}]"#, "x".repeat(length));
+            let text =
+                format!(r#"["zero", {{"name": "{}", "kind": "max-pool"}}]"#, "x".repeat(length));
             Space { operations: serde_json::from_str(&text).unwrap(), ..Space::paper() }
         };
         let mut spaces: Vec<Space> = [1, 6, 12, 20, 35, 80].map(named).into();
@@ -335,23 +388,37 @@ mod tests {
     }
 
     #[test]
-    fn no_label_of_the_densest_cell_touches_another_label_a_node_the_frame_or_an_edge_that_is_not_its_own() {
+    fn no_label_of_the_densest_cell_touches_another_label_a_node_the_frame_or_an_edge_that_is_not_its_own()
+     {
         for space in spaces() {
             for operation in space.operations.iter().filter(|o| o.kind != Kind::Zero) {
                 let genotype = Genotype::uniform(&space, &operation.name).unwrap();
                 let step = step(&genotype);
-                let places: Vec<(Curve, Point)> = (0..EDGES).map(|edge| place(edge, step)).collect();
+                let places: Vec<(Curve, Point)> =
+                    (0..EDGES).map(|edge| place(edge, step)).collect();
                 // A reduction cell: its labels are the widest.
-                let tags: Vec<Box> = (0..EDGES).map(|e| around(places[e].1, label_width(&label(&genotype, 0, e)) / 2.0, LABEL)).collect();
-                let mut nodes: Vec<Box> = (0..NODES).map(|n| around([(n + 1) as f64 * step, 0.0], NODE, NODE)).collect();
+                let tags: Vec<Box> = (0..EDGES)
+                    .map(|e| around(places[e].1, label_width(&label(&genotype, 0, e)) / 2.0, LABEL))
+                    .collect();
+                let mut nodes: Vec<Box> =
+                    (0..NODES).map(|n| around([(n + 1) as f64 * step, 0.0], NODE, NODE)).collect();
                 nodes.extend(INPUT_Y.map(|y| around([0.0, y], INPUT, NODE)));
                 for (edge, &tag) in tags.iter().enumerate() {
                     let name = format!("{operation} on {:?}", edge_list()[edge]);
-                    assert!(tag[1] > EXTENT[0] + 36.0 && tag[3] < EXTENT[1], "{name} leaves the frame");
+                    assert!(
+                        tag[1] > EXTENT[0] + 36.0 && tag[3] < EXTENT[1],
+                        "{name} leaves the frame"
+                    );
                     assert!(nodes.iter().all(|&node| !overlap(tag, node)), "{name} covers a node");
                     for other in (0..EDGES).filter(|&o| o != edge) {
-                        assert!(!overlap(tag, tags[other]), "{name} covers the label of {:?}", edge_list()[other]);
-                        let crossed = (0..=500).any(|i| overlap(tag, around(places[other].0.at(f64::from(i) / 500.0), 1.5, 1.5)));
+                        assert!(
+                            !overlap(tag, tags[other]),
+                            "{name} covers the label of {:?}",
+                            edge_list()[other]
+                        );
+                        let crossed = (0..=500).any(|i| {
+                            overlap(tag, around(places[other].0.at(f64::from(i) / 500.0), 1.5, 1.5))
+                        });
                         assert!(!crossed, "{name} covers {:?}", edge_list()[other]);
                     }
                 }
@@ -365,19 +432,28 @@ mod tests {
             for seed in 0..5 {
                 let genotype = Genotype::random(&space, seed);
                 let picture = svg(&genotype);
-                let drawn = genotype.choices.iter().flatten().filter(|&&op| space.operations.get(op).kind != Kind::Zero).count();
+                let drawn = genotype
+                    .choices
+                    .iter()
+                    .flatten()
+                    .filter(|&&op| space.operations.get(op).kind != Kind::Zero)
+                    .count();
                 assert_eq!(picture.matches("class=\"tag\"").count(), drawn);
                 assert_eq!(picture.matches("class=\"casing\"").count(), drawn);
                 let strided = picture.matches(" /2</text>").count();
-                let expected = (0..genotype.choices.len()).flat_map(|a| (0..EDGES).map(move |e| (a, e)));
-                let expected = expected.filter(|&(a, e)| genotype.kind(a, e) != Kind::Zero && strided_in(&genotype, a, e));
+                let expected =
+                    (0..genotype.choices.len()).flat_map(|a| (0..EDGES).map(move |e| (a, e)));
+                let expected = expected.filter(|&(a, e)| {
+                    genotype.kind(a, e) != Kind::Zero && strided_in(&genotype, a, e)
+                });
                 assert_eq!(strided, expected.count());
             }
         }
     }
 
     fn strided_in(genotype: &Genotype, arch: usize, edge: usize) -> bool {
-        genotype.space.arch_type(arch) == crate::space::CellType::Reduction && edge_list()[edge].0 < 2
+        genotype.space.arch_type(arch) == crate::space::CellType::Reduction
+            && edge_list()[edge].0 < 2
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The search space: twelve cells of four types wired into a 3-D U-Net (METHOD "Search space"; paper section 3.1, Figure 1).
+//! The search space: twelve cells of four types wired into a 3-D U-Net (METHOD "Search space";
+//! paper section 3.1, Figure 1).
 
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +14,8 @@ pub const CELLS: usize = 12;
 /// Times the grid is halved; a patch must be divisible by 2 to this power.
 pub const DEPTH: usize = 3;
 
-/// The edges leading to intermediate node `node` (0..4) as `(edge index, source)`; sources 0 and 1 are the cell's inputs,
-/// source 2+n is intermediate node n.
+/// The edges leading to intermediate node `node` (0..4) as `(edge index, source)`; sources 0 and 1
+/// are the cell's inputs, source 2+n is intermediate node n.
 pub fn edges_into(node: usize) -> impl Iterator<Item = (usize, usize)> {
     let first = (0..node).map(|n| n + 2).sum::<usize>();
     (0..node + 2).map(move |source| (first + source, source))
@@ -46,7 +47,8 @@ pub enum CellType {
 
 impl CellType {
     /// All types, in the order of α when cells of one type share it.
-    pub const ALL: [CellType; 4] = [CellType::Reduction, CellType::Normal, CellType::Decoder, CellType::Expansion];
+    pub const ALL: [CellType; 4] =
+        [CellType::Reduction, CellType::Normal, CellType::Decoder, CellType::Expansion];
 
     /// The paper's one-letter name.
     pub fn letter(self) -> &'static str {
@@ -135,12 +137,29 @@ impl Space {
     pub fn cells(&self) -> [CellPlace; CELLS] {
         use CellType::{Decoder, Expansion, Normal, Reduction};
         let decoder = match self.decoder_order {
-            DecoderOrder::NormalFirst => [(Decoder, 3), (Expansion, 2), (Decoder, 2), (Expansion, 1), (Decoder, 1), (Expansion, 0)],
-            DecoderOrder::ExpansionFirst => [(Expansion, 2), (Decoder, 2), (Expansion, 1), (Decoder, 1), (Expansion, 0), (Decoder, 0)],
+            DecoderOrder::NormalFirst => [
+                (Decoder, 3),
+                (Expansion, 2),
+                (Decoder, 2),
+                (Expansion, 1),
+                (Decoder, 1),
+                (Expansion, 0),
+            ],
+            DecoderOrder::ExpansionFirst => [
+                (Expansion, 2),
+                (Decoder, 2),
+                (Expansion, 1),
+                (Decoder, 1),
+                (Expansion, 0),
+                (Decoder, 0),
+            ],
         };
-        let encoder = [(Reduction, 1), (Normal, 1), (Reduction, 2), (Normal, 2), (Reduction, 3), (Normal, 3)];
+        let encoder =
+            [(Reduction, 1), (Normal, 1), (Reduction, 2), (Normal, 2), (Reduction, 3), (Normal, 3)];
         let mut places = [CellPlace { cell_type: Reduction, level: 0, arch: 0 }; CELLS];
-        for (index, (place, (cell_type, level))) in places.iter_mut().zip(encoder.into_iter().chain(decoder)).enumerate() {
+        for (index, (place, (cell_type, level))) in
+            places.iter_mut().zip(encoder.into_iter().chain(decoder)).enumerate()
+        {
             let arch = match self.share {
                 Share::Type => cell_type as usize,
                 Share::Cell => index,
@@ -158,7 +177,8 @@ impl Space {
         }
     }
 
-    /// Name of architecture `arch`: `R`, `N`, `D`, `E`, or with `share = "cell"` its place and letter, `00R` to `11E`.
+    /// Name of architecture `arch`: `R`, `N`, `D`, `E`, or with `share = "cell"` its place and
+    /// letter, `00R` to `11E`.
     pub fn arch_name(&self, arch: usize) -> String {
         match self.share {
             Share::Type => CellType::ALL[arch].letter().into(),

@@ -1,5 +1,5 @@
-//! Which cases are held out: seeded folds, or a file in nnU-Net's form (`splits_final.json`), a list with one `{"train": […], "val": […]}`
-//! a fold.
+//! Which cases are held out: seeded folds, or a file in nnU-Net's form (`splits_final.json`), a
+//! list with one `{"train": […], "val": […]}` a fold.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -18,16 +18,18 @@ struct Entry {
     val: Vec<String>,
 }
 
-/// `count` folds of groups of names (all cases of a patient, mostly one), each group held out as a whole in one of them; the same for the
-/// same seed.
+/// `count` folds of groups of names (all cases of a patient, mostly one), each group held out as a
+/// whole in one of them; the same for the same seed.
 pub fn seeded(groups: &[Vec<String>], count: usize, seed: u64) -> Vec<Fold> {
     let mut shuffled = groups.to_vec();
     shuffled.shuffle(&mut rng(seed, Stream::Folds, 0));
     (0..count)
         .map(|fold| {
-            let (held_out, training): (Vec<_>, Vec<_>) = shuffled.iter().cloned().enumerate().partition(|(i, _)| i % count == fold);
+            let (held_out, training): (Vec<_>, Vec<_>) =
+                shuffled.iter().cloned().enumerate().partition(|(i, _)| i % count == fold);
             let sorted = |groups: Vec<(usize, Vec<String>)>| {
-                let mut names: Vec<String> = groups.into_iter().flat_map(|(_, names)| names).collect();
+                let mut names: Vec<String> =
+                    groups.into_iter().flat_map(|(_, names)| names).collect();
                 names.sort();
                 names
             };
@@ -36,16 +38,22 @@ pub fn seeded(groups: &[Vec<String>], count: usize, seed: u64) -> Vec<Fold> {
         .collect()
 }
 
-/// Reads a file of splits of the labelled cases `names`. Every fold must place each of them on one side.
+/// Reads a file of splits of the labelled cases `names`. Every fold must place each of them on one
+/// side.
 ///
 /// # Errors
-/// A file that cannot be read or has another form; in any fold, a case that the data set has not, that is on both sides, twice on one, or
-/// on none; a side without cases.
+/// A file that cannot be read or has another form; in any fold, a case that the data set has not,
+/// that is on both sides, twice on one, or on none; a side without cases.
 pub fn read(path: &Path, names: &[String]) -> Result<Vec<Fold>> {
     let known: BTreeSet<&str> = names.iter().map(String::as_str).collect();
     let check = |(number, mut fold): (usize, Fold)| {
         if let Some(Misplaced { problem, remedy, .. }) = fold.misplaced(&known).into_iter().next() {
-            return Err(invalid(path, "each labelled case once in every fold", format!("in fold {number} {problem}"), remedy));
+            return Err(invalid(
+                path,
+                "each labelled case once in every fold",
+                format!("in fold {number} {problem}"),
+                remedy,
+            ));
         }
         fold.training.sort();
         fold.held_out.sort();
@@ -61,11 +69,15 @@ pub fn read(path: &Path, names: &[String]) -> Result<Vec<Fold>> {
 pub fn read_unchecked(path: &Path) -> Result<Vec<Fold>> {
     let text = std::fs::read_to_string(path).map_err(|e| Error::file("read", path, e))?;
     let form = r#"splits as nnU-Net writes them: [{"train": ["case", …], "val": ["case", …]}, …]"#;
-    let entries: Vec<Entry> = serde_json::from_str(&text).map_err(|e| invalid(path, form, e.to_string(), "give its splits_final.json"))?;
+    let entries: Vec<Entry> = serde_json::from_str(&text)
+        .map_err(|e| invalid(path, form, e.to_string(), "give its splits_final.json"))?;
     if entries.is_empty() {
         return Err(invalid(path, form, "an empty list".into(), "give at least one fold"));
     }
-    Ok(entries.into_iter().map(|Entry { train, val }| Fold { training: train, held_out: val }).collect())
+    Ok(entries
+        .into_iter()
+        .map(|Entry { train, val }| Fold { training: train, held_out: val })
+        .collect())
 }
 
 fn invalid(path: &Path, expected: &str, found: String, remedy: &str) -> Error {
@@ -124,7 +136,10 @@ mod tests {
             read_text(r#"[{"train": ["case_2", "case_0"], "val": ["case_1"]}, {"train": ["case_1", "case_2"], "val": ["case_0"]}]"#)
                 .unwrap();
         assert_eq!(splits[0].training, ["case_0", "case_2"]);
-        assert_eq!((splits[0].held_out.as_slice(), splits[1].held_out.as_slice()), (&names(2)[1..], &names(1)[..]));
+        assert_eq!(
+            (splits[0].held_out.as_slice(), splits[1].held_out.as_slice()),
+            (&names(2)[1..], &names(1)[..])
+        );
     }
 
     #[test]
@@ -134,16 +149,28 @@ mod tests {
                 r#"[{"train": ["case_0", "case_1"], "val": ["case_2"]}, {"train": ["case_0", "case_7"], "val": ["case_2"]}]"#,
                 "fold 1 the case case_7",
             ),
-            (r#"[{"train": ["case_0", "case_1"], "val": ["case_2", "case_1"]}]"#, "case_1 on both sides"),
-            (r#"[{"train": ["case_0", "case_1", "case_0"], "val": ["case_2"]}]"#, "case_0 twice on one side"),
-            (r#"[{"train": ["case_0"], "val": ["case_2"]}]"#, "1 labelled case(s) on no side, such as case_1"),
+            (
+                r#"[{"train": ["case_0", "case_1"], "val": ["case_2", "case_1"]}]"#,
+                "case_1 on both sides",
+            ),
+            (
+                r#"[{"train": ["case_0", "case_1", "case_0"], "val": ["case_2"]}]"#,
+                "case_0 twice on one side",
+            ),
+            (
+                r#"[{"train": ["case_0"], "val": ["case_2"]}]"#,
+                "1 labelled case(s) on no side, such as case_1",
+            ),
             (r#"[{"train": ["case_0", "case_1", "case_2"], "val": []}]"#, "no case under \"val\""),
             (r#"[{"train": ["case_0", "case_1"]}]"#, "val"),
             ("[]", "empty"),
             ("{", "nnU-Net"),
         ] {
             let message = read_text(text).unwrap_err().to_string();
-            assert!(message.contains(named) && message.contains("splits_final.json"), "{text}: {message}");
+            assert!(
+                message.contains(named) && message.contains("splits_final.json"),
+                "{text}: {message}"
+            );
         }
     }
 }

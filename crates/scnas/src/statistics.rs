@@ -1,4 +1,5 @@
-//! Is one network better than another on the same cases? The mean difference with its bootstrap interval, and Wilcoxon's signed-rank test.
+//! Is one network better than another on the same cases? The mean difference with its bootstrap
+//! interval, and Wilcoxon's signed-rank test.
 //!
 //! Both speak of the spread over cases only: not of other seeds, folds or architectures.
 
@@ -7,7 +8,8 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde::Serialize;
 
-/// Up to this many differences that are not 0, Wilcoxon's test is exact (as SciPy's is without ties).
+/// Up to this many differences that are not 0, Wilcoxon's test is exact (as SciPy's is without
+/// ties).
 const EXACT_UP_TO: usize = 50;
 const RESAMPLES: usize = 10_000;
 
@@ -49,21 +51,26 @@ pub fn paired(differences: &[f64]) -> Option<Paired> {
     })
 }
 
-/// The middle 95 % of the means of [`RESAMPLES`] samples drawn with replacement from at least one value, from a fixed seed.
+/// The middle 95 % of the means of [`RESAMPLES`] samples drawn with replacement from at least one
+/// value, from a fixed seed.
 fn bootstrap(values: &[f64]) -> [f64; 2] {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let mut means: Vec<f64> = (0..RESAMPLES)
-        .map(|_| values.iter().map(|_| values[rng.random_range(0..values.len())]).sum::<f64>() / values.len() as f64)
+        .map(|_| {
+            values.iter().map(|_| values[rng.random_range(0..values.len())]).sum::<f64>()
+                / values.len() as f64
+        })
         .collect();
     means.sort_unstable_by(f64::total_cmp);
     let cut = RESAMPLES / 40;
     [means[cut], means[RESAMPLES - 1 - cut]]
 }
 
-/// Wilcoxon's signed-rank test. Differences of 0 are dropped, equal ones share their mean rank; `None` when none is left.
+/// Wilcoxon's signed-rank test. Differences of 0 are dropped, equal ones share their mean rank;
+/// `None` when none is left.
 ///
-/// Up to 50 differences p is exact, of all sign patterns of these very ranks; above, it is the normal approximation with
-/// the variance corrected for ties, without correction for continuity.
+/// Up to 50 differences p is exact, of all sign patterns of these very ranks; above, it is the
+/// normal approximation with the variance corrected for ties, without correction for continuity.
 pub fn wilcoxon(differences: &[f64]) -> Option<Wilcoxon> {
     let mut differences: Vec<f64> = differences.iter().copied().filter(|d| *d != 0.0).collect();
     differences.sort_unstable_by(|a, b| a.abs().total_cmp(&b.abs()));
@@ -76,7 +83,8 @@ pub fn wilcoxon(differences: &[f64]) -> Option<Wilcoxon> {
         ties += (count as f64).powi(3) - count as f64;
     }
     let total: usize = ranks.iter().sum();
-    let positive: usize = ranks.iter().zip(&differences).filter(|(_, d)| **d > 0.0).map(|(rank, _)| rank).sum();
+    let positive: usize =
+        ranks.iter().zip(&differences).filter(|(_, d)| **d > 0.0).map(|(rank, _)| rank).sum();
     let smaller = positive.min(total - positive);
     let n = differences.len() as f64;
     let p = match differences.len() {
@@ -91,7 +99,8 @@ pub fn wilcoxon(differences: &[f64]) -> Option<Wilcoxon> {
     Some(Wilcoxon { statistic: smaller as f64 / 2.0, p })
 }
 
-/// The probability that the ranks with a positive sign sum up to at most `limit`, when every sign is a fair coin.
+/// The probability that the ranks with a positive sign sum up to at most `limit`, when every sign
+/// is a fair coin.
 fn lower_tail(ranks: &[usize], limit: usize) -> f64 {
     // probability[s]: that the ranks so far sum up to s.
     let mut probability = vec![0.0; limit + 1];
@@ -139,8 +148,12 @@ mod tests {
     #[test]
     fn wilcoxon_is_that_of_scipy_exact_and_approximate_with_and_without_ties() {
         // Made by tests/fixtures/wilcoxon.py.
-        let cases: Vec<Case> = serde_json::from_str(include_str!("../tests/fixtures/wilcoxon.json")).unwrap();
-        assert!(cases.iter().any(|c| c.differences.len() > EXACT_UP_TO) && cases.iter().any(|c| c.differences.contains(&0.0)));
+        let cases: Vec<Case> =
+            serde_json::from_str(include_str!("../tests/fixtures/wilcoxon.json")).unwrap();
+        assert!(
+            cases.iter().any(|c| c.differences.len() > EXACT_UP_TO)
+                && cases.iter().any(|c| c.differences.contains(&0.0))
+        );
         for Case { differences, statistic, p } in cases {
             let found = wilcoxon(&differences).unwrap();
             let n = differences.len();
@@ -151,22 +164,28 @@ mod tests {
 
     #[test]
     fn the_sign_of_all_differences_does_not_matter_to_wilcoxon() {
-        let differences: Vec<f64> = (1..40).map(|n| f64::from(n * 7919 % 101) / 50.0 - 0.7).collect();
+        let differences: Vec<f64> =
+            (1..40).map(|n| f64::from(n * 7919 % 101) / 50.0 - 0.7).collect();
         let turned: Vec<f64> = differences.iter().map(|d| -d).collect();
         assert_eq!(wilcoxon(&differences), wilcoxon(&turned));
     }
 
     #[test]
-    fn the_bootstrap_interval_is_that_of_the_normal_law_for_many_values_and_moves_and_scales_with_them() {
+    fn the_bootstrap_interval_is_that_of_the_normal_law_for_many_values_and_moves_and_scales_with_them()
+     {
         let values: Vec<f64> = (0..400).map(|n| f64::from(n * 7919 % 400) / 400.0).collect();
         let (mean, sd) = mean_sd(values.iter().copied()).unwrap();
         let interval = bootstrap(&values);
         let half_width = 1.96 * sd / 20.0;
         for (found, expected) in interval.into_iter().zip([mean - half_width, mean + half_width]) {
-            assert!((found - expected).abs() < 0.05 * half_width, "{interval:?}, expected {mean} ± {half_width}");
+            assert!(
+                (found - expected).abs() < 0.05 * half_width,
+                "{interval:?}, expected {mean} ± {half_width}"
+            );
         }
         let moved: Vec<f64> = values.iter().map(|v| 2.0 * v + 1.0).collect();
-        for (found, expected) in bootstrap(&moved).into_iter().zip(interval.map(|v| 2.0 * v + 1.0)) {
+        for (found, expected) in bootstrap(&moved).into_iter().zip(interval.map(|v| 2.0 * v + 1.0))
+        {
             assert!((found - expected).abs() < 1e-12);
         }
     }
@@ -176,6 +195,9 @@ mod tests {
         assert_eq!(wilcoxon(&[0.0, 0.0]), None);
         assert_eq!(paired(&[]), None);
         let same = paired(&[0.0, 0.0]).unwrap();
-        assert_eq!((same.mean_difference, same.interval_95, same.better, same.worse), (0.0, [0.0, 0.0], 0, 0));
+        assert_eq!(
+            (same.mean_difference, same.interval_95, same.better, same.worse),
+            (0.0, [0.0, 0.0], 0, 0)
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! Deep supervision (Lee et al. 2015, in the form of nnU-Net): in training, the decoder's outputs at 1/2 and 1/4 of the size say class
-//! scores too, and are judged by labels on their grids. The layers that say them are not part of the trained model.
+//! Deep supervision (Lee et al. 2015, in the form of nnU-Net): in training, the decoder's outputs
+//! at 1/2 and 1/4 of the size say class scores too, and are judged by labels on their grids. The
+//! layers that say them are not part of the trained model.
 
 use crate::layers::{Builder, Map};
 use crate::network::{Network, Size};
@@ -32,7 +33,15 @@ impl DeepSupervision {
         let mut builder = Builder { weights };
         let heads = LEVELS.into_iter().filter_map(|level| {
             let output = network.decoder_output(level)?;
-            Some(Head { output, level, map: builder.map(&format!("supervision.{level}"), size.width << level, size.classes) })
+            Some(Head {
+                output,
+                level,
+                map: builder.map(
+                    &format!("supervision.{level}"),
+                    size.width << level,
+                    size.classes,
+                ),
+            })
         });
         Self { heads: heads.collect(), own }
     }
@@ -49,9 +58,14 @@ impl DeepSupervision {
     }
 }
 
-/// Class indices `[batch, depth, height, width]` on the grid of `level`: of each block of voxels the one at its centre (its lower
-/// corner's side). `shape` is `[depth, height, width]`, divisible by `2^level`.
-pub(crate) fn coarse_classes(classes: &[u8], [depth, height, width]: [usize; 3], level: usize) -> Vec<u8> {
+/// Class indices `[batch, depth, height, width]` on the grid of `level`: of each block of voxels
+/// the one at its centre (its lower corner's side). `shape` is `[depth, height, width]`, divisible
+/// by `2^level`.
+pub(crate) fn coarse_classes(
+    classes: &[u8],
+    [depth, height, width]: [usize; 3],
+    level: usize,
+) -> Vec<u8> {
     let step = 1 << level;
     let middle = (step - 1) / 2;
     let centres = |length: usize| (middle..length).step_by(step);
@@ -86,7 +100,10 @@ mod tests {
                 }
             }
         }
-        assert_eq!(coarse_classes(&classes, shape, 2), [0, 1, 2, 10, 11, 12, 100, 101, 102, 110, 111, 112]);
+        assert_eq!(
+            coarse_classes(&classes, shape, 2),
+            [0, 1, 2, 10, 11, 12, 100, 101, 102, 110, 111, 112]
+        );
         assert_eq!(coarse_classes(&classes, shape, 1).len(), 2 * 4 * 2 * 6);
         assert_eq!(coarse_classes(&classes, shape, 0), classes);
     }
@@ -102,7 +119,10 @@ mod tests {
             let supervision = DeepSupervision::new(&network, size, &mut weights);
             assert_eq!(supervision.heads.iter().map(|head| head.level).collect::<Vec<_>>(), LEVELS);
             assert_eq!(weights.count(), before + 4);
-            assert!((supervision.share(0) + supervision.share(1) + supervision.share(2) - 1.0).abs() < 1e-12);
+            assert!(
+                (supervision.share(0) + supervision.share(1) + supervision.share(2) - 1.0).abs()
+                    < 1e-12
+            );
             supervision.remove_from(&mut weights);
             assert_eq!(weights.count(), before);
         }

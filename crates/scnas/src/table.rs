@@ -1,10 +1,16 @@
 //! Text tables with aligned columns, and lines of CSV.
 
-/// One line per row, columns two blanks apart: the first `left` columns flush left, the others flush right. A short row leaves its last
-/// columns out.
+/// One line per row, columns two blanks apart: the first `left` columns flush left, the others
+/// flush right. A short row leaves its last columns out.
 pub fn aligned(rows: &[Vec<String>], left: usize) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let cell = |(column, text): (usize, &String)| {
         let width = widths[column];
@@ -16,7 +22,13 @@ pub fn aligned(rows: &[Vec<String>], left: usize) -> String {
 
 /// One line of CSV with its line end; cells that need it are quoted.
 pub fn csv_line(cells: &[String]) -> String {
-    let quote = |s: &String| if s.contains([',', '"', '\n']) { format!("\"{}\"", s.replace('"', "\"\"")) } else { s.clone() };
+    let quote = |s: &String| {
+        if s.contains([',', '"', '\n']) {
+            format!("\"{}\"", s.replace('"', "\"\""))
+        } else {
+            s.clone()
+        }
+    };
     cells.iter().map(quote).collect::<Vec<_>>().join(",") + "\n"
 }
 
@@ -26,7 +38,8 @@ mod tests {
 
     #[test]
     fn names_stand_to_the_left_and_numbers_to_the_right_counted_in_characters() {
-        let rows = [["case", "Dice"], ["é – long", "0.5"]].map(|row| row.map(String::from).to_vec());
+        let rows =
+            [["case", "Dice"], ["é – long", "0.5"]].map(|row| row.map(String::from).to_vec());
         assert_eq!(aligned(&rows, 1), "case      Dice\né – long   0.5\n");
     }
 }

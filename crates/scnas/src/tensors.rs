@@ -1,7 +1,9 @@
-//! Named tensors in a safetensors file with one JSON document as metadata: the form of models and checkpoints.
+//! Named tensors in a safetensors file with one JSON document as metadata: the form of models and
+//! checkpoints.
 //!
-//! Files are written whole to a temporary file and renamed. Values are f32, little endian, row-major. The metadata hold a CRC-32 of the
-//! whole file, taken with zeros in the place of its own eight digits: a file that a disk or a copy damaged is never used.
+//! Files are written whole to a temporary file and renamed. Values are f32, little endian,
+//! row-major. The metadata hold a CRC-32 of the whole file, taken with zeros in the place of its
+//! own eight digits: a file that a disk or a copy damaged is never used.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read as _;
@@ -34,7 +36,11 @@ const NO_CRC: &str = "00000000";
 ///
 /// # Errors
 /// When a value cannot be written, which is a bug.
-pub fn encode<'a>(path: &Path, document: &impl Serialize, tensors: impl Iterator<Item = (String, &'a Tensor<5>)>) -> Result<Vec<u8>> {
+pub fn encode<'a>(
+    path: &Path,
+    document: &impl Serialize,
+    tensors: impl Iterator<Item = (String, &'a Tensor<5>)>,
+) -> Result<Vec<u8>> {
     let invalid = |found: String| Error::Invalid {
         path: path.into(),
         expected: "values that can be written".into(),
@@ -43,31 +49,41 @@ pub fn encode<'a>(path: &Path, document: &impl Serialize, tensors: impl Iterator
     };
     let data: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
         .map(|(name, t)| {
-            let values = t.to_data().try_to_vec::<f32>().map_err(|e| invalid(format!("{name}: {e:?}")))?;
+            let values =
+                t.to_data().try_to_vec::<f32>().map_err(|e| invalid(format!("{name}: {e:?}")))?;
             Ok((name, t.dims().to_vec(), values.iter().flat_map(|v| v.to_le_bytes()).collect()))
         })
         .collect::<Result<_>>()?;
     let views: Vec<(&str, TensorView)> = data
         .iter()
         .map(|(name, shape, bytes)| {
-            Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(|e| invalid(e.to_string()))?))
+            Ok((
+                name.as_str(),
+                TensorView::new(Dtype::F32, shape.clone(), bytes)
+                    .map_err(|e| invalid(e.to_string()))?,
+            ))
         })
         .collect::<Result<_>>()?;
-    let sealed = serde_json::to_string(&Sealed { crc32: NO_CRC.into(), document }).map_err(|e| invalid(e.to_string()))?;
-    let mut bytes = serialize(views, Some(HashMap::from([(KEY.into(), sealed)]))).map_err(|e| invalid(e.to_string()))?;
+    let sealed = serde_json::to_string(&Sealed { crc32: NO_CRC.into(), document })
+        .map_err(|e| invalid(e.to_string()))?;
+    let mut bytes = serialize(views, Some(HashMap::from([(KEY.into(), sealed)])))
+        .map_err(|e| invalid(e.to_string()))?;
     let crc = format!("{:08x}", crc32fast::hash(&bytes));
     let place = crc_place(&bytes).ok_or_else(|| invalid("no place for the checksum".into()))?;
     bytes[place].copy_from_slice(crc.as_bytes());
     Ok(bytes)
 }
 
-/// Where the digits of the checksum stand. Nothing in the document looks so: its own quotation marks have backslashes before them.
+/// Where the digits of the checksum stand. Nothing in the document looks so: its own quotation
+/// marks have backslashes before them.
 fn crc_place(bytes: &[u8]) -> Option<Range<usize>> {
-    let start = bytes.windows(BEFORE_CRC.len()).position(|window| window == BEFORE_CRC)? + BEFORE_CRC.len();
+    let start =
+        bytes.windows(BEFORE_CRC.len()).position(|window| window == BEFORE_CRC)? + BEFORE_CRC.len();
     (start + NO_CRC.len() <= bytes.len()).then_some(start..start + NO_CRC.len())
 }
 
-/// Whether a file's bytes are those that were written; consumes the digits of the checksum. `None` without a checksum.
+/// Whether a file's bytes are those that were written; consumes the digits of the checksum. `None`
+/// without a checksum.
 fn intact(bytes: &mut [u8]) -> Option<bool> {
     let digits = crc_place(bytes).and_then(|place| bytes.get_mut(place))?;
     let written = digits.to_vec();
@@ -79,7 +95,11 @@ fn intact(bytes: &mut [u8]) -> Option<bool> {
 ///
 /// # Errors
 /// When the file cannot be read, is damaged, or is not one made by [`encode`].
-pub fn read<D: DeserializeOwned>(path: &Path, what: &str, device: &Device) -> Result<(D, BTreeMap<String, Tensor<5>>)> {
+pub fn read<D: DeserializeOwned>(
+    path: &Path,
+    what: &str,
+    device: &Device,
+) -> Result<(D, BTreeMap<String, Tensor<5>>)> {
     let read = || -> std::io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         medvol::open_file(path)?.read_to_end(&mut bytes)?;
@@ -89,7 +109,12 @@ pub fn read<D: DeserializeOwned>(path: &Path, what: &str, device: &Device) -> Re
 }
 
 /// The tensors and their document in the bytes of a file.
-fn decode<D: DeserializeOwned>(path: &Path, mut bytes: Vec<u8>, what: &str, device: &Device) -> Result<(D, BTreeMap<String, Tensor<5>>)> {
+fn decode<D: DeserializeOwned>(
+    path: &Path,
+    mut bytes: Vec<u8>,
+    what: &str,
+    device: &Device,
+) -> Result<(D, BTreeMap<String, Tensor<5>>)> {
     let invalid = |found: String| Error::Invalid {
         path: path.into(),
         expected: what.into(),
@@ -97,24 +122,38 @@ fn decode<D: DeserializeOwned>(path: &Path, mut bytes: Vec<u8>, what: &str, devi
         remedy: "give a file that scnas wrote, or copy it again if it was damaged".into(),
     };
     let intact = intact(&mut bytes);
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| invalid(format!("not a safetensors file ({e})")))?;
+    let file = SafeTensors::deserialize(&bytes)
+        .map_err(|e| invalid(format!("not a safetensors file ({e})")))?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| invalid(e.to_string()))?;
-    let document =
-        header.metadata().as_ref().and_then(|m| m.get(KEY)).ok_or_else(|| invalid("a safetensors file of another program".into()))?;
+    let document = header
+        .metadata()
+        .as_ref()
+        .and_then(|m| m.get(KEY))
+        .ok_or_else(|| invalid("a safetensors file of another program".into()))?;
     match intact {
         Some(true) => {}
-        Some(false) => return Err(invalid("a damaged one: its checksum does not fit its content".into())),
-        None => return Err(invalid("one without a checksum, as scnas wrote them at first; make it again".into())),
+        Some(false) => {
+            return Err(invalid("a damaged one: its checksum does not fit its content".into()));
+        }
+        None => {
+            return Err(invalid(
+                "one without a checksum, as scnas wrote them at first; make it again".into(),
+            ));
+        }
     }
-    let Sealed { document, .. } =
-        serde_json::from_str(document).map_err(|e| invalid(format!("its description cannot be understood ({e})")))?;
+    let Sealed { document, .. } = serde_json::from_str(document)
+        .map_err(|e| invalid(format!("its description cannot be understood ({e})")))?;
     let mut tensors = BTreeMap::new();
     for (name, view) in file.iter() {
-        let shape: [usize; 5] = view.shape().try_into().map_err(|_| invalid(format!("tensor {name} of shape {:?}", view.shape())))?;
+        let shape: [usize; 5] = view
+            .shape()
+            .try_into()
+            .map_err(|_| invalid(format!("tensor {name} of shape {:?}", view.shape())))?;
         if view.dtype() != Dtype::F32 {
             return Err(invalid(format!("tensor {name} of type {:?}", view.dtype())));
         }
-        let values: Vec<f32> = view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        let values: Vec<f32> =
+            view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
         tensors.insert(name.to_string(), Tensor::from_data(TensorData::new(values, shape), device));
     }
     Ok((document, tensors))
@@ -131,8 +170,16 @@ mod tests {
     }
 
     fn file() -> Vec<u8> {
-        let tensor = Tensor::<5>::from_data(TensorData::new(vec![1.0_f32, -2.5, 3.25], [1, 3, 1, 1, 1]), &Device::default());
-        encode(Path::new("x"), &"a document that says \"crc32\":\"1\"", [("w".to_string(), &tensor)].into_iter()).unwrap()
+        let tensor = Tensor::<5>::from_data(
+            TensorData::new(vec![1.0_f32, -2.5, 3.25], [1, 3, 1, 1, 1]),
+            &Device::default(),
+        );
+        encode(
+            Path::new("x"),
+            &"a document that says \"crc32\":\"1\"",
+            [("w".to_string(), &tensor)].into_iter(),
+        )
+        .unwrap()
     }
 
     #[test]
@@ -144,9 +191,16 @@ mod tests {
 
     #[test]
     fn a_file_without_a_checksum_is_not_called_damaged() {
-        let bytes = serialize(Vec::<(&str, TensorView)>::new(), Some(HashMap::from([(KEY.to_string(), "{}".to_string())]))).unwrap();
+        let bytes = serialize(
+            Vec::<(&str, TensorView)>::new(),
+            Some(HashMap::from([(KEY.to_string(), "{}".to_string())])),
+        )
+        .unwrap();
         let error = decoded(bytes).unwrap_err().to_string();
-        assert!(error.contains("without a checksum") && !error.contains("a damaged one"), "{error}");
+        assert!(
+            error.contains("without a checksum") && !error.contains("a damaged one"),
+            "{error}"
+        );
     }
 
     #[test]

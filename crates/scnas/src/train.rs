@@ -1,4 +1,5 @@
-//! Training of a fixed architecture: `finetune` and `retrain` of a found network, random and written architectures.
+//! Training of a fixed architecture: `finetune` and `retrain` of a found network, random and
+//! written architectures.
 
 use std::time::Instant;
 
@@ -35,9 +36,14 @@ struct State {
 ///
 /// # Errors
 /// When `inherited` is of another size.
-pub fn prepare(run: &Run, architecture: impl Into<Architecture>, inherited: Option<&Weights>) -> Result<Model> {
+pub fn prepare(
+    run: &Run,
+    architecture: impl Into<Architecture>,
+    inherited: Option<&Weights>,
+) -> Result<Model> {
     let mirrored = inherited.is_some() && run.config.search.augment;
-    let mut model = Model::new(run.card(architecture.into(), mirrored), &run.device, run.config.seed);
+    let mut model =
+        Model::new(run.card(architecture.into(), mirrored), &run.device, run.config.seed);
     if let Some(weights) = inherited {
         let missing = model.weights.inherit(weights);
         if let Some(name) = missing.first() {
@@ -45,30 +51,38 @@ pub fn prepare(run: &Run, architecture: impl Into<Architecture>, inherited: Opti
                 key: "weights to inherit".into(),
                 expected: format!("a weight {name} of the same shape"),
                 found: "none".into(),
-                remedy: "inherit only from a run with the same width, channels, classes and operations".into(),
+                remedy: "inherit only from a run with the same width, channels, classes and \
+                         operations"
+                    .into(),
             });
         }
     }
     Ok(model)
 }
 
-/// Trains `model`, or resumes its training, with all training cases. Its weights are then the averages, where the settings ask for them.
+/// Trains `model`, or resumes its training, with all training cases. Its weights are then the
+/// averages, where the settings ask for them.
 ///
 /// # Errors
-/// [`Error::Stopped`] on request, with everything saved; [`Error::Diverged`]; files that cannot be read or written.
+/// [`Error::Stopped`] on request, with everything saved; [`Error::Diverged`]; files that cannot be
+/// read or written.
 pub fn train(run: &mut Run, model: &mut Model, observer: &dyn Observer) -> Result<()> {
     let config = run.config.train.clone();
     if config.augment {
         model.card.mirror = run.mirror();
     }
     let cells = model.network.cells().filter(|_| config.deep_supervision);
-    let supervision = cells.map(|network| DeepSupervision::new(network, model.card.size, &mut model.weights));
+    let supervision =
+        cells.map(|network| DeepSupervision::new(network, model.card.size, &mut model.weights));
     let mut adam = WeightAdam::new(config.weights, &model.weights);
     let mut average = (config.ema > 0.0).then(|| Average::new(&model.weights, config.ema));
     let path = run.dir.checkpoint(PHASE);
     let averaged = average.as_mut().map(|average| &mut average.weights);
     let mut state: State =
-        checkpoint::load(&path, &mut model.weights, &mut adam, averaged, |text| observer.message(text))?.unwrap_or_default();
+        checkpoint::load(&path, &mut model.weights, &mut adam, averaged, |text| {
+            observer.message(text)
+        })?
+        .unwrap_or_default();
     run.dir.rewind(PHASE, state.epoch);
     let members: Vec<usize> = (0..run.training.len()).collect();
     let steps = members.len().div_ceil(config.batch);
@@ -87,7 +101,13 @@ pub fn train(run: &mut Run, model: &mut Model, observer: &dyn Observer) -> Resul
                 let stop = observer.stop();
                 if stop || observer.save() {
                     state.tally.add_time(&mut start);
-                    checkpoint::save(&path, &state, &model.weights, &adam, average.as_ref().map(|average| &average.weights))?;
+                    checkpoint::save(
+                        &path,
+                        &state,
+                        &model.weights,
+                        &adam,
+                        average.as_ref().map(|average| &average.weights),
+                    )?;
                 }
                 if stop {
                     return Err(Error::Stopped);
@@ -98,7 +118,8 @@ pub fn train(run: &mut Run, model: &mut Model, observer: &dyn Observer) -> Resul
                 state.tally.add_wait(waiting);
                 let done = epoch * steps + step;
                 let progress = done as f64 / (config.epochs * steps) as f64;
-                rate = warmup(done, config.warmup_epochs * steps) * config.schedule.factor(progress, &state.plateau);
+                rate = warmup(done, config.warmup_epochs * steps)
+                    * config.schedule.factor(progress, &state.plateau);
                 let backprop = Backprop {
                     network: model.network.as_ref(),
                     weights: &model.weights,
@@ -106,16 +127,25 @@ pub fn train(run: &mut Run, model: &mut Model, observer: &dyn Observer) -> Resul
                     supervision: supervision.as_ref(),
                     recompute: run.config.network.recompute,
                 };
-                let genotype = model.card.architecture.genotype().filter(|_| config.drop_path > 0.0);
+                let genotype =
+                    model.card.architecture.genotype().filter(|_| config.drop_path > 0.0);
                 let dropped = genotype.map(|genotype| {
                     let mut rng = rng(run.config.seed, Stream::DropPath, done as u64);
                     Network::dropped_mixture_of(genotype, config.drop_path, &run.device, &mut rng)
                 });
-                let found = backprop.gradients(Tape::Weights, &batch, dropped.as_ref().unwrap_or(&mixture));
+                let found =
+                    backprop.gradients(Tape::Weights, &batch, dropped.as_ref().unwrap_or(&mixture));
                 let clip = (config.clip > 0.0).then_some(config.clip);
-                let norm = adam.step(&mut model.weights, found.weights, rate * config.weights.lr, clip);
+                let norm =
+                    adam.step(&mut model.weights, found.weights, rate * config.weights.lr, clip);
                 if !(found.loss.is_finite() && norm.is_finite()) {
-                    return Err(Error::Diverged { phase: PHASE, epoch, loss: found.loss, norm, lr: config.weights.lr });
+                    return Err(Error::Diverged {
+                        phase: PHASE,
+                        epoch,
+                        loss: found.loss,
+                        norm,
+                        lr: config.weights.lr,
+                    });
                 }
                 state.tally.add(found.loss);
                 if let Some(average) = &mut average {
@@ -157,10 +187,17 @@ pub fn train(run: &mut Run, model: &mut Model, observer: &dyn Observer) -> Resul
         };
         state.plateau.observe(tally.mean());
         (state.epoch, state.step) = (epoch + 1, 0);
-        // The line first: killed in between, the epoch is run again and its line rewritten; the other way round it would be lost.
+        // The line first: killed in between, the epoch is run again and its line rewritten; the
+        // other way round it would be lost.
         observer.epoch(&line, &run.plan.foreground());
         run.dir.log(line)?;
-        checkpoint::save(&path, &state, &model.weights, &adam, average.as_ref().map(|average| &average.weights))?;
+        checkpoint::save(
+            &path,
+            &state,
+            &model.weights,
+            &adam,
+            average.as_ref().map(|average| &average.weights),
+        )?;
     }
     if let Some(average) = average {
         model.weights = average.weights;

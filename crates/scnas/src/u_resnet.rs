@@ -1,11 +1,15 @@
-//! The human-designed control: a 3-D residual U-Net with attention gates and multiple segmentation maps (METHOD "Controls"; paper section 4).
+//! The human-designed control: a 3-D residual U-Net with attention gates and multiple segmentation
+//! maps (METHOD "Controls"; paper section 4).
 //!
-//! The paper names its parts and gives its size, no more. What is here fits that size (see the test below):
-//! - encoder as in Isensee et al. 2017 (BraTS): a 3³ convolution, then at each of four levels a residual block of two, levels joined by
-//!   3³ convolutions of stride 2 that double the channels;
-//! - decoder: 3³ transposed convolutions that halve the channels, the encoder's output of the level added through an attention gate
-//!   (Oktay et al. 2018), then a residual block of one convolution, of two at full size;
-//! - a map of class scores at every decoder level, each upsampled and added to the next finer one (Kayalibay et al. 2017).
+//! The paper names its parts and gives its size, no more. What is here fits that size (see the test
+//! below):
+//! - encoder as in Isensee et al. 2017 (BraTS): a 3³ convolution, then at each of four levels a
+//!   residual block of two, levels joined by 3³ convolutions of stride 2 that double the channels;
+//! - decoder: 3³ transposed convolutions that halve the channels, the encoder's output of the level
+//!   added through an attention gate (Oktay et al. 2018), then a residual block of one convolution,
+//!   of two at full size;
+//! - a map of class scores at every decoder level, each upsampled and added to the next finer one
+//!   (Kayalibay et al. 2017).
 //!
 //! Every convolution but those of maps is LeakyReLU → convolution → instance norm, as in the cells.
 
@@ -24,7 +28,8 @@ const ENCODER_BLOCK: usize = 2;
 /// Convolutions of the decoder's residual block at each level.
 const DECODER_BLOCKS: [usize; DEPTH] = [2, 1, 1];
 
-/// A U-ResNet without its weights' values. The output of a level has `width << level` channels on the grid divided by `2^level`.
+/// A U-ResNet without its weights' values. The output of a level has `width << level` channels on
+/// the grid divided by `2^level`.
 #[derive(Debug)]
 pub struct UResNet {
     stem: ConvNorm,
@@ -63,7 +68,11 @@ impl Builder<'_> {
     }
 
     fn block(&mut self, name: &str, channels: usize, convolutions: usize) -> Block {
-        Block((0..convolutions).map(|i| self.conv3(&format!("{name}.conv{i}"), channels, channels, 1)).collect())
+        Block(
+            (0..convolutions)
+                .map(|i| self.conv3(&format!("{name}.conv{i}"), channels, channels, 1))
+                .collect(),
+        )
     }
 
     fn gate(&mut self, name: &str, skip: usize, signal: usize) -> Gate {
@@ -88,7 +97,8 @@ impl Block {
 }
 
 impl Gate {
-    /// The share of `skip` that passes, `[batch, channels, D, H, W]`; `signal` is `[batch, 2·channels, D/2, H/2, W/2]`.
+    /// The share of `skip` that passes, `[batch, channels, D, H, W]`; `signal` is `[batch,
+    /// 2·channels, D/2, H/2, W/2]`.
     fn forward(&self, pass: &Pass, skip: Tensor<5>, signal: Tensor<5>) -> Tensor<5> {
         let of_signal = volops::upsample2(self.of_signal.forward(pass, signal));
         let sum = self.of_skip.add_to(of_signal, pass, skip.clone());
@@ -101,16 +111,23 @@ impl UResNet {
     pub fn new(size: Size, weights: &mut Weights) -> Self {
         let Size { channels, classes, width } = size;
         let mut b = Builder { weights };
-        let stem = b.dense("stem", channels, width, ConvSpec { kernel: [3; 3], stride: 1, slope: None });
+        let stem =
+            b.dense("stem", channels, width, ConvSpec { kernel: [3; 3], stride: 1, slope: None });
         let (mut encoder, mut downs) = (Vec::new(), Vec::new());
         for level in 0..=DEPTH {
             if level > 0 {
-                downs.push(b.conv3(&format!("encoder.{level}.down"), width << (level - 1), width << level, 2));
+                downs.push(b.conv3(
+                    &format!("encoder.{level}.down"),
+                    width << (level - 1),
+                    width << level,
+                    2,
+                ));
             }
             encoder.push(b.block(&format!("encoder.{level}"), width << level, ENCODER_BLOCK));
         }
         let level = |level: usize| {
-            let (name, coarse, fine) = (format!("decoder.{level}"), width << (level + 1), width << level);
+            let (name, coarse, fine) =
+                (format!("decoder.{level}"), width << (level + 1), width << level);
             Level {
                 up: b.transposed(&format!("{name}.up"), coarse, fine),
                 gate: b.gate(&format!("{name}.gate"), fine, coarse),
@@ -121,8 +138,8 @@ impl UResNet {
         Self { stem, encoder, downs, decoder: (0..DEPTH).map(level).collect() }
     }
 
-    /// Class scores `[batch, classes, depth, height, width]` of `x` `[batch, channels, depth, height, width]`, whose extents must be
-    /// divisible by 8.
+    /// Class scores `[batch, classes, depth, height, width]` of `x` `[batch, channels, depth,
+    /// height, width]`, whose extents must be divisible by 8.
     pub fn forward(&self, pass: &Pass, x: Tensor<5>) -> Tensor<5> {
         let mut y = self.encoder[0].forward(pass, self.stem.forward(pass, x));
         let mut skips = Vec::with_capacity(DEPTH);
@@ -134,7 +151,11 @@ impl UResNet {
         for (Level { up, gate, block, map }, skip) in self.decoder.iter().zip(skips).rev() {
             let gated = gate.forward(pass, skip, y.clone());
             y = block.forward(pass, up.add_to(gated, pass, y));
-            scores = Some(volops::add_scaled(scores.map(volops::upsample2), map.forward(pass, y.clone()), None));
+            scores = Some(volops::add_scaled(
+                scores.map(volops::upsample2),
+                map.forward(pass, y.clone()),
+                None,
+            ));
         }
         scores.unwrap_or(y)
     }
@@ -174,11 +195,14 @@ mod tests {
 
     #[test]
     fn the_count_is_that_of_the_convolution_weights_it_has() {
-        for size in [Size { channels: 2, classes: 3, width: 8 }, Size { channels: 1, classes: 2, width: 2 }] {
+        for size in
+            [Size { channels: 2, classes: 3, width: 8 }, Size { channels: 1, classes: 2, width: 2 }]
+        {
             let mut weights = Weights::new(&volops::device("cpu").unwrap(), 0);
             UResNet::new(size, &mut weights);
             let convolutions = weights.iter().filter(|(_, w)| w.name.ends_with("weight"));
-            let scalars: usize = convolutions.map(|(_, w)| w.value.dims().iter().product::<usize>()).sum();
+            let scalars: usize =
+                convolutions.map(|(_, w)| w.value.dims().iter().product::<usize>()).sum();
             assert_eq!(UResNet::cost(size, [8; 3]).parameters, scalars as u64);
         }
     }

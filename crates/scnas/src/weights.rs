@@ -1,7 +1,8 @@
 //! The weights Θ of a network, and how a forward pass reads them.
 //!
-//! A network holds [`WeightId`]s, not tensors. A forward pass lifts the weights it touches onto the autodiff tape only when
-//! Θ is to be trained, so an α step computes no weight gradients and an update visits only the weights that ran.
+//! A network holds [`WeightId`]s, not tensors. A forward pass lifts the weights it touches onto the
+//! autodiff tape only when Θ is to be trained, so an α step computes no weight gradients and an
+//! update visits only the weights that ran.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -31,8 +32,8 @@ pub enum Init {
     Constant(f32),
 }
 
-/// One weight: a name, and a tensor of rank 5. Convolutions are `[out, in, depth, height, width]` (transposed: `[in, out, …]`),
-/// norms and biases `[1, channels, 1, 1, 1]`.
+/// One weight: a name, and a tensor of rank 5. Convolutions are `[out, in, depth, height, width]`
+/// (transposed: `[in, out, …]`), norms and biases `[1, channels, 1, 1, 1]`.
 #[derive(Clone, Debug)]
 pub struct Weight {
     pub name: String,
@@ -54,13 +55,16 @@ impl Weights {
     }
 
     /// Weights by name, whatever network they belong to; to inherit from.
-    pub fn from_tensors(device: &Device, tensors: impl IntoIterator<Item = (String, Tensor<5>)>) -> Self {
+    pub fn from_tensors(
+        device: &Device,
+        tensors: impl IntoIterator<Item = (String, Tensor<5>)>,
+    ) -> Self {
         let entries = tensors.into_iter().map(|(name, value)| Weight { name, value }).collect();
         Self { entries, device: device.clone(), seed: 0 }
     }
 
-    /// Adds a weight. Its initial value depends on the seed and its name only, so that a candidate operation starts the same
-    /// whatever else is in the network.
+    /// Adds a weight. Its initial value depends on the seed and its name only, so that a candidate
+    /// operation starts the same whatever else is in the network.
     pub fn add(&mut self, name: String, shape: [usize; 5], init: Init) -> WeightId {
         let len = shape.iter().product();
         let values: Vec<f32> = match init {
@@ -98,7 +102,10 @@ impl Weights {
 
     /// Takes a weight out to be updated in place; give it back with [`Weights::set`].
     pub fn take(&mut self, id: WeightId) -> Tensor<5> {
-        std::mem::replace(&mut self.entries[id.0].value, Tensor::empty([0, 0, 0, 0, 0], &self.device))
+        std::mem::replace(
+            &mut self.entries[id.0].value,
+            Tensor::empty([0, 0, 0, 0, 0], &self.device),
+        )
     }
 
     /// Replaces a weight's value.
@@ -135,20 +142,28 @@ impl Weights {
             let Weight { name, value } = weight;
             let tensor = tensors.remove(name).ok_or_else(|| format!("no tensor {name}"))?;
             if tensor.dims() != value.dims() {
-                return Err(format!("tensor {name} of shape {:?} instead of {:?}", tensor.dims(), value.dims()));
+                return Err(format!(
+                    "tensor {name} of shape {:?} instead of {:?}",
+                    tensor.dims(),
+                    value.dims()
+                ));
             }
             *value = tensor;
         }
         tensors.keys().next().map_or(Ok(()), |name| Err(format!("an unexpected tensor {name}")))
     }
 
-    /// Copies from `other` every weight of the same name and shape (`inherit`); returns the names it did not have.
+    /// Copies from `other` every weight of the same name and shape (`inherit`); returns the names
+    /// it did not have.
     pub fn inherit(&mut self, other: &Weights) -> Vec<String> {
-        let by_name: BTreeMap<&str, &Tensor<5>> = other.entries.iter().map(|w| (w.name.as_str(), &w.value)).collect();
+        let by_name: BTreeMap<&str, &Tensor<5>> =
+            other.entries.iter().map(|w| (w.name.as_str(), &w.value)).collect();
         let mut missing = Vec::new();
         for weight in &mut self.entries {
             match by_name.get(weight.name.as_str()) {
-                Some(value) if value.dims() == weight.value.dims() => weight.value = (*value).clone(),
+                Some(value) if value.dims() == weight.value.dims() => {
+                    weight.value = (*value).clone()
+                }
                 _ => missing.push(weight.name.clone()),
             }
         }
@@ -158,7 +173,9 @@ impl Weights {
 
 /// FNV-1a, folded to the 48 bits a substream index has.
 fn name_hash(name: &str) -> u64 {
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    let hash = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     (hash ^ (hash >> 48)) & 0xffff_ffff_ffff
 }
 
@@ -203,7 +220,12 @@ impl<'a> Pass<'a> {
         match self.tape {
             Tape::Off => value,
             Tape::Architecture => Tensor::from_inner(value),
-            Tape::Weights => self.leaves.borrow_mut().entry(id).or_insert_with(|| Tensor::from_inner(value).require_grad()).clone(),
+            Tape::Weights => self
+                .leaves
+                .borrow_mut()
+                .entry(id)
+                .or_insert_with(|| Tensor::from_inner(value).require_grad())
+                .clone(),
         }
     }
 

@@ -1,5 +1,6 @@
-//! Files made to do harm, or damaged at random: settings, architectures, models and checkpoints give errors, in time and without memory
-//! beyond what the file holds. Checksums are made good again, so that what is behind them is reached.
+//! Files made to do harm, or damaged at random: settings, architectures, models and checkpoints
+//! give errors, in time and without memory beyond what the file holds. Checksums are made good
+//! again, so that what is behind them is reached.
 
 #[path = "support/sealed.rs"]
 mod sealed;
@@ -26,9 +27,24 @@ const MEMORY: u64 = 256 << 20;
 type Change = (f64, usize, Vec<u8>);
 
 fn changes() -> impl Strategy<Value = Vec<Change>> {
-    let words: [&[u8]; 12] =
-        [b"0", b"-1", b"4096", b"4294967296", b"1e999", b"null", b"[]", b"{}", b"\"", b",", b"99999999999999999999", b"\"zero\""];
-    let what = prop_oneof![prop::collection::vec(any::<u8>(), 0..4), prop::sample::select(words.map(<[u8]>::to_vec).to_vec())];
+    let words: [&[u8]; 12] = [
+        b"0",
+        b"-1",
+        b"4096",
+        b"4294967296",
+        b"1e999",
+        b"null",
+        b"[]",
+        b"{}",
+        b"\"",
+        b",",
+        b"99999999999999999999",
+        b"\"zero\"",
+    ];
+    let what = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..4),
+        prop::sample::select(words.map(<[u8]>::to_vec).to_vec())
+    ];
     prop::collection::vec((0.0..1.0, 0..6_usize, what), 1..5)
 }
 
@@ -51,11 +67,17 @@ fn survives(bytes: &[u8], read: impl FnOnce(&Path)) {
     read(file.path());
     assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
     if let (Some(before), Some(peak)) = (before, memory::peak()) {
-        assert!(peak.saturating_sub(before) < MEMORY, "{} for a file of {} bytes", memory::text(peak - before), bytes.len());
+        assert!(
+            peak.saturating_sub(before) < MEMORY,
+            "{} for a file of {} bytes",
+            memory::text(peak - before),
+            bytes.len()
+        );
     }
 }
 
-/// The header and the tensors of a safetensors file, the former changed, with a length and a checksum that fit.
+/// The header and the tensors of a safetensors file, the former changed, with a length and a
+/// checksum that fit.
 fn resealed(bytes: &[u8], changes: &[Change]) -> Vec<u8> {
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let header = changed(&bytes[8..8 + length], changes);
@@ -72,7 +94,8 @@ fn small_plan() -> Plan {
 
 fn model_file() -> Vec<u8> {
     let config = Config::load("default", None, &[]).unwrap();
-    let architecture = Architecture::Cells(scnas::genotype::Genotype::random(&config.network.space(), 1));
+    let architecture =
+        Architecture::Cells(scnas::genotype::Genotype::random(&config.network.space(), 1));
     let size = scnas::network::Size { channels: 1, classes: 2, width: 4 };
     let card = scnas::model::Card::new(architecture, size, small_plan(), config.predict);
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -113,14 +136,21 @@ fn tensors_that_overlap_or_lie_beyond_the_file_are_refused() {
     let bytes = model_file();
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
-    let names: Vec<&String> = header.as_object().unwrap().keys().filter(|name| *name != "__metadata__").collect();
-    for offsets in [serde_json::json!([0, 4]), serde_json::json!([0, u64::MAX]), serde_json::json!([u64::MAX - 3, u64::MAX])] {
+    let names: Vec<&String> =
+        header.as_object().unwrap().keys().filter(|name| *name != "__metadata__").collect();
+    for offsets in [
+        serde_json::json!([0, 4]),
+        serde_json::json!([0, u64::MAX]),
+        serde_json::json!([u64::MAX - 3, u64::MAX]),
+    ] {
         let mut lying = header.clone();
         for name in &names[..2] {
             lying[*name]["data_offsets"] = offsets.clone();
         }
         let lying = serde_json::to_vec(&lying).unwrap();
-        let file = sealed([&(lying.len() as u64).to_le_bytes(), lying.as_slice(), &bytes[8 + length..]].concat());
+        let file = sealed(
+            [&(lying.len() as u64).to_le_bytes(), lying.as_slice(), &bytes[8 + length..]].concat(),
+        );
         survives(&file, |path| assert!(Model::read(path, &scnas::device("cpu").unwrap()).is_err()));
     }
 }

@@ -1,4 +1,5 @@
-//! The network against a slow reference: wired by hand from a table, every operation a composition of stock Burn ones.
+//! The network against a slow reference: wired by hand from a table, every operation a composition
+//! of stock Burn ones.
 
 use std::collections::BTreeMap;
 
@@ -25,8 +26,8 @@ use volops::{ConvSpec, DepthwiseSpec};
 const SIZE: Size = Size { channels: 2, classes: 3, width: 8 };
 const PATCH: [usize; 3] = [16, 24, 16];
 
-/// Per cell: letter, level, index of older and newer input, index of the encoder output added to its own. Index 0 is the stem, cell n
-/// is n + 1.
+/// Per cell: letter, level, index of older and newer input, index of the encoder output added to
+/// its own. Index 0 is the stem, cell n is n + 1.
 type Wiring = [(char, usize, usize, usize, Option<usize>); CELLS];
 
 const NORMAL_FIRST: Wiring = [
@@ -73,8 +74,18 @@ impl Reference<'_> {
         slow::instance_norm(x, self.w(format!("{name}.gamma")), self.w(format!("{name}.beta")))
     }
 
-    fn conv(&self, name: &str, x: Tensor<5>, kernel: [usize; 3], stride: usize, slope: Option<f32>) -> Tensor<5> {
-        self.norm(name, slow::conv3d(x, self.w(format!("{name}.weight")), ConvSpec { kernel, stride, slope }))
+    fn conv(
+        &self,
+        name: &str,
+        x: Tensor<5>,
+        kernel: [usize; 3],
+        stride: usize,
+        slope: Option<f32>,
+    ) -> Tensor<5> {
+        self.norm(
+            name,
+            slow::conv3d(x, self.w(format!("{name}.weight")), ConvSpec { kernel, stride, slope }),
+        )
     }
 
     fn edge(&self, name: &str, kind: Kind, x: Tensor<5>, stride: usize) -> Option<Tensor<5>> {
@@ -96,7 +107,10 @@ impl Reference<'_> {
 
     fn input(&self, name: &str, x: Tensor<5>, level: usize, target: usize) -> Tensor<5> {
         match (level as isize - target as isize, self.space.upsample) {
-            (1, Upsample::Transposed) => self.norm(name, slow::conv_transpose3d(x, self.w(format!("{name}.weight")), Some(SLOPE))),
+            (1, Upsample::Transposed) => self.norm(
+                name,
+                slow::conv_transpose3d(x, self.w(format!("{name}.weight")), Some(SLOPE)),
+            ),
             (1, Upsample::Trilinear) => slow::upsample2(self.conv(name, x, [1; 3], 1, Some(SLOPE))),
             (0, _) => self.conv(name, x, [1; 3], 1, Some(SLOPE)),
             (-1, _) => self.conv(name, x, [1; 3], 2, Some(SLOPE)),
@@ -149,7 +163,8 @@ impl Reference<'_> {
             outputs.push((y, level));
         }
         let spec = ConvSpec { kernel: [1; 3], stride: 1, slope: Some(SLOPE) };
-        slow::conv3d(outputs.pop().unwrap().0, self.w("out.weight".into()), spec) + self.w("out.bias".into())
+        slow::conv3d(outputs.pop().unwrap().0, self.w("out.weight".into()), spec)
+            + self.w("out.bias".into())
     }
 }
 
@@ -170,10 +185,17 @@ fn random_alpha(space: &Space, seed: u64) -> Alpha {
 }
 
 fn norms_off_their_start(weights: &mut Weights, seed: u64) {
-    let ids: Vec<_> = weights.iter().filter(|(_, w)| w.name.ends_with("gamma") || w.name.ends_with("beta")).map(|(id, _)| id).collect();
+    let ids: Vec<_> = weights
+        .iter()
+        .filter(|(_, w)| w.name.ends_with("gamma") || w.name.ends_with("beta"))
+        .map(|(id, _)| id)
+        .collect();
     for (i, id) in ids.into_iter().enumerate() {
         let shape = weights.value(id).dims();
-        let values = random_values(shape[1], seed + i as u64).iter().map(|v| 1.0 + 0.3 * v).collect::<Vec<f32>>();
+        let values = random_values(shape[1], seed + i as u64)
+            .iter()
+            .map(|v| 1.0 + 0.3 * v)
+            .collect::<Vec<f32>>();
         weights.set(id, Tensor::from_data(burn::tensor::TensorData::new(values, shape), &device()));
     }
 }
@@ -183,7 +205,8 @@ fn largest_difference(a: &Tensor<5>, b: &Tensor<5>) -> f32 {
 }
 
 #[test]
-fn every_relaxation_order_upsampling_and_sharing_agrees_with_the_reference_in_value_and_gradients() {
+fn every_relaxation_order_upsampling_and_sharing_agrees_with_the_reference_in_value_and_gradients()
+{
     let cases = [
         (Relaxation::Scnas, DecoderOrder::NormalFirst, Upsample::Transposed, Share::Type),
         (Relaxation::Full, DecoderOrder::NormalFirst, Upsample::Trilinear, Share::Type),
@@ -196,27 +219,41 @@ fn every_relaxation_order_upsampling_and_sharing_agrees_with_the_reference_in_va
         let mut weights = Weights::new(&device(), seed);
         let network = Network::supernet(&space, SIZE, &mut weights);
         norms_off_their_start(&mut weights, seed);
-        let sample = random_alpha(&space, seed).sample(relaxation, 1.0, &mut rng(seed, Stream::Sampling, 0));
+        let sample =
+            random_alpha(&space, seed).sample(relaxation, 1.0, &mut rng(seed, Stream::Sampling, 0));
         let mixture = sample.mixture(&device(), true);
 
         let pass = Pass::new(&weights, Tape::Weights);
         let shape = [1, SIZE.channels, PATCH[0], PATCH[1], PATCH[2]];
         let x = pass.input(random_values(shape.iter().product(), seed), shape);
-        let target: Vec<u8> = random_values(PATCH.iter().product(), seed + 9).iter().map(|v| ((v + 1.0) * 1.49) as u8).collect();
+        let target: Vec<u8> = random_values(PATCH.iter().product(), seed + 9)
+            .iter()
+            .map(|v| ((v + 1.0) * 1.49) as u8)
+            .collect();
         let fast = network.forward(&pass, x.clone(), &mixture);
-        let mut fast_grads = Loss::of_tensor(LossKind::DiceCrossEntropy, &fast, &target).attach(fast.clone()).backward();
+        let mut fast_grads = Loss::of_tensor(LossKind::DiceCrossEntropy, &fast, &target)
+            .attach(fast.clone())
+            .backward();
 
-        let leaves: BTreeMap<String, Tensor<5>> =
-            weights.iter().map(|(_, w)| (w.name.clone(), Tensor::from_inner(w.value.clone()).require_grad())).collect();
+        let leaves: BTreeMap<String, Tensor<5>> = weights
+            .iter()
+            .map(|(_, w)| (w.name.clone(), Tensor::from_inner(w.value.clone()).require_grad()))
+            .collect();
         let reference = Reference { space: &space, weights: leaves.clone() };
         let slow_mixture = sample.mixture(&device(), true);
         let slow = reference.forward(x, &slow_mixture);
-        let mut slow_grads = Loss::of_tensor(LossKind::DiceCrossEntropy, &slow, &target).attach(slow.clone()).backward();
-        assert!(largest_difference(&fast.inner(), &slow.inner()) < 2e-3, "{relaxation:?} {decoder_order:?} {upsample:?}");
+        let mut slow_grads = Loss::of_tensor(LossKind::DiceCrossEntropy, &slow, &target)
+            .attach(slow.clone())
+            .backward();
+        assert!(
+            largest_difference(&fast.inner(), &slow.inner()) < 2e-3,
+            "{relaxation:?} {decoder_order:?} {upsample:?}"
+        );
 
         let operations = space.operations.len();
         let fast_alpha = sample.gradient(&mixture_gradients(&mixture, &mut fast_grads), operations);
-        let slow_alpha = sample.gradient(&mixture_gradients(&slow_mixture, &mut slow_grads), operations);
+        let slow_alpha =
+            sample.gradient(&mixture_gradients(&slow_mixture, &mut slow_grads), operations);
         let scale = slow_alpha.iter().fold(0.0_f64, |m, g| m.max(g.abs()));
         assert!(scale > 0.0);
         for (a, b) in fast_alpha.iter().zip(&slow_alpha) {
@@ -226,12 +263,16 @@ fn every_relaxation_order_upsampling_and_sharing_agrees_with_the_reference_in_va
         assert!(!touched.is_empty());
         for (id, leaf) in touched {
             let name = weights.name(id);
-            let (a, b) = (leaf.grad_remove(&mut fast_grads), leaves[name].grad_remove(&mut slow_grads));
+            let (a, b) =
+                (leaf.grad_remove(&mut fast_grads), leaves[name].grad_remove(&mut slow_grads));
             let (Some(a), Some(b)) = (a, b) else { panic!("{name}: a gradient is missing") };
             let scale = b.clone().abs().max().into_scalar::<f32>().max(1e-4);
             assert!(largest_difference(&a, &b) < 2e-2 * scale, "{relaxation:?}: {name}");
         }
-        assert!(leaves.values().all(|leaf| leaf.grad_remove(&mut slow_grads).is_none()), "the reference ran something else too");
+        assert!(
+            leaves.values().all(|leaf| leaf.grad_remove(&mut slow_grads).is_none()),
+            "the reference ran something else too"
+        );
     }
 }
 
@@ -273,10 +314,21 @@ fn only_the_sampled_operations_run() {
 fn drop_path_weighs_every_operation_with_one_on_average_and_lets_identities_be() {
     let space = Space::paper();
     let identity = space.operations.index_of("identity").unwrap();
-    let genotype = (0..).map(|seed| Genotype::random(&space, seed)).find(|g| g.choices[0].contains(&identity)).unwrap();
+    let genotype = (0..)
+        .map(|seed| Genotype::random(&space, seed))
+        .find(|g| g.choices[0].contains(&identity))
+        .unwrap();
     let draws = 1000;
-    let mixtures: Vec<Mixture> =
-        (0..draws).map(|step| Network::dropped_mixture_of(&genotype, 0.2, &device(), &mut rng(0, Stream::DropPath, step))).collect();
+    let mixtures: Vec<Mixture> = (0..draws)
+        .map(|step| {
+            Network::dropped_mixture_of(
+                &genotype,
+                0.2,
+                &device(),
+                &mut rng(0, Stream::DropPath, step),
+            )
+        })
+        .collect();
     for (arch, edges) in genotype.choices.iter().enumerate() {
         for (edge, &op) in edges.iter().enumerate() {
             let of_edge = || mixtures.iter().map(|mixture| &mixture[arch][edge]);
@@ -302,7 +354,10 @@ fn a_fixed_network_with_inherited_weights_is_the_search_network_with_that_archit
     let mut own = Weights::new(&device(), 99);
     let fixed = Network::fixed(&genotype, SIZE, &mut own);
     assert!(own.inherit(&weights).is_empty());
-    let (a, b) = (forward(&network, &weights, &mixture, Tape::Off), forward(&fixed, &own, &mixture, Tape::Off));
+    let (a, b) = (
+        forward(&network, &weights, &mixture, Tape::Off),
+        forward(&fixed, &own, &mixture, Tape::Off),
+    );
     assert_eq!(largest_difference(&a, &b), 0.0);
 }
 
@@ -311,9 +366,12 @@ fn the_gradient_of_alpha_through_the_network_is_that_of_finite_differences() {
     let space = Space::paper();
     let (network, weights) = supernet(&space);
     let alpha = random_alpha(&space, 6);
-    let target: Vec<u8> = random_values(PATCH.iter().product(), 2).iter().map(|v| ((v + 1.0) * 1.49) as u8).collect();
+    let target: Vec<u8> =
+        random_values(PATCH.iter().product(), 2).iter().map(|v| ((v + 1.0) * 1.49) as u8).collect();
     for relaxation in [Relaxation::Scnas, Relaxation::Full, Relaxation::Proxyless] {
-        let draw = |alpha: &Alpha| -> Sample { alpha.sample(relaxation, 1.0, &mut rng(8, Stream::Sampling, 1)) };
+        let draw = |alpha: &Alpha| -> Sample {
+            alpha.sample(relaxation, 1.0, &mut rng(8, Stream::Sampling, 1))
+        };
         let loss = |alpha: &Alpha, tape| {
             let sample = draw(alpha);
             let mixture = sample.mixture(&device(), tape == Tape::Architecture);
@@ -322,14 +380,20 @@ fn the_gradient_of_alpha_through_the_network_is_that_of_finite_differences() {
             (sample, mixture, scores, loss)
         };
         let (sample, mixture, scores, value) = loss(&alpha, Tape::Architecture);
-        let gradient = sample.gradient(&mixture_gradients(&mixture, &mut value.attach(scores).backward()), space.operations.len());
+        let gradient = sample.gradient(
+            &mixture_gradients(&mixture, &mut value.attach(scores).backward()),
+            space.operations.len(),
+        );
         let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
         // Along the gradient itself the slope is its norm.
         let h = 0.02;
         let along = |sign: f64| {
             let mut moved = alpha.clone();
             moved.values_mut().zip(&gradient).for_each(|(a, g)| *a += sign * h * g / norm);
-            assert!(same_operations(&draw(&moved), &sample), "the step must not change what is drawn");
+            assert!(
+                same_operations(&draw(&moved), &sample),
+                "the step must not change what is drawn"
+            );
             loss(&moved, Tape::Weights).3.value
         };
         let slope = (along(1.0) - along(-1.0)) / (2.0 * h);
@@ -340,7 +404,8 @@ fn the_gradient_of_alpha_through_the_network_is_that_of_finite_differences() {
 fn random_batch() -> Batch {
     let shape = [1, SIZE.channels, PATCH[0], PATCH[1], PATCH[2]];
     let image = random_values(shape.iter().product(), 3);
-    let classes = random_values(PATCH.iter().product(), 4).iter().map(|v| ((v + 1.0) * 1.49) as u8).collect();
+    let classes =
+        random_values(PATCH.iter().product(), 4).iter().map(|v| ((v + 1.0) * 1.49) as u8).collect();
     Batch { image, classes, shape }
 }
 
@@ -353,20 +418,36 @@ fn the_gradient_under_deep_supervision_is_that_of_finite_differences_and_reaches
     let supervision = DeepSupervision::new(&network, SIZE, &mut weights);
     let batch = random_batch();
     let at = |weights: &Weights| {
-        let backprop =
-            Backprop { network: &network, weights, loss: LossKind::DiceCrossEntropy, supervision: Some(&supervision), recompute: false };
+        let backprop = Backprop {
+            network: &network,
+            weights,
+            loss: LossKind::DiceCrossEntropy,
+            supervision: Some(&supervision),
+            recompute: false,
+        };
         backprop.gradients(Tape::Weights, &batch, &mixture)
     };
     let found = at(&weights);
     // The weights that only the additional outputs use, along whose gradient the slope is its norm.
-    let own: Vec<_> = weights.iter().filter(|(_, w)| w.name.starts_with("supervision")).map(|(id, _)| id).collect();
+    let own: Vec<_> = weights
+        .iter()
+        .filter(|(_, w)| w.name.starts_with("supervision"))
+        .map(|(id, _)| id)
+        .collect();
     assert_eq!(own.len(), 4);
-    let norm = own.iter().map(|id| found.weights[id].clone().powi_scalar(2).sum().into_scalar::<f32>()).sum::<f32>().sqrt();
+    let norm = own
+        .iter()
+        .map(|id| found.weights[id].clone().powi_scalar(2).sum().into_scalar::<f32>())
+        .sum::<f32>()
+        .sqrt();
     let h = 0.02;
     let along = |sign: f32| {
         let mut moved = weights.clone();
         for &id in &own {
-            moved.set(id, weights.value(id).clone() + found.weights[&id].clone().mul_scalar(sign * h / norm));
+            moved.set(
+                id,
+                weights.value(id).clone() + found.weights[&id].clone().mul_scalar(sign * h / norm),
+            );
         }
         at(&moved).loss
     };
@@ -382,9 +463,17 @@ fn a_prediction_with_flips_of_a_mirrored_image_is_the_mirrored_prediction_and_on
     let mut weights = Weights::new(&device(), 3);
     let network = Network::fixed(&genotype, SIZE, &mut weights);
     let difference = |flips, mirror| {
-        let settings = PredictConfig { overlap: 0.5, blend: Blend::Uniform, flips, largest_component: vec![] };
-        let predictor =
-            Predictor { network: &network, weights: &weights, mixture: &mixture, patch: PATCH, classes: SIZE.classes, settings, mirror };
+        let settings =
+            PredictConfig { overlap: 0.5, blend: Blend::Uniform, flips, largest_component: vec![] };
+        let predictor = Predictor {
+            network: &network,
+            weights: &weights,
+            mixture: &mixture,
+            patch: PATCH,
+            classes: SIZE.classes,
+            settings,
+            mirror,
+        };
         let mut image = random_values(SIZE.channels * PATCH.iter().product::<usize>(), 5);
         let mut straight = predictor.score(image.clone());
         flip(&mut image, PATCH, [true, false, true]);
@@ -401,17 +490,26 @@ fn a_prediction_with_flips_of_a_mirrored_image_is_the_mirrored_prediction_and_on
 
 #[test]
 fn running_cells_again_gives_the_gradients_of_keeping_what_they_computed() {
-    for (seed, decoder_order) in [DecoderOrder::NormalFirst, DecoderOrder::ExpansionFirst].into_iter().enumerate() {
+    for (seed, decoder_order) in
+        [DecoderOrder::NormalFirst, DecoderOrder::ExpansionFirst].into_iter().enumerate()
+    {
         let space = Space { decoder_order, ..Space::paper() };
         let (network, mut weights) = supernet(&space);
         let supervision = DeepSupervision::new(&network, SIZE, &mut weights);
-        let sample = random_alpha(&space, 8).sample(Relaxation::Scnas, 1.0, &mut rng(seed as u64, Stream::Sampling, 2));
+        let sample = random_alpha(&space, 8).sample(
+            Relaxation::Scnas,
+            1.0,
+            &mut rng(seed as u64, Stream::Sampling, 2),
+        );
         let batch = random_batch();
-        for (tape, supervision) in [(Tape::Weights, None), (Tape::Architecture, None), (Tape::Weights, Some(&supervision))] {
+        for (tape, supervision) in
+            [(Tape::Weights, None), (Tape::Architecture, None), (Tape::Weights, Some(&supervision))]
+        {
             let mixture = sample.mixture(&device(), tape == Tape::Architecture);
             let with = |recompute| {
                 let loss = LossKind::DiceCrossEntropy;
-                Backprop { network: &network, weights: &weights, loss, supervision, recompute }.gradients(tape, &batch, &mixture)
+                Backprop { network: &network, weights: &weights, loss, supervision, recompute }
+                    .gradients(tape, &batch, &mixture)
             };
             let (kept, again) = (with(false), with(true));
             assert!((kept.loss - again.loss).abs() < 1e-12);
@@ -419,9 +517,15 @@ fn running_cells_again_gives_the_gradients_of_keeping_what_they_computed() {
             assert_eq!(kept.weights.is_empty(), tape == Tape::Architecture);
             for (id, g) in &kept.weights {
                 let scale = g.clone().abs().max().into_scalar::<f32>().max(1e-4);
-                assert!(largest_difference(g, &again.weights[id]) < 1e-3 * scale, "{}", weights.name(*id));
+                assert!(
+                    largest_difference(g, &again.weights[id]) < 1e-3 * scale,
+                    "{}",
+                    weights.name(*id)
+                );
             }
-            let z = |found: &LossGradients| -> Vec<f64> { found.mixture.iter().flatten().flatten().copied().collect() };
+            let z = |found: &LossGradients| -> Vec<f64> {
+                found.mixture.iter().flatten().flatten().copied().collect()
+            };
             let (kept, again) = (z(&kept), z(&again));
             let scale = kept.iter().fold(0.0_f64, |m, g| m.max(g.abs()));
             assert_eq!(scale > 0.0, tape == Tape::Architecture);
@@ -431,7 +535,8 @@ fn running_cells_again_gives_the_gradients_of_keeping_what_they_computed() {
 }
 
 fn same_operations(a: &Sample, b: &Sample) -> bool {
-    let ops =
-        |s: &Sample| -> Vec<Vec<usize>> { s.edges().iter().flatten().map(|e| e.active().iter().map(|&(op, _)| op).collect()).collect() };
+    let ops = |s: &Sample| -> Vec<Vec<usize>> {
+        s.edges().iter().flatten().map(|e| e.active().iter().map(|&(op, _)| op).collect()).collect()
+    };
     ops(a) == ops(b)
 }

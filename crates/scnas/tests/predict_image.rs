@@ -34,7 +34,11 @@ impl Listener {
     }
 
     fn stopping_after(looks: usize) -> Self {
-        Self { looks: AtomicUsize::new(looks), steps: AtomicUsize::new(0), messages: Mutex::default() }
+        Self {
+            looks: AtomicUsize::new(looks),
+            steps: AtomicUsize::new(0),
+            messages: Mutex::default(),
+        }
     }
 }
 
@@ -55,7 +59,9 @@ fn model(seed: u64) -> Model {
     let plan = Plan {
         dataset: "made up".into(),
         channels: vec!["a".into()],
-        labels: (0..CLASSES as u16).map(|value| Label { value: 10 * value, name: format!("organ {value}") }).collect(),
+        labels: (0..CLASSES as u16)
+            .map(|value| Label { value: 10 * value, name: format!("organ {value}") })
+            .collect(),
         spacing: [1.0; 3],
         patch: [8, 16, 16],
         folds: vec![vec!["x".into()], vec!["y".into()]],
@@ -70,7 +76,9 @@ fn model(seed: u64) -> Model {
 
 /// Noise, at another spacing than the models'.
 fn image(shape: [usize; 3]) -> RawImage {
-    let voxels = Array4::from_shape_fn((1, shape[0], shape[1], shape[2]), |(_, k, j, i)| ((k * 37 + j * 11 + i * i) % 29) as f32 + 1.0);
+    let voxels = Array4::from_shape_fn((1, shape[0], shape[1], shape[2]), |(_, k, j, i)| {
+        ((k * 37 + j * 11 + i * i) % 29) as f32 + 1.0
+    });
     Image { voxels, affine: Affine::from_spacing([1.0, 1.3, 0.9]) }.into()
 }
 
@@ -79,7 +87,10 @@ fn options(model: &Model, probabilities: bool) -> Options {
 }
 
 fn predicted(models: &[Model], options: Options, image: &RawImage) -> Prediction {
-    ImagePredictor::new(models, options).unwrap().predict("noise", image, &Listener::patient()).unwrap()
+    ImagePredictor::new(models, options)
+        .unwrap()
+        .predict("noise", image, &Listener::patient())
+        .unwrap()
 }
 
 #[test]
@@ -92,21 +103,34 @@ fn as_little_memory_as_is_accepted_gives_the_bits_of_unlimited_memory() {
     loop {
         let listener = Listener::patient();
         let options = Options { memory: Some(limit), ..options(&model, true) };
-        match ImagePredictor::new(slice::from_ref(&model), options).unwrap().predict("noise", &image, &listener) {
+        match ImagePredictor::new(slice::from_ref(&model), options)
+            .unwrap()
+            .predict("noise", &image, &listener)
+        {
             Err(Error::Memory { name, .. }) => assert_eq!(name, "noise"),
             Err(other) => panic!("{other}"),
             Ok(strips) => {
                 let messages = listener.messages.into_inner().unwrap();
-                assert!(messages.iter().any(|text| text.contains("strips")) || cfg!(not(target_os = "linux")), "{messages:?}");
+                assert!(
+                    messages.iter().any(|text| text.contains("strips"))
+                        || cfg!(not(target_os = "linux")),
+                    "{messages:?}"
+                );
                 assert_eq!(strips.classes, whole.classes);
-                let bits = |prediction: &Prediction| prediction.probabilities.as_ref().unwrap().voxels.mapv(f32::to_bits);
+                let bits = |prediction: &Prediction| {
+                    prediction.probabilities.as_ref().unwrap().voxels.mapv(f32::to_bits)
+                };
                 assert_eq!(bits(&strips), bits(&whole));
                 break;
             }
         }
         limit += 1 << 20;
     }
-    let image_alone = ImagePredictor::new(slice::from_ref(&model), Options { memory: Some(1000), ..options(&model, false) }).unwrap();
+    let image_alone = ImagePredictor::new(
+        slice::from_ref(&model),
+        Options { memory: Some(1000), ..options(&model, false) },
+    )
+    .unwrap();
     let refusal = image_alone.check("noise", image.shape(), image.bytes());
     assert!(refusal.is_err() || cfg!(not(target_os = "linux")));
 }
@@ -114,14 +138,17 @@ fn as_little_memory_as_is_accepted_gives_the_bits_of_unlimited_memory() {
 #[test]
 fn several_models_give_the_mean_of_their_probabilities() {
     let image = image([9, 20, 30]);
-    let alone = [1, 2].map(|seed| predicted(&[model(seed)], options(&model(seed), true), &image).probabilities.unwrap().voxels);
+    let alone = [1, 2].map(|seed| {
+        predicted(&[model(seed)], options(&model(seed), true), &image).probabilities.unwrap().voxels
+    });
     let together = |seeds: &[u64]| {
         let models: Vec<Model> = seeds.iter().map(|&seed| model(seed)).collect();
         predicted(&models, options(&models[0], true), &image).probabilities.unwrap().voxels
     };
     assert_eq!(together(&[1, 1]), alone[0]);
     let mean = (&alone[0] + &alone[1]) / 2.0;
-    let difference = together(&[1, 2]).iter().zip(&mean).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let difference =
+        together(&[1, 2]).iter().zip(&mean).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(difference < 1e-5, "{difference}");
     assert!(alone[0].iter().zip(&mean).any(|(a, b)| (a - b).abs() > 1e-3));
 }
@@ -154,19 +181,37 @@ fn of_the_labels_asked_for_only_the_largest_component_is_left() {
     };
     let mut expected = predicted(slice::from_ref(&model), keeping(vec![]), &image).classes;
     let before = expected.clone();
-    let counts = |classes: &ndarray::Array3<u8>| (0..CLASSES as u8).map(|class| classes.iter().filter(|c| **c == class).count()).collect();
+    let counts = |classes: &ndarray::Array3<u8>| {
+        (0..CLASSES as u8).map(|class| classes.iter().filter(|c| **c == class).count()).collect()
+    };
     let counts: Vec<usize> = counts(&before);
     // The two most common foreground classes of a network that was never trained.
     let mut classes: Vec<u8> = (1..CLASSES as u8).collect();
     classes.sort_by_key(|&class| std::cmp::Reverse(counts[usize::from(class)]));
-    classes[..2].iter().for_each(|&class| keep_largest_component(&mut expected, class, Connectivity::Faces));
+    classes[..2]
+        .iter()
+        .for_each(|&class| keep_largest_component(&mut expected, class, Connectivity::Faces));
     assert_ne!(expected, before);
-    let keys = vec![LabelKey::Name(format!("organ {}", classes[0])), LabelKey::Value(10 * u16::from(classes[1]))];
+    let keys = vec![
+        LabelKey::Name(format!("organ {}", classes[0])),
+        LabelKey::Value(10 * u16::from(classes[1])),
+    ];
     assert_eq!(predicted(slice::from_ref(&model), keeping(keys), &image).classes, expected);
 
-    for (key, named) in [(LabelKey::Name("lung".into()), "lung"), (LabelKey::Value(0), "0"), (LabelKey::Name("5".into()), "5")] {
-        let refusal = ImagePredictor::new(slice::from_ref(&model), keeping(vec![key])).unwrap_err().to_string();
-        assert!(refusal.contains("predict.largest_component") && refusal.contains(named) && refusal.contains("organ 1 (10)"), "{refusal}");
+    for (key, named) in [
+        (LabelKey::Name("lung".into()), "lung"),
+        (LabelKey::Value(0), "0"),
+        (LabelKey::Name("5".into()), "5"),
+    ] {
+        let refusal = ImagePredictor::new(slice::from_ref(&model), keeping(vec![key]))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            refusal.contains("predict.largest_component")
+                && refusal.contains(named)
+                && refusal.contains("organ 1 (10)"),
+            "{refusal}"
+        );
     }
 }
 

@@ -41,7 +41,12 @@ fn config(overrides: &[&str]) -> Config {
 }
 
 /// Search and finetune; `Err` when stopped.
-fn whole_run(data: &Path, out: &Path, config: &Config, observer: &dyn Observer) -> Result<Evaluation, Error> {
+fn whole_run(
+    data: &Path,
+    out: &Path,
+    config: &Config,
+    observer: &dyn Observer,
+) -> Result<Evaluation, Error> {
     let device = scnas::device("cpu").unwrap();
     let mut run = Run::open(data, out, config.clone(), device, observer)?;
     let found = search::search(&mut run, observer)?;
@@ -83,7 +88,8 @@ const RECIPE: [&str; 8] = [
 ];
 
 #[test]
-fn a_run_with_the_whole_recipe_stopped_again_and_again_on_any_number_of_threads_ends_with_the_same_bits() {
+fn a_run_with_the_whole_recipe_stopped_again_and_again_on_any_number_of_threads_ends_with_the_same_bits()
+ {
     let folder = tempfile::tempdir().unwrap();
     let data = phantoms(folder.path());
     let config = config(&RECIPE);
@@ -92,7 +98,9 @@ fn a_run_with_the_whole_recipe_stopped_again_and_again_on_any_number_of_threads_
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let mut stops = 0;
     // Later and later: the scoring at the end begins again each time.
-    while let Err(error) = pool.install(|| whole_run(&data, &pieces, &config, &StopAfter::looks(5 + 2 * stops))) {
+    while let Err(error) =
+        pool.install(|| whole_run(&data, &pieces, &config, &StopAfter::looks(5 + 2 * stops)))
+    {
         assert!(matches!(error, Error::Stopped), "{error}");
         stops += 1;
         assert!(stops < 50, "a resumed run makes no progress");
@@ -100,7 +108,9 @@ fn a_run_with_the_whole_recipe_stopped_again_and_again_on_any_number_of_threads_
     assert!(stops >= 2, "{stops}");
     assert_eq!(fingerprint(&whole), fingerprint(&pieces));
     // What only training needs is not in the model.
-    let model = scnas::model::Model::read(&whole.join("model.safetensors"), &scnas::device("cpu").unwrap()).unwrap();
+    let model =
+        scnas::model::Model::read(&whole.join("model.safetensors"), &scnas::device("cpu").unwrap())
+            .unwrap();
     assert!(model.weights.iter().all(|(_, w)| !w.name.contains("supervision")));
 }
 
@@ -112,7 +122,8 @@ fn a_model_is_mirrored_in_prediction_only_along_axes_that_its_own_training_mirro
     let never = StopAfter::looks(usize::MAX);
     for (search, train) in [(false, false), (true, false), (false, true)] {
         let varied = [format!("search.augment={search}"), format!("train.augment={train}")];
-        let overrides: Vec<&str> = varied.iter().map(String::as_str).chain(["data.folds=3"]).collect();
+        let overrides: Vec<&str> =
+            varied.iter().map(String::as_str).chain(["data.folds=3"]).collect();
         let out = folder.path().join(format!("{search}-{train}"));
         let mut run = Run::open(&data, &out, config(&overrides), device.clone(), &never).unwrap();
         let genotype = Genotype::random(&run.config.network.space(), 0);
@@ -122,7 +133,11 @@ fn a_model_is_mirrored_in_prediction_only_along_axes_that_its_own_training_mirro
         assert_eq!(model.card.mirror, if search { run.mirror() } else { [false; 3] });
         train::train(&mut run, &mut model, &never).unwrap();
         assert_eq!(model.card.mirror, if search || train { run.mirror() } else { [false; 3] });
-        assert!(run.mirror().contains(&true) && run.mirror().contains(&false), "{:?}", run.mirror());
+        assert!(
+            run.mirror().contains(&true) && run.mirror().contains(&false),
+            "{:?}",
+            run.mirror()
+        );
     }
 }
 
@@ -167,7 +182,9 @@ fn another_configuration_in_the_same_folder_is_refused_and_changes_nothing() {
     let device = scnas::device("cpu").unwrap();
     drop(Run::open(&data, &out, config(&["data.folds=3"]), device.clone(), &observer).unwrap());
     let before = std::fs::read(out.join("config.toml")).unwrap();
-    let error = Run::open(&data, &out, config(&["data.folds=3", "seed=1"]), device, &observer).unwrap_err().to_string();
+    let error = Run::open(&data, &out, config(&["data.folds=3", "seed=1"]), device, &observer)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("config.toml") && error.contains("(seed = 0, now 1)"), "{error}");
     assert_eq!(std::fs::read(out.join("config.toml")).unwrap(), before);
 }
@@ -179,8 +196,11 @@ fn a_folder_in_use_is_refused() {
     let out = folder.path().join("run");
     let observer = StopAfter::looks(2);
     let device = scnas::device("cpu").unwrap();
-    let _first = Run::open(&data, &out, config(&["data.folds=3"]), device.clone(), &observer).unwrap();
-    let error = Run::open(&data, &out, config(&["data.folds=3"]), device, &observer).unwrap_err().to_string();
+    let _first =
+        Run::open(&data, &out, config(&["data.folds=3"]), device.clone(), &observer).unwrap();
+    let error = Run::open(&data, &out, config(&["data.folds=3"]), device, &observer)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("in use"), "{error}");
 }
 
@@ -196,7 +216,8 @@ fn a_damaged_checkpoint_falls_back_to_the_one_before_and_two_damaged_ones_are_an
     let stopped = whole_run(&data, &out, &config, &StopAfter::looks(1)).unwrap_err();
     assert!(matches!(stopped, Error::Stopped), "{stopped}");
 
-    let [latest, before] = ["search.safetensors", "search.previous.safetensors"].map(|name| out.join("checkpoint").join(name));
+    let [latest, before] = ["search.safetensors", "search.previous.safetensors"]
+        .map(|name| out.join("checkpoint").join(name));
     let damage = |path: &Path| {
         let mut bytes = std::fs::read(path).unwrap();
         let middle = bytes.len() / 2;
@@ -206,8 +227,14 @@ fn a_damaged_checkpoint_falls_back_to_the_one_before_and_two_damaged_ones_are_an
     let kept = std::fs::read(&before).unwrap();
     damage(&latest);
     damage(&before);
-    let error = whole_run(&data, &out, &config, &StopAfter::looks(usize::MAX)).unwrap_err().to_string();
-    assert!(error.contains("previous.safetensors") && error.contains("damaged") && error.contains("begin this phase anew"), "{error}");
+    let error =
+        whole_run(&data, &out, &config, &StopAfter::looks(usize::MAX)).unwrap_err().to_string();
+    assert!(
+        error.contains("previous.safetensors")
+            && error.contains("damaged")
+            && error.contains("begin this phase anew"),
+        "{error}"
+    );
     std::fs::write(&before, kept).unwrap();
     whole_run(&data, &out, &config, &StopAfter::looks(usize::MAX)).unwrap();
     assert_eq!(fingerprint(&whole), fingerprint(&out));
@@ -229,8 +256,11 @@ fn a_damaged_file_of_a_run_is_told_from_that_of_another_run() {
                 continue;
             }
             std::fs::write(out.join(name), garbage).unwrap();
-            let error = whole_run(&data, &out, &config, &StopAfter::looks(1)).unwrap_err().to_string();
-            let advised = ["put a copy back", "move the file away"].iter().any(|advice| error.contains(advice));
+            let error =
+                whole_run(&data, &out, &config, &StopAfter::looks(1)).unwrap_err().to_string();
+            let advised = ["put a copy back", "move the file away"]
+                .iter()
+                .any(|advice| error.contains(advice));
             assert!(error.contains(name) && advised && !error.contains("another run"), "{error}");
         }
         std::fs::write(out.join(name), kept).unwrap();
@@ -247,8 +277,13 @@ fn a_training_case_that_changed_since_the_run_began_is_named() {
     let config = config(&["data.folds=3"]);
     whole_run(&data, &out, &config, &StopAfter::looks(1)).unwrap_err();
     let dataset = medvol::Dataset::open(&data).unwrap();
-    let plan: scnas::plan::Plan = serde_json::from_slice(&std::fs::read(out.join("plan.json")).unwrap()).unwrap();
-    let case = dataset.cases.iter().find(|case| plan.training_names().contains(case.name.as_str())).unwrap();
+    let plan: scnas::plan::Plan =
+        serde_json::from_slice(&std::fs::read(out.join("plan.json")).unwrap()).unwrap();
+    let case = dataset
+        .cases
+        .iter()
+        .find(|case| plan.training_names().contains(case.name.as_str()))
+        .unwrap();
     let mut image = medvol::read_image(&case.images[0]).unwrap();
     image.voxels[[0, 3, 3, 3]] += 1.0;
     medvol::write_image(&case.images[0], &image).unwrap();
@@ -261,14 +296,24 @@ fn a_loss_that_is_no_number_ends_the_run_with_advice_and_spoils_no_checkpoint() 
     let folder = tempfile::tempdir().unwrap();
     let data = phantoms(folder.path());
     let out = folder.path().join("run");
-    let config = config(&["data.folds=3", "train.weights.lr=1e30", "train.weights.weight_decay=0", "train.clip=0"]);
+    let config = config(&[
+        "data.folds=3",
+        "train.weights.lr=1e30",
+        "train.weights.weight_decay=0",
+        "train.clip=0",
+    ]);
     for _ in 0..2 {
         let error = whole_run(&data, &out, &config, &StopAfter::looks(usize::MAX)).unwrap_err();
         let text = error.to_string();
-        assert!(matches!(error, Error::Diverged { .. }) && text.contains("train.weights.lr"), "{text}");
+        assert!(
+            matches!(error, Error::Diverged { .. }) && text.contains("train.weights.lr"),
+            "{text}"
+        );
     }
     let weights = search::weights_of(&out, &scnas::device("cpu").unwrap()).unwrap();
-    assert!(weights.iter().all(|(_, w)| w.value.to_data().try_to_vec::<f32>().unwrap().iter().all(|v| v.is_finite())));
+    assert!(weights.iter().all(|(_, w)| {
+        w.value.to_data().try_to_vec::<f32>().unwrap().iter().all(|v| v.is_finite())
+    }));
 }
 
 #[test]
@@ -279,12 +324,17 @@ fn settings_that_an_older_program_did_not_write_have_their_defaults() {
     let (config, observer) = (config(&["data.folds=3"]), StopAfter::looks(2));
     drop(Run::open(&data, &out, config.clone(), scnas::device("cpu").unwrap(), &observer).unwrap());
     let text = std::fs::read_to_string(out.join("config.toml")).unwrap();
-    std::fs::write(out.join("config.toml"), text.lines().filter(|line| !line.starts_with("recompute")).collect::<Vec<_>>().join("\n"))
-        .unwrap();
+    std::fs::write(
+        out.join("config.toml"),
+        text.lines().filter(|line| !line.starts_with("recompute")).collect::<Vec<_>>().join("\n"),
+    )
+    .unwrap();
     drop(Run::open(&data, &out, config.clone(), scnas::device("cpu").unwrap(), &observer).unwrap());
     let mut longer = config;
     longer.train.epochs = 9;
-    let error = Run::open(&data, &out, longer, scnas::device("cpu").unwrap(), &observer).unwrap_err().to_string();
+    let error = Run::open(&data, &out, longer, scnas::device("cpu").unwrap(), &observer)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("train.epochs") && !error.contains("recompute"), "{error}");
 }
 
@@ -301,11 +351,18 @@ fn real_volumes_go_through_search_training_and_scoring() {
     }
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
-    let few = ["network.width=8", "data.patch=[24, 32, 24]", "data.spacing=[2.0, 2.0, 2.0]", "search.epochs=1", "train.epochs=5"];
+    let few = [
+        "network.width=8",
+        "data.patch=[24, 32, 24]",
+        "data.spacing=[2.0, 2.0, 2.0]",
+        "search.epochs=1",
+        "train.epochs=5",
+    ];
     let config = config(&few);
     let evaluation = whole_run(&data, &out, &config, &StopAfter::looks(usize::MAX)).unwrap();
     assert_eq!(evaluation.cases.len(), 42);
-    // A network that learnt nothing scores near 0; at half resolution and 900 patches four seeds gave 0.73 to 0.77.
+    // A network that learnt nothing scores near 0; at half resolution and 900 patches four seeds
+    // gave 0.73 to 0.77.
     let mean = evaluation.foreground().unwrap().mean;
     assert!(mean > 0.6, "{mean}");
 }

@@ -1,4 +1,5 @@
-//! The U-ResNet against a slow reference, wired by hand from stock Burn operations; and as a model of its own.
+//! The U-ResNet against a slow reference, wired by hand from stock Burn operations; and as a model
+//! of its own.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +34,8 @@ impl Reference {
     }
 
     fn conv(&self, name: &str, x: Tensor<5>, kernel: usize, stride: usize) -> Tensor<5> {
-        let spec = ConvSpec { kernel: [kernel; 3], stride, slope: (name != "stem").then_some(SLOPE) };
+        let spec =
+            ConvSpec { kernel: [kernel; 3], stride, slope: (name != "stem").then_some(SLOPE) };
         self.norm(name, slow::conv3d(x, self.w(&format!("{name}.weight")), spec))
     }
 
@@ -43,16 +45,29 @@ impl Reference {
     }
 
     fn two(&self, name: &str, x: Tensor<5>) -> Tensor<5> {
-        x.clone() + self.conv(&format!("{name}.conv1"), self.conv(&format!("{name}.conv0"), x, 3, 1), 3, 1)
+        x.clone()
+            + self.conv(
+                &format!("{name}.conv1"),
+                self.conv(&format!("{name}.conv0"), x, 3, 1),
+                3,
+                1,
+            )
     }
 
     fn decode(&self, level: usize, skip: Tensor<5>, y: Tensor<5>) -> (Tensor<5>, Tensor<5>) {
         let name = format!("decoder.{level}");
         let signal = slow::upsample2(self.conv(&format!("{name}.gate.signal"), y.clone(), 1, 1));
-        let gate = sigmoid(self.map(&format!("{name}.gate.psi"), signal + self.conv(&format!("{name}.gate.skip"), skip.clone(), 1, 1)));
+        let gate = sigmoid(self.map(
+            &format!("{name}.gate.psi"),
+            signal + self.conv(&format!("{name}.gate.skip"), skip.clone(), 1, 1),
+        ));
         let up = slow::conv_transpose3d(y, self.w(&format!("{name}.up.weight")), Some(SLOPE));
         let y = self.norm(&format!("{name}.up"), up) + skip * gate;
-        let y = if level == 0 { self.two(&name, y) } else { y.clone() + self.conv(&format!("{name}.conv0"), y, 3, 1) };
+        let y = if level == 0 {
+            self.two(&name, y)
+        } else {
+            y.clone() + self.conv(&format!("{name}.conv0"), y, 3, 1)
+        };
         (self.map(&format!("{name}.map"), y.clone()), y)
     }
 
@@ -79,16 +94,19 @@ fn random_values(len: usize, seed: u64) -> Vec<f32> {
 
 fn batch() -> Batch {
     let shape = [1, SIZE.channels, PATCH[0], PATCH[1], PATCH[2]];
-    let classes = random_values(PATCH.iter().product(), 9).iter().map(|v| ((v + 1.0) * 1.49) as u8).collect();
+    let classes =
+        random_values(PATCH.iter().product(), 9).iter().map(|v| ((v + 1.0) * 1.49) as u8).collect();
     Batch { image: random_values(shape.iter().product(), 1), shape, classes }
 }
 
 /// Norms and biases start at 1 and 0, where mistakes in them do not show.
 fn off_their_start(weights: &mut Weights) {
-    let ids: Vec<_> = weights.iter().filter(|(_, w)| !w.name.ends_with("weight")).map(|(id, _)| id).collect();
+    let ids: Vec<_> =
+        weights.iter().filter(|(_, w)| !w.name.ends_with("weight")).map(|(id, _)| id).collect();
     for (i, id) in ids.into_iter().enumerate() {
         let shape = weights.value(id).dims();
-        let values = random_values(shape[1], i as u64).iter().map(|v| 1.0 + 0.3 * v).collect::<Vec<f32>>();
+        let values =
+            random_values(shape[1], i as u64).iter().map(|v| 1.0 + 0.3 * v).collect::<Vec<f32>>();
         weights.set(id, Tensor::from_data(TensorData::new(values, shape), &device()));
     }
 }
@@ -105,22 +123,29 @@ fn the_u_resnet_agrees_with_the_reference_in_value_and_in_the_gradients_of_all_i
     let batch = batch();
 
     let pass = Pass::new(&weights, Tape::Off);
-    let fast = network.forward(&pass, pass.input(batch.image.clone(), batch.shape), &Mixture::new());
-    let leaves: BTreeMap<String, Tensor<5>> =
-        weights.iter().map(|(_, w)| (w.name.clone(), Tensor::from_inner(w.value.clone()).require_grad())).collect();
+    let fast =
+        network.forward(&pass, pass.input(batch.image.clone(), batch.shape), &Mixture::new());
+    let leaves: BTreeMap<String, Tensor<5>> = weights
+        .iter()
+        .map(|(_, w)| (w.name.clone(), Tensor::from_inner(w.value.clone()).require_grad()))
+        .collect();
     let taped = Pass::new(&weights, Tape::Weights);
     let slow = Reference(leaves.clone()).forward(taped.input(batch.image.clone(), batch.shape));
     assert_eq!(fast.dims(), [1, SIZE.classes, PATCH[0], PATCH[1], PATCH[2]]);
     assert!(largest_difference(&fast, &slow.clone().inner()) < 2e-3);
 
-    let mut slow_grads = Loss::of_tensor(LossKind::DiceCrossEntropy, &slow, &batch.classes).attach(slow).backward();
+    let mut slow_grads =
+        Loss::of_tensor(LossKind::DiceCrossEntropy, &slow, &batch.classes).attach(slow).backward();
     let gradients = |recompute| {
         let loss = LossKind::DiceCrossEntropy;
-        Backprop { network: network.as_ref(), weights: &weights, loss, supervision: None, recompute }.gradients(
-            Tape::Weights,
-            &batch,
-            &Mixture::new(),
-        )
+        Backprop {
+            network: network.as_ref(),
+            weights: &weights,
+            loss,
+            supervision: None,
+            recompute,
+        }
+        .gradients(Tape::Weights, &batch, &Mixture::new())
     };
     let found = gradients(false);
     assert_eq!(found.weights.len(), leaves.len());
@@ -141,9 +166,19 @@ fn the_gradients_of_the_u_resnet_do_not_depend_on_the_number_of_threads() {
     let network = Architecture::UResNetHalf.build(SIZE, &mut weights);
     let gradients = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let backprop = Backprop { network: network.as_ref(), weights: &weights, loss: LossKind::Dice, supervision: None, recompute: false };
+        let backprop = Backprop {
+            network: network.as_ref(),
+            weights: &weights,
+            loss: LossKind::Dice,
+            supervision: None,
+            recompute: false,
+        };
         let found = pool.install(|| backprop.gradients(Tape::Weights, &batch(), &Mixture::new()));
-        found.weights.into_values().map(|g| g.into_data().try_to_vec::<f32>().unwrap()).collect::<Vec<_>>()
+        found
+            .weights
+            .into_values()
+            .map(|g| g.into_data().try_to_vec::<f32>().unwrap())
+            .collect::<Vec<_>>()
     };
     assert!(gradients(1) == gradients(2));
 }
@@ -165,7 +200,11 @@ fn a_written_u_resnet_is_read_back_and_scores_the_same() {
     };
     let predict = Config::load("default", None, &[]).unwrap().predict;
     for architecture in [Architecture::UResNet, Architecture::UResNetHalf] {
-        let model = Model::new(Card::new(architecture.clone(), SIZE, plan.clone(), predict.clone()), &device(), 7);
+        let model = Model::new(
+            Card::new(architecture.clone(), SIZE, plan.clone(), predict.clone()),
+            &device(),
+            7,
+        );
         model.write(&path).unwrap();
         let again = Model::read(&path, &device()).unwrap();
         assert_eq!(again.card.architecture, architecture);

@@ -1,7 +1,8 @@
 //! Every operation of this crate as a composition of stock Burn tensor operations.
 //!
-//! This is what runs on a GPU, and what the CPU kernels are compared with in the tests. Burn's own autodiff differentiates it.
-//! Shapes and semantics are those of the function of the same name at the crate's root.
+//! This is what runs on a GPU, and what the CPU kernels are compared with in the tests. Burn's own
+//! autodiff differentiates it. Shapes and semantics are those of the function of the same name at
+//! the crate's root.
 
 use burn::tensor::{
     Tensor, TensorData, activation, module,
@@ -32,7 +33,12 @@ pub fn conv_transpose3d(x: Tensor<5>, weight: Tensor<5>, slope: Option<f32>) -> 
 pub fn depthwise3d(x: Tensor<5>, weight: Tensor<5>, spec: DepthwiseSpec) -> Tensor<5> {
     let channels = x.dims()[1];
     let (x, stride) = thinned(x, spec.kernel, spec.stride);
-    let options = ConvOptions::new(stride, same_padding(spec.kernel, spec.dilation), [spec.dilation; 3], channels);
+    let options = ConvOptions::new(
+        stride,
+        same_padding(spec.kernel, spec.dilation),
+        [spec.dilation; 3],
+        channels,
+    );
     module::conv3d(activated(x, spec.slope), weight, None, options)
 }
 
@@ -51,7 +57,8 @@ pub fn avg_pool3d(x: Tensor<5>, stride: usize) -> Tensor<5> {
         let size = x.dims()[axis];
         let [a, b, c] = windows(x, axis, stride, 0.0);
         let sum = a + b + c;
-        // The number of voxels under a window factors over the axes, so each axis divides by its own.
+        // The number of voxels under a window factors over the axes, so each axis divides by its
+        // own.
         let share: Vec<f32> = (0..sum.dims()[axis])
             .map(|i| i * stride)
             .map(|centre| 1.0 / ((centre + 2).min(size) - centre.saturating_sub(1)) as f32)
@@ -103,7 +110,9 @@ pub fn weighted_sum(terms: Vec<Term>) -> Tensor<5> {
                 let y = match convolution {
                     Convolution::Dense { weight, spec } => conv3d(x, weight, spec),
                     Convolution::Transposed { weight, slope } => conv_transpose3d(x, weight, slope),
-                    Convolution::Separable { depthwise, spec, pointwise } => conv3d(depthwise3d(x, depthwise, spec), pointwise, POINTWISE),
+                    Convolution::Separable { depthwise, spec, pointwise } => {
+                        conv3d(depthwise3d(x, depthwise, spec), pointwise, POINTWISE)
+                    }
                 };
                 instance_norm(y, gamma, beta)
             }
@@ -129,7 +138,13 @@ pub fn add_scaled(acc: Option<Tensor<5>>, y: Tensor<5>, z: Option<Tensor<1>>) ->
 }
 
 /// See [`crate::adam`].
-pub fn adam(p: Tensor<5>, g: Tensor<5>, m: Tensor<5>, v: Tensor<5>, step: &AdamStep) -> (Tensor<5>, Tensor<5>, Tensor<5>) {
+pub fn adam(
+    p: Tensor<5>,
+    g: Tensor<5>,
+    m: Tensor<5>,
+    v: Tensor<5>,
+    step: &AdamStep,
+) -> (Tensor<5>, Tensor<5>, Tensor<5>) {
     let AdamStep { lr, beta1, beta2, eps, weight_decay, bias1, bias2 } = *step;
     let m = m * beta1 + g.clone() * (1.0 - beta1);
     let v = v * beta2 + g.powi_scalar(2) * (1.0 - beta2);
@@ -145,10 +160,12 @@ fn activated(x: Tensor<5>, slope: Option<f32>) -> Tensor<5> {
     }
 }
 
-/// Drops the planes that a stride steps over where the kernel is flat, and returns the strides left for the convolution.
+/// Drops the planes that a stride steps over where the kernel is flat, and returns the strides left
+/// for the convolution.
 ///
-/// The same as leaving it to the convolution, but for its gradient on a GPU: along an axis where the kernel is smaller than the
-/// stride, Burn 0.22's transposed convolution finds no voxel to add up and gives zeros.
+/// The same as leaving it to the convolution, but for its gradient on a GPU: along an axis where
+/// the kernel is smaller than the stride, Burn 0.22's transposed convolution finds no voxel to add
+/// up and gives zeros.
 fn thinned(x: Tensor<5>, kernel: [usize; 3], stride: usize) -> (Tensor<5>, [usize; 3]) {
     let mut strides = [stride; 3];
     let mut thinned = x;
@@ -166,7 +183,8 @@ fn same_padding(kernel: [usize; 3], dilation: usize) -> [usize; 3] {
     kernel.map(|k| dilation * (k - 1) / 2)
 }
 
-/// The three taps of a window of 3 along `axis`, padded by one `fill` on both sides: three strided views of equal size.
+/// The three taps of a window of 3 along `axis`, padded by one `fill` on both sides: three strided
+/// views of equal size.
 fn windows(x: Tensor<5>, axis: usize, stride: usize, fill: f32) -> [Tensor<5>; 3] {
     let size = x.dims()[axis];
     let out = size.div_ceil(stride);

@@ -7,14 +7,15 @@ use burn::tensor::Device;
 /// Names of the GPU devices, which are also the Cargo features that compile them in.
 const GPUS: [&str; 5] = ["cuda", "rocm", "metal", "vulkan", "wgpu"];
 
-/// The device called `name`: `"cpu"`, or one of `"cuda"`, `"rocm"`, `"metal"`, `"vulkan"`, `"wgpu"` when the feature of that
-/// name is compiled in, optionally followed by `":index"` (`"cuda:1"`; without it, the driver's default).
+/// The device called `name`: `"cpu"`, or one of `"cuda"`, `"rocm"`, `"metal"`, `"vulkan"`, `"wgpu"`
+/// when the feature of that name is compiled in, optionally followed by `":index"` (`"cuda:1"`;
+/// without it, the driver's default).
 ///
 /// The device has no autodiff yet: call `.autodiff()` on it to train.
 ///
 /// # Errors
-/// An unknown name, a GPU this build was made without, or an index that is not a number. Whether the machine has such a GPU is
-/// only found out by the first tensor put on it.
+/// An unknown name, a GPU this build was made without, or an index that is not a number. Whether
+/// the machine has such a GPU is only found out by the first tensor put on it.
 pub fn device(name: &str) -> Result<Device, DeviceError> {
     let (kind, index) = match name.split_once(':') {
         None => (name, None),
@@ -74,12 +75,24 @@ impl fmt::Display for DeviceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown { name } => {
-                write!(f, "unknown device `{name}`: expected `cpu`, or one of {} with an optional `:index`", GPUS.join(", "))
+                write!(
+                    f,
+                    "unknown device `{name}`: expected `cpu`, or one of {} with an optional \
+                     `:index`",
+                    GPUS.join(", ")
+                )
             }
             Self::NotCompiled { name } => {
-                write!(f, "device `{name}` is not part of this build: build with `--features {name}`, or use `cpu`")
+                write!(
+                    f,
+                    "device `{name}` is not part of this build: build with `--features {name}`, \
+                     or use `cpu`"
+                )
             }
-            Self::BadIndex { name } => write!(f, "device `{name}`: expected the number of a GPU after the colon, as in `cuda:0`"),
+            Self::BadIndex { name } => write!(
+                f,
+                "device `{name}`: expected the number of a GPU after the colon, as in `cuda:0`"
+            ),
         }
     }
 }

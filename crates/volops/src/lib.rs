@@ -1,15 +1,18 @@
-//! 3-D tensor operations for Burn: convolution, depthwise convolution, pooling, instance norm, ×2 resampling, and the few
-//! elementwise operations a network on volumes spends its time in.
+//! 3-D tensor operations for Burn: convolution, depthwise convolution, pooling, instance norm, ×2
+//! resampling, and the few elementwise operations a network on volumes spends its time in.
 //!
-//! Every operation is a function on `Tensor<5>`, shaped `[batch, channels, depth, height, width]`. What it does depends on the
-//! tensor's device, at run time:
+//! Every operation is a function on `Tensor<5>`, shaped `[batch, channels, depth, height, width]`.
+//! What it does depends on the tensor's device, at run time:
 //!
-//! - on the CPU (`Flex`) it calls the kernels in [`kernel`], with a hand-written backward pass on an autodiff device;
-//! - elsewhere (CUDA, ROCm, Metal, Vulkan, wgpu), and for any other element type than `f32`, it is the [`composition`] of
-//!   stock Burn operations of the same name, which is also the reference the kernels are tested against.
+//! - on the CPU (`Flex`) it calls the kernels in [`kernel`], with a hand-written backward pass on
+//!   an autodiff device;
+//! - elsewhere (CUDA, ROCm, Metal, Vulkan, wgpu), and for any other element type than `f32`, it is
+//!   the [`composition`] of stock Burn operations of the same name, which is also the reference the
+//!   kernels are tested against.
 //!
-//! The backward pass keeps references to the inputs it reads and computes the gradients of tracked inputs only. On a device with
-//! Burn's gradient checkpointing everything but the convolutions, and what is recorded with them, is recomputed instead of kept.
+//! The backward pass keeps references to the inputs it reads and computes the gradients of tracked
+//! inputs only. On a device with Burn's gradient checkpointing everything but the convolutions, and
+//! what is recorded with them, is recomputed instead of kept.
 //!
 //! | file | holds |
 //! |---|---|
@@ -32,8 +35,10 @@ pub mod memory;
 mod ops;
 
 pub use device::{DeviceError, device};
-pub use kernel::{conv::ConvSpec, depthwise::DepthwiseSpec, elementwise::AdamStep, parallel::map_indices};
+pub use kernel::{
+    conv::ConvSpec, depthwise::DepthwiseSpec, elementwise::AdamStep, parallel::map_indices,
+};
 pub use ops::{
-    Convolution, Operation, Term, adam, add_scaled, avg_pool3d, concat, conv_transpose3d, conv3d, depthwise3d, instance_norm, leaky_relu,
-    max_pool3d, upsample2, weighted_sum,
+    Convolution, Operation, Term, adam, add_scaled, avg_pool3d, concat, conv_transpose3d, conv3d,
+    depthwise3d, instance_norm, leaky_relu, max_pool3d, upsample2, weighted_sum,
 };

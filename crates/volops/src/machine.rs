@@ -1,7 +1,7 @@
 //! What the machine can do at most: the scale that the speed of kernels is told on.
 //!
-//! Both rates are those of all threads of the current rayon pool together, and the best of a few short measurements: whatever disturbs
-//! one only makes it slower. Each takes about 0.1 s.
+//! Both rates are those of all threads of the current rayon pool together, and the best of a few
+//! short measurements: whatever disturbs one only makes it slower. Each takes about 0.1 s.
 
 use std::hint::black_box;
 use std::sync::{Mutex, PoisonError};
@@ -18,7 +18,8 @@ const ATTEMPTS: usize = 7;
 /// How long one of them lasts.
 const ATTEMPT: Duration = Duration::from_millis(15);
 
-/// Independent sums: enough to hide the latency of a multiply-add, few enough for the 16 registers of AVX2.
+/// Independent sums: enough to hide the latency of a multiply-add, few enough for the 16 registers
+/// of AVX2.
 const SUMS: usize = 12;
 
 /// Multiply-adds of each sum between two looks at the clock.
@@ -27,18 +28,20 @@ const ROUNDS: usize = 20_000;
 /// Bytes a thread copies at least between two looks at the clock.
 const COPY: usize = 1 << 20;
 
-/// Rate of f32 multiply-adds in registers with the instruction set the kernels use, in GFLOP/s; a multiply-add counts as two
-/// operations.
+/// Rate of f32 multiply-adds in registers with the instruction set the kernels use, in GFLOP/s; a
+/// multiply-add counts as two operations.
 pub fn multiply_add_gflops() -> f64 {
     1e-9 * best_rate(|_| dispatch(MultiplyAdds))
 }
 
-/// Rate of copying memory, in GB/s (10⁹ bytes), when a copy moves `bytes` in all: half of them are read, half written, and every
-/// thread has its share. What fits into a cache is copied at the rate of that cache.
+/// Rate of copying memory, in GB/s (10⁹ bytes), when a copy moves `bytes` in all: half of them are
+/// read, half written, and every thread has its share. What fits into a cache is copied at the rate
+/// of that cache.
 pub fn copy_gb_per_s(bytes: usize) -> f64 {
     let threads = rayon::current_num_threads();
     let len = (bytes / 2).div_ceil(threads).max(1);
-    let shares: Vec<_> = (0..threads).map(|_| Mutex::new((vec![1_u8; len], vec![0_u8; len]))).collect();
+    let shares: Vec<_> =
+        (0..threads).map(|_| Mutex::new((vec![1_u8; len], vec![0_u8; len]))).collect();
     let copies = COPY.div_ceil(len);
     1e-9 * best_rate(|thread| {
         let mut share = shares[thread].lock().unwrap_or_else(PoisonError::into_inner);
@@ -50,7 +53,8 @@ pub fn copy_gb_per_s(bytes: usize) -> f64 {
     })
 }
 
-/// What `work` does in a second when every thread, whose number it is given, does it again and again. It returns how much it did.
+/// What `work` does in a second when every thread, whose number it is given, does it again and
+/// again. It returns how much it did.
 fn best_rate(work: impl Fn(usize) -> usize + Sync) -> f64 {
     let attempt = |_| {
         let start = Instant::now();
@@ -94,7 +98,8 @@ mod tests {
 
     #[test]
     fn no_more_is_measured_than_a_core_can_do() {
-        // Two 512-bit multiply-adds a cycle at 8 GHz: a loop that the compiler has removed would be faster.
+        // Two 512-bit multiply-adds a cycle at 8 GHz: a loop that the compiler has removed would be
+        // faster.
         let most = 2.0 * 2.0 * 16.0 * 8.0 * rayon::current_num_threads() as f64;
         let peak = multiply_add_gflops();
         assert!(peak > 0.1 && peak < most, "{peak} GFLOP/s");

@@ -1,5 +1,6 @@
-//! The scalar kernels give the same bits in every build (debug or release) on every machine: what they gave once is written here. Whoever
-//! changes what a kernel computes writes down its new value; whoever changes how it is compiled must not have to.
+//! The scalar kernels give the same bits in every build (debug or release) on every machine: what
+//! they gave once is written here. Whoever changes what a kernel computes writes down its new
+//! value; whoever changes how it is compiled must not have to.
 
 #[path = "support/values.rs"]
 mod values;
@@ -7,9 +8,13 @@ mod values;
 use std::process::Command;
 
 use volops::kernel::Shape;
-use volops::kernel::conv::{ConvSpec, conv_transpose3d, conv_transpose3d_grad_input, conv3d, conv3d_grad_input};
+use volops::kernel::conv::{
+    ConvSpec, conv_transpose3d, conv_transpose3d_grad_input, conv3d, conv3d_grad_input,
+};
 use volops::kernel::conv_grad_weight::{conv_transpose3d_grad_weight, conv3d_grad_weight};
-use volops::kernel::depthwise::{DepthwiseSpec, depthwise3d, depthwise3d_grad_input, depthwise3d_grad_weight};
+use volops::kernel::depthwise::{
+    DepthwiseSpec, depthwise3d, depthwise3d_grad_input, depthwise3d_grad_weight,
+};
 use volops::kernel::elementwise::{AdamStep, adam, dot};
 use volops::kernel::norm::{instance_norm, instance_norm_grad};
 use volops::kernel::pool::{avg_pool3d, avg_pool3d_grad, max_pool3d, max_pool3d_grad};
@@ -42,24 +47,37 @@ const RECORDED: [(&str, u64); 22] = [
     ("adam", 0xcea8_1795_ae7d_d9b3),
 ];
 
-const ADAM: AdamStep = AdamStep { lr: 0.003, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01, bias1: 0.1, bias2: 0.001 };
+const ADAM: AdamStep = AdamStep {
+    lr: 0.003,
+    beta1: 0.9,
+    beta2: 0.999,
+    eps: 1e-8,
+    weight_decay: 0.01,
+    bias1: 0.1,
+    bias2: 0.001,
+};
 
 /// FNV-1a over the bits.
 fn digest(values: &[f32]) -> u64 {
     let bytes = values.iter().flat_map(|v| v.to_bits().to_le_bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 fn digests() -> Vec<(&'static str, u64)> {
     const CHANNELS: usize = 12;
-    // One shape for the direct kernels, one for Winograd filtering, both with borders that no tile fits.
+    // One shape for the direct kernels, one for Winograd filtering, both with borders that no tile
+    // fits.
     let small: Shape = [2, CHANNELS, 5, 7, 9];
     let large: Shape = [1, 16, 13, 18, 21];
     let mut all = Vec::new();
-    for (shape, names) in
-        [(small, ["conv", "conv_grad_input", "conv_grad_weight"]), (large, ["large", "large_grad_input", "large_grad_weight"])]
-    {
-        let (spec, channels) = (ConvSpec { kernel: [3; 3], stride: 1, slope: Some(0.01) }, shape[1]);
+    for (shape, names) in [
+        (small, ["conv", "conv_grad_input", "conv_grad_weight"]),
+        (large, ["large", "large_grad_input", "large_grad_weight"]),
+    ] {
+        let (spec, channels) =
+            (ConvSpec { kernel: [3; 3], stride: 1, slope: Some(0.01) }, shape[1]);
         let (x, w) = (values(shape.iter().product(), 1), values(channels * channels * 27, 1));
         let y = conv3d(&x, shape, &w, channels, spec);
         all.push((names[0], digest(&y)));
@@ -69,12 +87,21 @@ fn digests() -> Vec<(&'static str, u64)> {
     let (x, w) = (values(small.iter().product(), 1), values(CHANNELS * CHANNELS * 27, 1));
     let y = conv_transpose3d(&x, small, &w, CHANNELS, Some(0.01));
     all.push(("transposed", digest(&y)));
-    all.push(("transposed_grad_input", digest(&conv_transpose3d_grad_input(&y, &w, &x, small, CHANNELS, Some(0.01)))));
-    all.push(("transposed_grad_weight", digest(&conv_transpose3d_grad_weight(&x, small, &y, CHANNELS, Some(0.01)))));
+    all.push((
+        "transposed_grad_input",
+        digest(&conv_transpose3d_grad_input(&y, &w, &x, small, CHANNELS, Some(0.01))),
+    ));
+    all.push((
+        "transposed_grad_weight",
+        digest(&conv_transpose3d_grad_weight(&x, small, &y, CHANNELS, Some(0.01))),
+    ));
     let spec = DepthwiseSpec { kernel: [3; 3], dilation: 2, stride: 1, slope: Some(0.01) };
     let y = depthwise3d(&x, small, &w[..CHANNELS * 27], spec);
     all.push(("depthwise", digest(&y)));
-    all.push(("depthwise_grad_input", digest(&depthwise3d_grad_input(&y, &w[..CHANNELS * 27], &x, small, spec))));
+    all.push((
+        "depthwise_grad_input",
+        digest(&depthwise3d_grad_input(&y, &w[..CHANNELS * 27], &x, small, spec)),
+    ));
     all.push(("depthwise_grad_weight", digest(&depthwise3d_grad_weight(&x, small, &y, spec))));
     let (y, moments) = instance_norm(&x, small, &w[..CHANNELS], &w[CHANNELS..2 * CHANNELS]);
     all.push(("norm", digest(&y)));
@@ -105,6 +132,11 @@ fn the_scalar_kernels_give_the_recorded_bits() {
     }
     let test = std::env::current_exe().unwrap();
     let test_name = ["--exact", "the_scalar_kernels_give_the_recorded_bits"];
-    let output = Command::new(test).args(test_name).env(CHILD, "1").env("VOLOPS_SIMD", "scalar").output().unwrap();
+    let output = Command::new(test)
+        .args(test_name)
+        .env(CHILD, "1")
+        .env("VOLOPS_SIMD", "scalar")
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }

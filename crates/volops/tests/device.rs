@@ -13,7 +13,10 @@ fn an_unknown_name_lists_the_known_ones() {
         let error = device(name).unwrap_err();
         assert_eq!(error, DeviceError::Unknown { name: name.into() });
         let text = error.to_string();
-        assert!(text.contains(&format!("`{name}`")) && text.contains("cuda, rocm, metal, vulkan, wgpu"), "{text}");
+        assert!(
+            text.contains(&format!("`{name}`")) && text.contains("cuda, rocm, metal, vulkan, wgpu"),
+            "{text}"
+        );
     }
 }
 

@@ -1,11 +1,13 @@
-//! Laws of the dense convolution kernels: equality with a plain loop in f64, adjointness, independence of the thread count.
+//! Laws of the dense convolution kernels: equality with a plain loop in f64, adjointness,
+//! independence of the thread count.
 
 #[path = "support/values.rs"]
 mod values;
 
 use proptest::prelude::*;
 use volops::kernel::conv::{
-    ConvSpec, conv_transpose3d, conv_transpose3d_grad_input, conv3d, conv3d_grad_input, out_shape, out_shape_transpose,
+    ConvSpec, conv_transpose3d, conv_transpose3d_grad_input, conv3d, conv3d_grad_input, out_shape,
+    out_shape_transpose,
 };
 use volops::kernel::conv_grad_weight::{conv_transpose3d_grad_weight, conv3d_grad_weight};
 use volops::kernel::{Shape, numel};
@@ -21,12 +23,22 @@ fn leaky(x: f32, slope: Option<f32>) -> f64 {
 fn each_product(xs: Shape, co: usize, spec: &ConvSpec, mut visit: impl FnMut(usize, usize, usize)) {
     let ys = out_shape(xs, co, spec);
     let [kd, kh, kw] = spec.kernel;
-    let source = |p: usize, t: usize, k: usize, n: usize| (p * spec.stride + t).checked_sub(k / 2).filter(|&i| i < n);
-    for (b, o, i) in (0..xs[0]).flat_map(|b| (0..co).flat_map(move |o| (0..xs[1]).map(move |i| (b, o, i)))) {
-        for (d, h, w) in (0..ys[2]).flat_map(|d| (0..ys[3]).flat_map(move |h| (0..ys[4]).map(move |w| (d, h, w)))) {
+    let source = |p: usize, t: usize, k: usize, n: usize| {
+        (p * spec.stride + t).checked_sub(k / 2).filter(|&i| i < n)
+    };
+    for (b, o, i) in
+        (0..xs[0]).flat_map(|b| (0..co).flat_map(move |o| (0..xs[1]).map(move |i| (b, o, i))))
+    {
+        for (d, h, w) in (0..ys[2])
+            .flat_map(|d| (0..ys[3]).flat_map(move |h| (0..ys[4]).map(move |w| (d, h, w))))
+        {
             let y = (((b * co + o) * ys[2] + d) * ys[3] + h) * ys[4] + w;
             for t in 0..kd * kh * kw {
-                let at = (source(d, t / (kh * kw), kd, xs[2]), source(h, t / kw % kh, kh, xs[3]), source(w, t % kw, kw, xs[4]));
+                let at = (
+                    source(d, t / (kh * kw), kd, xs[2]),
+                    source(h, t / kw % kh, kh, xs[3]),
+                    source(w, t % kw, kw, xs[4]),
+                );
                 if let (Some(sd), Some(sh), Some(sw)) = at {
                     let x = (((b * xs[1] + i) * xs[2] + sd) * xs[3] + sh) * xs[4] + sw;
                     visit(y, x, (o * xs[1] + i) * kd * kh * kw + t);
@@ -60,16 +72,24 @@ fn check_convolution(xs: Shape, co: usize, spec: ConvSpec) {
     each_product(xs, co, &spec, |iy, ix, iw| {
         let (gy, wv) = (f64::from(g[iy]), f64::from(w[iw]));
         y[iy] += leaky(x[ix], spec.slope) * wv;
-        dx[ix] += gy * wv * spec.slope.map_or(1.0, |s| if x[ix] > 0.0 { 1.0 } else { f64::from(s) });
+        dx[ix] +=
+            gy * wv * spec.slope.map_or(1.0, |s| if x[ix] > 0.0 { 1.0 } else { f64::from(s) });
         dw[iw] += gy * leaky(x[ix], spec.slope);
     });
     let what = format!("{xs:?} -> {co}, {spec:?}");
     assert!(error(&conv3d(&x, xs, &w, co, spec), &y) < TOLERANCE, "forward of {what}");
-    assert!(error(&conv3d_grad_input(&g, &w, &x, xs, co, spec), &dx) < TOLERANCE, "input gradient of {what}");
-    assert!(error(&conv3d_grad_weight(&x, xs, &g, co, spec), &dw) < TOLERANCE, "weight gradient of {what}");
+    assert!(
+        error(&conv3d_grad_input(&g, &w, &x, xs, co, spec), &dx) < TOLERANCE,
+        "input gradient of {what}"
+    );
+    assert!(
+        error(&conv3d_grad_weight(&x, xs, &g, co, spec), &dw) < TOLERANCE,
+        "weight gradient of {what}"
+    );
 }
 
-/// The transposed convolution is the adjoint of a convolution with stride 2 from its output's shape to its input's.
+/// The transposed convolution is the adjoint of a convolution with stride 2 from its output's shape
+/// to its input's.
 fn check_transposed(xs: Shape, co: usize, slope: Option<f32>) {
     let ys = out_shape_transpose(xs, co);
     let (x, w, g) = (values(numel(xs), 4), values(co * xs[1] * 27, 5), values(numel(ys), 6));
@@ -83,8 +103,14 @@ fn check_transposed(xs: Shape, co: usize, slope: Option<f32>) {
     });
     let what = format!("the transposed {xs:?} -> {co}, slope {slope:?}");
     assert!(error(&conv_transpose3d(&x, xs, &w, co, slope), &y) < TOLERANCE, "forward of {what}");
-    assert!(error(&conv_transpose3d_grad_input(&g, &w, &x, xs, co, slope), &dx) < TOLERANCE, "input gradient of {what}");
-    assert!(error(&conv_transpose3d_grad_weight(&x, xs, &g, co, slope), &dw) < TOLERANCE, "weight gradient of {what}");
+    assert!(
+        error(&conv_transpose3d_grad_input(&g, &w, &x, xs, co, slope), &dx) < TOLERANCE,
+        "input gradient of {what}"
+    );
+    assert!(
+        error(&conv_transpose3d_grad_weight(&x, xs, &g, co, slope), &dw) < TOLERANCE,
+        "weight gradient of {what}"
+    );
 }
 
 fn spec(kernel: [usize; 3], stride: usize, slope: Option<f32>) -> ConvSpec {
@@ -97,7 +123,8 @@ fn kernels() -> impl Strategy<Value = [usize; 3]> {
 }
 
 fn extents() -> impl Strategy<Value = [usize; 3]> {
-    (1usize..9, 1usize..9, prop_oneof![1usize..12, Just(20), Just(33)]).prop_map(|(d, h, w)| [d, h, w])
+    (1usize..9, 1usize..9, prop_oneof![1usize..12, Just(20), Just(33)])
+        .prop_map(|(d, h, w)| [d, h, w])
 }
 
 fn slopes() -> impl Strategy<Value = Option<f32>> {
@@ -197,7 +224,8 @@ fn a_nan_or_infinity_in_one_call_does_not_leak_into_the_next() {
 #[test]
 fn the_number_of_threads_does_not_change_a_bit() {
     let run = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
+        let pool =
+            rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
         pool.install(|| {
             let mut all = Vec::new();
             for (xs, co, kernel, stride) in [

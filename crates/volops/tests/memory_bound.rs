@@ -1,14 +1,21 @@
-//! The depthwise, pooling, norm, upsampling and elementwise kernels against slow, plain loops, over random shapes.
+//! The depthwise, pooling, norm, upsampling and elementwise kernels against slow, plain loops, over
+//! random shapes.
 
 #[path = "support/values.rs"]
 mod values;
 
 use proptest::prelude::*;
 use volops::kernel::Shape;
-use volops::kernel::depthwise::{DepthwiseSpec, depthwise3d, depthwise3d_grad_input, depthwise3d_grad_weight};
-use volops::kernel::elementwise::{AdamStep, adam, add_scaled, dot, leaky_relu, leaky_relu_grad, scaled};
+use volops::kernel::depthwise::{
+    DepthwiseSpec, depthwise3d, depthwise3d_grad_input, depthwise3d_grad_weight,
+};
+use volops::kernel::elementwise::{
+    AdamStep, adam, add_scaled, dot, leaky_relu, leaky_relu_grad, scaled,
+};
 use volops::kernel::norm::{instance_norm, instance_norm_grad};
-use volops::kernel::pool::{add_avg_pool3d, add_max_pool3d, avg_pool3d, avg_pool3d_grad, max_pool3d, max_pool3d_grad};
+use volops::kernel::pool::{
+    add_avg_pool3d, add_max_pool3d, avg_pool3d, avg_pool3d_grad, max_pool3d, max_pool3d_grad,
+};
 use volops::kernel::upsample::{upsample2, upsample2_grad};
 
 use values::values;
@@ -27,14 +34,27 @@ fn at([_, c, d, h, w]: Shape, [ib, ic, id, ih, iw]: Shape) -> usize {
 }
 
 fn indices([b, c, d, h, w]: Shape) -> impl Iterator<Item = Shape> {
-    let volume = move |ib, ic| (0..d).flat_map(move |id| (0..h).flat_map(move |ih| (0..w).map(move |iw| [ib, ic, id, ih, iw])));
+    let volume = move |ib, ic| {
+        (0..d).flat_map(move |id| {
+            (0..h).flat_map(move |ih| (0..w).map(move |iw| [ib, ic, id, ih, iw]))
+        })
+    };
     (0..b).flat_map(move |ib| (0..c).flat_map(move |ic| volume(ib, ic)))
 }
 
-/// The inputs under the window of output `o` that are inside the volume, in scan order, with the index of the tap.
-fn window(xs: Shape, o: Shape, kernel: [usize; 3], dilation: usize, stride: usize) -> impl Iterator<Item = (usize, usize)> {
+/// The inputs under the window of output `o` that are inside the volume, in scan order, with the
+/// index of the tap.
+fn window(
+    xs: Shape,
+    o: Shape,
+    kernel: [usize; 3],
+    dilation: usize,
+    stride: usize,
+) -> impl Iterator<Item = (usize, usize)> {
     let place = move |axis: usize, k: usize| {
-        (o[axis + 2] * stride + k * dilation).checked_sub(dilation * (kernel[axis] - 1) / 2).filter(|&i| i < xs[axis + 2])
+        (o[axis + 2] * stride + k * dilation)
+            .checked_sub(dilation * (kernel[axis] - 1) / 2)
+            .filter(|&i| i < xs[axis + 2])
     };
     let [kd, kh, kw] = kernel;
     (0..kd * kh * kw).filter_map(move |tap| {
@@ -43,7 +63,8 @@ fn window(xs: Shape, o: Shape, kernel: [usize; 3], dilation: usize, stride: usiz
     })
 }
 
-/// Tolerance for a sum of `terms` numbers around 1, which may cancel: its rounding errors do not shrink with it.
+/// Tolerance for a sum of `terms` numbers around 1, which may cancel: its rounding errors do not
+/// shrink with it.
 fn of_sum(terms: usize) -> f32 {
     1e-5 + 1e-6 * (terms as f32).sqrt()
 }
@@ -72,19 +93,23 @@ fn axis() -> impl Strategy<Value = usize> {
 }
 
 fn shape() -> impl Strategy<Value = Shape> {
-    let long = (1usize..=2, 1usize..=2, 0usize..3, prop_oneof![Just(63usize), Just(130)], 1usize..=7).prop_map(|(b, c, axis, n, m)| {
-        let mut shape = [b, c, m, m, m];
-        shape[2 + axis] = n;
-        shape
-    });
-    let short = (1usize..=3, 1usize..=5, axis(), axis(), axis()).prop_map(|(b, c, d, h, w)| [b, c, d, h, w]);
+    let long =
+        (1usize..=2, 1usize..=2, 0usize..3, prop_oneof![Just(63usize), Just(130)], 1usize..=7)
+            .prop_map(|(b, c, axis, n, m)| {
+                let mut shape = [b, c, m, m, m];
+                shape[2 + axis] = n;
+                shape
+            });
+    let short = (1usize..=3, 1usize..=5, axis(), axis(), axis())
+        .prop_map(|(b, c, d, h, w)| [b, c, d, h, w]);
     prop_oneof![4 => short, 1 => long]
 }
 
 /// The widths of the real grids, and those around the length of a vector.
 fn wide_shape() -> impl Strategy<Value = Shape> {
     let width = prop_oneof![1 => 1usize..=35, 2 => prop::sample::select(vec![1usize, 3, 5, 7, 10, 20, 63, 64, 130])];
-    (1usize..=2, 1usize..=3, 1usize..=12, 1usize..=30, width).prop_map(|(b, c, d, h, w)| [b, c, d, h, w])
+    (1usize..=2, 1usize..=3, 1usize..=12, 1usize..=30, width)
+        .prop_map(|(b, c, d, h, w)| [b, c, d, h, w])
 }
 
 fn spec() -> impl Strategy<Value = DepthwiseSpec> {
@@ -97,8 +122,9 @@ fn spec() -> impl Strategy<Value = DepthwiseSpec> {
         1 => Just([1, 1, 5]),
         1 => Just([5, 3, 7]),
     ];
-    (kernel, 1usize..=4, 1usize..=2, prop_oneof![Just(None), Just(Some(0.01f32))])
-        .prop_map(|(kernel, dilation, stride, slope)| DepthwiseSpec { kernel, dilation, stride, slope })
+    (kernel, 1usize..=4, 1usize..=2, prop_oneof![Just(None), Just(Some(0.01f32))]).prop_map(
+        |(kernel, dilation, stride, slope)| DepthwiseSpec { kernel, dilation, stride, slope },
+    )
 }
 
 fn inner(a: &[f32], b: &[f32]) -> f64 {
@@ -308,7 +334,15 @@ fn adams_running_means_never_leave_the_normal_range_of_f32() {
     let sizes: Vec<f32> = (-45..=-5).map(|power| 10.0_f32.powi(power)).collect();
     let (none, n) = (vec![0.0; sizes.len()], sizes.len());
     let (mut p, mut m, mut v) = (vec![1.0; n], vec![0.0; n], vec![0.0; n]);
-    let step = AdamStep { lr: 0.01, beta1: 0.5, beta2: 0.5, eps: 1e-8, weight_decay: 0.0, bias1: 1.0, bias2: 1.0 };
+    let step = AdamStep {
+        lr: 0.01,
+        beta1: 0.5,
+        beta2: 0.5,
+        eps: 1e-8,
+        weight_decay: 0.0,
+        bias1: 1.0,
+        bias2: 1.0,
+    };
     for t in 0..200 {
         adam(&mut p, if t < 3 { &sizes } else { &none }, &mut m, &mut v, &step);
         assert!(m.iter().chain(&v).all(|x| !x.is_subnormal()), "step {t}: {m:?} {v:?}");
@@ -317,7 +351,8 @@ fn adams_running_means_never_leave_the_normal_range_of_f32() {
     assert!(p[n - 1] < 0.99 && p[0] == 1.0, "{p:?}");
 }
 
-/// `<f(x), y> = <x, f*(y)>` at the sizes the kernels are made for, where the plain loops are too slow.
+/// `<f(x), y> = <x, f*(y)>` at the sizes the kernels are made for, where the plain loops are too
+/// slow.
 #[test]
 fn linear_kernels_and_their_gradients_are_adjoint_at_full_size() {
     let check = |name: &str, a: f64, b: f64, terms: usize| {
@@ -332,25 +367,53 @@ fn linear_kernels_and_their_gradients_are_adjoint_at_full_size() {
                 let spec = DepthwiseSpec { kernel: [3; 3], dilation, stride, slope: None };
                 let w = values(xs[1] * 27, 3);
                 let forward = inner(&depthwise3d(&x, xs, &w, spec), &g);
-                check("depthwise", forward, inner(&x, &depthwise3d_grad_input(&g, &w, &x, xs, spec)), numel(xs));
-                check("weights", forward, inner(&w, &depthwise3d_grad_weight(&x, xs, &g, spec)), numel(xs));
+                check(
+                    "depthwise",
+                    forward,
+                    inner(&x, &depthwise3d_grad_input(&g, &w, &x, xs, spec)),
+                    numel(xs),
+                );
+                check(
+                    "weights",
+                    forward,
+                    inner(&w, &depthwise3d_grad_weight(&x, xs, &g, spec)),
+                    numel(xs),
+                );
             }
             let forward = inner(&avg_pool3d(&x, xs, stride), &g);
-            check("average", forward, inner(&x, &avg_pool3d_grad(&g, xs, stride, 1.0, None).0), numel(xs));
+            check(
+                "average",
+                forward,
+                inner(&x, &avg_pool3d_grad(&g, xs, stride, 1.0, None).0),
+                numel(xs),
+            );
             // The maximum is linear as long as no winner changes.
             let forward = inner(&max_pool3d(&x, xs, stride), &g);
-            check("maximum", forward, inner(&x, &max_pool3d_grad(&g, &x, xs, stride, 1.0, false).0), numel(xs));
+            check(
+                "maximum",
+                forward,
+                inner(&x, &max_pool3d_grad(&g, &x, xs, stride, 1.0, false).0),
+                numel(xs),
+            );
         }
         let g = values(8 * numel(xs), 2);
-        check("upsampling", inner(&upsample2(&x, xs), &g), inner(&x, &upsample2_grad(&g, xs)), numel(xs));
+        check(
+            "upsampling",
+            inner(&upsample2(&x, xs), &g),
+            inner(&x, &upsample2_grad(&g, xs)),
+            numel(xs),
+        );
     }
 }
 
 #[test]
 fn instance_norm_gradient_equals_finite_differences() {
     let xs = [2, 2, 3, 2, 3];
-    let (x, g, gamma, beta) = (values(numel(xs), 1), values(numel(xs), 2), vec![0.7, -1.3], vec![0.2, 0.4]);
-    let loss = |x: &[f32], gamma: &[f32], beta: &[f32]| f64::from(dot(&instance_norm(x, xs, gamma, beta).0, &g));
+    let (x, g, gamma, beta) =
+        (values(numel(xs), 1), values(numel(xs), 2), vec![0.7, -1.3], vec![0.2, 0.4]);
+    let loss = |x: &[f32], gamma: &[f32], beta: &[f32]| {
+        f64::from(dot(&instance_norm(x, xs, gamma, beta).0, &g))
+    };
     let step = 1e-2;
     let slope = |of: &dyn Fn(&[f32]) -> f64, p: &[f32], i: usize| {
         let moved = |by: f32| {
@@ -360,7 +423,9 @@ fn instance_norm_gradient_equals_finite_differences() {
         };
         ((moved(step) - moved(-step)) / (2.0 * f64::from(step))) as f32
     };
-    let slopes = |of: &dyn Fn(&[f32]) -> f64, p: &[f32]| (0..p.len()).map(|i| slope(of, p, i)).collect::<Vec<_>>();
+    let slopes = |of: &dyn Fn(&[f32]) -> f64, p: &[f32]| {
+        (0..p.len()).map(|i| slope(of, p, i)).collect::<Vec<_>>()
+    };
     let (_, moments) = instance_norm(&x, xs, &gamma, &beta);
     let (gx, ggamma, gbeta) = instance_norm_grad(&g, &x, xs, &gamma, &moments);
     close(&gx, &slopes(&|x| loss(x, &gamma, &beta), &x), 2e-3).unwrap();
@@ -379,12 +444,14 @@ fn instance_norm_of_a_constant_channel_is_beta() {
 #[test]
 fn instance_norm_keeps_its_precision_far_from_zero() {
     let xs = [1, 1, 20, 30, 40];
-    // Multiples of 1/16 around 10^5 are exact in f32, and so are they around 0: the offset must not change anything.
+    // Multiples of 1/16 around 10^5 are exact in f32, and so are they around 0: the offset must not
+    // change anything.
     let near: Vec<f32> = values(numel(xs), 1).iter().map(|v| (v * 64.0).round() / 16.0).collect();
     let far: Vec<f32> = near.iter().map(|v| v + 100_000.0).collect();
     let norm = |x: &[f32]| instance_norm(x, xs, &[1.0], &[0.0]).0;
     close(&norm(&far), &norm(&near), 5e-3).unwrap();
-    let spread: f64 = norm(&far).iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / numel(xs) as f64;
+    let spread: f64 =
+        norm(&far).iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / numel(xs) as f64;
     assert!((spread - 1.0).abs() < 1e-4, "variance {spread}");
 }
 
@@ -398,7 +465,8 @@ fn bits_do_not_depend_on_the_number_of_threads() {
             for stride in [1, 2] {
                 let g = values(numel(strided(xs, stride)), 2);
                 for dilation in [1, 4] {
-                    let spec = DepthwiseSpec { kernel: [3; 3], dilation, stride, slope: Some(0.01) };
+                    let spec =
+                        DepthwiseSpec { kernel: [3; 3], dilation, stride, slope: Some(0.01) };
                     let w = values(xs[1] * 27, 3);
                     all.push(depthwise3d(&x, xs, &w, spec));
                     all.push(depthwise3d_grad_input(&g, &w, &x, xs, spec));
@@ -423,10 +491,20 @@ fn bits_do_not_depend_on_the_number_of_threads() {
             all.push(vec![dot(&x, &g)]);
             let (mut p, mut m, mut v) = (x.clone(), g.clone(), leaky_relu(&g, 0.0));
             add_scaled(&mut p, &g, 0.7);
-            let step = AdamStep { lr: 0.1, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.1, bias1: 0.1, bias2: 0.01 };
+            let step = AdamStep {
+                lr: 0.1,
+                beta1: 0.9,
+                beta2: 0.99,
+                eps: 1e-8,
+                weight_decay: 0.1,
+                bias1: 0.1,
+                bias2: 0.01,
+            };
             adam(&mut p, &x, &mut m, &mut v, &step);
             all.extend([p, m, v]);
-            all.into_iter().map(|t| t.into_iter().map(f32::to_bits).collect::<Vec<_>>()).collect::<Vec<_>>()
+            all.into_iter()
+                .map(|t| t.into_iter().map(f32::to_bits).collect::<Vec<_>>())
+                .collect::<Vec<_>>()
         })
     };
     for xs in [[1, 1, 70, 40, 33], [1, 3, 40, 21, 20], [2, 5, 9, 14, 10]] {

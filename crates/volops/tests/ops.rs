@@ -1,8 +1,9 @@
-//! Every operation equals the composition of stock Burn operations of the same name on the CPU: its result, and the gradient of
-//! every input through Burn's autodiff.
+//! Every operation equals the composition of stock Burn operations of the same name on the CPU: its
+//! result, and the gradient of every input through Burn's autodiff.
 //!
-//! On the CPU that compares the kernels. The environment variable `VOLOPS_TEST_DEVICE` names another device to put to the same test
-//! (see `docs/DEVICES.md`); there the operations are the compositions, and what is tested is the device.
+//! On the CPU that compares the kernels. The environment variable `VOLOPS_TEST_DEVICE` names
+//! another device to put to the same test (see `docs/DEVICES.md`); there the operations are the
+//! compositions, and what is tested is the device.
 
 mod support;
 
@@ -37,7 +38,10 @@ const TOLERANCES: [Tolerance; 12] = [
 ];
 
 fn tolerance(operation: &str, device: &Device) -> f32 {
-    let row = TOLERANCES.iter().find(|row| row.operation == operation).expect("every operation has a tolerance");
+    let row = TOLERANCES
+        .iter()
+        .find(|row| row.operation == operation)
+        .expect("every operation has a tolerance");
     if *device == Device::flex() { row.cpu } else { row.other_devices }
 }
 
@@ -232,12 +236,19 @@ fn adam_is_the_textbook_loop() {
         *p -= step.lr * (*m / step.bias1) / ((*v / step.bias2).sqrt() + step.eps);
     }
     for device in devices() {
-        let on_device = |values: &Vec<f32>| Tensor::<5>::from_data(TensorData::new(values.clone(), shape), &device);
+        let on_device = |values: &Vec<f32>| {
+            Tensor::<5>::from_data(TensorData::new(values.clone(), shape), &device)
+        };
         for update in [volops::adam, composition::adam] {
             let [p, g, m, v] = [&p, &g, &m, &v].map(on_device);
             let (p, m, v) = update(p, g, m, v, &step);
             for (found, expected) in [p, m, v].into_iter().zip(&expected) {
-                assert_close(&format!("adam on {device:?}"), found, on_device(expected), tolerance("adam", &device));
+                assert_close(
+                    &format!("adam on {device:?}"),
+                    found,
+                    on_device(expected),
+                    tolerance("adam", &device),
+                );
             }
         }
     }
@@ -250,7 +261,9 @@ fn gradients_are_computed_for_tracked_inputs_only() {
         let spec = ConvSpec { kernel: [3; 3], stride: 1, slope: Some(0.01) };
         let [x, w] = inputs([[1, 2, 4, 5, 3], [3, 2, 3, 3, 3]], &device);
         let (_, both) = gradients(&[x.clone(), w.clone()], |[x, w]| volops::conv3d(x, w, spec));
-        let backward = |y: Tensor<5>| (y.clone() * Tensor::from_inner(random(y.dims(), 9, &device))).sum().backward();
+        let backward = |y: Tensor<5>| {
+            (y.clone() * Tensor::from_inner(random(y.dims(), 9, &device))).sum().backward()
+        };
         for tracked in 0..2 {
             let mut inputs = [x.clone(), w.clone()].map(Tensor::from_inner);
             inputs[tracked] = inputs[tracked].clone().require_grad();
@@ -258,7 +271,12 @@ fn gradients_are_computed_for_tracked_inputs_only() {
             let grads = backward(volops::conv3d(x, w, spec));
             let found = inputs.map(|input| input.grad(&grads));
             assert!(found[1 - tracked].is_none());
-            assert_close("conv3d", found[tracked].clone().expect("tracked"), both[tracked].clone(), tolerance);
+            assert_close(
+                "conv3d",
+                found[tracked].clone().expect("tracked"),
+                both[tracked].clone(),
+                tolerance,
+            );
         }
         // A weight that lives on the plain device is a constant as well.
         let x = Tensor::from_inner(x).require_grad();
@@ -272,9 +290,15 @@ fn nothing_is_recorded_when_nothing_is_tracked() {
     for device in devices() {
         let [x, w] = inputs([[1, 2, 4, 5, 3], [2, 1, 3, 3, 3]], &device);
         let spec = DepthwiseSpec { kernel: [3; 3], dilation: 1, stride: 1, slope: None };
-        let y = volops::depthwise3d(Tensor::from_inner(x.clone()), Tensor::from_inner(w.clone()), spec);
+        let y =
+            volops::depthwise3d(Tensor::from_inner(x.clone()), Tensor::from_inner(w.clone()), spec);
         assert!(y.is_autodiff() && !y.is_require_grad());
-        assert_close("depthwise3d", y.inner(), volops::depthwise3d(x, w, spec), repeated("depthwise3d", &device));
+        assert_close(
+            "depthwise3d",
+            y.inner(),
+            volops::depthwise3d(x, w, spec),
+            repeated("depthwise3d", &device),
+        );
     }
 }
 
@@ -284,12 +308,17 @@ fn an_operation_sees_through_views() {
         let tolerance = repeated("depthwise3d", &device);
         let x = random([2, 6, 5, 4, 3], 0, &device);
         // A slice of the channels, a transposed grid, every second plane.
-        let views = [x.clone().narrow(1, 2, 3), x.clone().swap_dims(2, 4), x.clone().slice_dim(2, burn::tensor::s![0..5;2])];
+        let views = [
+            x.clone().narrow(1, 2, 3),
+            x.clone().swap_dims(2, 4),
+            x.clone().slice_dim(2, burn::tensor::s![0..5;2]),
+        ];
         for view in views {
             let copy = Tensor::from_data(view.to_data(), &device);
             let spec = DepthwiseSpec { kernel: [3; 3], dilation: 2, stride: 1, slope: Some(0.1) };
             let weight = random([view.dims()[1], 1, 3, 3, 3], 1, &device);
-            let [of_view, of_copy] = [view, copy].map(|x| gradients(&[x, weight.clone()], |[x, w]| volops::depthwise3d(x, w, spec)));
+            let [of_view, of_copy] = [view, copy]
+                .map(|x| gradients(&[x, weight.clone()], |[x, w]| volops::depthwise3d(x, w, spec)));
             assert_close("depthwise3d", of_view.0, of_copy.0, tolerance);
             for (of_view, of_copy) in of_view.1.into_iter().zip(of_copy.1) {
                 assert_close("depthwise3d", of_view, of_copy, tolerance);
@@ -300,7 +329,8 @@ fn an_operation_sees_through_views() {
 
 #[test]
 fn a_gradient_that_is_a_view_is_as_good_as_a_copy() {
-    // The gradient of a concatenation's input is a slice of that of the whole, and that of a transposed result is a transposed one.
+    // The gradient of a concatenation's input is a slice of that of the whole, and that of a
+    // transposed result is a transposed one.
     let f = |[x, w]: [Tensor<5>; 2]| {
         let spec = ConvSpec { kernel: [1; 3], stride: 1, slope: None };
         let y = volops::conv3d(x.clone(), w, spec);
@@ -311,24 +341,33 @@ fn a_gradient_that_is_a_view_is_as_good_as_a_copy() {
         let spec = ConvSpec { kernel: [1; 3], stride: 1, slope: None };
         let y = composition::conv3d(x.clone(), w, spec);
         let pool = composition::avg_pool3d(x.clone(), 1).swap_dims(2, 4);
-        Tensor::cat(vec![composition::leaky_relu(x, 0.1).swap_dims(2, 4), y.swap_dims(2, 4), pool], 1)
+        Tensor::cat(
+            vec![composition::leaky_relu(x, 0.1).swap_dims(2, 4), y.swap_dims(2, 4), pool],
+            1,
+        )
     };
     check("conv3d", [[2, 3, 4, 5, 6], [2, 3, 1, 1, 1]], f, slow);
 }
 
 #[test]
 fn the_gradient_of_a_tensor_is_the_sum_of_its_readers_whoever_made_it_and_whoever_they_are() {
-    // One tensor is made by an operation of ours and one by Burn; both are read by operations of ours and by Burn's.
+    // One tensor is made by an operation of ours and one by Burn; both are read by operations of
+    // ours and by Burn's.
     let f = |[x]: [Tensor<5>; 1]| {
         let read = |y: Tensor<5>| {
-            let pooled = volops::add_scaled(Some(volops::max_pool3d(y.clone(), 1)), volops::avg_pool3d(y.clone(), 1), None);
+            let pooled = volops::add_scaled(
+                Some(volops::max_pool3d(y.clone(), 1)),
+                volops::avg_pool3d(y.clone(), 1),
+                None,
+            );
             y.clone() * volops::add_scaled(Some(pooled), y, None)
         };
         read(volops::leaky_relu(x.clone(), 0.1)) + read(x * 2.0)
     };
     let slow = |[x]: [Tensor<5>; 1]| {
         let read = |y: Tensor<5>| {
-            let pooled = composition::max_pool3d(y.clone(), 1) + composition::avg_pool3d(y.clone(), 1);
+            let pooled =
+                composition::max_pool3d(y.clone(), 1) + composition::avg_pool3d(y.clone(), 1);
             y.clone() * (pooled + y)
         };
         read(composition::leaky_relu(x.clone(), 0.1)) + read(x * 2.0)
@@ -349,16 +388,25 @@ fn gradient_checkpointing_changes_nothing() {
     let run = |device: Device| {
         let on = |shape, seed| random(shape, seed, &device).require_grad();
         let [x, w, gamma, beta, z] =
-            [[1, 2, 4, 6, 4], [2, 2, 3, 3, 3], [1, 2, 1, 1, 1], [1, 2, 1, 1, 1], [1; 5]].map(|shape| on(shape, shape.iter().sum()));
+            [[1, 2, 4, 6, 4], [2, 2, 3, 3, 3], [1, 2, 1, 1, 1], [1, 2, 1, 1, 1], [1; 5]]
+                .map(|shape| on(shape, shape.iter().sum()));
         let spec = ConvSpec { kernel: [3; 3], stride: 1, slope: Some(0.01) };
-        // Everything between the two convolutions is made again in the backward pass, `sum` for two of them.
+        // Everything between the two convolutions is made again in the backward pass, `sum` for two
+        // of them.
         let convolution = Convolution::Dense { weight: w.clone(), spec };
         let term = |x: &Tensor<5>, operation| Term { x: x.clone(), operation, z: None };
-        let y = volops::weighted_sum(vec![term(&x, Operation::ConvNorm { convolution, gamma: gamma.clone(), beta: beta.clone() })]);
+        let y = volops::weighted_sum(vec![term(
+            &x,
+            Operation::ConvNorm { convolution, gamma: gamma.clone(), beta: beta.clone() },
+        )]);
         let sum = volops::add_scaled(Some(x.clone()), y.clone(), Some(z.clone().reshape([1])));
-        let poolings = vec![term(&y, Operation::AveragePool { stride: 2 }), term(&sum, Operation::MaxPool { stride: 2 })];
+        let poolings = vec![
+            term(&y, Operation::AveragePool { stride: 2 }),
+            term(&sum, Operation::MaxPool { stride: 2 }),
+        ];
         let pooled = volops::weighted_sum(poolings);
-        let sum = volops::add_scaled(Some(volops::upsample2(pooled)), volops::leaky_relu(sum, 0.1), None);
+        let sum =
+            volops::add_scaled(Some(volops::upsample2(pooled)), volops::leaky_relu(sum, 0.1), None);
         let y = volops::conv3d(sum, w.clone(), spec);
         let grads = (y.clone() * y).sum().backward();
         [x, w, gamma, beta, z].map(|input| input.grad(&grads).expect("tracked"))
@@ -388,7 +436,8 @@ fn weights_that_do_not_fit_the_input_are_refused() {
     volops::conv3d(x, w, spec);
 }
 
-/// Compares result and gradients of an operation, on all devices to test, with those of its composition on the CPU.
+/// Compares result and gradients of an operation, on all devices to test, with those of its
+/// composition on the CPU.
 fn check<const N: usize>(
     name: &str,
     shapes: [[usize; 5]; N],
@@ -399,16 +448,27 @@ fn check<const N: usize>(
     for device in devices() {
         let tolerance = tolerance(name, &device);
         let (y, grads) = gradients(&inputs(shapes, &device), &operation);
-        assert_close(&format!("{name} of {shapes:?} on {device:?}"), y, expected.clone(), tolerance);
+        assert_close(
+            &format!("{name} of {shapes:?} on {device:?}"),
+            y,
+            expected.clone(),
+            tolerance,
+        );
         for (i, (grad, expected)) in grads.into_iter().zip(&expected_grads).enumerate() {
-            assert_close(&format!("gradient {i} of {name} of {shapes:?} on {device:?}"), grad, expected.clone(), tolerance);
+            assert_close(
+                &format!("gradient {i} of {name} of {shapes:?} on {device:?}"),
+                grad,
+                expected.clone(),
+                tolerance,
+            );
         }
     }
 }
 
 /// Batches, channels and grids up to `side`, odd ones and single voxels included.
 fn shapes(side: usize) -> impl Strategy<Value = [usize; 5]> {
-    (1..=2usize, 1..=5usize, 1..=side, 1..=side, 1..=side).prop_map(|(n, c, d, h, w)| [n, c, d, h, w])
+    (1..=2usize, 1..=5usize, 1..=side, 1..=side, 1..=side)
+        .prop_map(|(n, c, d, h, w)| [n, c, d, h, w])
 }
 
 fn kernels() -> impl Strategy<Value = [usize; 3]> {

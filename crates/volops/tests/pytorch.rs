@@ -1,11 +1,16 @@
-//! Every kernel against what PyTorch computes (`fixtures/make.py` wrote the fixture and describes its format).
+//! Every kernel against what PyTorch computes (`fixtures/make.py` wrote the fixture and describes
+//! its format).
 
 use std::collections::HashMap;
 
 use volops::kernel::Shape;
-use volops::kernel::conv::{ConvSpec, conv_transpose3d, conv_transpose3d_grad_input, conv3d, conv3d_grad_input};
+use volops::kernel::conv::{
+    ConvSpec, conv_transpose3d, conv_transpose3d_grad_input, conv3d, conv3d_grad_input,
+};
 use volops::kernel::conv_grad_weight::{conv_transpose3d_grad_weight, conv3d_grad_weight};
-use volops::kernel::depthwise::{DepthwiseSpec, depthwise3d, depthwise3d_grad_input, depthwise3d_grad_weight};
+use volops::kernel::depthwise::{
+    DepthwiseSpec, depthwise3d, depthwise3d_grad_input, depthwise3d_grad_weight,
+};
 use volops::kernel::elementwise::{leaky_relu, leaky_relu_grad};
 use volops::kernel::norm::{instance_norm, instance_norm_grad};
 use volops::kernel::pool::{avg_pool3d, avg_pool3d_grad, max_pool3d, max_pool3d_grad};
@@ -65,13 +70,18 @@ fn cases() -> Vec<Case> {
             let mut words = line.split(' ');
             let kind = words.next().unwrap();
             let pairs = words.map(|word| word.split_once('=').unwrap());
-            let (tensors, keys): (Vec<_>, Vec<_>) = pairs.partition(|(name, _)| TENSORS.contains(name));
+            let (tensors, keys): (Vec<_>, Vec<_>) =
+                pairs.partition(|(name, _)| TENSORS.contains(name));
             let mut load = |(name, shape)| {
                 let shape = list(shape);
                 let values: Vec<f32> = data.by_ref().take(shape.iter().product()).collect();
                 (name, (shape, values))
             };
-            Case { kind, keys: keys.into_iter().collect(), tensors: tensors.into_iter().map(&mut load).collect() }
+            Case {
+                kind,
+                keys: keys.into_iter().collect(),
+                tensors: tensors.into_iter().map(&mut load).collect(),
+            }
         })
         .collect();
     assert_eq!(data.len(), 0, "the index does not cover the data");
@@ -88,8 +98,10 @@ fn each(kind: &str, check: impl Fn(&Case)) {
 #[test]
 fn convolution_equals_pytorch() {
     each("conv", |case| {
-        let spec = ConvSpec { kernel: case.kernel(), stride: case.number("stride"), slope: case.slope() };
-        let (x, xs, w, gy) = (case.tensor("x"), case.shape("x"), case.tensor("w"), case.tensor("gy"));
+        let spec =
+            ConvSpec { kernel: case.kernel(), stride: case.number("stride"), slope: case.slope() };
+        let (x, xs, w, gy) =
+            (case.tensor("x"), case.shape("x"), case.tensor("w"), case.tensor("gy"));
         let out_channels = case.shape("w")[0];
         case.check("y", &conv3d(x, xs, w, out_channels, spec));
         case.check("gx", &conv3d_grad_input(gy, w, x, xs, out_channels, spec));
@@ -100,7 +112,8 @@ fn convolution_equals_pytorch() {
 #[test]
 fn transposed_convolution_equals_pytorch() {
     each("conv_transpose", |case| {
-        let (x, xs, w, gy) = (case.tensor("x"), case.shape("x"), case.tensor("w"), case.tensor("gy"));
+        let (x, xs, w, gy) =
+            (case.tensor("x"), case.shape("x"), case.tensor("w"), case.tensor("gy"));
         let (out_channels, slope) = (case.shape("w")[1], case.slope());
         case.check("y", &conv_transpose3d(x, xs, w, out_channels, slope));
         case.check("gx", &conv_transpose3d_grad_input(gy, w, x, xs, out_channels, slope));
@@ -113,7 +126,8 @@ fn depthwise_convolution_equals_pytorch() {
     each("depthwise", |case| {
         let (dilation, stride) = (case.number("dilation"), case.number("stride"));
         let spec = DepthwiseSpec { kernel: case.kernel(), dilation, stride, slope: case.slope() };
-        let (x, xs, w, gy) = (case.tensor("x"), case.shape("x"), case.tensor("w"), case.tensor("gy"));
+        let (x, xs, w, gy) =
+            (case.tensor("x"), case.shape("x"), case.tensor("w"), case.tensor("gy"));
         case.check("y", &depthwise3d(x, xs, w, spec));
         case.check("gx", &depthwise3d_grad_input(gy, w, x, xs, spec));
         case.check("gw", &depthwise3d_grad_weight(x, xs, gy, spec));

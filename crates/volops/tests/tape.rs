@@ -1,4 +1,5 @@
-//! What the operations leave on the tape of the CPU and what becomes of it, and whose memory they take.
+//! What the operations leave on the tape of the CPU and what becomes of it, and whose memory they
+//! take.
 
 #[allow(dead_code)] // Other suites need the rest of it.
 mod support;
@@ -18,7 +19,11 @@ fn a_sum_takes_over_the_memory_of_its_accumulator() {
         let shape = [1, 2, 3, 4, 5];
         let acc = Tensor::<5>::ones(shape, &device);
         let before = address(&acc);
-        let sum = volops::add_scaled(Some(acc), Tensor::ones(shape, &device), Some(Tensor::from_data([2.0], &device)));
+        let sum = volops::add_scaled(
+            Some(acc),
+            Tensor::ones(shape, &device),
+            Some(Tensor::from_data([2.0], &device)),
+        );
         assert_eq!(address(&sum), before);
         // Or of an unweighted term, if the accumulator is still in use.
         let acc = Tensor::<5>::ones(shape, &device);
@@ -41,11 +46,21 @@ fn a_sum_leaves_an_accumulator_alone_that_something_else_refers_to() {
 #[test]
 fn a_sum_in_one_step_is_the_bits_of_one_step_for_each_term_whatever_gradients_are_wanted() {
     // x, another input, gamma, beta, z, and the weights of the convolutions.
-    let shapes =
-        [[2, 3, 4, 6, 5], [2, 3, 4, 6, 5], [1, 3, 1, 1, 1], [1, 3, 1, 1, 1], [1; 5], [3, 3, 3, 3, 3], [3, 1, 3, 3, 3], [3, 3, 1, 1, 1]];
+    let shapes = [
+        [2, 3, 4, 6, 5],
+        [2, 3, 4, 6, 5],
+        [1, 3, 1, 1, 1],
+        [1, 3, 1, 1, 1],
+        [1; 5],
+        [3, 3, 3, 3, 3],
+        [3, 1, 3, 3, 3],
+        [3, 3, 1, 1, 1],
+    ];
     let spec = ConvSpec { kernel: [3; 3], stride: 1, slope: Some(0.01) };
     let depthwise = DepthwiseSpec { kernel: [3; 3], dilation: 2, stride: 1, slope: Some(0.01) };
-    for (kind, starts, is_weighted) in (0..6).flat_map(|kind| [0, 1, 2, 3].map(|i| (kind, i & 1 > 0, i & 2 > 0))) {
+    for (kind, starts, is_weighted) in
+        (0..6).flat_map(|kind| [0, 1, 2, 3].map(|i| (kind, i & 1 > 0, i & 2 > 0)))
+    {
         let run = |together: bool, tracked: usize| {
             let device = Device::flex().autodiff();
             let inputs: [Tensor<5>; 8] = array::from_fn(|i| {
@@ -53,25 +68,38 @@ fn a_sum_in_one_step_is_the_bits_of_one_step_for_each_term_whatever_gradients_ar
                 if tracked >> i & 1 > 0 { input.require_grad() } else { input }
             });
             let [x, other, gamma, beta, z, w, dw, pw] = inputs.clone();
-            let norm = |convolution| Operation::ConvNorm { convolution, gamma: gamma.clone(), beta: beta.clone() };
+            let norm = |convolution| Operation::ConvNorm {
+                convolution,
+                gamma: gamma.clone(),
+                beta: beta.clone(),
+            };
             let operation = || match kind {
                 0 => norm(Convolution::Dense { weight: w.clone(), spec }),
                 1 => norm(Convolution::Transposed { weight: w.clone(), slope: None }),
-                2 => norm(Convolution::Separable { depthwise: dw.clone(), spec: depthwise, pointwise: pw.clone() }),
+                2 => norm(Convolution::Separable {
+                    depthwise: dw.clone(),
+                    spec: depthwise,
+                    pointwise: pw.clone(),
+                }),
                 3 => Operation::MaxPool { stride: 1 },
                 4 => Operation::AveragePool { stride: 1 },
                 _ => Operation::Identity,
             };
             let start = if kind == 1 { volops::upsample2(other.clone()) } else { other.clone() };
-            let start = starts.then_some(Term { x: start, operation: Operation::Identity, z: None });
+            let start =
+                starts.then_some(Term { x: start, operation: Operation::Identity, z: None });
             let z = is_weighted.then(|| z.reshape([1]));
-            let terms =
-                start.into_iter().chain([Term { x, operation: operation(), z }, Term { x: other, operation: operation(), z: None }]);
+            let terms = start.into_iter().chain([
+                Term { x, operation: operation(), z },
+                Term { x: other, operation: operation(), z: None },
+            ]);
             let y = if together {
                 volops::weighted_sum(terms.collect())
             } else {
                 let identity = |x| Term { x, operation: Operation::Identity, z: None };
-                let add = |sum: Option<Tensor<5>>, term| volops::weighted_sum(sum.map(identity).into_iter().chain([term]).collect());
+                let add = |sum: Option<Tensor<5>>, term| {
+                    volops::weighted_sum(sum.map(identity).into_iter().chain([term]).collect())
+                };
                 terms.fold(None, |sum, term| Some(add(sum, term))).unwrap()
             };
             // Something is tracked in any case.
@@ -82,7 +110,10 @@ fn a_sum_in_one_step_is_the_bits_of_one_step_for_each_term_whatever_gradients_ar
         };
         // All, none of the weights, only the weights, and single ones.
         for tracked in [0xff, 0x13, 0xe0, 1, 2, 4, 8, 16, 32, 64, 128] {
-            assert!(run(true, tracked) == run(false, tracked), "kind {kind}, {starts}, {is_weighted}, tracked {tracked:#b}");
+            assert!(
+                run(true, tracked) == run(false, tracked),
+                "kind {kind}, {starts}, {is_weighted}, tracked {tracked:#b}"
+            );
         }
     }
 }
@@ -90,12 +121,22 @@ fn a_sum_in_one_step_is_the_bits_of_one_step_for_each_term_whatever_gradients_ar
 #[test]
 fn a_convolution_with_its_norm_is_its_parts_whatever_gradients_are_wanted() {
     // x, acc, gamma, beta, z, and the weights of the convolutions.
-    let shapes =
-        [[2, 3, 4, 6, 5], [2, 3, 4, 6, 5], [1, 3, 1, 1, 1], [1, 3, 1, 1, 1], [1; 5], [3, 3, 3, 3, 3], [3, 1, 3, 3, 3], [3, 3, 1, 1, 1]];
+    let shapes = [
+        [2, 3, 4, 6, 5],
+        [2, 3, 4, 6, 5],
+        [1, 3, 1, 1, 1],
+        [1, 3, 1, 1, 1],
+        [1; 5],
+        [3, 3, 3, 3, 3],
+        [3, 1, 3, 3, 3],
+        [3, 3, 1, 1, 1],
+    ];
     let spec = ConvSpec { kernel: [3; 3], stride: 1, slope: Some(0.01) };
     let depthwise = DepthwiseSpec { kernel: [3; 3], dilation: 2, stride: 1, slope: Some(0.01) };
     let pointwise = ConvSpec { kernel: [1; 3], stride: 1, slope: None };
-    for (kind, accumulates, is_weighted) in (0..3).flat_map(|kind| [0, 1, 2, 3].map(|i| (kind, i & 1 > 0, i & 2 > 0))) {
+    for (kind, accumulates, is_weighted) in
+        (0..3).flat_map(|kind| [0, 1, 2, 3].map(|i| (kind, i & 1 > 0, i & 2 > 0)))
+    {
         let run = |together: bool, tracked: usize| {
             let device = Device::flex().autodiff();
             let inputs: [Tensor<5>; 8] = array::from_fn(|i| {
@@ -113,7 +154,8 @@ fn a_convolution_with_its_norm_is_its_parts_whatever_gradients_are_wanted() {
                     _ => Convolution::Separable { depthwise: dw, spec: depthwise, pointwise: pw },
                 };
                 let acc = acc.map(|x| Term { x, operation: Operation::Identity, z: None });
-                let term = Term { x, operation: Operation::ConvNorm { convolution, gamma, beta }, z };
+                let term =
+                    Term { x, operation: Operation::ConvNorm { convolution, gamma, beta }, z };
                 volops::weighted_sum(acc.into_iter().chain([term]).collect())
             } else {
                 let y = match kind {
@@ -142,7 +184,10 @@ fn a_convolution_with_its_norm_is_its_parts_whatever_gradients_are_wanted() {
             for (grad, of_parts) in grads.into_iter().zip(grads_of_parts) {
                 assert_eq!(grad.is_some(), of_parts.is_some(), "{case}");
                 if let (Some(grad), Some(of_parts)) = (grad, of_parts) {
-                    grad.assert_approx_eq::<f32>(&of_parts, Tolerance::relative(1e-4).set_absolute(1e-4));
+                    grad.assert_approx_eq::<f32>(
+                        &of_parts,
+                        Tolerance::relative(1e-4).set_absolute(1e-4),
+                    );
                 }
             }
         }
@@ -159,12 +204,16 @@ fn the_gradients_of_any_number_of_readers_are_added_one_after_the_other() {
         let y = volops::leaky_relu(x.clone(), 1.0);
         let weights: Vec<f32> = (1..=readers).map(|i| 1.0 / (2.0 + i as f32)).collect();
         let weighted = |z| Tensor::<1>::from_data([z], &device);
-        let sum = weights.iter().fold(None, |sum, &z| Some(volops::add_scaled(sum, y.clone(), Some(weighted(z)))));
+        let sum = weights
+            .iter()
+            .fold(None, |sum, &z| Some(volops::add_scaled(sum, y.clone(), Some(weighted(z)))));
         let grads = (sum.unwrap() * g.clone()).sum().backward();
         let values = |tensor: Tensor<5>| tensor.into_data().try_to_vec::<f32>().unwrap();
         // The last reader comes first.
-        let expected: Vec<f32> =
-            values(g.clone()).iter().map(|g| weights.iter().rev().map(|z| z * g).reduce(|sum, term| sum + term).unwrap()).collect();
+        let expected: Vec<f32> = values(g.clone())
+            .iter()
+            .map(|g| weights.iter().rev().map(|z| z * g).reduce(|sum, term| sum + term).unwrap())
+            .collect();
         assert_eq!(values(x.grad(&grads).unwrap()), expected, "{readers} readers");
     }
 }

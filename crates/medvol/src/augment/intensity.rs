@@ -1,6 +1,7 @@
 //! What scanners do to intensities, on one channel of a patch.
 //!
-//! The order and the ranges in use are those of nnU-Net (Isensee et al. 2021): noise, blur, brightness, contrast, resolution, gamma.
+//! The order and the ranges in use are those of nnU-Net (Isensee et al. 2021): noise, blur,
+//! brightness, contrast, resolution, gamma.
 
 use ndarray::Array3;
 use rand::rngs::ChaCha8Rng;
@@ -33,7 +34,8 @@ pub struct Noise {
     pub seed: u64,
 }
 
-/// A gamma curve over the patch's range, after which mean and standard deviation are what they were.
+/// A gamma curve over the patch's range, after which mean and standard deviation are what they
+/// were.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gamma {
     pub exponent: f64,
@@ -43,15 +45,18 @@ pub struct Gamma {
 
 impl Intensity {
     pub(super) fn draw(settings: &AugmentSettings, rng: &mut impl Rng) -> Self {
-        let AugmentSettings { noise, blur, brightness, contrast, low_resolution, gamma, .. } = settings;
+        let AugmentSettings { noise, blur, brightness, contrast, low_resolution, gamma, .. } =
+            settings;
         Self {
             noise: noise.draw(rng).map(|deviation| Noise { deviation, seed: rng.random() }),
             blur: blur.draw(rng),
             brightness: brightness.draw_factor(rng),
             contrast: contrast.draw_factor(rng),
             low_resolution: low_resolution.draw_factor(rng),
-            gamma: happens(gamma.probability, rng)
-                .then(|| Gamma { exponent: factor(gamma.range, rng), inverted: happens(gamma.inverted, rng) }),
+            gamma: happens(gamma.probability, rng).then(|| Gamma {
+                exponent: factor(gamma.range, rng),
+                inverted: happens(gamma.inverted, rng),
+            }),
         }
     }
 
@@ -89,7 +94,9 @@ impl Noise {
             let (u, v): (f32, f32) = (rng.random(), rng.random());
             let radius = self.deviation as f32 * (-2.0 * (1.0 - u).ln()).sqrt();
             let (sine, cosine) = (std::f32::consts::TAU * v).sin_cos();
-            pair.iter_mut().zip([radius * cosine, radius * sine]).for_each(|(voxel, noise)| *voxel += noise);
+            pair.iter_mut()
+                .zip([radius * cosine, radius * sine])
+                .for_each(|(voxel, noise)| *voxel += noise);
         }
     }
 }
@@ -105,12 +112,15 @@ impl Gamma {
         let exponent = self.exponent as f32;
         for v in channel.iter_mut() {
             let part = (*v - before.low) / range;
-            *v = if self.inverted { 1.0 - (1.0 - part).powf(exponent) } else { part.powf(exponent) };
+            *v =
+                if self.inverted { 1.0 - (1.0 - part).powf(exponent) } else { part.powf(exponent) };
         }
         let after = Moments::of(channel);
         if after.deviation > 0.0 {
             let slope = (before.deviation / after.deviation) as f32;
-            channel.iter_mut().for_each(|v| *v = before.mean as f32 + slope * (*v - after.mean as f32));
+            channel
+                .iter_mut()
+                .for_each(|v| *v = before.mean as f32 + slope * (*v - after.mean as f32));
         }
     }
 }
@@ -130,7 +140,8 @@ struct Moments {
 
 impl Moments {
     fn of(channel: &[f32]) -> Self {
-        let (mut low, mut high, mut sum, mut squares) = (f32::INFINITY, f32::NEG_INFINITY, 0.0, 0.0);
+        let (mut low, mut high, mut sum, mut squares) =
+            (f32::INFINITY, f32::NEG_INFINITY, 0.0, 0.0);
         for &v in channel {
             low = low.min(v);
             high = high.max(v);
@@ -138,18 +149,28 @@ impl Moments {
             squares += f64::from(v) * f64::from(v);
         }
         let mean = sum / channel.len() as f64;
-        Self { low, high, mean, deviation: (squares / channel.len() as f64 - mean * mean).max(0.0).sqrt() }
+        Self {
+            low,
+            high,
+            mean,
+            deviation: (squares / channel.len() as f64 - mean * mean).max(0.0).sqrt(),
+        }
     }
 }
 
-fn through_array(channel: &mut [f32], shape: [usize; 3], f: impl FnOnce(Array3<f32>) -> Array3<f32>) {
+fn through_array(
+    channel: &mut [f32],
+    shape: [usize; 3],
+    f: impl FnOnce(Array3<f32>) -> Array3<f32>,
+) {
     // The channel has the patch's shape by construction.
     if let Ok(volume) = Array3::from_shape_vec(shape, channel.to_vec()) {
         channel.iter_mut().zip(&f(volume)).for_each(|(voxel, new)| *voxel = *new);
     }
 }
 
-/// Gaussian blur, one axis after the other. Beyond the edge nothing is counted: what is inside shares the whole weight.
+/// Gaussian blur, one axis after the other. Beyond the edge nothing is counted: what is inside
+/// shares the whole weight.
 fn blur(volume: Array3<f32>, deviation: f64) -> Array3<f32> {
     if deviation <= 0.0 {
         return volume;
@@ -160,9 +181,14 @@ fn blur(volume: Array3<f32>, deviation: f64) -> Array3<f32> {
         let taps: Vec<Taps> = (0..size)
             .map(|index| {
                 let (first, last) = (index.saturating_sub(reach), (index + reach).min(size - 1));
-                let weight = |voxel: usize| (-0.5 * (voxel.abs_diff(index) as f64 / deviation).powi(2)).exp();
+                let weight = |voxel: usize| {
+                    (-0.5 * (voxel.abs_diff(index) as f64 / deviation).powi(2)).exp()
+                };
                 let sum: f64 = (first..=last).map(weight).sum();
-                Taps { first, weights: (first..=last).map(|voxel| (weight(voxel) / sum) as f32).collect() }
+                Taps {
+                    first,
+                    weights: (first..=last).map(|voxel| (weight(voxel) / sum) as f32).collect(),
+                }
             })
             .collect();
         along_axis(&volume, axis, &taps, 0)

@@ -1,4 +1,5 @@
-//! Between the voxels of a volume: linear interpolation of values, and the class with the largest share of the same weights.
+//! Between the voxels of a volume: linear interpolation of values, and the class with the largest
+//! share of the same weights.
 
 /// The grid of a volume.
 #[derive(Clone, Copy)]
@@ -34,13 +35,15 @@ impl Grid {
     pub fn place(self, at: [f32; 3]) -> Place {
         let voxel = at.map(floor);
         let beyond = [0, 1, 2].map(|axis| at[axis] - voxel[axis] as f32);
-        let inside = (0..3).all(|axis| voxel[axis] >= 0 && (voxel[axis] as usize) + 1 < self.shape[axis]);
+        let inside =
+            (0..3).all(|axis| voxel[axis] >= 0 && (voxel[axis] as usize) + 1 < self.shape[axis]);
         let index = || (0..3).map(|axis| voxel[axis] as usize * self.strides[axis]).sum();
         Place { grid: self, voxel, beyond, inside: inside.then(index) }
     }
 }
 
-/// The largest integer not above `v`. The library's needs an instruction that not every machine has.
+/// The largest integer not above `v`. The library's needs an instruction that not every machine
+/// has.
 fn floor(v: f32) -> i32 {
     let towards_zero = v as i32;
     if towards_zero as f32 > v { towards_zero - 1 } else { towards_zero }
@@ -65,7 +68,8 @@ impl Place {
             let [plane, row, _] = self.grid.strides;
             let same = classes[first];
             let pair = |from: usize| classes[from] == same && classes[from + 1] == same;
-            if pair(first) && pair(first + row) && pair(first + plane) && pair(first + plane + row) {
+            if pair(first) && pair(first + row) && pair(first + plane) && pair(first + plane + row)
+            {
                 return same;
             }
         }
@@ -75,11 +79,16 @@ impl Place {
             *vote = (classes[voxel], weight);
             outside -= weight;
         }
-        let share = |class: u8| votes.iter().filter(|vote| vote.0 == class).map(|vote| vote.1).sum::<f32>();
+        let share =
+            |class: u8| votes.iter().filter(|vote| vote.0 == class).map(|vote| vote.1).sum::<f32>();
         let background = (0, share(0) + outside);
         let best = votes.iter().fold(background, |best, &(class, _)| {
             let votes = if class == 0 { background.1 } else { share(class) };
-            if votes > best.1 || (votes == best.1 && class < best.0) { (class, votes) } else { best }
+            if votes > best.1 || (votes == best.1 && class < best.0) {
+                (class, votes)
+            } else {
+                best
+            }
         });
         best.0
     }

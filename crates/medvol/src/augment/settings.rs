@@ -7,7 +7,8 @@ use super::spatial::Elastic;
 
 /// Probabilities and ranges of everything that can be done to a patch. The default does nothing.
 ///
-/// Ranges of factors are drawn uniformly in their logarithm (half as large is as likely as twice as large), other ranges uniformly.
+/// Ranges of factors are drawn uniformly in their logarithm (half as large is as likely as twice as
+/// large), other ranges uniformly.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AugmentSettings {
@@ -27,7 +28,8 @@ pub struct AugmentSettings {
     pub brightness: Ranged,
     /// Stretching about the mean within the range of the patch, a factor.
     pub contrast: Ranged,
-    /// Sampling on a coarser grid and back; the coarser grid's share of voxels along each axis, a factor up to 1.
+    /// Sampling on a coarser grid and back; the coarser grid's share of voxels along each axis, a
+    /// factor up to 1.
     pub low_resolution: Ranged,
     /// Gamma curve; its exponent, a factor.
     pub gamma: GammaSettings,
@@ -38,7 +40,8 @@ pub struct AugmentSettings {
 #[serde(untagged)]
 pub enum Flip {
     Probabilities([f64; 3]),
-    /// To be seen from the training cases: 0.5 along the axes that [`mirror_axes`](crate::mirror_axes) finds, 0 along the others.
+    /// To be seen from the training cases: 0.5 along the axes that
+    /// [`mirror_axes`](crate::mirror_axes) finds, 0 along the others.
     FromCases(FromCases),
 }
 
@@ -131,15 +134,19 @@ pub struct BadSetting {
     pub found: String,
 }
 
-/// Displacements up to this part of the grid's spacing cannot fold a cubic B-spline deformation (Choi & Lee 2000).
+/// Displacements up to this part of the grid's spacing cannot fold a cubic B-spline deformation
+/// (Choi & Lee 2000).
 const NO_FOLD: f64 = 0.4;
 
 impl AugmentSettings {
-    /// With what was to be seen from the cases, which may be mirrored along `axes` (depth, height, width).
+    /// With what was to be seen from the cases, which may be mirrored along `axes` (depth, height,
+    /// width).
     pub fn for_cases(&self, axes: [bool; 3]) -> Self {
         let flip = match self.flip {
             Flip::Probabilities(_) => self.flip,
-            Flip::FromCases(_) => Flip::Probabilities(axes.map(|axis| if axis { 0.5 } else { 0.0 })),
+            Flip::FromCases(_) => {
+                Flip::Probabilities(axes.map(|axis| if axis { 0.5 } else { 0.0 }))
+            }
         };
         Self { flip, ..self.clone() }
     }
@@ -149,10 +156,28 @@ impl AugmentSettings {
     /// # Errors
     /// The first that does not.
     pub fn check(&self) -> Result<(), BadSetting> {
-        let check = |ok: bool, key, expected, found: String| if ok { Ok(()) } else { Err(BadSetting { key, expected, found }) };
-        let Self { flip, rotation, scale, elastic, noise, blur, brightness, contrast, low_resolution, gamma } = self;
+        let check = |ok: bool, key, expected, found: String| {
+            if ok { Ok(()) } else { Err(BadSetting { key, expected, found }) }
+        };
+        let Self {
+            flip,
+            rotation,
+            scale,
+            elastic,
+            noise,
+            blur,
+            brightness,
+            contrast,
+            low_resolution,
+            gamma,
+        } = self;
         let share = |p: &f64| (0.0..=1.0).contains(p);
-        check(flip.probabilities().iter().all(share), "flip", "\"auto\" or three probabilities", format!("{flip:?}"))?;
+        check(
+            flip.probabilities().iter().all(share),
+            "flip",
+            "\"auto\" or three probabilities",
+            format!("{flip:?}"),
+        )?;
         let probabilities = [
             ("rotation", rotation.probability),
             ("scale", scale.probability),
@@ -168,22 +193,60 @@ impl AugmentSettings {
         for (key, p) in probabilities {
             check(share(&p), key, "a probability from 0 to 1", p.to_string())?;
         }
-        let within = |[low, high]: [f64; 2], least: f64, most: f64| low >= least && low <= high && high <= most;
-        let factors = [("scale", scale.range), ("brightness", brightness.range), ("contrast", contrast.range), ("gamma", gamma.range)];
+        let within = |[low, high]: [f64; 2], least: f64, most: f64| {
+            low >= least && low <= high && high <= most
+        };
+        let factors = [
+            ("scale", scale.range),
+            ("brightness", brightness.range),
+            ("contrast", contrast.range),
+            ("gamma", gamma.range),
+        ];
         for (key, range) in factors {
-            check(within(range, 0.1, 10.0), key, "a range of factors from 0.1 to 10, the lower first", format!("{range:?}"))?;
+            check(
+                within(range, 0.1, 10.0),
+                key,
+                "a range of factors from 0.1 to 10, the lower first",
+                format!("{range:?}"),
+            )?;
         }
         for (key, range) in [("noise", noise.range), ("blur", blur.range)] {
-            check(within(range, 0.0, 10.0), key, "a range of standard deviations from 0 to 10, the lower first", format!("{range:?}"))?;
+            check(
+                within(range, 0.0, 10.0),
+                key,
+                "a range of standard deviations from 0 to 10, the lower first",
+                format!("{range:?}"),
+            )?;
         }
         let range = low_resolution.range;
-        check(within(range, 0.1, 1.0), "low_resolution", "a range of factors from 0.1 to 1, the lower first", format!("{range:?}"))?;
+        check(
+            within(range, 0.1, 1.0),
+            "low_resolution",
+            "a range of factors from 0.1 to 1, the lower first",
+            format!("{range:?}"),
+        )?;
         let degrees = rotation.degrees;
-        check(degrees.iter().all(|d| (0.0..=180.0).contains(d)), "rotation", "three angles from 0 to 180", format!("{degrees:?}"))?;
+        check(
+            degrees.iter().all(|d| (0.0..=180.0).contains(d)),
+            "rotation",
+            "three angles from 0 to 180",
+            format!("{degrees:?}"),
+        )?;
         let ElasticSettings { displacement_mm, spacing_mm, .. } = *elastic;
-        check((1.0..=1000.0).contains(&spacing_mm), "elastic", "a spacing_mm from 1 to 1000", spacing_mm.to_string())?;
-        let expected = "a range of displacement_mm from 0 to 0.4 of spacing_mm (more could fold space), the lower first";
-        check(within(displacement_mm, 0.0, NO_FOLD * spacing_mm), "elastic", expected, format!("{displacement_mm:?}"))
+        check(
+            (1.0..=1000.0).contains(&spacing_mm),
+            "elastic",
+            "a spacing_mm from 1 to 1000",
+            spacing_mm.to_string(),
+        )?;
+        let expected = "a range of displacement_mm from 0 to 0.4 of spacing_mm (more could fold \
+                        space), the lower first";
+        check(
+            within(displacement_mm, 0.0, NO_FOLD * spacing_mm),
+            "elastic",
+            expected,
+            format!("{displacement_mm:?}"),
+        )
     }
 }
 
@@ -212,7 +275,11 @@ impl RotationSettings {
 impl ElasticSettings {
     pub(super) fn draw(&self, rng: &mut impl Rng) -> Option<Elastic> {
         let Self { probability, displacement_mm, spacing_mm } = *self;
-        happens(probability, rng).then(|| Elastic { displacement_mm: uniform(displacement_mm, rng), spacing_mm, seed: rng.random() })
+        happens(probability, rng).then(|| Elastic {
+            displacement_mm: uniform(displacement_mm, rng),
+            spacing_mm,
+            seed: rng.random(),
+        })
     }
 }
 

@@ -1,4 +1,5 @@
-//! Where each voxel of a patch comes from: flips, rotation, scaling and elastic deformation composed, and one interpolation.
+//! Where each voxel of a patch comes from: flips, rotation, scaling and elastic deformation
+//! composed, and one interpolation.
 
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
@@ -7,7 +8,8 @@ use super::interpolate::Grid;
 use super::{Augmentation, Patch};
 use crate::preprocess::Case;
 
-/// A smooth deformation: a cubic B-spline through random displacements on a coarse grid (Rueckert et al. 1999).
+/// A smooth deformation: a cubic B-spline through random displacements on a coarse grid (Rueckert
+/// et al. 1999).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Elastic {
     /// No point moves further than this along an axis; most move about a fifth of it.
@@ -32,7 +34,10 @@ pub fn flip<T>(values: &mut [T], [depth, height, width]: [usize; 3], axes: [bool
         }
         for volume in values.chunks_exact_mut(count * run) {
             let (front, back) = volume.split_at_mut(count / 2 * run);
-            front.chunks_exact_mut(run).zip(back.rchunks_exact_mut(run)).for_each(|(a, b)| a.swap_with_slice(b));
+            front
+                .chunks_exact_mut(run)
+                .zip(back.rchunks_exact_mut(run))
+                .for_each(|(a, b)| a.swap_with_slice(b));
         }
     }
 }
@@ -49,7 +54,10 @@ impl Augmentation {
         let classes = case.classes.as_ref().map(|classes| classes.as_standard_layout());
         let classes = classes.as_ref().map(|classes| classes.as_slice().unwrap_or(&[]));
 
-        let mut cut = Patch { image: vec![0.0; channels * voxels], classes: classes.map(|_| vec![0; voxels]) };
+        let mut cut = Patch {
+            image: vec![0.0; channels * voxels],
+            classes: classes.map(|_| vec![0; voxels]),
+        };
         let mut bent = map.bend.as_ref().map(Bend::rows);
         for (row, start) in (0..voxels).step_by(patch[2].max(1)).enumerate() {
             let (z, y) = (row / patch[1], row % patch[1]);
@@ -59,7 +67,8 @@ impl Augmentation {
             for x in 0..patch[2] {
                 let place = source.place(map.source([z, y, x], bent.as_ref()));
                 for channel in 0..channels {
-                    cut.image[channel * voxels + start + x] = place.value(&image[channel * source.len()..][..source.len()]);
+                    cut.image[channel * voxels + start + x] =
+                        place.value(&image[channel * source.len()..][..source.len()]);
                 }
                 if let (Some(out), Some(classes)) = (&mut cut.classes, classes) {
                     out[start + x] = place.class(classes);
@@ -80,15 +89,22 @@ struct Map {
 }
 
 impl Map {
-    fn new(augmentation: &Augmentation, spacing: [f64; 3], corner: [isize; 3], patch: [usize; 3]) -> Self {
+    fn new(
+        augmentation: &Augmentation,
+        spacing: [f64; 3],
+        corner: [isize; 3],
+        patch: [usize; 3],
+    ) -> Self {
         let from = patch.map(|size| (size as f64 - 1.0) / 2.0);
         let to = [0, 1, 2].map(|axis| corner[axis] as f64 + from[axis]);
         let turn = rotation(augmentation.rotation);
-        // A voxel's offset is mirrored, taken to mm, turned, shrunk by the magnification, and taken back.
+        // A voxel's offset is mirrored, taken to mm, turned, shrunk by the magnification, and taken
+        // back.
         let matrix = [0, 1, 2].map(|row| {
             [0, 1, 2].map(|column| {
                 let sign = if augmentation.flip[column] { -1.0 } else { 1.0 };
-                (sign * turn[row][column] * (spacing[column] / spacing[row]) / augmentation.scale) as f32
+                (sign * turn[row][column] * (spacing[column] / spacing[row]) / augmentation.scale)
+                    as f32
             })
         });
         let bend = augmentation.elastic.map(|elastic| Bend::new(elastic, spacing, patch));
@@ -97,7 +113,8 @@ impl Map {
 
     fn source(&self, voxel: [usize; 3], bent: Option<&BentRow>) -> [f32; 3] {
         let moved = bent.map_or([0.0; 3], |bent| bent.displacement(voxel[2]));
-        let offset: [f32; 3] = std::array::from_fn(|axis| voxel[axis] as f32 - self.from[axis] + moved[axis]);
+        let offset: [f32; 3] =
+            std::array::from_fn(|axis| voxel[axis] as f32 - self.from[axis] + moved[axis]);
         std::array::from_fn(|row| {
             let [a, b, c] = self.matrix[row];
             self.to[row] + (a * offset[0] + b * offset[1] + c * offset[2])
@@ -131,13 +148,18 @@ struct Bend {
 impl Bend {
     fn new(elastic: Elastic, spacing: [f64; 3], patch: [usize; 3]) -> Self {
         let taps = [0, 1, 2].map(|axis| {
-            let taps = (0..patch[axis]).map(|voxel| spline(voxel as f64 * spacing[axis] / elastic.spacing_mm));
+            let taps = (0..patch[axis])
+                .map(|voxel| spline(voxel as f64 * spacing[axis] / elastic.spacing_mm));
             taps.collect::<Vec<_>>()
         });
         let points = [0, 1, 2].map(|axis| taps[axis].last().map_or(0, |(first, _)| first + 4));
         let mut rng = ChaCha8Rng::seed_from_u64(elastic.seed);
         let displacements = (0..points.iter().product())
-            .map(|_| spacing.map(|mm| (elastic.displacement_mm / mm * (2.0 * rng.random::<f64>() - 1.0)) as f32))
+            .map(|_| {
+                spacing.map(|mm| {
+                    (elastic.displacement_mm / mm * (2.0 * rng.random::<f64>() - 1.0)) as f32
+                })
+            })
             .collect();
         Self { points, displacements, taps }
     }
@@ -147,7 +169,8 @@ impl Bend {
     }
 }
 
-/// The uniform cubic B-spline at `place`: the first of four control points and their weights, which sum to 1.
+/// The uniform cubic B-spline at `place`: the first of four control points and their weights, which
+/// sum to 1.
 fn spline(place: f64) -> (usize, [f32; 4]) {
     let (first, t) = (place.floor(), place - place.floor());
     let weights = [
@@ -159,7 +182,8 @@ fn spline(place: f64) -> (usize, [f32; 4]) {
     (first as usize, weights.map(|w| w as f32))
 }
 
-/// Displacements along one row of the patch: the tensor product summed over depth, then height, and width last.
+/// Displacements along one row of the patch: the tensor product summed over depth, then height, and
+/// width last.
 struct BentRow<'a> {
     bend: &'a Bend,
     slice: Option<usize>,
@@ -179,7 +203,9 @@ impl BentRow<'_> {
 
     fn displacement(&self, x: usize) -> [f32; 3] {
         let (first, weights) = self.bend.taps[2][x];
-        std::array::from_fn(|axis| (0..4).map(|tap| weights[tap] * self.line[first + tap][axis]).sum())
+        std::array::from_fn(|axis| {
+            (0..4).map(|tap| weights[tap] * self.line[first + tap][axis]).sum()
+        })
     }
 }
 
@@ -187,5 +213,9 @@ impl BentRow<'_> {
 fn weigh(vectors: &[[f32; 3]], (first, weights): &(usize, [f32; 4]), len: usize) -> Vec<[f32; 3]> {
     let run = |tap: usize| &vectors[(first + tap) * len..][..len];
     let runs = [run(0), run(1), run(2), run(3)];
-    (0..len).map(|i| std::array::from_fn(|axis| (0..4).map(|tap| weights[tap] * runs[tap][i][axis]).sum())).collect()
+    (0..len)
+        .map(|i| {
+            std::array::from_fn(|axis| (0..4).map(|tap| weights[tap] * runs[tap][i][axis]).sum())
+        })
+        .collect()
 }

@@ -12,9 +12,17 @@ fn case(shape: [usize; 3], spacing_mm: [f64; 3]) -> Case {
     let classes = Array3::from_shape_fn(shape, |(k, j, i)| ((k / 3 + j / 4 + i / 5) % 3) as u8);
     let mut image = Array4::zeros((2, shape[0], shape[1], shape[2]));
     image.index_axis_mut(Axis(0), 0).assign(&classes.mapv(f32::from));
-    let wave = Array3::from_shape_fn(shape, |(k, j, i)| (0.31 * k as f32 + 0.2).sin() + (0.17 * j as f32).cos() * (0.23 * i as f32).sin());
+    let wave = Array3::from_shape_fn(shape, |(k, j, i)| {
+        (0.31 * k as f32 + 0.2).sin() + (0.17 * j as f32).cos() * (0.23 * i as f32).sin()
+    });
     image.index_axis_mut(Axis(0), 1).assign(&wave);
-    let geometry = Geometry { shape, affine: Affine::IDENTITY, crop_start: [0; 3], crop_shape: shape, spacing_mm };
+    let geometry = Geometry {
+        shape,
+        affine: Affine::IDENTITY,
+        crop_start: [0; 3],
+        crop_shape: shape,
+        spacing_mm,
+    };
     Case { name: "made up".into(), image, classes: Some(classes), geometry }
 }
 
@@ -37,7 +45,11 @@ fn everything() -> AugmentSettings {
         flip: Flip::Probabilities([0.5; 3]),
         rotation: RotationSettings { probability: 1.0, degrees: [30.0; 3] },
         scale: ranged(0.7, 1.4),
-        elastic: ElasticSettings { probability: 1.0, displacement_mm: [2.0, 6.0], spacing_mm: 16.0 },
+        elastic: ElasticSettings {
+            probability: 1.0,
+            displacement_mm: [2.0, 6.0],
+            spacing_mm: 16.0,
+        },
         noise: ranged(0.05, 0.3),
         blur: ranged(0.5, 1.0),
         brightness: ranged(0.75, 1.25),
@@ -123,7 +135,8 @@ fn a_quarter_turn_is_a_permutation_of_axes_and_image_and_classes_turn_together()
     for axis in 0..3 {
         let mut rotation = [0.0; 3];
         rotation[axis] = 90.0;
-        let turned = Augmentation { rotation, ..Augmentation::default() }.apply(&case, [0; 3], [n; 3]);
+        let turned =
+            Augmentation { rotation, ..Augmentation::default() }.apply(&case, [0; 3], [n; 3]);
         let classes = Array3::from_shape_vec([n; 3], turned.classes.unwrap()).unwrap();
         let image = Array4::from_shape_vec([2, n, n, n], turned.image).unwrap();
         let (a, b) = ((axis + 1) % 3, (axis + 2) % 3);
@@ -134,7 +147,9 @@ fn a_quarter_turn_is_a_permutation_of_axes_and_image_and_classes_turn_together()
             assert_eq!(class, case.classes.as_ref().unwrap()[from], "{axis} {voxel:?}");
             let [k, j, i] = voxel;
             assert_eq!(image[[0, k, j, i]], f32::from(class));
-            assert!((image[[1, k, j, i]] - case.image[[1, from[0], from[1], from[2]]]).abs() < 1e-5);
+            assert!(
+                (image[[1, k, j, i]] - case.image[[1, from[0], from[1], from[2]]]).abs() < 1e-5
+            );
         }
     }
 }
@@ -145,14 +160,19 @@ fn a_rotation_is_true_to_millimetres_where_voxels_are_not_cubes() {
     let (shape, spacing) = ([21, 41, 31], [2.0, 1.0, 1.5]);
     let mut case = case(shape, spacing);
     let distance = |(k, j, i): (usize, usize, usize)| {
-        let offset = [(k, 10.0, 2.0), (j, 20.0, 1.0), (i, 15.0, 1.5)].map(|(at, centre, mm)| (at as f64 - centre) * mm);
+        let offset = [(k, 10.0, 2.0), (j, 20.0, 1.0), (i, 15.0, 1.5)]
+            .map(|(at, centre, mm)| (at as f64 - centre) * mm);
         offset.iter().map(|d| d * d).sum::<f64>().sqrt()
     };
     let ball = Array3::from_shape_fn(shape, |at| u8::from(distance(at) < 12.0));
     case.classes = Some(ball.clone());
-    let turned = Augmentation { rotation: [35.0, -50.0, 20.0], ..Augmentation::default() }.apply(&case, [0; 3], shape);
+    let turned = Augmentation { rotation: [35.0, -50.0, 20.0], ..Augmentation::default() }
+        .apply(&case, [0; 3], shape);
     let turned = Array3::from_shape_vec(shape, turned.classes.unwrap()).unwrap();
-    let far = turned.indexed_iter().filter(|&(at, &class)| class != ball[at] && (distance(at) - 12.0).abs() > 1.6).count();
+    let far = turned
+        .indexed_iter()
+        .filter(|&(at, &class)| class != ball[at] && (distance(at) - 12.0).abs() > 1.6)
+        .count();
     assert_eq!(far, 0);
 }
 
@@ -174,14 +194,19 @@ fn scaling_by_two_shows_the_middle_half_and_a_linear_image_stays_linear() {
 fn what_turns_in_from_beyond_the_patch_is_the_cases_own_data() {
     let mut case = case([32; 3], [1.0; 3]);
     case.image.fill(1.0);
-    let turned = Augmentation { rotation: [45.0; 3], elastic: Some(Elastic { displacement_mm: 2.0, ..STILL }), ..Augmentation::default() };
+    let turned = Augmentation {
+        rotation: [45.0; 3],
+        elastic: Some(Elastic { displacement_mm: 2.0, ..STILL }),
+        ..Augmentation::default()
+    };
     let patch = turned.apply(&case, [10; 3], [12; 3]);
     assert!(patch.image.iter().all(|v| (v - 1.0).abs() < 1e-5));
 }
 
 #[test]
 fn an_elastic_deformation_moves_within_its_limit_and_does_not_fold() {
-    // The second channel holds the voxel's own coordinate: what is read there is where the voxel came from.
+    // The second channel holds the voxel's own coordinate: what is read there is where the voxel
+    // came from.
     let shape = [24, 28, 26];
     let mut case = case(shape, [2.0, 1.0, 1.5]);
     let along_width = Array3::from_shape_fn(shape, |(_, _, i)| i as f32);
@@ -189,7 +214,11 @@ fn an_elastic_deformation_moves_within_its_limit_and_does_not_fold() {
     let mut largest = 0.0_f32;
     for seed in 0..20 {
         let elastic = Elastic { displacement_mm: 6.0, spacing_mm: 15.0, seed };
-        let bent = Augmentation { elastic: Some(elastic), ..Augmentation::default() }.apply(&case, [6; 3], [12, 16, 14]);
+        let bent = Augmentation { elastic: Some(elastic), ..Augmentation::default() }.apply(
+            &case,
+            [6; 3],
+            [12, 16, 14],
+        );
         let bent = Array4::from_shape_vec([2, 12, 16, 14], bent.image).unwrap();
         for ((channel, k, j, i), &from) in bent.indexed_iter() {
             let moved = (from - (i + 6) as f32) * 1.5;
@@ -206,9 +235,10 @@ fn an_elastic_deformation_moves_within_its_limit_and_does_not_fold() {
 fn blur_and_low_resolution_keep_a_constant_and_smooth_a_wave() {
     let shape = [12, 10, 14];
     let wave = |n: usize| if n.is_multiple_of(2) { 1.0 } else { -1.0 };
-    for intensity in
-        [Intensity { blur: Some(1.0), ..Intensity::default() }, Intensity { low_resolution: Some(0.5), ..Intensity::default() }]
-    {
+    for intensity in [
+        Intensity { blur: Some(1.0), ..Intensity::default() },
+        Intensity { low_resolution: Some(0.5), ..Intensity::default() },
+    ] {
         let mut constant = vec![3.5; 12 * 10 * 14];
         intensity.apply(&mut constant, shape);
         assert!(constant.iter().all(|v| (v - 3.5).abs() < 1e-5), "{intensity:?}");
@@ -221,7 +251,8 @@ fn blur_and_low_resolution_keep_a_constant_and_smooth_a_wave() {
 #[test]
 fn noise_has_the_deviation_asked_for_and_no_mean() {
     let mut channel = vec![0.0; 30 * 30 * 30];
-    Intensity { noise: Some(Noise { deviation: 0.3, seed: 5 }), ..Intensity::default() }.apply(&mut channel, [30; 3]);
+    Intensity { noise: Some(Noise { deviation: 0.3, seed: 5 }), ..Intensity::default() }
+        .apply(&mut channel, [30; 3]);
     let mean = channel.iter().sum::<f32>() / 27_000.0;
     let deviation = (channel.iter().map(|v| v * v).sum::<f32>() / 27_000.0).sqrt();
     assert!(mean.abs() < 0.01 && (deviation - 0.3).abs() < 0.01, "{mean} {deviation}");
@@ -231,16 +262,23 @@ fn noise_has_the_deviation_asked_for_and_no_mean() {
 fn gamma_keeps_mean_and_deviation_and_contrast_keeps_the_range() {
     let values: Vec<f32> = (0..1000).map(|n| ((n * 37) % 1000) as f32 / 300.0 - 1.0).collect();
     let mean = |v: &[f32]| v.iter().sum::<f32>() / v.len() as f32;
-    let deviation = |v: &[f32]| (v.iter().map(|x| (x - mean(v)).powi(2)).sum::<f32>() / v.len() as f32).sqrt();
+    let deviation =
+        |v: &[f32]| (v.iter().map(|x| (x - mean(v)).powi(2)).sum::<f32>() / v.len() as f32).sqrt();
     for inverted in [false, true] {
         let mut bent = values.clone();
-        Intensity { gamma: Some(Gamma { exponent: 1.5, inverted }), ..Intensity::default() }.apply(&mut bent, [10; 3]);
-        assert!((mean(&bent) - mean(&values)).abs() < 1e-4 && (deviation(&bent) - deviation(&values)).abs() < 1e-4);
+        Intensity { gamma: Some(Gamma { exponent: 1.5, inverted }), ..Intensity::default() }
+            .apply(&mut bent, [10; 3]);
+        assert!(
+            (mean(&bent) - mean(&values)).abs() < 1e-4
+                && (deviation(&bent) - deviation(&values)).abs() < 1e-4
+        );
         assert_ne!(bent, values);
     }
     let mut stretched = values.clone();
     Intensity { contrast: Some(1.3), ..Intensity::default() }.apply(&mut stretched, [10; 3]);
-    let range = |v: &[f32]| v.iter().fold((f32::MAX, f32::MIN), |(low, high), &x| (low.min(x), high.max(x)));
+    let range = |v: &[f32]| {
+        v.iter().fold((f32::MAX, f32::MIN), |(low, high), &x| (low.min(x), high.max(x)))
+    };
     assert_eq!(range(&stretched), range(&values));
     assert!(deviation(&stretched) > 1.1 * deviation(&values));
 }
@@ -249,12 +287,23 @@ fn gamma_keeps_mean_and_deviation_and_contrast_keeps_the_range() {
 fn the_default_settings_draw_nothing_and_impossible_ones_are_named() {
     assert_eq!(AugmentSettings::default().check(), Ok(()));
     assert_eq!(everything().check(), Ok(()));
-    let nothing = Augmentation { intensity: vec![Intensity::default(); 3], ..Augmentation::default() };
+    let nothing =
+        Augmentation { intensity: vec![Intensity::default(); 3], ..Augmentation::default() };
     assert_eq!(Augmentation::draw(&AugmentSettings::default(), 3, &mut rng(1)), nothing);
-    let folding = ElasticSettings { probability: 0.1, displacement_mm: [0.0, 10.0], spacing_mm: 20.0 };
-    assert_eq!(AugmentSettings { elastic: folding, ..everything() }.check().unwrap_err().key, "elastic");
+    let folding =
+        ElasticSettings { probability: 0.1, displacement_mm: [0.0, 10.0], spacing_mm: 20.0 };
+    assert_eq!(
+        AugmentSettings { elastic: folding, ..everything() }.check().unwrap_err().key,
+        "elastic"
+    );
     let backwards = Ranged { probability: 0.1, range: [2.0, 1.0] };
-    assert_eq!(AugmentSettings { blur: backwards, ..everything() }.check().unwrap_err().key, "blur");
+    assert_eq!(
+        AugmentSettings { blur: backwards, ..everything() }.check().unwrap_err().key,
+        "blur"
+    );
     let missing = Ranged { probability: f64::NAN, range: [1.0, 1.0] };
-    assert_eq!(AugmentSettings { noise: missing, ..everything() }.check().unwrap_err().key, "noise");
+    assert_eq!(
+        AugmentSettings { noise: missing, ..everything() }.check().unwrap_err().key,
+        "noise"
+    );
 }

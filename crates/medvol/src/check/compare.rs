@@ -1,4 +1,5 @@
-//! Cases held against each other: duplicates, and what lies far from the rest by median and median absolute deviation.
+//! Cases held against each other: duplicates, and what lies far from the rest by median and median
+//! absolute deviation.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -11,9 +12,11 @@ use crate::preprocess::MAX_VOXELS;
 
 /// Fewer cases than this have no usual value.
 const FEWEST: usize = 8;
-/// Standard deviations (estimated from the median absolute deviation) beyond which a value is an outlier.
+/// Standard deviations (estimated from the median absolute deviation) beyond which a value is an
+/// outlier.
 const OUTLIER: f64 = 8.0;
-/// Smallest standard deviations, of a logarithm or a ratio: what is nearly equal everywhere makes nothing an outlier.
+/// Smallest standard deviations, of a logarithm or a ratio: what is nearly equal everywhere makes
+/// nothing an outlier.
 const LEAST_DEVIATION: f64 = 0.25;
 /// One part in so many of all cases is a group of its own.
 const GROUP: usize = 20;
@@ -38,14 +41,21 @@ impl Usual {
             return None;
         }
         let median = median(values.clone());
-        let deviation = 1.4826 * self::median(values.iter().map(|value| (value - median).abs()).collect());
+        let deviation =
+            1.4826 * self::median(values.iter().map(|value| (value - median).abs()).collect());
         Some(Self { values, median, deviation: deviation.max(LEAST_DEVIATION) })
     }
 
-    /// Whether one of the values is far from the median and no part of a group: scanners differ too, and many data sets come from several.
+    /// Whether one of the values is far from the median and no part of a group: scanners differ
+    /// too, and many data sets come from several.
     fn is_outlier(&self, value: f64) -> bool {
-        let near = self.values.iter().filter(|other| (*other - value).abs() <= 2.0 * LEAST_DEVIATION).count();
-        (value - self.median).abs() > OUTLIER * self.deviation && near <= (self.values.len() / GROUP).max(1)
+        let near = self
+            .values
+            .iter()
+            .filter(|other| (*other - value).abs() <= 2.0 * LEAST_DEVIATION)
+            .count();
+        (value - self.median).abs() > OUTLIER * self.deviation
+            && near <= (self.values.len() / GROUP).max(1)
     }
 }
 
@@ -84,23 +94,40 @@ fn duplicates(facts: &[Facts]) -> Vec<Finding> {
 
 fn spacings(facts: &[Facts]) -> Vec<Finding> {
     let grids = || facts.iter().filter_map(|case| Some((case, case.grid?)));
-    let usual: Vec<Option<Usual>> = (0..3).map(|axis| Usual::of(grids().map(|(_, (_, spacing))| spacing[axis].ln()))).collect();
+    let usual: Vec<Option<Usual>> =
+        (0..3).map(|axis| Usual::of(grids().map(|(_, (_, spacing))| spacing[axis].ln()))).collect();
     // That of training cases is what training resamples to.
-    let target = median_spacing(grids().filter(|(case, _)| case.labelled).map(|(_, (_, spacing))| spacing));
+    let target =
+        median_spacing(grids().filter(|(case, _)| case.labelled).map(|(_, (_, spacing))| spacing));
     let mut findings = Vec::new();
     for (case, (shape, spacing)) in grids() {
-        let voxels = target.map_or(0.0, |target| (0..3).map(|axis| (shape[axis] as f64 * spacing[axis] / target[axis]).ceil()).product());
+        let voxels = target.map_or(0.0, |target| {
+            (0..3).map(|axis| (shape[axis] as f64 * spacing[axis] / target[axis]).ceil()).product()
+        });
         if voxels > MAX_VOXELS {
-            let message =
-                format!("{voxels:.1e} voxels when resampled to the usual spacing, {target:?} mm; it has {shape:?} of {spacing:?} mm");
-            findings.push(Finding::error(Kind::ExtremeSpacing, message, "check the unit of its spacing").of(&case.name));
+            let message = format!(
+                "{voxels:.1e} voxels when resampled to the usual spacing, {target:?} mm; it has \
+                 {shape:?} of {spacing:?} mm"
+            );
+            findings.push(
+                Finding::error(Kind::ExtremeSpacing, message, "check the unit of its spacing")
+                    .of(&case.name),
+            );
             continue;
         }
         let far = |axis: usize| {
             let usual = usual[axis].as_ref()?;
             let factor = (spacing[axis].ln() - usual.median).exp();
-            let extreme = usual.is_outlier(spacing[axis].ln()) && !(1.0 / USUAL_SPACING..=USUAL_SPACING).contains(&factor);
-            extreme.then(|| format!("{:.3} mm along {}, usual are {:.3} mm", spacing[axis], ["z", "y", "x"][axis], usual.median.exp()))
+            let extreme = usual.is_outlier(spacing[axis].ln())
+                && !(1.0 / USUAL_SPACING..=USUAL_SPACING).contains(&factor);
+            extreme.then(|| {
+                format!(
+                    "{:.3} mm along {}, usual are {:.3} mm",
+                    spacing[axis],
+                    ["z", "y", "x"][axis],
+                    usual.median.exp()
+                )
+            })
         };
         let found: Vec<String> = (0..3).filter_map(far).collect();
         let message = if !found.is_empty() {
@@ -110,19 +137,21 @@ fn spacings(facts: &[Facts]) -> Vec<Finding> {
         } else {
             continue;
         };
-        let remedy =
-            "check the unit in its header (NIfTI spacings are in mm unless it says otherwise) and that it is an image of this kind";
+        let remedy = "check the unit in its header (NIfTI spacings are in mm unless it says \
+                      otherwise) and that it is an image of this kind";
         findings.push(Finding::warning(Kind::ExtremeSpacing, message, remedy).of(&case.name));
     }
     findings
 }
 
-/// Contrast and the mean in units of it: both are free of the unit of an image, and of how much air surrounds the body.
+/// Contrast and the mean in units of it: both are free of the unit of an image, and of how much air
+/// surrounds the body.
 fn intensities(dataset: &Dataset, facts: &[Facts]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for channel in 0..dataset.channels.len() {
         let of_channel = || {
-            let channels = facts.iter().filter(|case| case.intensities.len() == dataset.channels.len());
+            let channels =
+                facts.iter().filter(|case| case.intensities.len() == dataset.channels.len());
             channels.map(|case| (case, &case.intensities[channel])).filter(|(_, i)| i.sd > 0.0)
         };
         let contrast = Usual::of(of_channel().map(|(_, i)| i.sd.ln()));
@@ -131,14 +160,17 @@ fn intensities(dataset: &Dataset, facts: &[Facts]) -> Vec<Finding> {
         for (case, i) in of_channel() {
             if contrast.is_outlier(i.sd.ln()) || brightness.is_outlier(i.mean / i.sd) {
                 let message = format!(
-                    "channel {channel} has intensities of {:.4} ± {:.4}; usual are about {:.4} ± {:.4}",
+                    "channel {channel} has intensities of {:.4} ± {:.4}; usual are about {:.4} ± \
+                     {:.4}",
                     i.mean,
                     i.sd,
                     brightness.median * contrast.median.exp(),
                     contrast.median.exp()
                 );
-                let remedy = "check its units and scale factor, and that it is of the same modality";
-                findings.push(Finding::warning(Kind::OutlierIntensity, message, remedy).of(&case.name));
+                let remedy =
+                    "check its units and scale factor, and that it is of the same modality";
+                findings
+                    .push(Finding::warning(Kind::OutlierIntensity, message, remedy).of(&case.name));
             }
         }
     }
@@ -146,32 +178,61 @@ fn intensities(dataset: &Dataset, facts: &[Facts]) -> Vec<Finding> {
 }
 
 fn labels(dataset: &Dataset, facts: &[Facts]) -> Vec<Finding> {
-    let labelled: Vec<(&Facts, &Labels)> = facts.iter().filter_map(|case| Some((case, case.labels.as_ref()?))).collect();
+    let labelled: Vec<(&Facts, &Labels)> =
+        facts.iter().filter_map(|case| Some((case, case.labels.as_ref()?))).collect();
     // What is missing in a case that is empty, or nearly so, was said.
-    let filled: Vec<_> = labelled.iter().filter(|(_, labels)| labels.foreground() >= FEW_VOXELS).collect();
+    let filled: Vec<_> =
+        labelled.iter().filter(|(_, labels)| labels.foreground() >= FEW_VOXELS).collect();
     let nothing = labelled.iter().all(|(_, labels)| labels.foreground() == 0);
     let mut findings = Vec::new();
     for label in dataset.labels.iter().filter(|label| label.value > 0 && !labelled.is_empty()) {
         let name = format!("label {} ({})", label.value, label.name);
-        let mm3 = |labels: &Labels| labels.counts.get(&label.value).map(|&count| count as f64 * labels.voxel_mm3);
-        let holding = labelled.iter().filter(|(_, labels)| labels.counts.contains_key(&label.value)).count();
+        let mm3 = |labels: &Labels| {
+            labels.counts.get(&label.value).map(|&count| count as f64 * labels.voxel_mm3)
+        };
+        let holding =
+            labelled.iter().filter(|(_, labels)| labels.counts.contains_key(&label.value)).count();
         if holding == 0 {
             let severity = if nothing { Severity::Error } else { Severity::Warning };
             let message = format!("no case holds {name}: nothing can be learnt of it");
-            findings.push(Finding::new(severity, Kind::MissingLabel, message, "correct the label maps, or take it out of the description"));
+            findings.push(Finding::new(
+                severity,
+                Kind::MissingLabel,
+                message,
+                "correct the label maps, or take it out of the description",
+            ));
             continue;
         }
-        let expected = labelled.len() >= FEWEST && 10 * holding >= NEARLY_ALL_OF_TEN * labelled.len();
+        let expected =
+            labelled.len() >= FEWEST && 10 * holding >= NEARLY_ALL_OF_TEN * labelled.len();
         let usual = Usual::of(filled.iter().filter_map(|(_, labels)| mm3(labels)).map(f64::ln));
         for (case, labels) in &filled {
             match (mm3(labels), &usual) {
                 (None, _) if expected => {
-                    let message = format!("does not hold {name}, which {holding} of {} cases hold", labelled.len());
-                    findings.push(Finding::warning(Kind::MissingLabel, message, "check that it was labelled completely").of(&case.name));
+                    let message = format!(
+                        "does not hold {name}, which {holding} of {} cases hold",
+                        labelled.len()
+                    );
+                    findings.push(
+                        Finding::warning(
+                            Kind::MissingLabel,
+                            message,
+                            "check that it was labelled completely",
+                        )
+                        .of(&case.name),
+                    );
                 }
-                (Some(volume), Some(usual)) if volume.ln() < usual.median && usual.is_outlier(volume.ln()) => {
-                    let message = format!("{volume:.1} mm³ of {name}; usual are about {:.1} mm³", usual.median.exp());
-                    findings.push(Finding::warning(Kind::TinyForeground, message, "check the label map").of(&case.name));
+                (Some(volume), Some(usual))
+                    if volume.ln() < usual.median && usual.is_outlier(volume.ln()) =>
+                {
+                    let message = format!(
+                        "{volume:.1} mm³ of {name}; usual are about {:.1} mm³",
+                        usual.median.exp()
+                    );
+                    findings.push(
+                        Finding::warning(Kind::TinyForeground, message, "check the label map")
+                            .of(&case.name),
+                    );
                 }
                 _ => {}
             }

@@ -11,12 +11,23 @@ pub(super) fn counts(dataset: &Dataset, announced: Option<usize>) -> Vec<Finding
     let found = dataset.cases.len();
     let mut findings = Vec::new();
     if let Some(announced) = announced.filter(|announced| *announced != found) {
-        let message = format!("\"numTraining\" is {announced}, but there are {found} training cases");
-        findings.push(Finding::warning(Kind::CaseCount, message, "look for cases that got lost, or correct the number"));
+        let message =
+            format!("\"numTraining\" is {announced}, but there are {found} training cases");
+        findings.push(Finding::warning(
+            Kind::CaseCount,
+            message,
+            "look for cases that got lost, or correct the number",
+        ));
     }
-    if dataset.cases.iter().all(|case| case.label.is_none()) && !(dataset.cases.is_empty() && dataset.test.is_empty()) {
+    if dataset.cases.iter().all(|case| case.label.is_none())
+        && !(dataset.cases.is_empty() && dataset.test.is_empty())
+    {
         let remedy = "add label maps if it is meant for training";
-        findings.push(Finding::warning(Kind::NoLabel, "no case has a label map: nothing can be trained", remedy));
+        findings.push(Finding::warning(
+            Kind::NoLabel,
+            "no case has a label map: nothing can be trained",
+            remedy,
+        ));
     }
     findings
 }
@@ -28,17 +39,32 @@ pub(super) fn unlisted(dataset: &Dataset) -> Vec<Finding> {
     if dataset.table.is_some() {
         return Vec::new();
     }
-    let used: BTreeSet<&Path> = dataset.cases.iter().chain(&dataset.test).flat_map(CaseFiles::files).collect();
-    let folders: BTreeSet<&Path> =
-        used.iter().filter_map(|path| path.parent()).filter(|folder| folder.starts_with(&dataset.root)).collect();
+    let used: BTreeSet<&Path> =
+        dataset.cases.iter().chain(&dataset.test).flat_map(CaseFiles::files).collect();
+    let folders: BTreeSet<&Path> = used
+        .iter()
+        .filter_map(|path| path.parent())
+        .filter(|folder| folder.starts_with(&dataset.root))
+        .collect();
     let mut findings = Vec::new();
     for folder in folders {
-        let mut paths: Vec<_> = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        let mut paths: Vec<_> = std::fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .collect();
         paths.sort();
-        for path in paths.iter().filter(|path| is_visible_image(path) && !used.contains(path.as_path())) {
+        for path in
+            paths.iter().filter(|path| is_visible_image(path) && !used.contains(path.as_path()))
+        {
             let shown = path.strip_prefix(&dataset.root).unwrap_or(path).display();
             let remedy = "add it to the description if it should be used; it is ignored";
-            findings.push(Finding::note(Kind::UnlistedFile, format!("{shown} belongs to no case"), remedy));
+            findings.push(Finding::note(
+                Kind::UnlistedFile,
+                format!("{shown} belongs to no case"),
+                remedy,
+            ));
         }
     }
     findings

@@ -1,4 +1,5 @@
-//! A corrected copy of a data set, in the Decathlon's layout: what can be put right safely is, cases that cannot be are left out.
+//! A corrected copy of a data set, in the Decathlon's layout: what can be put right safely is,
+//! cases that cannot be are left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -27,23 +28,37 @@ pub struct Fixed {
     pub left_out: BTreeMap<String, BTreeSet<&'static str>>,
 }
 
-/// Writes a corrected copy of the data set of `report` into `folder`, which must be empty or not exist; it appears only when it is complete.
-/// The original is only read. `progress` hears the number of cases done and says whether to go on; `None` if it said no.
+/// Writes a corrected copy of the data set of `report` into `folder`, which must be empty or not
+/// exist; it appears only when it is complete. The original is only read. `progress` hears the
+/// number of cases done and says whether to go on; `None` if it said no.
 ///
 /// # Errors
-/// [`Error::Unsupported`] where the description itself is at fault, or no labelled case would be left, [`Error::Write`], and those of
-/// reading files that have changed since.
-pub fn fix(report: &Report, folder: &Path, mut progress: impl FnMut(usize) -> bool) -> Result<Option<Fixed>> {
+/// [`Error::Unsupported`] where the description itself is at fault, or no labelled case would be
+/// left, [`Error::Write`], and those of reading files that have changed since.
+pub fn fix(
+    report: &Report,
+    folder: &Path,
+    mut progress: impl FnMut(usize) -> bool,
+) -> Result<Option<Fixed>> {
     let mut at_fault = report.findings.iter().filter(|finding| finding.kind == Kind::Description);
     let (Some(dataset), None) = (&report.dataset, at_fault.next()) else {
-        let path = report.dataset.as_ref().map_or(Path::new("dataset.json"), |dataset| &dataset.description);
-        let reason = "what channels and labels mean cannot be guessed; put the description right first".to_string();
+        let path = report
+            .dataset
+            .as_ref()
+            .map_or(Path::new("dataset.json"), |dataset| &dataset.description);
+        let reason = "what channels and labels mean cannot be guessed; put the description right \
+                      first"
+            .to_string();
         return Err(Error::Unsupported { path: path.to_path_buf(), reason });
     };
     let mut fixed = Fixed::default();
-    let (training, test) = (kept(&dataset.cases, report, &mut fixed), kept(&dataset.test, report, &mut fixed));
+    let (training, test) =
+        (kept(&dataset.cases, report, &mut fixed), kept(&dataset.test, report, &mut fixed));
     if training.is_empty() && test.is_empty() {
-        return Err(Error::Unsupported { path: dataset.root.clone(), reason: "every case has errors that cannot be fixed safely".into() });
+        return Err(Error::Unsupported {
+            path: dataset.root.clone(),
+            reason: "every case has errors that cannot be fixed safely".into(),
+        });
     }
     let mut go_on = true;
     write_folder(folder, |partial| {
@@ -52,7 +67,10 @@ pub fn fix(report: &Report, folder: &Path, mut progress: impl FnMut(usize) -> bo
             fs::create_dir(&path).map_err(|source| Error::Write { path, source })?;
         }
         let mut lists = [Vec::new(), Vec::new()];
-        let cases = training.iter().map(|case| (*case, "imagesTr", 0)).chain(test.iter().map(|case| (*case, "imagesTs", 1)));
+        let cases = training
+            .iter()
+            .map(|case| (*case, "imagesTr", 0))
+            .chain(test.iter().map(|case| (*case, "imagesTs", 1)));
         for (done, (case, images, list)) in cases.enumerate() {
             go_on = progress(done);
             if !go_on {
@@ -76,8 +94,10 @@ pub fn fix(report: &Report, folder: &Path, mut progress: impl FnMut(usize) -> bo
 /// The cases that will be in the copy.
 fn kept<'a>(cases: &'a [CaseFiles], report: &Report, fixed: &mut Fixed) -> Vec<&'a CaseFiles> {
     let keep = |case: &&CaseFiles| {
-        let of_case = report.findings.iter().filter(|finding| finding.case.as_ref() == Some(&case.name));
-        let reasons: BTreeSet<&str> = of_case.filter(|f| f.fix == Some(Fix::LeaveOut)).map(|f| f.kind.name()).collect();
+        let of_case =
+            report.findings.iter().filter(|finding| finding.case.as_ref() == Some(&case.name));
+        let reasons: BTreeSet<&str> =
+            of_case.filter(|f| f.fix == Some(Fix::LeaveOut)).map(|f| f.kind.name()).collect();
         let keep = reasons.is_empty();
         if !keep {
             fixed.left_out.insert(case.name.clone(), reasons);
@@ -88,11 +108,20 @@ fn kept<'a>(cases: &'a [CaseFiles], report: &Report, fixed: &mut Fixed) -> Vec<&
 }
 
 fn fixes(findings: &[Finding], case: &str) -> BTreeSet<Fix> {
-    findings.iter().filter(|finding| finding.case.as_deref() == Some(case)).filter_map(|finding| finding.fix).collect()
+    findings
+        .iter()
+        .filter(|finding| finding.case.as_deref() == Some(case))
+        .filter_map(|finding| finding.fix)
+        .collect()
 }
 
 /// Writes a case and returns how `dataset.json` lists it.
-fn write_case(case: &CaseFiles, folder: &Path, images: &str, fixes: &BTreeSet<Fix>) -> Result<Value> {
+fn write_case(
+    case: &CaseFiles,
+    folder: &Path,
+    images: &str,
+    fixes: &BTreeSet<Fix>,
+) -> Result<Value> {
     let named = |original: &Path, below: &str| {
         let ending = stem_and_ending(&original.to_string_lossy()).1.to_string();
         format!("{below}/{}{}", case.name, if ending.is_empty() { ".nii.gz" } else { &ending })
@@ -117,7 +146,11 @@ fn write_case(case: &CaseFiles, folder: &Path, images: &str, fixes: &BTreeSet<Fi
             copy(path, &folder.join(&label))?;
         } else {
             let map = read_image(path)?;
-            let affine = if fixes.contains(&Fix::CopyAffine) { read_grid(&case.images[0])?.affine } else { map.affine };
+            let affine = if fixes.contains(&Fix::CopyAffine) {
+                read_grid(&case.images[0])?.affine
+            } else {
+                map.affine
+            };
             // NaN becomes 0, and all others were found to be near an integer in the range.
             let voxels = map.voxels.index_axis(Axis(0), 0).mapv(|value| value.round() as u16);
             write_labels(folder.join(&label), &LabelMap { voxels, affine })?;
@@ -133,7 +166,8 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 }
 
 fn describe(dataset: &Dataset, [training, test]: &[Vec<Value>; 2]) -> Value {
-    let channels = dataset.channels.iter().enumerate().map(|(n, name)| (n.to_string(), json!(name)));
+    let channels =
+        dataset.channels.iter().enumerate().map(|(n, name)| (n.to_string(), json!(name)));
     let labels = dataset.labels.iter().map(|label| (label.value.to_string(), json!(label.name)));
     json!({
         "name": dataset.name,

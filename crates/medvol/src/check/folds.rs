@@ -7,17 +7,37 @@ use super::{Finding, Fold, Kind, Severity};
 use crate::dataset::Dataset;
 
 pub(super) fn hold_against(dataset: &Dataset, folds: &[Fold], facts: &[Facts]) -> Vec<Finding> {
-    let labelled: BTreeSet<&str> = dataset.cases.iter().filter(|case| case.label.is_some()).map(|case| case.name.as_str()).collect();
+    let labelled: BTreeSet<&str> = dataset
+        .cases
+        .iter()
+        .filter(|case| case.label.is_some())
+        .map(|case| case.name.as_str())
+        .collect();
     let mut findings = Vec::new();
     for (number, fold) in folds.iter().enumerate() {
         findings.extend(misplaced(number, fold, &labelled));
-        let side = |names: &[String]| facts.iter().filter(|case| case.labelled && names.contains(&case.name)).collect::<Vec<_>>();
-        findings.extend(leaks(&format!("fold {number}"), &side(&fold.training), &side(&fold.held_out), Severity::Error));
+        let side = |names: &[String]| {
+            facts
+                .iter()
+                .filter(|case| case.labelled && names.contains(&case.name))
+                .collect::<Vec<_>>()
+        };
+        findings.extend(leaks(
+            &format!("fold {number}"),
+            &side(&fold.training),
+            &side(&fold.held_out),
+            Severity::Error,
+        ));
     }
     let (training, test): (Vec<&Facts>, Vec<&Facts>) = facts.iter().partition(|case| case.labelled);
     let subjects_only = |case: &Facts| Facts { digest: None, ..case.clone() };
     let test: Vec<Facts> = test.into_iter().map(subjects_only).collect();
-    findings.extend(leaks("training and test", &training, &test.iter().collect::<Vec<_>>(), Severity::Warning));
+    findings.extend(leaks(
+        "training and test",
+        &training,
+        &test.iter().collect::<Vec<_>>(),
+        Severity::Warning,
+    ));
     findings
 }
 
@@ -43,12 +63,19 @@ impl Fold {
         for (name, times) in &placed {
             if !labelled.contains(name) {
                 let remedy = "use the names of the image files without ending";
-                found.push(wrong(format!("the case {name}, which the data set has not, or not labelled"), remedy));
+                found.push(wrong(
+                    format!("the case {name}, which the data set has not, or not labelled"),
+                    remedy,
+                ));
             } else if *times != [1, 0] && *times != [0, 1] {
                 let both = !times.contains(&0);
                 let sides = if both { "on both sides" } else { "twice on one side" };
                 let problem = format!("the case {name} {sides}");
-                found.push(Misplaced { on_both_sides: both.then(|| name.to_string()), problem, remedy: "leave it on one side, once" });
+                found.push(Misplaced {
+                    on_both_sides: both.then(|| name.to_string()),
+                    problem,
+                    remedy: "leave it on one side, once",
+                });
             }
         }
         for (side, names) in [("train", &self.training), ("val", &self.held_out)] {
@@ -56,7 +83,8 @@ impl Fold {
                 found.push(wrong(format!("no case under {side:?}"), "put some there"));
             }
         }
-        let missing: Vec<&str> = labelled.iter().copied().filter(|name| !placed.contains_key(name)).collect();
+        let missing: Vec<&str> =
+            labelled.iter().copied().filter(|name| !placed.contains_key(name)).collect();
         if let Some(first) = missing.first() {
             let problem = format!("{} labelled case(s) on no side, such as {first}", missing.len());
             found.push(wrong(problem, "add them, or take them out of the data set"));
@@ -78,8 +106,12 @@ fn misplaced(number: usize, fold: &Fold, labelled: &BTreeSet<&str>) -> Vec<Findi
 
 /// Held-out cases whose subject or image is also among the training cases.
 fn leaks(what: &str, training: &[&Facts], held_out: &[&Facts], severity: Severity) -> Vec<Finding> {
-    let subjects: BTreeMap<&str, &str> = training.iter().filter_map(|case| Some((case.subject.as_deref()?, case.name.as_str()))).collect();
-    let images: BTreeMap<u64, &str> = training.iter().filter_map(|case| Some((case.digest?, case.name.as_str()))).collect();
+    let subjects: BTreeMap<&str, &str> = training
+        .iter()
+        .filter_map(|case| Some((case.subject.as_deref()?, case.name.as_str())))
+        .collect();
+    let images: BTreeMap<u64, &str> =
+        training.iter().filter_map(|case| Some((case.digest?, case.name.as_str()))).collect();
     let mut findings = Vec::new();
     for case in held_out {
         let mut add = |shared: String, other: &str| {
@@ -92,7 +124,9 @@ fn leaks(what: &str, training: &[&Facts], held_out: &[&Facts], severity: Severit
         {
             add(format!("the same subject ({subject})"), other);
         }
-        if let Some(other) = case.digest.and_then(|digest| images.get(&digest)).filter(|other| **other != case.name) {
+        if let Some(other) =
+            case.digest.and_then(|digest| images.get(&digest)).filter(|other| **other != case.name)
+        {
             add("the same voxels".into(), other);
         }
     }

@@ -17,7 +17,8 @@ pub(super) struct Intensity {
     pub(super) low: f32,
     /// … to here.
     pub(super) high: f32,
-    /// Mean and standard deviation of those voxels that are not 0 (0 is what lies outside the body in many images).
+    /// Mean and standard deviation of those voxels that are not 0 (0 is what lies outside the body
+    /// in many images).
     pub(super) mean: f64,
     pub(super) sd: f64,
 }
@@ -32,7 +33,8 @@ impl Intensity {
         samples.sort_by(f32::total_cmp);
         let tail = samples.len() / 1000;
         let usual = &samples[tail..samples.len() - tail];
-        let occupied: Vec<f64> = usual.iter().filter(|value| **value != 0.0).map(|&value| value.into()).collect();
+        let occupied: Vec<f64> =
+            usual.iter().filter(|value| **value != 0.0).map(|&value| value.into()).collect();
         let count = occupied.len().max(1) as f64;
         let mean = occupied.iter().sum::<f64>() / count;
         Self {
@@ -54,6 +56,10 @@ impl Intensity {
         let (below, above) = (self.low - self.min, self.max - self.high);
         let range = self.high - self.low;
         // Of a nearly constant channel nothing can be said.
-        (range > 0.0 && below.max(above) > SPIKE * range).then_some(if below > above { self.min } else { self.max })
+        (range > 0.0 && below.max(above) > SPIKE * range).then_some(if below > above {
+            self.min
+        } else {
+            self.max
+        })
     }
 }

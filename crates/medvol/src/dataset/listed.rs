@@ -1,5 +1,6 @@
-//! Cases that `dataset.json` lists: the Decathlon's layout, and nnU-Net's raw folders of version 1, where each listed `CASE.nii.gz` stands for
-//! the files `CASE_0000.nii.gz`, `CASE_0001.nii.gz`, …, one a channel.
+//! Cases that `dataset.json` lists: the Decathlon's layout, and nnU-Net's raw folders of version 1,
+//! where each listed `CASE.nii.gz` stands for the files `CASE_0000.nii.gz`, `CASE_0001.nii.gz`, …,
+//! one a channel.
 
 use std::path::{Path, PathBuf};
 
@@ -7,12 +8,22 @@ use super::description::{Description, Entry};
 use super::{CaseFiles, channel_file, stem_and_ending};
 
 /// Training and test cases.
-pub(super) fn cases(root: &Path, description: &mut Description) -> (Vec<CaseFiles>, Vec<CaseFiles>) {
-    let located = |entries: Vec<Entry>| entries.into_iter().map(|entry| locate(root, entry)).collect::<Vec<_>>();
+pub(super) fn cases(
+    root: &Path,
+    description: &mut Description,
+) -> (Vec<CaseFiles>, Vec<CaseFiles>) {
+    let located = |entries: Vec<Entry>| {
+        entries.into_iter().map(|entry| locate(root, entry)).collect::<Vec<_>>()
+    };
     let mut training = located(std::mem::take(&mut description.training));
     let mut test = located(std::mem::take(&mut description.test));
-    // One case whose files are there settles it for all, so that a missing file is missed by its right name.
-    if training.iter().chain(&test).any(|case| !case.images[0].exists() && numbered(&case.images[0], 0).exists()) {
+    // One case whose files are there settles it for all, so that a missing file is missed by its
+    // right name.
+    if training
+        .iter()
+        .chain(&test)
+        .any(|case| !case.images[0].exists() && numbered(&case.images[0], 0).exists())
+    {
         for case in training.iter_mut().chain(&mut test) {
             case.images = channel_files(&case.images[0], description.channels.len());
         }
@@ -26,13 +37,21 @@ fn locate(root: &Path, entry: Entry) -> CaseFiles {
         Entry::Image(image) => (image, None, None),
         Entry::Pair { image, label, subject } => (image, label, subject),
     };
-    CaseFiles { name: stem_and_ending(&image).0.to_string(), images: vec![path(&image)], label: label.as_deref().map(path), subject }
+    CaseFiles {
+        name: stem_and_ending(&image).0.to_string(),
+        images: vec![path(&image)],
+        label: label.as_deref().map(path),
+        subject,
+    }
 }
 
 /// The files of `channels` channels, there or not, and further ones that are there.
 fn channel_files(listed: &Path, channels: usize) -> Vec<PathBuf> {
     let files = (0..).map(|channel| (channel, numbered(listed, channel)));
-    files.take_while(|(channel, path)| *channel < channels.max(1) || path.exists()).map(|(_, path)| path).collect()
+    files
+        .take_while(|(channel, path)| *channel < channels.max(1) || path.exists())
+        .map(|(_, path)| path)
+        .collect()
 }
 
 fn numbered(listed: &Path, channel: usize) -> PathBuf {

@@ -1,5 +1,6 @@
-//! nnU-Net's raw folders of version 2: the cases are the files `CASE_0000<ending>`, `CASE_0001<ending>`, … in `imagesTr` and `imagesTs` with
-//! `CASE<ending>` in `labelsTr`, or those that the key `dataset` maps to files.
+//! nnU-Net's raw folders of version 2: the cases are the files `CASE_0000<ending>`,
+//! `CASE_0001<ending>`, … in `imagesTr` and `imagesTs` with `CASE<ending>` in `labelsTr`, or those
+//! that the key `dataset` maps to files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -8,10 +9,17 @@ use super::description::Description;
 use super::{CaseFiles, ENDINGS, channel_file};
 
 /// Training and test cases.
-pub(super) fn cases(root: &Path, description: &mut Description, problems: &mut Vec<String>) -> (Vec<CaseFiles>, Vec<CaseFiles>) {
+pub(super) fn cases(
+    root: &Path,
+    description: &mut Description,
+    problems: &mut Vec<String>,
+) -> (Vec<CaseFiles>, Vec<CaseFiles>) {
     let ending = description.file_ending.as_deref().unwrap_or(ENDINGS[0]);
     if !ENDINGS.contains(&ending) {
-        problems.push(format!("\"file_ending\" is {ending:?}; only {} can be read: convert the images", ENDINGS.join(" and ")));
+        problems.push(format!(
+            "\"file_ending\" is {ending:?}; only {} can be read: convert the images",
+            ENDINGS.join(" and ")
+        ));
         return (Vec::new(), Vec::new());
     }
     let channels = description.channels.len().max(1);
@@ -39,25 +47,45 @@ pub(super) fn cases(root: &Path, description: &mut Description, problems: &mut V
             }
             let labels = root.join("labelsTr");
             let label = |name: &str| Some(labels.join(format!("{name}{ending}")));
-            found.into_iter().map(|(name, channels)| case(&root.join("imagesTr"), &name, channels, ending, label(&name))).collect()
+            found
+                .into_iter()
+                .map(|(name, channels)| {
+                    case(&root.join("imagesTr"), &name, channels, ending, label(&name))
+                })
+                .collect()
         }
     };
     let test_folder = root.join("imagesTs");
     let test = images(&test_folder, ending, channels);
-    (training, test.into_iter().map(|(name, channels)| case(&test_folder, &name, channels, ending, None)).collect())
+    (
+        training,
+        test.into_iter()
+            .map(|(name, channels)| case(&test_folder, &name, channels, ending, None))
+            .collect(),
+    )
 }
 
-fn case(folder: &Path, name: &str, channels: usize, ending: &str, label: Option<std::path::PathBuf>) -> CaseFiles {
-    let images = (0..channels).map(|channel| folder.join(channel_file(name, channel, ending))).collect();
+fn case(
+    folder: &Path,
+    name: &str,
+    channels: usize,
+    ending: &str,
+    label: Option<std::path::PathBuf>,
+) -> CaseFiles {
+    let images =
+        (0..channels).map(|channel| folder.join(channel_file(name, channel, ending))).collect();
     CaseFiles { name: name.to_string(), images, label, subject: None }
 }
 
-/// Cases of a folder, each with its number of channels: as many as there should be, or more if there are more.
+/// Cases of a folder, each with its number of channels: as many as there should be, or more if
+/// there are more.
 fn images(folder: &Path, ending: &str, channels: usize) -> BTreeMap<String, usize> {
     let mut found: BTreeMap<String, usize> = BTreeMap::new();
     for file in files(folder) {
         let numbered = file.strip_suffix(ending).and_then(|stem| stem.rsplit_once('_'));
-        let Some((case, number)) = numbered.filter(|(_, number)| number.len() == 4) else { continue };
+        let Some((case, number)) = numbered.filter(|(_, number)| number.len() == 4) else {
+            continue;
+        };
         let Some(channel) = number.parse::<usize>().ok() else { continue };
         let count = found.entry(case.to_string()).or_insert(channels);
         *count = (*count).max(channel + 1);

@@ -7,14 +7,23 @@ use ndarray::{ArrayView1, ArrayView3, Zip};
 use super::ShapeMismatch;
 
 /// The Dice coefficient `2 |P ∩ R| / (|P| + |R|)` of one label, see [`dice_per_label`].
-pub fn dice(prediction: ArrayView3<u16>, reference: ArrayView3<u16>, label: u16) -> Result<Option<f64>, ShapeMismatch> {
+pub fn dice(
+    prediction: ArrayView3<u16>,
+    reference: ArrayView3<u16>,
+    label: u16,
+) -> Result<Option<f64>, ShapeMismatch> {
     Ok(dice_per_label(prediction, reference, &[label])?[0])
 }
 
-/// The Dice coefficient of each of `labels`, in their order, from one pass over two maps `[depth, height, width]`.
+/// The Dice coefficient of each of `labels`, in their order, from one pass over two maps `[depth,
+/// height, width]`.
 ///
 /// `None` is a label in neither map: not scored, by the [module's rule](super).
-pub fn dice_per_label(prediction: ArrayView3<u16>, reference: ArrayView3<u16>, labels: &[u16]) -> Result<Vec<Option<f64>>, ShapeMismatch> {
+pub fn dice_per_label(
+    prediction: ArrayView3<u16>,
+    reference: ArrayView3<u16>,
+    labels: &[u16],
+) -> Result<Vec<Option<f64>>, ShapeMismatch> {
     Ok(find(prediction, reference, labels)?.iter().map(|found| found.counts.dice()).collect())
 }
 
@@ -27,10 +36,15 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// The same reference with another prediction (1 inside), both masks in a box that holds all of them.
+    /// The same reference with another prediction (1 inside), both masks in a box that holds all of
+    /// them.
     pub fn with_prediction(&self, prediction: ArrayView3<u8>, reference: ArrayView3<bool>) -> Self {
         let inside = || prediction.iter().zip(reference).filter(|(p, _)| **p == 1);
-        Self { prediction: inside().count() as u64, both: inside().filter(|(_, r)| **r).count() as u64, ..*self }
+        Self {
+            prediction: inside().count() as u64,
+            both: inside().filter(|(_, r)| **r).count() as u64,
+            ..*self
+        }
     }
 
     pub fn in_a_map(&self) -> bool {
@@ -76,56 +90,77 @@ fn ratio(part: u64, whole: u64) -> Option<f64> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
     pub counts: Counts,
-    /// The smallest box (depth, height, width) that holds the label in both maps; empty where there is none.
+    /// The smallest box (depth, height, width) that holds the label in both maps; empty where
+    /// there is none.
     pub bounds: [Range<usize>; 3],
 }
 
 impl Found {
     fn extend(&mut self, run: [Range<usize>; 3]) {
         for (bounds, run) in self.bounds.iter_mut().zip(run) {
-            *bounds = if bounds.end == 0 { run } else { bounds.start.min(run.start)..bounds.end.max(run.end) };
+            *bounds = if bounds.end == 0 {
+                run
+            } else {
+                bounds.start.min(run.start)..bounds.end.max(run.end)
+            };
         }
     }
 }
 
 /// Finds all `labels`, in their order, in one pass over two maps `[depth, height, width]`.
-pub(super) fn find(prediction: ArrayView3<u16>, reference: ArrayView3<u16>, labels: &[u16]) -> Result<Vec<Found>, ShapeMismatch> {
+pub(super) fn find(
+    prediction: ArrayView3<u16>,
+    reference: ArrayView3<u16>,
+    labels: &[u16],
+) -> Result<Vec<Found>, ShapeMismatch> {
     if prediction.dim() != reference.dim() {
         let shape = |(depth, height, width)| [depth, height, width];
-        return Err(ShapeMismatch { prediction: shape(prediction.dim()), reference: shape(reference.dim()) });
+        return Err(ShapeMismatch {
+            prediction: shape(prediction.dim()),
+            reference: shape(reference.dim()),
+        });
     }
     let mut place = vec![None; usize::from(u16::MAX) + 1];
     for (n, &label) in labels.iter().enumerate() {
         place[usize::from(label)] = Some(n);
     }
     let mut found = vec![Found::default(); labels.len()];
-    Zip::indexed(prediction.rows()).and(reference.rows()).for_each(|(k, j), predicted, expected| {
-        for (run, p, r) in runs(predicted, expected) {
-            let voxels = run.len() as u64;
-            let bounds = [k..k + 1, j..j + 1, run];
-            if let Some(n) = place[usize::from(p)] {
-                found[n].counts.prediction += voxels;
-                found[n].extend(bounds.clone());
-            }
-            if let Some(n) = place[usize::from(r)] {
-                found[n].counts.reference += voxels;
-                if p == r {
-                    found[n].counts.both += voxels;
+    Zip::indexed(prediction.rows()).and(reference.rows()).for_each(
+        |(k, j), predicted, expected| {
+            for (run, p, r) in runs(predicted, expected) {
+                let voxels = run.len() as u64;
+                let bounds = [k..k + 1, j..j + 1, run];
+                if let Some(n) = place[usize::from(p)] {
+                    found[n].counts.prediction += voxels;
+                    found[n].extend(bounds.clone());
                 }
-                found[n].extend(bounds);
+                if let Some(n) = place[usize::from(r)] {
+                    found[n].counts.reference += voxels;
+                    if p == r {
+                        found[n].counts.both += voxels;
+                    }
+                    found[n].extend(bounds);
+                }
             }
-        }
-    });
+        },
+    );
     // A label asked for twice has one place.
-    Ok(labels.iter().filter_map(|&label| place[usize::from(label)].map(|n| found[n].clone())).collect())
+    Ok(labels
+        .iter()
+        .filter_map(|&label| place[usize::from(label)].map(|n| found[n].clone()))
+        .collect())
 }
 
 /// The stretches of two rows in which neither changes its value, with the values.
-fn runs(predicted: ArrayView1<u16>, expected: ArrayView1<u16>) -> impl Iterator<Item = (Range<usize>, u16, u16)> {
+fn runs(
+    predicted: ArrayView1<u16>,
+    expected: ArrayView1<u16>,
+) -> impl Iterator<Item = (Range<usize>, u16, u16)> {
     let mut start = 0;
     std::iter::from_fn(move || {
         let (&p, &r) = (predicted.get(start)?, expected.get(start)?);
-        let same = (start..predicted.len()).take_while(|&i| (predicted[i], expected[i]) == (p, r)).count();
+        let same =
+            (start..predicted.len()).take_while(|&i| (predicted[i], expected[i]) == (p, r)).count();
         let run = start..start + same;
         start = run.end;
         Some((run, p, r))
@@ -188,7 +223,8 @@ mod tests {
 
     #[test]
     fn a_case_computed_by_hand() {
-        // Label 1: 3 predicted, 2 expected, 2 shared: 4/5. Label 2: only expected. Label 700: nowhere.
+        // Label 1: 3 predicted, 2 expected, 2 shared: 4/5. Label 2: only expected. Label 700:
+        // nowhere.
         let prediction = map([1, 2, 3], &[1, 1, 1, 0, 0, 0]);
         let reference = map([1, 2, 3], &[0, 1, 1, 2, 0, 0]);
         let expected = vec![Some(2.0 * 2.0 / 6.0), Some(0.8), Some(0.0), None];

@@ -4,23 +4,30 @@ use ndarray::{Array3, ArrayView3, Axis, Slice, Zip, s};
 
 use crate::distance::each_distance_to;
 
-/// A distance counts as within a tolerance up to this part above it: spacings come from affines in single precision, and one voxel of
-/// 1.0000001 mm must not be further than 1 mm.
+/// A distance counts as within a tolerance up to this part above it: spacings come from affines in
+/// single precision, and one voxel of 1.0000001 mm must not be further than 1 mm.
 const SLACK: f64 = 1e-5;
 
-/// The distances in mm of every surface voxel of either mask to the nearest one of the other, sorted; at least one.
+/// The distances in mm of every surface voxel of either mask to the nearest one of the other,
+/// sorted; at least one.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct SurfaceDistances(Vec<f64>);
 
 /// The distances between the surfaces of two masks of one shape; `None` where one of them is empty.
-pub(super) fn surface_distances(a: ArrayView3<bool>, b: ArrayView3<bool>, spacing_mm: [f64; 3]) -> Option<SurfaceDistances> {
+pub(super) fn surface_distances(
+    a: ArrayView3<bool>,
+    b: ArrayView3<bool>,
+    spacing_mm: [f64; 3],
+) -> Option<SurfaceDistances> {
     let (a, b) = (surface(a), surface(b));
     let mut distances = Vec::new();
     for (from, to) in [(&a, &b), (&b, &a)] {
         let before = distances.len();
         each_distance_to(to.view(), spacing_mm, |columns, some| {
             let from = from.slice(s![.., .., columns]);
-            distances.extend(some.iter().zip(from).filter(|(_, on_surface)| **on_surface).map(|(mm, _)| *mm));
+            distances.extend(
+                some.iter().zip(from).filter(|(_, on_surface)| **on_surface).map(|(mm, _)| *mm),
+            );
         });
         if distances.len() == before {
             return None;
@@ -53,13 +60,18 @@ impl SurfaceDistances {
     }
 }
 
-/// The voxels of a mask with one of their 6 neighbours outside the mask. Outside the array all is outside.
+/// The voxels of a mask with one of their 6 neighbours outside the mask. Outside the array all is
+/// outside.
 fn surface(mask: ArrayView3<bool>) -> Array3<bool> {
     let mut inner = mask.to_owned();
     for axis in [0, 1, 2].map(Axis) {
         let Some(last) = mask.len_of(axis).checked_sub(1) else { break };
-        for (here, neighbour) in [(Slice::from(1..), Slice::from(..last)), (Slice::from(..last), Slice::from(1..))] {
-            inner.slice_axis_mut(axis, here).zip_mut_with(&mask.slice_axis(axis, neighbour), |inner, &inside| *inner &= inside);
+        for (here, neighbour) in
+            [(Slice::from(1..), Slice::from(..last)), (Slice::from(..last), Slice::from(1..))]
+        {
+            inner
+                .slice_axis_mut(axis, here)
+                .zip_mut_with(&mask.slice_axis(axis, neighbour), |inner, &inside| *inner &= inside);
         }
         inner.index_axis_mut(axis, 0).fill(false);
         inner.index_axis_mut(axis, last).fill(false);
@@ -79,7 +91,9 @@ mod tests {
     }
 
     fn any_two_masks() -> impl Strategy<Value = (Array3<bool>, Array3<bool>, [f64; 3])> {
-        prop::array::uniform3(1_usize..7).prop_flat_map(|shape| (any_mask(shape), any_mask(shape), prop::array::uniform3(0.2..5.0_f64)))
+        prop::array::uniform3(1_usize..7).prop_flat_map(|shape| {
+            (any_mask(shape), any_mask(shape), prop::array::uniform3(0.2..5.0_f64))
+        })
     }
 
     proptest! {

@@ -1,9 +1,10 @@
 //! The 348-byte NIfTI-1 header: <https://nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h>.
 //!
-//! Read as nibabel does where files bend the standard: a quaternion factor of 0 counts as 1, negative spacings by their
-//! absolute value, spacings of 0 as 1, a data offset of 0 as 352, `bitpix` is ignored (`datatype` says it all). Two
-//! departures from nibabel, towards the standard: a file with neither sform nor qform has its first voxel at the origin and no flip
-//! (the standard's method 1), and spatial units of metres or micrometres are converted to mm.
+//! Read as nibabel does where files bend the standard: a quaternion factor of 0 counts as 1,
+//! negative spacings by their absolute value, spacings of 0 as 1, a data offset of 0 as 352,
+//! `bitpix` is ignored (`datatype` says it all). Two departures from nibabel, towards the standard:
+//! a file with neither sform nor qform has its first voxel at the origin and no flip (the standard'
+//! s method 1), and spatial units of metres or micrometres are converted to mm.
 
 use std::path::Path;
 
@@ -117,12 +118,16 @@ pub(super) fn parse(path: &Path, bytes: &[u8; HEADER_BYTES]) -> Result<Header> {
     let data_type = DataType::from_code(code).ok_or_else(|| {
         unsupported(
             path,
-            format!("NIfTI data type {code} (complex, RGB or unknown); convert it to integers or floats, one channel per volume"),
+            format!(
+                "NIfTI data type {code} (complex, RGB or unknown); convert it to integers or \
+                 floats, one channel per volume"
+            ),
         )
     })?;
 
     // Four sizes below 2¹⁵ and 8 bytes each: below 2⁶³.
-    let data_bytes = shape.iter().chain([&channels]).map(|&n| n as u64).product::<u64>() * data_type.bytes() as u64;
+    let data_bytes = shape.iter().chain([&channels]).map(|&n| n as u64).product::<u64>()
+        * data_type.bytes() as u64;
 
     Ok(Header {
         grid: Grid { channels, shape, affine: affine(path, &fields)? },
@@ -140,7 +145,10 @@ fn byte_order<'a>(path: &Path, bytes: &'a [u8; HEADER_BYTES]) -> Result<Fields<'
         match fields.i32(0) {
             348 => return Ok(fields),
             540 => {
-                return Err(unsupported(path, "is a NIfTI-2 file; convert it to NIfTI-1 (.nii or .nii.gz)"));
+                return Err(unsupported(
+                    path,
+                    "is a NIfTI-2 file; convert it to NIfTI-1 (.nii or .nii.gz)",
+                ));
             }
             _ => {}
         }
@@ -151,12 +159,21 @@ fn byte_order<'a>(path: &Path, bytes: &'a [u8; HEADER_BYTES]) -> Result<Fields<'
 fn check_magic(path: &Path, bytes: &[u8; HEADER_BYTES]) -> Result<()> {
     match &bytes[344..348] {
         b"n+1\0" => Ok(()),
-        b"ni1\0" => Err(unsupported(path, "is the header of a NIfTI pair (.hdr and .img); convert the pair to one file (.nii or .nii.gz)")),
-        _ => Err(unsupported(path, "is not a NIfTI-1 file (an Analyze header, perhaps); convert it to NIfTI-1 (.nii or .nii.gz)")),
+        b"ni1\0" => Err(unsupported(
+            path,
+            "is the header of a NIfTI pair (.hdr and .img); convert the pair to one file (.nii or \
+             .nii.gz)",
+        )),
+        _ => Err(unsupported(
+            path,
+            "is not a NIfTI-1 file (an Analyze header, perhaps); convert it to NIfTI-1 (.nii or \
+             .nii.gz)",
+        )),
     }
 }
 
-/// Channels and (depth, height, width). The volumes may stand on any one of the dimensions 4 to 7: ITK puts vectors on the fifth.
+/// Channels and (depth, height, width). The volumes may stand on any one of the dimensions 4 to 7:
+/// ITK puts vectors on the fifth.
 fn dimensions(path: &Path, fields: &Fields) -> Result<(usize, [usize; 3])> {
     let count = fields.i16(40);
     if !(2..=7).contains(&count) {
@@ -174,7 +191,10 @@ fn dimensions(path: &Path, fields: &Fields) -> Result<(usize, [usize; 3])> {
     if series.iter().filter(|&&n| n > 1).count() > 1 {
         return Err(unsupported(
             path,
-            format!("has {count} dimensions of sizes {sizes:?}; expected one volume, or channels on one further dimension"),
+            format!(
+                "has {count} dimensions of sizes {sizes:?}; expected one volume, or channels on \
+                 one further dimension"
+            ),
         ));
     }
     Ok((series.iter().product(), [depth, height, width]))
@@ -186,7 +206,10 @@ fn offset(path: &Path, fields: &Fields) -> Result<u64> {
         return Ok(DATA_OFFSET);
     }
     if offset.fract() != 0.0 || offset < DATA_OFFSET as f64 {
-        return Err(invalid(path, format!("the voxels begin at byte {offset}; expected {DATA_OFFSET} or more")));
+        return Err(invalid(
+            path,
+            format!("the voxels begin at byte {offset}; expected {DATA_OFFSET} or more"),
+        ));
     }
     Ok(offset as u64)
 }
@@ -197,7 +220,10 @@ fn scale(path: &Path, fields: &Fields) -> Result<(f64, f64)> {
         return Ok((1.0, 0.0));
     }
     if !intercept.is_finite() {
-        return Err(invalid(path, format!("the scale factor is {slope} but the intercept is {intercept}")));
+        return Err(invalid(
+            path,
+            format!("the scale factor is {slope} but the intercept is {intercept}"),
+        ));
     }
     Ok((slope, intercept))
 }
@@ -247,7 +273,11 @@ fn qform(fields: &Fields) -> Affine {
     let [dz, dy, dx] = pixdim(fields);
     let handedness = if fields.f32(76) < 0.0 { -1.0 } else { 1.0 };
     let origin = [268, 272, 276].map(|at| fields.f32(at));
-    quaternion::to_affine([256, 260, 264].map(|at| fields.f32(at)), [dx, dy, dz * handedness], origin)
+    quaternion::to_affine(
+        [256, 260, 264].map(|at| fields.f32(at)),
+        [dx, dy, dz * handedness],
+        origin,
+    )
 }
 
 /// A little-endian header for voxels of `data_type` that begin at [`DATA_OFFSET`].
@@ -260,10 +290,9 @@ pub(super) fn build(path: &Path, grid: &Grid, data_type: DataType) -> Result<[u8
     let mut sizes = [1_i16; 8];
     sizes[0] = count;
     for (size, n) in sizes[1..].iter_mut().zip([width, height, depth, grid.channels]) {
-        *size = i16::try_from(n)
-            .ok()
-            .filter(|&n| n > 0)
-            .ok_or_else(|| unsupported(path, format!("NIfTI-1 holds 1 to 32767 voxels an axis, not {n}")))?;
+        *size = i16::try_from(n).ok().filter(|&n| n > 0).ok_or_else(|| {
+            unsupported(path, format!("NIfTI-1 holds 1 to 32767 voxels an axis, not {n}"))
+        })?;
     }
     let spacing = grid.affine.spacing();
     let quaternion = quaternion::from_affine(&grid.affine);

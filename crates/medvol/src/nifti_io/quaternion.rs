@@ -1,14 +1,18 @@
-//! The qform of a NIfTI header: a rotation as the (b, c, d) of a unit quaternion whose a is not negative.
+//! The qform of a NIfTI header: a rotation as the (b, c, d) of a unit quaternion whose a is not
+//! negative.
 
 use crate::affine::{Affine, cross, dot, norm};
 
-/// Largest cosine between two axes for which an affine is also written as a quaternion, which cannot hold shears.
+/// Largest cosine between two axes for which an affine is also written as a quaternion, which
+/// cannot hold shears.
 const SHEAR_TOLERANCE: f64 = 1e-3;
 
-/// The a² below which a quaternion is a half turn, a = 0: rounding b, c and d to `f32` makes as much of that. The standard's own library has 1e-7.
+/// The a² below which a quaternion is a half turn, a = 0: rounding b, c and d to `f32` makes as
+/// much of that. The standard's own library has 1e-7.
 const HALF_TURN: f64 = f32::EPSILON as f64;
 
-/// The affine of a quaternion. `step` is the spacing in mm along (i, j, k), negative where the axis is mirrored.
+/// The affine of a quaternion. `step` is the spacing in mm along (i, j, k), negative where the axis
+/// is mirrored.
 pub(super) fn to_affine(bcd: [f64; 3], step: [f64; 3], origin: [f64; 3]) -> Affine {
     let square = dot(bcd, bcd);
     let is_half_turn = 1.0 - square < HALF_TURN;
@@ -29,7 +33,8 @@ pub(super) fn to_affine(bcd: [f64; 3], step: [f64; 3], origin: [f64; 3]) -> Affi
     Affine(matrix)
 }
 
-/// (b, c, d) and the handedness ±1 of the affine's axes, or `None` where they are not perpendicular.
+/// (b, c, d) and the handedness ±1 of the affine's axes, or `None` where they are not
+/// perpendicular.
 pub(super) fn from_affine(affine: &Affine) -> Option<([f64; 3], f64)> {
     let [x, y, z] = [0, 1, 2].map(|column| {
         let axis = affine.column(column);
@@ -43,7 +48,12 @@ pub(super) fn from_affine(affine: &Affine) -> Option<([f64; 3], f64)> {
     let handedness = dot(cross(x, y), z).signum();
     let z = z.map(|v| v * handedness);
     // Of 4a², 4b², 4c², 4d² at least one is 1 or more; dividing by its root is stable.
-    let squares = [1.0 + x[0] + y[1] + z[2], 1.0 + x[0] - y[1] - z[2], 1.0 - x[0] + y[1] - z[2], 1.0 - x[0] - y[1] + z[2]];
+    let squares = [
+        1.0 + x[0] + y[1] + z[2],
+        1.0 + x[0] - y[1] - z[2],
+        1.0 - x[0] + y[1] - z[2],
+        1.0 - x[0] - y[1] + z[2],
+    ];
     let largest = (0..4).fold(0, |best, n| if squares[n] > squares[best] { n } else { best });
     let square = squares[largest];
     let (yz, zx, xy) = (y[2] - z[1], z[0] - x[2], x[1] - y[0]);

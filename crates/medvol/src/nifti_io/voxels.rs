@@ -1,4 +1,5 @@
-//! Reading the voxels: in pieces, so that what a damaged or hostile file announces is never allocated unseen.
+//! Reading the voxels: in pieces, so that what a damaged or hostile file announces is never
+//! allocated unseen.
 
 use std::io::{BufReader, ErrorKind, Read};
 use std::path::Path;
@@ -16,8 +17,8 @@ const PIECE: usize = 1 << 16;
 /// Deflate cannot shrink more than this (RFC 1951: 258 bytes from two bits).
 const LARGEST_GZIP_RATIO: u64 = 1032;
 
-/// Bytes behind the voxels that are read, besides as many as there are before: more is no padding, but a header with wrong sizes, or a file
-/// made to be read for hours.
+/// Bytes behind the voxels that are read, besides as many as there are before: more is no padding,
+/// but a header with wrong sizes, or a file made to be read for hours.
 const MOST_BEHIND: u64 = 64 << 20;
 
 /// A reader that counts, so that a truncated file can say where it ended.
@@ -62,7 +63,10 @@ impl Source<'_> {
 pub(super) fn open(path: &Path) -> Result<(Header, Source<'_>)> {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("");
     if extension.eq_ignore_ascii_case("img") || extension.eq_ignore_ascii_case("hdr") {
-        return Err(header::unsupported(path, "is half of a .hdr/.img pair; convert the pair to one NIfTI-1 file (.nii or .nii.gz)"));
+        return Err(header::unsupported(
+            path,
+            "is half of a .hdr/.img pair; convert the pair to one NIfTI-1 file (.nii or .nii.gz)",
+        ));
     }
     let unreadable = |source| Error::Read { path: path.to_path_buf(), source };
     let file = open_file(path).map_err(unreadable)?;
@@ -80,7 +84,8 @@ pub(super) fn open(path: &Path) -> Result<(Header, Source<'_>)> {
     Ok((header::parse(path, &bytes)?, source))
 }
 
-/// Reads all voxels of an opened file in their order, each passed through `convert` together with the grid and its position.
+/// Reads all voxels of an opened file in their order, each passed through `convert` together with
+/// the grid and its position.
 pub(super) fn read<T>(
     (header, mut source): (Header, Source),
     convert: impl Fn((&Grid, usize), f64) -> Result<T>,
@@ -90,10 +95,14 @@ pub(super) fn read<T>(
     if expected > source.at_most {
         return Err(Error::Truncated { path: path.to_path_buf(), expected, found: source.at_most });
     }
-    let out_of_memory = || Error::OutOfMemory { path: path.to_path_buf(), bytes: header.data_bytes };
+    let out_of_memory =
+        || Error::OutOfMemory { path: path.to_path_buf(), bytes: header.data_bytes };
     let count = header.data_bytes / header.data_type.bytes() as u64;
     let mut values = Vec::new();
-    usize::try_from(count).ok().and_then(|count| values.try_reserve_exact(count).ok()).ok_or_else(out_of_memory)?;
+    usize::try_from(count)
+        .ok()
+        .and_then(|count| values.try_reserve_exact(count).ok())
+        .ok_or_else(out_of_memory)?;
 
     let mut piece = vec![0; PIECE];
     while source.read < header.offset {
@@ -109,7 +118,8 @@ pub(super) fn read<T>(
     Ok((header.grid, values))
 }
 
-/// Reads a compressed file to its end, because only there stands its checksum. What follows the voxels is ignored.
+/// Reads a compressed file to its end, because only there stands its checksum. What follows the
+/// voxels is ignored.
 fn check_the_rest(mut source: Source<'_>, expected: u64, mut piece: Vec<u8>) -> Result<()> {
     let most = expected.saturating_add(MOST_BEHIND);
     let mut behind = 0;
@@ -117,8 +127,10 @@ fn check_the_rest(mut source: Source<'_>, expected: u64, mut piece: Vec<u8>) -> 
         match source.reader.read(&mut piece) {
             Ok(0) => return Ok(()),
             Ok(_) if behind > most => {
-                let reason =
-                    format!("goes on for more than {most} bytes behind the {expected} that its header announces; convert it again");
+                let reason = format!(
+                    "goes on for more than {most} bytes behind the {expected} that its header \
+                     announces; convert it again"
+                );
                 return Err(header::unsupported(source.path, reason));
             }
             Ok(n) => behind += n as u64,
@@ -131,12 +143,21 @@ fn check_the_rest(mut source: Source<'_>, expected: u64, mut piece: Vec<u8>) -> 
     }
 }
 
-fn decode<T>(header: &Header, bytes: &[u8], values: &mut Vec<T>, convert: &impl Fn((&Grid, usize), f64) -> Result<T>) -> Result<()> {
+fn decode<T>(
+    header: &Header,
+    bytes: &[u8],
+    values: &mut Vec<T>,
+    convert: &impl Fn((&Grid, usize), f64) -> Result<T>,
+) -> Result<()> {
     let (slope, intercept) = header.scale;
     macro_rules! decode_as {
         ($number:ty) => {
             for stored in bytes.as_chunks::<{ size_of::<$number>() }>().0 {
-                let stored = if header.big_endian { <$number>::from_be_bytes(*stored) } else { <$number>::from_le_bytes(*stored) };
+                let stored = if header.big_endian {
+                    <$number>::from_be_bytes(*stored)
+                } else {
+                    <$number>::from_le_bytes(*stored)
+                };
                 let value = stored as f64 * slope + intercept;
                 values.push(convert((&header.grid, values.len()), value)?);
             }

@@ -1,4 +1,5 @@
-//! Writing: little-endian, sform and qform from the volume's affine (exact to the format's f32), complete or not at all.
+//! Writing: little-endian, sform and qform from the volume's affine (exact to the format's f32),
+//! complete or not at all.
 
 use std::io::Write;
 use std::path::Path;
@@ -18,25 +19,35 @@ use crate::volume::{Image, LabelMap};
 /// Bytes handed on at a time.
 const PIECE: usize = 1 << 16;
 
-/// Writes a label map as u8 if no value is above 255, else as u16; compressed if the name ends in `.gz`.
+/// Writes a label map as u8 if no value is above 255, else as u16; compressed if the name ends in
+/// `.gz`.
 ///
 /// # Errors
-/// [`Error::Unsupported`] for a name that ends in neither `.nii` nor `.nii.gz` or a shape the format cannot hold,
-/// [`Error::Header`] for a singular affine, [`Error::Write`].
+/// [`Error::Unsupported`] for a name that ends in neither `.nii` nor `.nii.gz` or a shape the
+/// format cannot hold, [`Error::Header`] for a singular affine, [`Error::Write`].
 pub fn write_labels(path: impl AsRef<Path>, labels: &LabelMap) -> Result<()> {
     let grid = Grid { channels: 1, shape: labels.shape(), affine: labels.affine };
     write_values(path.as_ref(), &grid, labels.voxels.iter().copied())
 }
 
-/// Writes class indices `[depth, height, width]` as the label map that `labels` make of them, as [`write_labels`] does, without making it
-/// in memory. A class without a label becomes 0.
+/// Writes class indices `[depth, height, width]` as the label map that `labels` make of them, as
+/// [`write_labels`] does, without making it in memory. A class without a label becomes 0.
 ///
 /// # Errors
 /// As [`write_labels`].
-pub fn write_classes(path: impl AsRef<Path>, classes: &Array3<u8>, labels: &[Label], affine: Affine) -> Result<()> {
+pub fn write_classes(
+    path: impl AsRef<Path>,
+    classes: &Array3<u8>,
+    labels: &[Label],
+    affine: Affine,
+) -> Result<()> {
     let grid = Grid { channels: 1, shape: classes.dim().into(), affine };
     let map = ClassMap::new(labels);
-    write_values(path.as_ref(), &grid, classes.iter().map(|&class| map.value(class.into()).unwrap_or(0)))
+    write_values(
+        path.as_ref(),
+        &grid,
+        classes.iter().map(|&class| map.value(class.into()).unwrap_or(0)),
+    )
 }
 
 fn write_values(path: &Path, grid: &Grid, values: impl Iterator<Item = u16> + Clone) -> Result<()> {
@@ -47,7 +58,8 @@ fn write_values(path: &Path, grid: &Grid, values: impl Iterator<Item = u16> + Cl
     }
 }
 
-/// Writes an image as f32: three-dimensional if it has one channel, else with the channels as the fourth dimension.
+/// Writes an image as f32: three-dimensional if it has one channel, else with the channels as the
+/// fourth dimension.
 ///
 /// # Errors
 /// As [`write_labels`].
@@ -57,11 +69,19 @@ pub fn write_image(path: impl AsRef<Path>, image: &Image) -> Result<()> {
     write(path.as_ref(), &grid, DataType::F32, bytes)
 }
 
-fn write(path: &Path, grid: &Grid, data_type: DataType, voxels: impl Iterator<Item = u8>) -> Result<()> {
+fn write(
+    path: &Path,
+    grid: &Grid,
+    data_type: DataType,
+    voxels: impl Iterator<Item = u8>,
+) -> Result<()> {
     let name = path.to_string_lossy().to_ascii_lowercase();
     let compress = name.ends_with(".nii.gz");
     if !compress && !name.ends_with(".nii") {
-        return Err(header::unsupported(path, "the name of a NIfTI file must end in .nii or .nii.gz"));
+        return Err(header::unsupported(
+            path,
+            "the name of a NIfTI file must end in .nii or .nii.gz",
+        ));
     }
     let mut start = header::build(path, grid, data_type)?.to_vec();
     // No extensions follow.
@@ -77,7 +97,11 @@ fn write(path: &Path, grid: &Grid, data_type: DataType, voxels: impl Iterator<It
     })
 }
 
-fn write_pieces(to: &mut dyn Write, start: &[u8], mut voxels: impl Iterator<Item = u8>) -> std::io::Result<()> {
+fn write_pieces(
+    to: &mut dyn Write,
+    start: &[u8],
+    mut voxels: impl Iterator<Item = u8>,
+) -> std::io::Result<()> {
     to.write_all(start)?;
     let mut piece = Vec::with_capacity(PIECE);
     loop {

@@ -1,4 +1,5 @@
-//! The synthetic patient: shapes and intensities as functions of a place in mm, whatever grid they are sampled on.
+//! The synthetic patient: shapes and intensities as functions of a place in mm, whatever grid they
+//! are sampled on.
 
 use std::f64::consts::TAU;
 
@@ -25,7 +26,8 @@ pub(super) struct Anatomy {
     texture: Waves,
     /// Logarithm of the receive coil's smooth gain.
     bias: Waves,
-    /// From the units of this file to the scanner's: images of one kind are comparable up to a factor only.
+    /// From the units of this file to the scanner's: images of one kind are comparable up to a
+    /// factor only.
     pub gain: f64,
 }
 
@@ -58,11 +60,14 @@ impl Anatomy {
             label,
         };
         let (nodule, lookalike) = (small(front, NODULE), small(back, 0));
-        let mut blobs: Vec<Blob> = (0..6).map(|number| Blob::draw_distractor(number, rng)).collect();
+        let mut blobs: Vec<Blob> =
+            (0..6).map(|number| Blob::draw_distractor(number, rng)).collect();
         blobs.extend([organ, nodule, lookalike]);
         Self {
             rotation: draw_rotation(rng),
-            bend: std::array::from_fn(|_| Waves::draw(4, 14.0..40.0, |wavelength| 0.03 * wavelength, rng)),
+            bend: std::array::from_fn(|_| {
+                Waves::draw(4, 14.0..40.0, |wavelength| 0.03 * wavelength, rng)
+            }),
             blobs,
             texture: Waves::draw(8, 4.0..20.0, |_| 5.0, rng),
             bias: Waves::draw(3, 60.0..120.0, |_| 0.08, rng),
@@ -83,7 +88,10 @@ impl Anatomy {
             let share = 1.0 / (1.0 + (-depth / EDGE_MM).exp());
             intensity += share * (blob.intensity - intensity);
         }
-        Sample { intensity: (intensity + self.texture.at(place)) * self.bias.at(place).exp(), label }
+        Sample {
+            intensity: (intensity + self.texture.at(place)) * self.bias.at(place).exp(),
+            label,
+        }
     }
 }
 
@@ -110,7 +118,8 @@ impl Blob {
 
     /// Roughly how many mm a place lies below the surface; negative outside.
     fn depth(&self, place: [f64; 3]) -> f64 {
-        let scaled = std::array::from_fn(|axis| (place[axis] - self.centre[axis]) / self.semi_axes[axis]);
+        let scaled =
+            std::array::from_fn(|axis| (place[axis] - self.centre[axis]) / self.semi_axes[axis]);
         let [a, b, c] = self.semi_axes;
         (1.0 - norm(scaled)) * a.min(b).min(c)
     }
@@ -127,7 +136,12 @@ struct Wave {
 }
 
 impl Waves {
-    fn draw(count: usize, wavelengths_mm: std::ops::Range<f64>, amplitude: impl Fn(f64) -> f64, rng: &mut impl Rng) -> Self {
+    fn draw(
+        count: usize,
+        wavelengths_mm: std::ops::Range<f64>,
+        amplitude: impl Fn(f64) -> f64,
+        rng: &mut impl Rng,
+    ) -> Self {
         let wave = |_| {
             let wavelength = rng.random_range(wavelengths_mm.clone());
             Wave {
@@ -140,7 +154,10 @@ impl Waves {
     }
 
     fn at(&self, place: [f64; 3]) -> f64 {
-        self.0.iter().map(|wave| wave.amplitude * (dot(wave.frequency, place) + wave.phase).sin()).sum()
+        self.0
+            .iter()
+            .map(|wave| wave.amplitude * (dot(wave.frequency, place) + wave.phase).sin())
+            .sum()
     }
 }
 

@@ -49,9 +49,15 @@ fn shapes_are_defined_in_mm_so_a_coarser_grid_shows_the_same_patient() {
         for label in [ORGAN, NODULE] {
             let (fine_centre, fine_volume) = centre_and_volume(&fine, label);
             let (centre, volume) = centre_and_volume(&coarse, label);
-            assert!((volume / fine_volume - 1.0).abs() < 0.15, "case {case}: {volume} and {fine_volume} mm³");
+            assert!(
+                (volume / fine_volume - 1.0).abs() < 0.15,
+                "case {case}: {volume} and {fine_volume} mm³"
+            );
             for axis in 0..3 {
-                assert!((centre[axis] - fine_centre[axis]).abs() < 0.5, "case {case}: {centre:?} {fine_centre:?}");
+                assert!(
+                    (centre[axis] - fine_centre[axis]).abs() < 0.5,
+                    "case {case}: {centre:?} {fine_centre:?}"
+                );
             }
         }
     }
@@ -65,8 +71,12 @@ fn the_nodule_is_at_the_front_of_the_organ_in_space_but_anywhere_in_the_array() 
         let (organ, _) = centre_and_volume(&labels, ORGAN);
         let (nodule, _) = centre_and_volume(&labels, NODULE);
         let offset: [f64; 3] = std::array::from_fn(|axis| nodule[axis] - organ[axis]);
-        assert!(offset[1] > 5.0 && offset[1] > offset[0].abs() && offset[1] > offset[2].abs(), "case {case}: {offset:?}");
-        let along: [f64; 3] = std::array::from_fn(|column| dot(labels.affine.column(column), offset));
+        assert!(
+            offset[1] > 5.0 && offset[1] > offset[0].abs() && offset[1] > offset[2].abs(),
+            "case {case}: {offset:?}"
+        );
+        let along: [f64; 3] =
+            std::array::from_fn(|column| dot(labels.affine.column(column), offset));
         let steepest = (0..3).max_by(|&a, &b| along[a].abs().total_cmp(&along[b].abs())).unwrap();
         directions.insert((steepest, along[steepest] > 0.0));
     }
@@ -76,7 +86,8 @@ fn the_nodule_is_at_the_front_of_the_organ_in_space_but_anywhere_in_the_array() 
 #[test]
 fn grids_differ_in_spacing_and_handedness_and_span_space() {
     let affines: Vec<Affine> = (0..20).map(|case| phantom(4, case, 4.0).0.affine).collect();
-    let spacings: BTreeSet<_> = affines.iter().map(|affine| affine.spacing().map(f64::to_bits)).collect();
+    let spacings: BTreeSet<_> =
+        affines.iter().map(|affine| affine.spacing().map(f64::to_bits)).collect();
     assert_eq!(spacings.len(), affines.len());
     assert!(affines.iter().all(|affine| voxel_volume(affine).abs() > 40.0));
     let right_handed = affines.iter().filter(|affine| voxel_volume(affine) > 0.0).count();
@@ -102,7 +113,8 @@ fn a_task_is_written_once_and_reads_back_as_the_cases_it_was_made_of() {
     let task = PhantomTask { seed: 7, cases: 3, test_cases: 2, coarseness: 3.0 };
     write_task(&folder, &task).unwrap();
 
-    let json: serde_json::Value = serde_json::from_slice(&fs::read(folder.join("dataset.json")).unwrap()).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_slice(&fs::read(folder.join("dataset.json")).unwrap()).unwrap();
     assert_eq!((&json["numTraining"], &json["numTest"]), (&json!(3), &json!(2)));
     for case in 0..3 {
         let (image, labels) = phantom(7, case, 3.0);

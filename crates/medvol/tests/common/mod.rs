@@ -16,14 +16,27 @@ pub fn fixture(name: &str) -> PathBuf {
 
 /// Any rotation, any handedness, spacings from 0.3 to 6 mm, any origin.
 pub fn any_affine() -> impl Strategy<Value = Affine> {
-    let quaternion =
-        prop::array::uniform4(-1.0..1.0_f64).prop_filter("too short to normalise", |q| q.iter().map(|v| v * v).sum::<f64>() > 0.01);
-    (quaternion, prop::array::uniform3(0.3..6.0_f64), prop::array::uniform3(any::<bool>()), prop::array::uniform3(-200.0..200.0_f64))
-        .prop_map(|(quaternion, spacing, mirrored, origin)| affine_from(quaternion, spacing, mirrored, origin))
+    let quaternion = prop::array::uniform4(-1.0..1.0_f64)
+        .prop_filter("too short to normalise", |q| q.iter().map(|v| v * v).sum::<f64>() > 0.01);
+    (
+        quaternion,
+        prop::array::uniform3(0.3..6.0_f64),
+        prop::array::uniform3(any::<bool>()),
+        prop::array::uniform3(-200.0..200.0_f64),
+    )
+        .prop_map(|(quaternion, spacing, mirrored, origin)| {
+            affine_from(quaternion, spacing, mirrored, origin)
+        })
 }
 
-/// A rotation (a quaternion of any length) of axes with `spacing` along (i, j, k), some of them mirrored first.
-pub fn affine_from(quaternion: [f64; 4], spacing: [f64; 3], mirrored: [bool; 3], origin: [f64; 3]) -> Affine {
+/// A rotation (a quaternion of any length) of axes with `spacing` along (i, j, k), some of them
+/// mirrored first.
+pub fn affine_from(
+    quaternion: [f64; 4],
+    spacing: [f64; 3],
+    mirrored: [bool; 3],
+    origin: [f64; 3],
+) -> Affine {
     let length = quaternion.iter().map(|v| v * v).sum::<f64>().sqrt();
     let [a, b, c, d] = quaternion.map(|v| v / length);
     let rotation = [

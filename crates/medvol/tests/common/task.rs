@@ -24,8 +24,7 @@ pub fn volumes(case: usize) -> (Image, LabelMap) {
 }
 
 pub fn description() -> Value {
-    let files =
-        |case: usize| json!({"image": format!("./imagesTr/{}.nii.gz", name(case)), "label": format!("./labelsTr/{}.nii.gz", name(case))});
+    let files = |case: usize| json!({"image": format!("./imagesTr/{}.nii.gz", name(case)), "label": format!("./labelsTr/{}.nii.gz", name(case))});
     json!({
         "name": "Toy",
         "modality": {"0": "MRI"},
@@ -105,9 +104,14 @@ pub struct Breakage {
     pub findings: &'static [(Option<usize>, &'static str)],
 }
 
-/// At least twenty. Each gets the folder and the image and label files of the labelled cases, in the order of their names.
+/// At least twenty. Each gets the folder and the image and label files of the labelled cases, in
+/// the order of their names.
 pub const BREAKAGES: &[Breakage] = &[
-    Breakage { what: "a missing image", by: |_, images, _| fs::remove_file(&images[1]).unwrap(), findings: &[(Some(1), "missing-file")] },
+    Breakage {
+        what: "a missing image",
+        by: |_, images, _| fs::remove_file(&images[1]).unwrap(),
+        findings: &[(Some(1), "missing-file")],
+    },
     Breakage {
         what: "a missing label map",
         by: |_, _, labels| fs::remove_file(&labels[2]).unwrap(),
@@ -122,7 +126,13 @@ pub const BREAKAGES: &[Breakage] = &[
     },
     Breakage {
         what: "an image that is no image",
-        by: |_, images, _| fs::write(&images[3], "not an image, only some text that is long enough to be a header ".repeat(9)).unwrap(),
+        by: |_, images, _| {
+            fs::write(
+                &images[3],
+                "not an image, only some text that is long enough to be a header ".repeat(9),
+            )
+            .unwrap()
+        },
         findings: &[(Some(3), "unreadable")],
     },
     Breakage {
@@ -135,9 +145,21 @@ pub const BREAKAGES: &[Breakage] = &[
         },
         findings: &[(Some(3), "unreadable")],
     },
-    Breakage { what: "a truncated image", by: |_, images, _| truncate(&images[4]), findings: &[(Some(4), "truncated")] },
-    Breakage { what: "a truncated label map", by: |_, _, labels| truncate(&labels[4]), findings: &[(Some(4), "truncated")] },
-    Breakage { what: "an empty file", by: |_, images, _| fs::write(&images[4], "").unwrap(), findings: &[(Some(4), "truncated")] },
+    Breakage {
+        what: "a truncated image",
+        by: |_, images, _| truncate(&images[4]),
+        findings: &[(Some(4), "truncated")],
+    },
+    Breakage {
+        what: "a truncated label map",
+        by: |_, _, labels| truncate(&labels[4]),
+        findings: &[(Some(4), "truncated")],
+    },
+    Breakage {
+        what: "an empty file",
+        by: |_, images, _| fs::write(&images[4], "").unwrap(),
+        findings: &[(Some(4), "truncated")],
+    },
     Breakage {
         what: "two channels instead of one",
         by: |_, images, _| {
@@ -151,7 +173,9 @@ pub const BREAKAGES: &[Breakage] = &[
     Breakage {
         what: "a label map of another shape",
         by: |_, _, labels| {
-            change_labels(&labels[5], |map| map.voxels = map.voxels.slice(ndarray::s![1.., .., ..]).to_owned());
+            change_labels(&labels[5], |map| {
+                map.voxels = map.voxels.slice(ndarray::s![1.., .., ..]).to_owned()
+            });
         },
         findings: &[(Some(5), "shape-mismatch")],
     },
@@ -163,14 +187,18 @@ pub const BREAKAGES: &[Breakage] = &[
     Breakage {
         what: "a label map of another spacing",
         by: |_, _, labels| {
-            change_labels(&labels[6], |map| map.affine.0.iter_mut().take(3).for_each(|row| row[2] *= 2.0));
+            change_labels(&labels[6], |map| {
+                map.affine.0.iter_mut().take(3).for_each(|row| row[2] *= 2.0)
+            });
         },
         findings: &[(Some(6), "spacing-mismatch")],
     },
     Breakage {
         what: "a mirrored label map",
         by: |_, _, labels| {
-            change_labels(&labels[7], |map| map.affine.0.iter_mut().take(3).for_each(|row| row[0] = -row[0]));
+            change_labels(&labels[7], |map| {
+                map.affine.0.iter_mut().take(3).for_each(|row| row[0] = -row[0])
+            });
         },
         findings: &[(Some(7), "affine-mismatch")],
     },
@@ -181,7 +209,9 @@ pub const BREAKAGES: &[Breakage] = &[
     },
     Breakage {
         what: "a label that is missing in one case",
-        by: |_, _, labels| change_labels(&labels[8], |map| map.voxels.mapv_inplace(|label| label.min(1))),
+        by: |_, _, labels| {
+            change_labels(&labels[8], |map| map.voxels.mapv_inplace(|label| label.min(1)))
+        },
         findings: &[(Some(8), "missing-label")],
     },
     Breakage {
@@ -196,7 +226,9 @@ pub const BREAKAGES: &[Breakage] = &[
     },
     Breakage {
         what: "infinity in an image",
-        by: |_, images, _| change_image(&images[9], |image| image.voxels[[0, 1, 2, 3]] = f32::INFINITY),
+        by: |_, images, _| {
+            change_image(&images[9], |image| image.voxels[[0, 1, 2, 3]] = f32::INFINITY)
+        },
         findings: &[(Some(9), "not-finite")],
     },
     Breakage {
@@ -240,7 +272,9 @@ pub const BREAKAGES: &[Breakage] = &[
         what: "another orientation",
         by: |_, images, labels| {
             for path in [&images[0], &labels[0]] {
-                change_image(path, |image| image.affine.0[0].iter_mut().for_each(|value| *value = -*value));
+                change_image(path, |image| {
+                    image.affine.0[0].iter_mut().for_each(|value| *value = -*value)
+                });
             }
         },
         findings: &[(Some(0), "orientation")],
@@ -249,7 +283,12 @@ pub const BREAKAGES: &[Breakage] = &[
         what: "an oblique grid",
         by: |_, images, labels| {
             let (sin, cos) = 40_f64.to_radians().sin_cos();
-            let turn = Affine([[cos, -sin, 0.0, 0.0], [sin, cos, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]);
+            let turn = Affine([
+                [cos, -sin, 0.0, 0.0],
+                [sin, cos, 0.0, 0.0],
+                [0.0, 0.0, 1.0, 0.0],
+                [0.0, 0.0, 0.0, 1.0],
+            ]);
             for path in [&images[0], &labels[0]] {
                 change_image(path, |image| image.affine = turn.compose(&image.affine));
             }

@@ -37,7 +37,8 @@ pub fn task(folder: &Path) -> PathBuf {
     data
 }
 
-/// A volume `[width, height, depth]` of bytes in voxels of 1 mm; `voxel` says which, counted with the width fastest.
+/// A volume `[width, height, depth]` of bytes in voxels of 1 mm; `voxel` says which, counted with
+/// the width fastest.
 pub fn volume_of_bytes(path: &Path, shape: [usize; 3], voxel: impl Fn(usize) -> u8) {
     // The header of a small file of bytes, made to say another size.
     let mut small = phantom(1, 0, 3.0).1;
@@ -63,7 +64,13 @@ pub fn scnas(folder: &Path, args: &[&str]) -> Command {
 pub fn limited(dir: &Path, limit: &str, args: &[&str]) -> Output {
     let mut command = Command::new("sh");
     let script = format!("{limit}; exec \"$0\" \"$@\"");
-    command.arg("-c").arg(script).arg(env!("CARGO_BIN_EXE_scnas")).args(args).current_dir(dir).stdin(Stdio::null());
+    command
+        .arg("-c")
+        .arg(script)
+        .arg(env!("CARGO_BIN_EXE_scnas"))
+        .args(args)
+        .current_dir(dir)
+        .stdin(Stdio::null());
     command.output().unwrap()
 }
 
@@ -86,7 +93,8 @@ pub fn json(folder: &Path, args: &[&str]) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{args:?}: {e}: {text}"))
 }
 
-/// Runs, expects exit code 1 and one line `error: …` that holds all of `named`, and no change to what was in `folder`.
+/// Runs, expects exit code 1 and one line `error: …` that holds all of `named`, and no change to
+/// what was in `folder`.
 pub fn refuse(folder: &Path, args: &[&str], named: &[&str]) {
     let before = contents(folder);
     let output = scnas(folder, &[args, &["--quiet"]].concat()).output().unwrap();
@@ -111,7 +119,11 @@ pub fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_dir() { folders.push(path) } else { drop(found.insert(path.clone(), std::fs::read(path).unwrap())) }
+            if path.is_dir() {
+                folders.push(path)
+            } else {
+                drop(found.insert(path.clone(), std::fs::read(path).unwrap()))
+            }
         }
     }
     found
@@ -132,7 +144,9 @@ pub fn start_until(dir: &Path, command: &[&str], phase: &str) -> Child {
     let child = scnas(dir, command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let log = dir.join("run/log.jsonl");
     let start = Instant::now();
-    while !std::fs::read_to_string(&log).is_ok_and(|text| text.contains(&format!("\"phase\":\"{phase}\""))) {
+    while !std::fs::read_to_string(&log)
+        .is_ok_and(|text| text.contains(&format!("\"phase\":\"{phase}\"")))
+    {
         assert!(start.elapsed() < Duration::from_secs(100), "no line of {phase} in the log");
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -141,20 +155,34 @@ pub fn start_until(dir: &Path, command: &[&str], phase: &str) -> Child {
 
 /// Sends a signal, such as `INT`.
 pub fn signal(child: &Child, name: &str) {
-    assert!(Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args([&format!("-{name}"), &child.id().to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
-/// Fails unless two finished runs have the same weights, architecture, scores, predictions and log, but for its times.
+/// Fails unless two finished runs have the same weights, architecture, scores, predictions and log,
+/// but for its times.
 pub fn same_run(a: &Path, b: &Path) {
     for name in ["model.safetensors", "genotype.json", "evaluation.json"] {
         assert!(bytes(a.join(name)) == bytes(b.join(name)), "{name} differs");
     }
-    assert!(contents(&a.join("predictions")).into_values().eq(contents(&b.join("predictions")).into_values()), "predictions differ");
+    assert!(
+        contents(&a.join("predictions"))
+            .into_values()
+            .eq(contents(&b.join("predictions")).into_values()),
+        "predictions differ"
+    );
     let epochs = |run: &Path| {
         let log = std::fs::read_to_string(run.join("log.jsonl")).unwrap();
         let line = |line: &str| {
             let mut line: Value = serde_json::from_str(line).unwrap();
-            line.as_object_mut().unwrap().retain(|key, _| !["seconds", "waited_seconds"].contains(&key.as_str()));
+            line.as_object_mut()
+                .unwrap()
+                .retain(|key, _| !["seconds", "waited_seconds"].contains(&key.as_str()));
             line
         };
         log.lines().map(line).collect::<Vec<_>>()

@@ -34,7 +34,8 @@ pub fn concat(parts: &[&[f32]], batch: usize) -> Vec<f32> {
     } else {
         (0..pieces.len()).for_each(copy);
     }
-    // SAFETY: the pieces cover the output: `at` has reached the sum of the parts, each a multiple of the batch.
+    // SAFETY: the pieces cover the output: `at` has reached the sum of the parts, each a multiple
+    // of the batch.
     unsafe { out.set_len(at) };
     out
 }

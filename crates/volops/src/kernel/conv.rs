@@ -1,7 +1,9 @@
-//! Dense 3-D convolution and transposed convolution (cross-correlation, as everywhere in deep learning), without bias, with
-//! an optional LeakyReLU on the input that costs no memory pass of its own.
+//! Dense 3-D convolution and transposed convolution (cross-correlation, as everywhere in deep
+//! learning), without bias, with an optional LeakyReLU on the input that costs no memory pass of
+//! its own.
 //!
-//! Padding is "same": `(k - 1) / 2` zeros on both sides of an axis; the output has `ceil(input / stride)` elements.
+//! Padding is "same": `(k - 1) / 2` zeros on both sides of an axis; the output has `ceil(input /
+//! stride)` elements.
 
 use super::correlate::{Correlation, KernelTap, Operand, Weights};
 use super::tile::{Axes, Axis};
@@ -21,8 +23,16 @@ pub struct ConvSpec {
 impl ConvSpec {
     /// Panics on a kernel or stride that the kernels do not know.
     pub(super) fn check(&self) {
-        assert!(self.kernel.iter().all(|&k| k == 1 || k == 3), "a kernel of {:?} is not supported: 1 or 3 per axis", self.kernel);
-        assert!(self.stride == 1 || self.stride == 2, "a stride of {} is not supported: 1 or 2", self.stride);
+        assert!(
+            self.kernel.iter().all(|&k| k == 1 || k == 3),
+            "a kernel of {:?} is not supported: 1 or 3 per axis",
+            self.kernel
+        );
+        assert!(
+            self.stride == 1 || self.stride == 2,
+            "a stride of {} is not supported: 1 or 2",
+            self.stride
+        );
     }
 }
 
@@ -41,16 +51,32 @@ pub fn out_shape_transpose([batch, _, d, h, w]: Shape, out_channels: usize) -> S
     [batch, out_channels, 2 * d, 2 * h, 2 * w]
 }
 
-/// Convolution of `x` (shape `xs`) with `w` (`[out_channels, channels, kd, kh, kw]`); shape of the result: [`out_shape`].
+/// Convolution of `x` (shape `xs`) with `w` (`[out_channels, channels, kd, kh, kw]`); shape of the
+/// result: [`out_shape`].
 pub fn conv3d(x: &[f32], xs: Shape, w: &[f32], out_channels: usize, spec: ConvSpec) -> Vec<f32> {
     check(x, xs, w, out_channels, &spec);
     let taps = kernel_size(&spec);
     let weights = Weights { data: w, out_channel: xs[1] * taps, source_channel: taps };
-    gather(Operand { data: x, shape: xs, slope: spec.slope }, weights, all_taps(&spec), out_channels, &spec, None)
+    gather(
+        Operand { data: x, shape: xs, slope: spec.slope },
+        weights,
+        all_taps(&spec),
+        out_channels,
+        &spec,
+        None,
+    )
 }
 
-/// Gradient of [`conv3d`] with respect to `x` (its result has shape `xs`), given the gradient `g` with respect to its output.
-pub fn conv3d_grad_input(g: &[f32], w: &[f32], x: &[f32], xs: Shape, out_channels: usize, spec: ConvSpec) -> Vec<f32> {
+/// Gradient of [`conv3d`] with respect to `x` (its result has shape `xs`), given the gradient `g`
+/// with respect to its output.
+pub fn conv3d_grad_input(
+    g: &[f32],
+    w: &[f32],
+    x: &[f32],
+    xs: Shape,
+    out_channels: usize,
+    spec: ConvSpec,
+) -> Vec<f32> {
     check(x, xs, w, out_channels, &spec);
     let taps = kernel_size(&spec);
     let weights = Weights { data: w, out_channel: taps, source_channel: xs[1] * taps };
@@ -58,9 +84,16 @@ pub fn conv3d_grad_input(g: &[f32], w: &[f32], x: &[f32], xs: Shape, out_channel
     scatter(g, weights, xs, &spec, spec.slope.map(|slope| (x, slope)))
 }
 
-/// Transposed convolution with a 3x3x3 kernel, stride 2, padding 1 and output padding 1: the output is twice as large along
-/// every axis (see [`out_shape_transpose`]). `w` is `[channels, out_channels, 3, 3, 3]`; `slope` as in [`ConvSpec`].
-pub fn conv_transpose3d(x: &[f32], xs: Shape, w: &[f32], out_channels: usize, slope: Option<f32>) -> Vec<f32> {
+/// Transposed convolution with a 3x3x3 kernel, stride 2, padding 1 and output padding 1: the output
+/// is twice as large along every axis (see [`out_shape_transpose`]). `w` is `[channels,
+/// out_channels, 3, 3, 3]`; `slope` as in [`ConvSpec`].
+pub fn conv_transpose3d(
+    x: &[f32],
+    xs: Shape,
+    w: &[f32],
+    out_channels: usize,
+    slope: Option<f32>,
+) -> Vec<f32> {
     let spec = transposed(slope);
     check(x, xs, w, out_channels, &spec);
     let weights = Weights { data: w, out_channel: 27, source_channel: out_channels * 27 };
@@ -68,9 +101,16 @@ pub fn conv_transpose3d(x: &[f32], xs: Shape, w: &[f32], out_channels: usize, sl
     scatter(x, weights, out_shape_transpose(xs, out_channels), &spec, None)
 }
 
-/// Gradient of [`conv_transpose3d`] with respect to `x` (its result has shape `xs`), given the gradient `g` with respect to its
-/// output.
-pub fn conv_transpose3d_grad_input(g: &[f32], w: &[f32], x: &[f32], xs: Shape, out_channels: usize, slope: Option<f32>) -> Vec<f32> {
+/// Gradient of [`conv_transpose3d`] with respect to `x` (its result has shape `xs`), given the
+/// gradient `g` with respect to its output.
+pub fn conv_transpose3d_grad_input(
+    g: &[f32],
+    w: &[f32],
+    x: &[f32],
+    xs: Shape,
+    out_channels: usize,
+    slope: Option<f32>,
+) -> Vec<f32> {
     let spec = transposed(slope);
     check(x, xs, w, out_channels, &spec);
     let weights = Weights { data: w, out_channel: out_channels * 27, source_channel: 27 };
@@ -78,7 +118,8 @@ pub fn conv_transpose3d_grad_input(g: &[f32], w: &[f32], x: &[f32], xs: Shape, o
     gather(g, weights, all_taps(&spec), xs[1], &spec, slope.map(|slope| (x, slope)))
 }
 
-/// Every output element is a weighted sum of the source elements around `stride` times its own index.
+/// Every output element is a weighted sum of the source elements around `stride` times its own
+/// index.
 fn gather(
     source: Operand,
     weights: Weights,
@@ -92,20 +133,30 @@ fn gather(
     }
     let axes = gather_axes(source.shape, spec);
     let out = axes.map(|a| a.positions);
-    Correlation { source, out_channels, axes, weights, taps: vec![taps], step: 1, out, derivative }.compute()
+    Correlation { source, out_channels, axes, weights, taps: vec![taps], step: 1, out, derivative }
+        .compute()
 }
 
-/// The adjoint of [`gather`]: every source element is spread over the output elements around `stride` times its index.
-fn scatter(source: Operand, weights: Weights, out: Shape, spec: &ConvSpec, derivative: Option<(&[f32], f32)>) -> Vec<f32> {
+/// The adjoint of [`gather`]: every source element is spread over the output elements around
+/// `stride` times its index.
+fn scatter(
+    source: Operand,
+    weights: Weights,
+    out: Shape,
+    spec: &ConvSpec,
+    derivative: Option<(&[f32], f32)>,
+) -> Vec<f32> {
     if spec.stride == 1 {
-        // The kernel is symmetric about its centre but for its weights: gathering with these in reverse is the adjoint.
+        // The kernel is symmetric about its centre but for its weights: gathering with these in
+        // reverse is the adjoint.
         let mut taps = all_taps(spec);
         let last = taps.len() - 1;
         taps.iter_mut().for_each(|t| t.weight = last - t.weight);
         return gather(source, weights, taps, out[1], spec, derivative);
     }
-    // Output element 2p + phase gets weight k of source element o where 2o + k - (K - 1) / 2 = 2p + phase:
-    // (o, k) = (p, 1) for phase 0; (p, 2) and (p + 1, 0) for phase 1; with a kernel of 1 only (p, 0) for phase 0.
+    // Output element 2p + phase gets weight k of source element o where 2o + k - (K - 1) / 2 = 2p +
+    // phase: (o, k) = (p, 1) for phase 0; (p, 2) and (p + 1, 0) for phase 1; with a kernel of 1
+    // only (p, 0) for phase 0.
     let pairs = |a: usize, phase: usize| -> &[(usize, usize)] {
         match (spec.kernel[a], phase) {
             (3, 0) => &[(0, 1)],
@@ -119,7 +170,10 @@ fn scatter(source: Operand, weights: Weights, out: Shape, spec: &ConvSpec, deriv
         for &(d, kd) in pairs(0, phase >> 2) {
             for &(h, kh) in pairs(1, phase >> 1 & 1) {
                 for &(w, kw) in pairs(2, phase & 1) {
-                    taps.push(KernelTap { at: [d, h, w], weight: (kd * spec.kernel[1] + kh) * spec.kernel[2] + kw });
+                    taps.push(KernelTap {
+                        at: [d, h, w],
+                        weight: (kd * spec.kernel[1] + kh) * spec.kernel[2] + kw,
+                    });
                 }
             }
         }
@@ -127,10 +181,25 @@ fn scatter(source: Operand, weights: Weights, out: Shape, spec: &ConvSpec, deriv
     });
     let axes = [0, 1, 2].map(|a| {
         let extent = source.shape[2 + a];
-        Axis { source: extent, positions: extent, stride: 1, lead: 0, taps: spec.kernel[a].div_ceil(2) }
+        Axis {
+            source: extent,
+            positions: extent,
+            stride: 1,
+            lead: 0,
+            taps: spec.kernel[a].div_ceil(2),
+        }
     });
-    Correlation { source, out_channels: out[1], axes, weights, taps: taps.collect(), step: 2, out: [out[2], out[3], out[4]], derivative }
-        .compute()
+    Correlation {
+        source,
+        out_channels: out[1],
+        axes,
+        weights,
+        taps: taps.collect(),
+        step: 2,
+        out: [out[2], out[3], out[4]],
+        derivative,
+    }
+    .compute()
 }
 
 /// The axes of a "same" convolution of a tensor of this shape.
@@ -152,7 +221,9 @@ pub(super) fn gather_axes(shape: Shape, spec: &ConvSpec) -> Axes {
 /// All elements of the kernel, in memory order.
 pub(super) fn all_taps(spec: &ConvSpec) -> Vec<KernelTap> {
     let [kd, kh, kw] = spec.kernel;
-    (0..kd * kh * kw).map(|i| KernelTap { at: [i / (kh * kw), i / kw % kh, i % kw], weight: i }).collect()
+    (0..kd * kh * kw)
+        .map(|i| KernelTap { at: [i / (kh * kw), i / kw % kh, i % kw], weight: i })
+        .collect()
 }
 
 /// Number of elements of the kernel.
@@ -165,5 +236,11 @@ fn check(x: &[f32], xs: Shape, w: &[f32], out_channels: usize, spec: &ConvSpec) 
     spec.check();
     assert_eq!(x.len(), numel(xs), "the input of a convolution must have the shape {xs:?}");
     let weights = out_channels * xs[1] * kernel_size(spec);
-    assert_eq!(w.len(), weights, "the weights of a convolution {} -> {out_channels}, kernel {:?}", xs[1], spec.kernel);
+    assert_eq!(
+        w.len(),
+        weights,
+        "the weights of a convolution {} -> {out_channels}, kernel {:?}",
+        xs[1],
+        spec.kernel
+    );
 }

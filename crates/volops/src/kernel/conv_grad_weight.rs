@@ -1,9 +1,11 @@
-//! Gradients of dense convolutions with respect to their weights: for every pair of channels and every kernel element the dot
-//! product, over all positions, of one tensor with a shifted other one.
+//! Gradients of dense convolutions with respect to their weights: for every pair of channels and
+//! every kernel element the dot product, over all positions, of one tensor with a shifted other
+//! one.
 //!
-//! Both tensors are packed tile by tile into the same flat order of positions (see [`super::tile`]). The tiles are divided into a
-//! number of parts that depends on the shapes only; each part is summed in order, then the parts are: the result does not depend
-//! on the number of threads.
+//! Both tensors are packed tile by tile into the same flat order of positions (see
+//! [`super::tile`]). The tiles are divided into a number of parts that depends on the shapes only;
+//! each part is summed in order, then the parts are: the result does not depend on the number of
+//! threads.
 
 use pulp::{Simd, WithSimd};
 
@@ -29,23 +31,38 @@ const PARTS: usize = 16;
 /// Most floats of all parts' partial gradients together.
 const PARTIAL_BUDGET: usize = 4 << 20;
 
-/// Vectors of positions a register tile sums before its row operand has to be fetched from beyond the level-1 cache.
+/// Vectors of positions a register tile sums before its row operand has to be fetched from beyond
+/// the level-1 cache.
 const VECTORS: usize = 48;
 
-/// Gradient of [`conv3d`](super::conv::conv3d) with respect to its weights, `[out_channels, channels, kd, kh, kw]`, given the
-/// gradient `g` with respect to its output.
-pub fn conv3d_grad_weight(x: &[f32], xs: Shape, g: &[f32], out_channels: usize, spec: ConvSpec) -> Vec<f32> {
+/// Gradient of [`conv3d`](super::conv::conv3d) with respect to its weights, `[out_channels,
+/// channels, kd, kh, kw]`, given the gradient `g` with respect to its output.
+pub fn conv3d_grad_weight(
+    x: &[f32],
+    xs: Shape,
+    g: &[f32],
+    out_channels: usize,
+    spec: ConvSpec,
+) -> Vec<f32> {
     spec.check();
     let x = Operand { data: x, shape: xs, slope: spec.slope };
     let g = Operand { data: g, shape: out_shape(xs, out_channels, &spec), slope: None };
     if winograd::worth_for_weights(xs, out_channels, &spec) {
         return winograd_grad_weight::grad_weight(x, g);
     }
-    WeightGradient { rows: g, columns: x, axes: gather_axes(xs, &spec), taps: all_taps(&spec) }.compute()
+    WeightGradient { rows: g, columns: x, axes: gather_axes(xs, &spec), taps: all_taps(&spec) }
+        .compute()
 }
 
-/// Gradient of [`conv_transpose3d`](super::conv::conv_transpose3d) with respect to its weights, `[channels, out_channels, 3, 3, 3]`.
-pub fn conv_transpose3d_grad_weight(x: &[f32], xs: Shape, g: &[f32], out_channels: usize, slope: Option<f32>) -> Vec<f32> {
+/// Gradient of [`conv_transpose3d`](super::conv::conv_transpose3d) with respect to its weights,
+/// `[channels, out_channels, 3, 3, 3]`.
+pub fn conv_transpose3d_grad_weight(
+    x: &[f32],
+    xs: Shape,
+    g: &[f32],
+    out_channels: usize,
+    slope: Option<f32>,
+) -> Vec<f32> {
     let spec = transposed(slope);
     let gs = out_shape_transpose(xs, out_channels);
     WeightGradient {
@@ -57,7 +74,8 @@ pub fn conv_transpose3d_grad_weight(x: &[f32], xs: Shape, g: &[f32], out_channel
     .compute()
 }
 
-/// `[row channels, column channels, taps]`: sums over positions of a row channel times a shifted column channel.
+/// `[row channels, column channels, taps]`: sums over positions of a row channel times a shifted
+/// column channel.
 struct WeightGradient<'a> {
     /// The tensor that has one element per position.
     rows: Operand<'a>,
@@ -80,7 +98,12 @@ struct Plan {
 impl WeightGradient<'_> {
     fn compute(&self) -> Vec<f32> {
         for operand in [&self.rows, &self.columns] {
-            assert_eq!(operand.data.len(), numel(operand.shape), "a gradient's operand must have the shape {:?}", operand.shape);
+            assert_eq!(
+                operand.data.len(),
+                numel(operand.shape),
+                "a gradient's operand must have the shape {:?}",
+                operand.shape
+            );
         }
         let (row_channels, column_channels) = (self.rows.shape[1], self.columns.shape[1]);
         let len = row_channels * column_channels * self.taps.len();
@@ -88,14 +111,16 @@ impl WeightGradient<'_> {
             return vec![0.0; len];
         }
         // At about 40 multiply-adds a nanosecond.
-        let positions = self.axes.iter().map(|a| a.positions).product::<usize>() * self.rows.shape[0];
+        let positions =
+            self.axes.iter().map(|a| a.positions).product::<usize>() * self.rows.shape[0];
         let fork = worth_forking(len * positions / 40 + self.columns.data.len() / 2);
         let plan = self.plan(len, fork);
         let mut partial = vec![0.0; plan.parts * len];
         let out = SharedOut::new(partial.as_mut_ptr());
         let chunks = column_channels.div_ceil(plan.channels);
         let work = |item: usize| {
-            let channels = item % chunks * plan.channels..((item % chunks + 1) * plan.channels).min(column_channels);
+            let channels = item % chunks * plan.channels
+                ..((item % chunks + 1) * plan.channels).min(column_channels);
             for index in (item / chunks..plan.tiles).step_by(plan.parts) {
                 let tile = plan.tiling.tile(&self.axes, index % plan.tiling.tiles());
                 let packed = channels.len() * tile.channel;
@@ -132,11 +157,13 @@ impl WeightGradient<'_> {
         sum
     }
 
-    /// Adds the products of all row channels, `row_stride` floats apart, with the columns at these offsets, to the partial gradient `out`.
+    /// Adds the products of all row channels, `row_stride` floats apart, with the columns at these
+    /// offsets, to the partial gradient `out`.
     ///
     /// # Safety
-    /// All vectors of the runs must be inside `rows`, in every row, and inside `columns`, at every offset; nobody else may use the columns of
-    /// `out`, of which there must be as many as offsets.
+    /// All vectors of the runs must be inside `rows`, in every row, and inside `columns`, at every
+    /// offset; nobody else may use the columns of `out`, of which there must be as many as
+    /// offsets.
     #[inline(always)]
     unsafe fn add<S: Simd>(
         &self,
@@ -171,16 +198,24 @@ impl WeightGradient<'_> {
 
     fn plan(&self, len: usize, fork: bool) -> Plan {
         let [row_channels, column_channels] = [self.rows.shape[1], self.columns.shape[1]];
-        // With a large kernel it pays to pack the rows again for every few column channels, because tiles can be larger then.
-        let together = if self.taps.len() >= 9 { column_channels.min(COLUMN_CHANNELS) } else { column_channels };
+        // With a large kernel it pays to pack the rows again for every few column channels, because
+        // tiles can be larger then.
+        let together = if self.taps.len() >= 9 {
+            column_channels.min(COLUMN_CHANNELS)
+        } else {
+            column_channels
+        };
         let tiling = Tiling::new(&self.axes, together, row_channels, TILE_BUDGET);
         let tiles = tiling.tiles() * self.rows.shape[0];
         let parts = PARTS.min(tiles).min((PARTIAL_BUDGET / len).max(1));
-        // The division into chunks of column channels changes no sum: it may follow the number of threads.
+        // The division into chunks of column channels changes no sum: it may follow the number of
+        // threads.
         let threads = if fork { rayon::current_num_threads() } else { 1 };
         let fewest = column_channels.div_ceil(together);
-        // Time until the last thread is done, in units of all the work, with 4 % for packing the rows once more.
-        let time = |chunks: usize| (parts * chunks).div_ceil(threads) * (1000 + 40 * chunks) / chunks;
+        // Time until the last thread is done, in units of all the work, with 4 % for packing the
+        // rows once more.
+        let time =
+            |chunks: usize| (parts * chunks).div_ceil(threads) * (1000 + 40 * chunks) / chunks;
         let most = column_channels.min(fewest.max(2 * threads));
         let chunks = (fewest..=most).min_by_key(|&chunks| time(chunks)).unwrap_or(fewest);
         Plan { tiling, tiles, parts, channels: column_channels.div_ceil(chunks) }
@@ -213,17 +248,35 @@ impl WithSimd for TileSum<'_> {
 
         // Runs of at most `VECTORS` vectors.
         let cut = |column: usize, row: usize, vectors: usize| {
-            let run = move |v| Run { column: column + v * lanes, row: row + v * lanes, vectors: VECTORS.min(vectors - v) };
+            let run = move |v| Run {
+                column: column + v * lanes,
+                row: row + v * lanes,
+                vectors: VECTORS.min(vectors - v),
+            };
             (0..vectors).step_by(VECTORS).map(run)
         };
 
-        if is_pointwise(&of.axes) && of.rows.slope.is_none() && of.columns.slope.is_none() && tile.len[2] >= lanes {
+        if is_pointwise(&of.axes)
+            && of.rows.slope.is_none()
+            && of.columns.slope.is_none()
+            && tile.len[2] >= lanes
+        {
             // Straight from both tensors, up to what is less than a vector.
             let (start, vectors) = (tile.start[2], tile.len[2] / lanes);
             let runs: Vec<Run> = cut(0, 0, vectors).collect();
             let offsets: Vec<usize> = (0..channels).map(|c| c * volume).collect();
-            // SAFETY: whole vectors of the tile's positions, in channels of both tensors; these columns belong to this work item.
-            unsafe { of.add(simd, (&of.rows.entry(batch)[start..], volume), &columns[start..], &runs, &offsets, out) };
+            // SAFETY: whole vectors of the tile's positions, in channels of both tensors; these
+            // columns belong to this work item.
+            unsafe {
+                of.add(
+                    simd,
+                    (&of.rows.entry(batch)[start..], volume),
+                    &columns[start..],
+                    &runs,
+                    &offsets,
+                    out,
+                )
+            };
             let done = vectors * lanes;
             if done == tile.len[2] {
                 return;
@@ -248,9 +301,18 @@ impl WithSimd for TileSum<'_> {
             .collect();
 
         pack(simd, columns, &of.axes, tile, of.columns.slope, packed);
-        pack_positions(simd, of.rows.entry(batch), &of.axes, tile, of.rows.slope, &starts, row_stride, rows);
-        // SAFETY: runs cover the packed rows; runs and offsets together stay inside the packed columns (see `Tile::new`); these
-        // columns belong to this work item.
+        pack_positions(
+            simd,
+            of.rows.entry(batch),
+            &of.axes,
+            tile,
+            of.rows.slope,
+            &starts,
+            row_stride,
+            rows,
+        );
+        // SAFETY: runs cover the packed rows; runs and offsets together stay inside the packed
+        // columns (see `Tile::new`); these columns belong to this work item.
         unsafe { of.add(simd, (rows, row_stride), packed, &runs, &offsets, out) };
     }
 }

@@ -1,8 +1,10 @@
-//! Depthwise 3-D convolution (every channel has its own kernel), dilated and strided, with its two gradients.
+//! Depthwise 3-D convolution (every channel has its own kernel), dilated and strided, with its two
+//! gradients.
 //!
-//! The planes that the kernel covers are packed into a ring: without padding between rows, but with rows of zeros above
-//! and below, and with stride 2 split by the parity of row and column. So each row of the kernel meets one run of floats,
-//! and what is left to do at the ends of rows is done once per column of the kernel (see `stencil`).
+//! The planes that the kernel covers are packed into a ring: without padding between rows, but with
+//! rows of zeros above and below, and with stride 2 split by the parity of row and column. So each
+//! row of the kernel meets one run of floats, and what is left to do at the ends of rows is done
+//! once per column of the kernel (see `stencil`).
 
 mod ring;
 
@@ -39,7 +41,8 @@ impl DepthwiseSpec {
         self.kernel.iter().product()
     }
 
-    /// Shape of the output for an input of shape `xs`: every spatial axis becomes `ceil(n / stride)`.
+    /// Shape of the output for an input of shape `xs`: every spatial axis becomes `ceil(n /
+    /// stride)`.
     pub fn out_shape(&self, [b, c, d, h, w]: Shape) -> Shape {
         let s = self.stride;
         [b, c, d.div_ceil(s), h.div_ceil(s), w.div_ceil(s)]
@@ -54,11 +57,19 @@ pub fn depthwise3d(x: &[f32], xs: Shape, w: &[f32], spec: DepthwiseSpec) -> Vec<
 
 /// Gradient with respect to the input, `[b, c, d, h, w] = xs`, from the gradient `g` of the output.
 /// `x`, the forward input, is only read where the spec has a LeakyReLU.
-pub fn depthwise3d_grad_input(g: &[f32], w: &[f32], x: &[f32], xs: Shape, spec: DepthwiseSpec) -> Vec<f32> {
+pub fn depthwise3d_grad_input(
+    g: &[f32],
+    w: &[f32],
+    x: &[f32],
+    xs: Shape,
+    spec: DepthwiseSpec,
+) -> Vec<f32> {
     let derivative = spec.slope.map(|slope| (x, slope));
     if spec.stride == 1 {
-        // The transpose of a correlation that keeps the size is the correlation with the mirrored kernel.
-        let mirrored: Vec<f32> = w.chunks_exact(spec.taps()).flat_map(|kernel| kernel.iter().rev().copied()).collect();
+        // The transpose of a correlation that keeps the size is the correlation with the mirrored
+        // kernel.
+        let mirrored: Vec<f32> =
+            w.chunks_exact(spec.taps()).flat_map(|kernel| kernel.iter().rev().copied()).collect();
         correlate(g, xs, &mirrored, DepthwiseSpec { slope: None, ..spec }, derivative)
     } else {
         spread(g, xs, w, spec, derivative)
@@ -78,18 +89,27 @@ pub fn depthwise3d_grad_weight(x: &[f32], xs: Shape, g: &[f32], spec: DepthwiseS
     let partial = map_indices(batch * channels * parts, numel(xs), |index| {
         let (volume, start) = (index / parts, index % parts * thickness);
         let slab = Slab { volume, start, end: (start + thickness).min(depth) };
-        with_aligned(scratch_len, |scratch| dispatch(GradWeight { stencil: &stencil, columns: &columns, x, g, slab, scratch }))
+        with_aligned(scratch_len, |scratch| {
+            dispatch(GradWeight { stencil: &stencil, columns: &columns, x, g, slab, scratch })
+        })
     });
     let mut out = Vec::with_capacity(channels * spec.taps());
     for c in 0..channels {
-        let of_channel = || (0..batch).flat_map(|b| &partial[(b * channels + c) * parts..][..parts]);
+        let of_channel =
+            || (0..batch).flat_map(|b| &partial[(b * channels + c) * parts..][..parts]);
         out.extend((0..spec.taps()).map(|k| of_channel().map(|sums| sums[k]).sum::<f64>() as f32));
     }
     out
 }
 
 /// The forward convolution, times the derivative of a LeakyReLU of some slope at given values.
-fn correlate(x: &[f32], xs: Shape, w: &[f32], spec: DepthwiseSpec, derivative: Option<(&[f32], f32)>) -> Vec<f32> {
+fn correlate(
+    x: &[f32],
+    xs: Shape,
+    w: &[f32],
+    spec: DepthwiseSpec,
+    derivative: Option<(&[f32], f32)>,
+) -> Vec<f32> {
     let stencil = Stencil::new(xs, spec);
     let [batch, channels, depth, height, width] = spec.out_shape(xs);
     let columns = Columns::new(stencil.shifts.clone(), width, height);
@@ -98,11 +118,23 @@ fn correlate(x: &[f32], xs: Shape, w: &[f32], spec: DepthwiseSpec, derivative: O
         let kernel = &w[slab.volume % channels * spec.taps()..][..spec.taps()];
         with_aligned(stencil.ring.len() + columns.len(), |scratch| {
             let (stencil, columns, shifted) = (&stencil, &columns, &shifted[..]);
-            dispatch(Correlate { stencil, columns, shifted, kernel, x, slab, out, scratch, derivative });
+            dispatch(Correlate {
+                stencil,
+                columns,
+                shifted,
+                kernel,
+                x,
+                slab,
+                out,
+                scratch,
+                derivative,
+            });
         });
     };
     // SAFETY: every row of the slab is joined from columns.
-    unsafe { collect_slabs([batch * channels, depth, height * width], spec.padding()[0], numel(xs), fill) }
+    unsafe {
+        collect_slabs([batch * channels, depth, height * width], spec.padding()[0], numel(xs), fill)
+    }
 }
 
 /// The taps of a strided, dilated kernel, and the ring of input planes that they meet.
@@ -112,16 +144,22 @@ struct Stencil {
     plane: usize,
     out: [usize; 3],
     ring: Ring,
-    /// For each row of taps: where the row of a packed plane begins that it meets for the first row of the output.
+    /// For each row of taps: where the row of a packed plane begins that it meets for the first
+    /// row of the output.
     rows: Vec<usize>,
-    /// For each column of taps: how far it is shifted along the width of the output, and which part of a plane it meets.
+    /// For each column of taps: how far it is shifted along the width of the output, and which
+    /// part of a plane it meets.
     shifts: Vec<isize>,
     parts: Vec<usize>,
 }
 
 impl Stencil {
     fn new(xs: Shape, spec: DepthwiseSpec) -> Self {
-        assert!(spec.kernel.iter().all(|k| k % 2 == 1), "kernel extents must be odd, found {:?}", spec.kernel);
+        assert!(
+            spec.kernel.iter().all(|k| k % 2 == 1),
+            "kernel extents must be odd, found {:?}",
+            spec.kernel
+        );
         assert!(matches!(spec.stride, 1 | 2), "stride must be 1 or 2, found {}", spec.stride);
         let [.., depth, height, width] = xs;
         let [.., od, oh, ow] = spec.out_shape(xs);
@@ -130,14 +168,23 @@ impl Stencil {
         let stride = spec.stride as isize;
         let columns = || (0..spec.kernel[2]).map(|k| (k * spec.dilation) as isize - pw as isize);
         let shifts = columns().map(|column| column.div_euclid(stride)).collect();
-        let parts = columns().map(|column| column.rem_euclid(stride) as usize * ring.part).collect();
+        let parts =
+            columns().map(|column| column.rem_euclid(stride) as usize * ring.part).collect();
         let rows = (0..spec.kernel[1]).map(|k| ring.row(k * spec.dilation)).collect();
         Self { spec, depth, plane: height * width, out: [od, oh, ow], ring, rows, shifts, parts }
     }
 
-    /// Packs the planes under the kernel of output plane `d` and finds the rows of taps that meet them.
+    /// Packs the planes under the kernel of output plane `d` and finds the rows of taps that meet
+    /// them.
     #[inline(always)]
-    fn load<S: Simd>(&self, simd: S, taps: &mut Vec<Tap>, (ring, holds): (&mut [f32], &mut [usize]), volume: &[f32], d: usize) {
+    fn load<S: Simd>(
+        &self,
+        simd: S,
+        taps: &mut Vec<Tap>,
+        (ring, holds): (&mut [f32], &mut [usize]),
+        volume: &[f32],
+        d: usize,
+    ) {
         let [kd, kh, kw] = self.spec.kernel;
         let (stride, dilation) = (self.spec.stride, self.spec.dilation);
         taps.clear();
@@ -184,8 +231,10 @@ impl WithSimd for Correlate<'_> {
         let run = columns.rows * width;
         for (d, out) in (slab.start..slab.end).zip(out.chunks_exact_mut(height * width)) {
             stencil.load(simd, &mut taps, (ring, &mut holds), volume, d);
-            let derivative = derivative.map(|(x, slope)| (&x[(slab.volume * depth + d) * height * width..], slope));
-            let ahead = volume.get((d + 1 + stencil.spec.padding()[0]) * stencil.plane..).unwrap_or(&[]);
+            let derivative = derivative
+                .map(|(x, slope)| (&x[(slab.volume * depth + d) * height * width..], slope));
+            let ahead =
+                volume.get((d + 1 + stencil.spec.padding()[0]) * stencil.plane..).unwrap_or(&[]);
             for (i, out) in out.chunks_mut(run).enumerate() {
                 let derivative = derivative.map(|(x, slope)| (&x[i * run..][..out.len()], slope));
                 column_sums(
@@ -235,7 +284,12 @@ impl WithSimd for GradWeight<'_> {
                 let (to, behind) = gradients[columns.runs.margin..].split_at_mut(g.len());
                 to.copy_from_slice(g);
                 behind.fill(0.0);
-                add_dots(simd, (&mut sums, &taps), (gradients, &shifted, g.len()), (&ring[i * run..], &stencil.parts));
+                add_dots(
+                    simd,
+                    (&mut sums, &taps),
+                    (gradients, &shifted, g.len()),
+                    (&ring[i * run..], &stencil.parts),
+                );
                 products += g.len();
                 if products >= GRAD_WEIGHT_PRODUCTS {
                     drain(simd, &mut totals, &mut sums);
@@ -252,15 +306,23 @@ impl WithSimd for GradWeight<'_> {
 #[inline(always)]
 fn drain<S: Simd>(simd: S, totals: &mut [f64], sums: &mut [[f32; LANES]]) {
     for (total, sums) in totals.iter_mut().zip(sums) {
-        // SAFETY: no vector is longer than `LANES`, and the lanes behind a shorter one are not in use.
+        // SAFETY: no vector is longer than `LANES`, and the lanes behind a shorter one are not in
+        // use.
         *total += f64::from(simd.reduce_sum_f32s(unsafe { load(simd, sums.as_ptr()) }));
         *sums = [0.0; LANES];
     }
 }
 
-/// The transpose of the stride-2 convolution. The elements of the input with one parity of (depth, height, width) are a
-/// correlation of `g` with the taps that reach them; eight such correlations are interleaved.
-fn spread(g: &[f32], xs: Shape, w: &[f32], spec: DepthwiseSpec, derivative: Option<(&[f32], f32)>) -> Vec<f32> {
+/// The transpose of the stride-2 convolution. The elements of the input with one parity of (depth,
+/// height, width) are a correlation of `g` with the taps that reach them; eight such correlations
+/// are interleaved.
+fn spread(
+    g: &[f32],
+    xs: Shape,
+    w: &[f32],
+    spec: DepthwiseSpec,
+    derivative: Option<(&[f32], f32)>,
+) -> Vec<f32> {
     let [batch, channels, depth, height, width] = xs;
     let [.., oh, ow] = spec.out_shape(xs);
     let [pd, ph, pw] = spec.padding();
@@ -270,14 +332,28 @@ fn spread(g: &[f32], xs: Shape, w: &[f32], spec: DepthwiseSpec, derivative: Opti
     let shifts = reached(0).zip(reached(1)).map(|(even, odd)| even.or(odd).unwrap_or(0)).collect();
     let columns = Columns::new(shifts, ow, oh);
     let all = columns.shifted(columns.runs.pitch);
-    let shifted = [0, 1].map(|parity| all.iter().zip(reached(parity)).filter_map(|(&run, reach)| reach.map(|_| run)).collect());
+    let shifted = [0, 1].map(|parity| {
+        all.iter().zip(reached(parity)).filter_map(|(&run, reach)| reach.map(|_| run)).collect()
+    });
     let layout = Ring::new([oh, ow], [oh, ow], 1, ph.div_ceil(2), pd + 1);
     let scratch_len = layout.len() + columns.len() + 4 * columns.runs.pitch;
     let fill = |slab: Slab, out: &mut [MaybeUninit<f32>]| {
         let kernel = &w[slab.volume % channels * spec.taps()..][..spec.taps()];
         with_aligned(scratch_len, |scratch| {
             let (layout, columns, shifted) = (&layout, &columns, &shifted);
-            dispatch(Spread { spec, shape: xs, layout, columns, shifted, kernel, g, slab, out, scratch, derivative });
+            dispatch(Spread {
+                spec,
+                shape: xs,
+                layout,
+                columns,
+                shifted,
+                kernel,
+                g,
+                slab,
+                out,
+                scratch,
+                derivative,
+            });
         });
     };
     // SAFETY: every row of the slab is written.
@@ -306,7 +382,19 @@ impl WithSimd for Spread<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { spec, shape, layout, columns, shifted, kernel, g, slab, out, scratch, derivative } = self;
+        let Self {
+            spec,
+            shape,
+            layout,
+            columns,
+            shifted,
+            kernel,
+            g,
+            slab,
+            out,
+            scratch,
+            derivative,
+        } = self;
         let [.., depth, height, width] = shape;
         let [.., od, oh, ow] = spec.out_shape(shape);
         let ([pd, ph, _], [kd, kh, kw]) = (spec.padding(), spec.kernel);
@@ -319,14 +407,19 @@ impl WithSimd for Spread<'_> {
         for (d, out) in (slab.start..slab.end).zip(out.chunks_exact_mut(height * width)) {
             taps.iter_mut().for_each(Vec::clear);
             for k in 0..kd {
-                let source = reach(d % 2, pd, k * spec.dilation).and_then(|ahead| (d / 2).checked_add_signed(ahead));
+                let source = reach(d % 2, pd, k * spec.dilation)
+                    .and_then(|ahead| (d / 2).checked_add_signed(ahead));
                 let Some(source) = source.filter(|&source| source < od) else { continue };
                 let plane = &g[(slab.volume * od + source) * oh * ow..][..oh * ow];
                 let start = layout.load(simd, (ring, &mut holds), source, plane, None);
                 for (parity, taps) in taps.iter_mut().enumerate() {
                     for i in 0..kh {
-                        if let Some(row) = reach(parity, ph + 2 * layout.padding, i * spec.dilation) {
-                            taps.push(Tap { weights: (k * kh + i) * kw, source: start + row.unsigned_abs() * ow });
+                        if let Some(row) = reach(parity, ph + 2 * layout.padding, i * spec.dilation)
+                        {
+                            taps.push(Tap {
+                                weights: (k * kh + i) * kw,
+                                source: start + row.unsigned_abs() * ow,
+                            });
                         }
                     }
                 }
@@ -348,20 +441,40 @@ impl WithSimd for Spread<'_> {
                         &[],
                         #[inline(always)]
                         |sums, range| {
-                            join_columns(simd, uninit(&mut to_even[..len]), (sums, even), range.clone(), None);
-                            join_columns(simd, uninit(&mut to_odd[..len]), (sums, odd), range, None);
+                            join_columns(
+                                simd,
+                                uninit(&mut to_even[..len]),
+                                (sums, even),
+                                range.clone(),
+                                None,
+                            );
+                            join_columns(
+                                simd,
+                                uninit(&mut to_odd[..len]),
+                                (sums, odd),
+                                range,
+                                None,
+                            );
                         },
                     );
                 }
                 for r in 0..out.len() / width {
-                    let (even, odd) = quarters[r % 2 * 2 * quarter..][..2 * quarter].split_at(quarter);
-                    join_row(simd, &mut out[r * width..], width, [&even[r / 2 * ow..], &odd[r / 2 * ow..]]);
+                    let (even, odd) =
+                        quarters[r % 2 * 2 * quarter..][..2 * quarter].split_at(quarter);
+                    join_row(
+                        simd,
+                        &mut out[r * width..],
+                        width,
+                        [&even[r / 2 * ow..], &odd[r / 2 * ow..]],
+                    );
                 }
             }
             if let Some((x, slope)) = derivative {
                 // SAFETY: every row was joined.
                 let gradient = unsafe { out.assume_init_mut() };
-                for (gradient, &x) in gradient.iter_mut().zip(&x[(slab.volume * depth + d) * height * width..]) {
+                for (gradient, &x) in
+                    gradient.iter_mut().zip(&x[(slab.volume * depth + d) * height * width..])
+                {
                     *gradient *= if x > 0.0 { 1.0 } else { slope };
                 }
             }
@@ -369,7 +482,8 @@ impl WithSimd for Spread<'_> {
     }
 }
 
-/// Along one axis, the element of this parity of pair `i` is reached by the tap at `offset` from output `i + reach`, if at all.
+/// Along one axis, the element of this parity of pair `i` is reached by the tap at `offset` from
+/// output `i + reach`, if at all.
 fn reach(parity: usize, padding: usize, offset: usize) -> Option<isize> {
     let twice = (parity + padding) as isize - offset as isize;
     (twice % 2 == 0).then_some(twice / 2)
@@ -383,7 +497,8 @@ fn with_aligned<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
     })
 }
 
-/// Most output planes whose products one thread sums: a constant, so that the order of summation depends on the shape only.
+/// Most output planes whose products one thread sums: a constant, so that the order of summation
+/// depends on the shape only.
 const GRAD_WEIGHT_PLANES: usize = 64;
 
 /// Products that are added up in single precision, over all lanes.

@@ -1,4 +1,5 @@
-//! Operations that look at one element at a time: LeakyReLU, scaled sums, dot product, the Adam step.
+//! Operations that look at one element at a time: LeakyReLU, scaled sums, dot product, the Adam
+//! step.
 //!
 //! All of them are bound by memory, so each reads and writes every element once.
 
@@ -9,13 +10,15 @@ use super::simd::SharedOut;
 use super::threads::for_each;
 use super::vectorize::vectorize;
 
-/// Elements one piece of work handles; also the partition of [`dot`], which therefore never depends on the threads.
+/// Elements one piece of work handles; also the partition of [`dot`], which therefore never depends
+/// on the threads.
 const BLOCK: usize = 1 << 13;
 
 /// Partial sums kept by [`dot`]: enough independent additions to fill the vector units.
 const SUMS: usize = 32;
 
-/// Calls `f` for ranges that cover `0..len` once, on several threads if `nanoseconds` of work are worth it.
+/// Calls `f` for ranges that cover `0..len` once, on several threads if `nanoseconds` of work are
+/// worth it.
 fn blocks(len: usize, nanoseconds: usize, f: impl Fn(Range<usize>) + Sync) {
     if worth_forking(nanoseconds) {
         for_each(len.div_ceil(BLOCK), |i| f(i * BLOCK..len.min((i + 1) * BLOCK)));
@@ -25,7 +28,8 @@ fn blocks(len: usize, nanoseconds: usize, f: impl Fn(Range<usize>) + Sync) {
 }
 
 /// # Safety
-/// The range must be inside the slice that begins at `start`, and nobody else may use that part of it.
+/// The range must be inside the slice that begins at `start`, and nobody else may use that part of
+/// it.
 unsafe fn part<'a>(start: SharedOut, range: &Range<usize>) -> &'a mut [f32] {
     // SAFETY: the caller's promise.
     unsafe { std::slice::from_raw_parts_mut(start.ptr().add(range.start), range.len()) }
@@ -119,7 +123,8 @@ pub struct AdamStep {
     /// Decay of the running mean of its square.
     pub beta2: f32,
     pub eps: f32,
-    /// Fraction `lr * weight_decay` of the parameter that is subtracted, outside of the adaptive step.
+    /// Fraction `lr * weight_decay` of the parameter that is subtracted, outside of the adaptive
+    /// step.
     pub weight_decay: f32,
     /// `1 - beta1^t` at step `t`, counted from 1.
     pub bias1: f32,
@@ -127,8 +132,9 @@ pub struct AdamStep {
     pub bias2: f32,
 }
 
-/// What is smaller in a gradient or its running mean is taken for 0: with a gradient of 1e-15 the parameter moves by less than a
-/// millionth of the learning rate (`eps` is 1e-8, as usual), and squares of less would leave the normal range of `f32`, where many processors take a
+/// What is smaller in a gradient or its running mean is taken for 0: with a gradient of 1e-15 the
+/// parameter moves by less than a millionth of the learning rate (`eps` is 1e-8, as usual), and
+/// squares of less would leave the normal range of `f32`, where many processors take a
 /// hundred times as long.
 const LEAST: f32 = 1e-15;
 

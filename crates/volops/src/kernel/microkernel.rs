@@ -1,7 +1,9 @@
-//! The two inner loops of dense convolution, each a register tile of accumulators updated by broadcast multiply-adds.
+//! The two inner loops of dense convolution, each a register tile of accumulators updated by
+//! broadcast multiply-adds.
 //!
-//! [`Correlate`] computes `M` output channels at `V` vectors of positions; [`Reduce`] computes `M x N` weight gradients as dot
-//! products over positions. Both walk a packed tile (see [`super::tile`]). Tile sizes follow the number of vector registers.
+//! [`Correlate`] computes `M` output channels at `V` vectors of positions; [`Reduce`] computes `M x
+//! N` weight gradients as dot products over positions. Both walk a packed tile (see
+//! [`super::tile`]). Tile sizes follow the number of vector registers.
 
 // Indices in lockstep over several arrays that must stay in registers: iterators would hide that.
 #![allow(clippy::needless_range_loop)]
@@ -11,7 +13,8 @@ use pulp::{Simd, WithSimd};
 use super::shuffle::sum_lanes;
 use super::simd::{leaky_select, load, store};
 
-/// One kernel element: where its source element is, relative to the position, and where its weight is.
+/// One kernel element: where its source element is, relative to the position, and where its weight
+/// is.
 #[derive(Clone, Copy, Debug)]
 pub struct Tap {
     pub source: usize,
@@ -21,12 +24,14 @@ pub struct Tap {
 /// Most rows of a register tile on any instruction set.
 pub const MAX_ROWS: usize = 8;
 
-/// The next row count of a register tile when `left` rows are still to do: as even a division as possible.
+/// The next row count of a register tile when `left` rows are still to do: as even a division as
+/// possible.
 pub fn next_rows(left: usize, most: usize) -> usize {
     left.div_ceil(left.div_ceil(most))
 }
 
-/// The next column count of a register tile when `left` columns are still to do; one of 1, 2, 3, 4, 6.
+/// The next column count of a register tile when `left` columns are still to do; one of 1, 2, 3, 4,
+/// 6.
 pub fn next_columns(left: usize, most: usize) -> usize {
     match left {
         5 if most > 2 => 3,
@@ -52,7 +57,8 @@ macro_rules! by_rows {
     };
 }
 
-/// `out[m][p] = sum over channels c and taps t of weight[m][c][t] * source[c][p + t]` at vectors of positions.
+/// `out[m][p] = sum over channels c and taps t of weight[m][c][t] * source[c][p + t]` at vectors of
+/// positions.
 #[derive(Clone, Copy)]
 pub struct Correlate<'a> {
     pub source: *const f32,
@@ -68,7 +74,8 @@ pub struct Correlate<'a> {
     pub out: *mut f32,
     /// Elements between output channels.
     pub out_row: usize,
-    /// The output is multiplied by the derivative of a LeakyReLU of this slope at these values (laid out like the output).
+    /// The output is multiplied by the derivative of a LeakyReLU of this slope at these values
+    /// (laid out like the output).
     pub derivative: Option<(*const f32, f32)>,
 }
 
@@ -78,7 +85,8 @@ impl Correlate<'_> {
         if S::REGISTER_COUNT >= 32 { MAX_ROWS } else { 6 }
     }
 
-    /// Most vectors of a register tile with `rows` rows. With 16 registers the compiler needs one to spare.
+    /// Most vectors of a register tile with `rows` rows. With 16 registers the compiler needs one
+    /// to spare.
     const fn max_columns<S: Simd>(rows: usize) -> usize {
         match (S::REGISTER_COUNT >= 32, rows) {
             (true, ..=4) => 6,
@@ -90,9 +98,10 @@ impl Correlate<'_> {
     /// Computes `rows` output channels at the vectors that start at flat indices `starts`.
     ///
     /// # Safety
-    /// For `c < channels`, every tap and every start: `source + c * source_channel + start + tap.source` must be readable for a
-    /// vector, `weight + m * weight_row + c * weight_channel + tap.weight` readable for `m < rows`, and
-    /// `out + m * out_row + start` writable for a vector, and as much readable of the values of the derivative.
+    /// For `c < channels`, every tap and every start: `source + c * source_channel + start +
+    /// tap.source` must be readable for a vector, `weight + m * weight_row + c * weight_channel
+    /// + tap.weight` readable for `m < rows`, and `out + m * out_row + start` writable for a
+    /// vector, and as much readable of the values of the derivative.
     #[inline(always)]
     pub unsafe fn run<S: Simd>(&self, simd: S, rows: usize, starts: &[usize]) {
         by_rows!(simd, rows, CorrelateRows { of: *self, starts });
@@ -128,7 +137,13 @@ impl Correlate<'_> {
             } else {
                 for _ in 0..self.channels {
                     for tap in self.taps {
-                        self.multiply_add(simd, &mut sum, &source, tap.source, weight.add(tap.weight));
+                        self.multiply_add(
+                            simd,
+                            &mut sum,
+                            &source,
+                            tap.source,
+                            weight.add(tap.weight),
+                        );
                     }
                     for source in &mut source {
                         *source = source.wrapping_add(self.source_channel);
@@ -196,14 +211,21 @@ impl<const M: usize> WithSimd for CorrelateRows<'_, M> {
         let most = Correlate::max_columns::<S>(M);
         while !starts.is_empty() {
             let (now, later) = starts.split_at(next_columns(starts.len(), most));
-            // SAFETY: `Correlate::run`, the only maker of this type, has promised that all of these are valid.
+            // SAFETY: `Correlate::run`, the only maker of this type, has promised that all of these
+            // are valid.
             unsafe {
                 match *now {
                     [a] => of.tile::<S, M, 1>(simd, [a]),
                     [a, b] => of.tile::<S, M, 2>(simd, [a, b]),
-                    [a, b, c] if S::REGISTER_COUNT >= 32 || M <= 3 => of.tile::<S, M, 3>(simd, [a, b, c]),
-                    [a, b, c, d] if S::REGISTER_COUNT >= 32 && M <= 4 => of.tile::<S, M, 4>(simd, [a, b, c, d]),
-                    [a, b, c, d, e, f] if S::REGISTER_COUNT >= 32 && M <= 4 => of.tile::<S, M, 6>(simd, [a, b, c, d, e, f]),
+                    [a, b, c] if S::REGISTER_COUNT >= 32 || M <= 3 => {
+                        of.tile::<S, M, 3>(simd, [a, b, c])
+                    }
+                    [a, b, c, d] if S::REGISTER_COUNT >= 32 && M <= 4 => {
+                        of.tile::<S, M, 4>(simd, [a, b, c, d])
+                    }
+                    [a, b, c, d, e, f] if S::REGISTER_COUNT >= 32 && M <= 4 => {
+                        of.tile::<S, M, 6>(simd, [a, b, c, d, e, f])
+                    }
                     _ => unreachable!("no register tile has {} columns", now.len()),
                 }
             }
@@ -212,7 +234,8 @@ impl<const M: usize> WithSimd for CorrelateRows<'_, M> {
     }
 }
 
-/// A stretch of positions: flat indices in the column operand and in the row operand, and the number of vectors.
+/// A stretch of positions: flat indices in the column operand and in the row operand, and the
+/// number of vectors.
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
     pub column: usize,
@@ -247,8 +270,8 @@ impl Reduce<'_> {
     /// Adds to `rows` rows and `offsets.len()` columns of `out`.
     ///
     /// # Safety
-    /// All vectors of all runs must be readable in every row and at every offset of the column operand, and
-    /// `out + m * out_row + n` writable for every `m < rows`, `n < offsets.len()`.
+    /// All vectors of all runs must be readable in every row and at every offset of the column
+    /// operand, and `out + m * out_row + n` writable for every `m < rows`, `n < offsets.len()`.
     #[inline(always)]
     pub unsafe fn run<S: Simd>(&self, simd: S, rows: usize, offsets: &[usize]) {
         by_rows!(simd, rows, ReduceRows { of: *self, offsets });
@@ -314,14 +337,19 @@ impl<const M: usize> WithSimd for ReduceRows<'_, M> {
         let most = Reduce::max_columns::<S>(M);
         while !offsets.is_empty() {
             let (now, later) = offsets.split_at(next_columns(offsets.len(), most));
-            // SAFETY: `Reduce::run`, the only maker of this type, has promised that all of these are valid.
+            // SAFETY: `Reduce::run`, the only maker of this type, has promised that all of these
+            // are valid.
             unsafe {
                 match *now {
                     [a] => of.tile::<S, M, 1>(simd, [a]),
                     [a, b] => of.tile::<S, M, 2>(simd, [a, b]),
                     [a, b, c] => of.tile::<S, M, 3>(simd, [a, b, c]),
-                    [a, b, c, d] if S::REGISTER_COUNT >= 32 && M <= 4 => of.tile::<S, M, 4>(simd, [a, b, c, d]),
-                    [a, b, c, d, e, f] if S::REGISTER_COUNT >= 32 && M <= 4 => of.tile::<S, M, 6>(simd, [a, b, c, d, e, f]),
+                    [a, b, c, d] if S::REGISTER_COUNT >= 32 && M <= 4 => {
+                        of.tile::<S, M, 4>(simd, [a, b, c, d])
+                    }
+                    [a, b, c, d, e, f] if S::REGISTER_COUNT >= 32 && M <= 4 => {
+                        of.tile::<S, M, 6>(simd, [a, b, c, d, e, f])
+                    }
                     _ => unreachable!("no register tile has {} columns", now.len()),
                 }
                 of.out = of.out.add(now.len());

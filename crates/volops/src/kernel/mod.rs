@@ -1,7 +1,8 @@
 //! CPU kernels: plain functions on row-major `f32` slices, independent of any tensor library.
 //!
-//! All tensors are `[batch, channels, depth, height, width]`. Results are the same bits for every number of threads.
-//! `unsafe` occurs in this module only: raw loads and stores at offsets that the packing code has made valid.
+//! All tensors are `[batch, channels, depth, height, width]`. Results are the same bits for every
+//! number of threads. `unsafe` occurs in this module only: raw loads and stores at offsets that the
+//! packing code has made valid.
 
 /// `[batch, channels, depth, height, width]`, row-major.
 pub type Shape = [usize; 5];

@@ -1,9 +1,10 @@
-//! Instance normalisation (Ulyanov et al. 2016): every channel of every batch entry is brought to mean 0 and variance 1
-//! over its voxels, then scaled and shifted by learned `gamma` and `beta`.
+//! Instance normalisation (Ulyanov et al. 2016): every channel of every batch entry is brought to
+//! mean 0 and variance 1 over its voxels, then scaled and shifted by learned `gamma` and `beta`.
 //!
-//! Statistics are exact to about single precision whatever the offset of the data: the mean and the sum of squared
-//! deviations are taken over short blocks, in two sweeps while a block is in the first-level cache, and combined in `f64`
-//! (Chan, Golub and LeVeque 1983). Blocks are cut by the shape alone, so the bits never depend on the threads.
+//! Statistics are exact to about single precision whatever the offset of the data: the mean and the
+//! sum of squared deviations are taken over short blocks, in two sweeps while a block is in the
+//! first-level cache, and combined in `f64` (Chan, Golub and LeVeque 1983). Blocks are cut by the
+//! shape alone, so the bits never depend on the threads.
 
 use pulp::{Simd, WithSimd};
 
@@ -18,9 +19,15 @@ pub const EPSILON: f64 = 1e-5;
 /// Elements of a block: 8 KiB, so that it and a block of gradients stay in the first-level cache.
 const BLOCK: usize = 2048;
 
-/// Normalises each channel of `x` (shape `xs = [b, c, d, h, w]`): `gamma * (x - mean) / sqrt(variance + EPSILON) + beta`,
-/// with the biased variance; `gamma` and `beta` have `c` elements. Also returns the moments of the `b * c` volumes.
-pub fn instance_norm(x: &[f32], xs: Shape, gamma: &[f32], beta: &[f32]) -> (Vec<f32>, Vec<Moments>) {
+/// Normalises each channel of `x` (shape `xs = [b, c, d, h, w]`): `gamma * (x - mean) /
+/// sqrt(variance + EPSILON) + beta`, with the biased variance; `gamma` and `beta` have `c`
+/// elements. Also returns the moments of the `b * c` volumes.
+pub fn instance_norm(
+    x: &[f32],
+    xs: Shape,
+    gamma: &[f32],
+    beta: &[f32],
+) -> (Vec<f32>, Vec<Moments>) {
     let mut y = Vec::with_capacity(numel(xs));
     let to = &mut y.spare_capacity_mut()[..numel(xs)];
     let moments = normalise(
@@ -38,7 +45,13 @@ pub fn instance_norm(x: &[f32], xs: Shape, gamma: &[f32], beta: &[f32]) -> (Vec<
 }
 
 /// Adds [`instance_norm`] of `x` to `acc`; returns the moments.
-pub fn add_instance_norm(acc: &mut [f32], x: &[f32], xs: Shape, gamma: &[f32], beta: &[f32]) -> Vec<Moments> {
+pub fn add_instance_norm(
+    acc: &mut [f32],
+    x: &[f32],
+    xs: Shape,
+    gamma: &[f32],
+    beta: &[f32],
+) -> Vec<Moments> {
     normalise(
         x,
         xs,
@@ -55,8 +68,16 @@ fn nanoseconds(xs: Shape) -> usize {
     numel(xs) / 2 + 100 * xs[0] * xs[1]
 }
 
-/// Gives every element of `to` its normalised value, volume by volume: the moments of one are taken when it comes into the cache.
-fn normalise<T: Send>(x: &[f32], xs: Shape, gamma: &[f32], beta: &[f32], to: &mut [T], set: impl Fn(&mut T, f32) + Sync) -> Vec<Moments> {
+/// Gives every element of `to` its normalised value, volume by volume: the moments of one are taken
+/// when it comes into the cache.
+fn normalise<T: Send>(
+    x: &[f32],
+    xs: Shape,
+    gamma: &[f32],
+    beta: &[f32],
+    to: &mut [T],
+    set: impl Fn(&mut T, f32) + Sync,
+) -> Vec<Moments> {
     let [batch, channels, d, h, w] = xs;
     let voxels = d * h * w;
     assert_eq!([x.len(), to.len()], [numel(xs); 2], "operands differ in length");
@@ -81,9 +102,15 @@ fn normalise<T: Send>(x: &[f32], xs: Shape, gamma: &[f32], beta: &[f32], to: &mu
     })
 }
 
-/// Gradients of [`instance_norm`] with respect to `x`, `gamma` and `beta`, from the gradient `g` of its output and the moments it
-/// returned.
-pub fn instance_norm_grad(g: &[f32], x: &[f32], xs: Shape, gamma: &[f32], moments: &[Moments]) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+/// Gradients of [`instance_norm`] with respect to `x`, `gamma` and `beta`, from the gradient `g` of
+/// its output and the moments it returned.
+pub fn instance_norm_grad(
+    g: &[f32],
+    x: &[f32],
+    xs: Shape,
+    gamma: &[f32],
+    moments: &[Moments],
+) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     let [batch, channels, d, h, w] = xs;
     let voxels = d * h * w;
     assert_eq!([x.len(), g.len()], [numel(xs); 2], "operands differ in length");
@@ -97,7 +124,8 @@ pub fn instance_norm_grad(g: &[f32], x: &[f32], xs: Shape, gamma: &[f32], moment
         let [g_sum, g_normal] = dispatch(VolumeSums { g, x, moments });
         let inverse = moments.inverse_deviation();
         let count = voxels as f64;
-        // gx = gamma / deviation * (g - mean(g) - normal * mean(g * normal)), with normal = (x - mean) / deviation.
+        // gx = gamma / deviation * (g - mean(g) - normal * mean(g * normal)), with normal = (x -
+        // mean) / deviation.
         let scale = inverse * f64::from(gamma[volume % channels]);
         let slope = (-scale * inverse * g_normal / count) as f32;
         let shift = (-scale * g_sum / count) as f32;
@@ -115,7 +143,9 @@ pub fn instance_norm_grad(g: &[f32], x: &[f32], xs: Shape, gamma: &[f32], moment
     // SAFETY: the loop above wrote every element of every volume.
     unsafe { gx.set_len(numel(xs)) };
     let total = |which: usize| -> Vec<f32> {
-        (0..channels).map(|c| sums[c..].iter().step_by(channels).map(|s| s[which]).sum::<f64>() as f32).collect()
+        (0..channels)
+            .map(|c| sums[c..].iter().step_by(channels).map(|s| s[which]).sum::<f64>() as f32)
+            .collect()
     };
     (gx, total(0), total(1))
 }
@@ -135,7 +165,9 @@ impl Moments {
         Self {
             count,
             mean: self.mean + ahead * other.count / count,
-            squares: self.squares + other.squares + ahead * ahead * self.count * other.count / count,
+            squares: self.squares
+                + other.squares
+                + ahead * ahead * self.count * other.count / count,
         }
     }
 
@@ -162,7 +194,11 @@ impl WithSimd for VolumeMoments<'_> {
                 [x, simd.mul_f32s(x, x)]
             });
             // `left` is what rounding left of the mean.
-            Moments { count, mean: f64::from(about) + left / count, squares: (squares - left * left / count).max(0.0) }
+            Moments {
+                count,
+                mean: f64::from(about) + left / count,
+                squares: (squares - left * left / count).max(0.0),
+            }
         });
         blocks.fold(Moments::default(), Moments::join)
     }
@@ -184,7 +220,8 @@ impl WithSimd for VolumeSums<'_> {
         let center = simd.splat_f32s(about);
         let (mut g_sum, mut g_x) = (0.0, 0.0);
         for (g, x) in self.g.chunks(BLOCK).zip(self.x.chunks(BLOCK)) {
-            let [block_g, block_g_x] = sweep(simd, g, x, about, |g, x| [g, simd.mul_f32s(g, simd.sub_f32s(x, center))]);
+            let [block_g, block_g_x] =
+                sweep(simd, g, x, about, |g, x| [g, simd.mul_f32s(g, simd.sub_f32s(x, center))]);
             g_sum += block_g;
             g_x += block_g_x;
         }
@@ -197,7 +234,8 @@ impl WithSimd for VolumeSums<'_> {
 /// Independent sums kept for each term, so that additions need not wait for each other.
 const UNROLL: usize = 4;
 
-/// Sums `terms(g[i], x[i])` over a block, which is continued with `g = 0`, `x = padding` to whole vectors.
+/// Sums `terms(g[i], x[i])` over a block, which is continued with `g = 0`, `x = padding` to whole
+/// vectors.
 #[inline(always)]
 fn sweep<S: Simd, const K: usize>(
     simd: S,

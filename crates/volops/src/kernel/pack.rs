@@ -1,7 +1,8 @@
-//! Packing a tile of a tensor for the convolution kernels: padding, stride and activation are all dealt with here.
+//! Packing a tile of a tensor for the convolution kernels: padding, stride and activation are all
+//! dealt with here.
 //!
-//! The layout is that of [`super::tile`]. Rows are written in whole vectors: a row's last vector may run into the next row, which
-//! is written after it.
+//! The layout is that of [`super::tile`]. Rows are written in whole vectors: a row's last vector
+//! may run into the next row, which is written after it.
 
 use std::ops::Range;
 
@@ -11,10 +12,17 @@ use super::shuffle::{even, odd};
 use super::simd::{MAX_LANES, activate, load, load_first, load_two, prefetch, store};
 use super::tile::{Axes, Axis, Tile};
 
-/// Packs channels of one batch entry, `tile.channel` elements each, all of which are written. `source` is
-/// `[channels, depth, height, width]`.
+/// Packs channels of one batch entry, `tile.channel` elements each, all of which are written.
+/// `source` is `[channels, depth, height, width]`.
 #[inline(always)]
-pub fn pack<S: Simd>(simd: S, source: &[f32], axes: &Axes, tile: &Tile, slope: Option<f32>, to: &mut [f32]) {
+pub fn pack<S: Simd>(
+    simd: S,
+    source: &[f32],
+    axes: &Axes,
+    tile: &Tile,
+    slope: Option<f32>,
+    to: &mut [f32],
+) {
     let volume = axes[0].source * axes[1].source * axes[2].source;
     let channels = source.len() / volume;
     assert!(to.len() >= channels * tile.channel);
@@ -29,7 +37,15 @@ pub fn pack<S: Simd>(simd: S, source: &[f32], axes: &Axes, tile: &Tile, slope: O
 
 /// Packs the sub-grid, or the two of even and odd columns, that have a phase in depth and height.
 #[inline(always)]
-fn pack_sub_grids<S: Simd>(simd: S, channel: &[f32], axes: &Axes, tile: &Tile, phase: [usize; 2], slope: Option<f32>, to: &mut [f32]) {
+fn pack_sub_grids<S: Simd>(
+    simd: S,
+    channel: &[f32],
+    axes: &Axes,
+    tile: &Tile,
+    phase: [usize; 2],
+    slope: Option<f32>,
+    to: &mut [f32],
+) {
     let [height, width] = tile.pitch;
     let [depth_axis, height_axis, width_axis] = axes;
     let row = RowPlan::new(width_axis, tile.start[2], width);
@@ -48,7 +64,12 @@ fn pack_sub_grids<S: Simd>(simd: S, channel: &[f32], axes: &Axes, tile: &Tile, p
         for i in 0..inside {
             let at = at + (above + i) * width;
             let place = [plane.unwrap_or(0), first_row + i * height_axis.stride];
-            let from = source_row(channel, [height_axis.source, width_axis.source], place, depth_axis.stride);
+            let from = source_row(
+                channel,
+                [height_axis.source, width_axis.source],
+                place,
+                depth_axis.stride,
+            );
             if second.is_empty() {
                 row.write(simd, from, slope, &mut first[at..]);
             } else {
@@ -71,10 +92,16 @@ fn zero_both<S: Simd>(simd: S, grids: [&mut [f32]; 2], range: Range<usize>) {
     }
 }
 
-/// Row `h` of plane `d` of a channel, whose planes are `height` rows of `width`. The same row `ahead` planes on is asked for: the rows that a
-/// tile has of a plane are too short a way for the processor to guess which it needs of the next one.
+/// Row `h` of plane `d` of a channel, whose planes are `height` rows of `width`. The same row
+/// `ahead` planes on is asked for: the rows that a tile has of a plane are too short a way for the
+/// processor to guess which it needs of the next one.
 #[inline(always)]
-fn source_row(channel: &[f32], [height, width]: [usize; 2], [d, h]: [usize; 2], ahead: usize) -> &[f32] {
+fn source_row(
+    channel: &[f32],
+    [height, width]: [usize; 2],
+    [d, h]: [usize; 2],
+    ahead: usize,
+) -> &[f32] {
     let start = (d * height + h) * width;
     let next = start + ahead * height * width;
     if next < channel.len() {
@@ -88,10 +115,11 @@ pub fn positions_len(channels: usize, stride: usize) -> usize {
     channels * stride + MAX_LANES
 }
 
-/// Packs the values that belong to the positions themselves, in the flat order of the tile's positions, zeros between.
+/// Packs the values that belong to the positions themselves, in the flat order of the tile's
+/// positions, zeros between.
 ///
-/// `source` is `[channels, positions...]`. A run `(first, at)` begins with flat index `first`, which is stored at `at`; a channel
-/// takes `stride` elements.
+/// `source` is `[channels, positions...]`. A run `(first, at)` begins with flat index `first`,
+/// which is stored at `at`; a channel takes `stride` elements.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 pub fn pack_positions<S: Simd>(
@@ -116,8 +144,14 @@ pub fn pack_positions<S: Simd>(
                 while run + 1 < runs.len() && runs[run + 1].0 <= flat {
                     run += 1;
                 }
-                let from = source_row(channel, [height, width], [tile.start[0] + d, tile.start[1] + h], 1);
-                copy(simd, &from[tile.start[2]..][..tile.len[2]], slope, &mut to[runs[run].1 + flat - runs[run].0..]);
+                let from =
+                    source_row(channel, [height, width], [tile.start[0] + d, tile.start[1] + h], 1);
+                copy(
+                    simd,
+                    &from[tile.start[2]..][..tile.len[2]],
+                    slope,
+                    &mut to[runs[run].1 + flat - runs[run].0..],
+                );
             }
         }
     }
@@ -179,23 +213,38 @@ pub fn copy<S: Simd>(simd: S, from: &[f32], slope: Option<f32>, to: &mut [f32]) 
     assert!(count.next_multiple_of(lanes) <= to.len());
     let (from, to) = (from.as_ptr(), to.as_mut_ptr());
     let mut done = 0;
-    // SAFETY: vectors are read whole only where `lanes` elements are left; `to` is long enough for whole vectors.
+    // SAFETY: vectors are read whole only where `lanes` elements are left; `to` is long enough for
+    // whole vectors.
     unsafe {
         while done + lanes <= count {
             store(simd, to.add(done), activate(simd, load(simd, from.add(done)), slope));
             done += lanes;
         }
         if done < count {
-            store(simd, to.add(done), activate(simd, load_first(simd, from.add(done), count - done), slope));
+            store(
+                simd,
+                to.add(done),
+                activate(simd, load_first(simd, from.add(done), count - done), slope),
+            );
         }
     }
 }
 
-/// Packs a row with stride 2 and more than one tap: source elements of either parity into their sub-grids.
+/// Packs a row with stride 2 and more than one tap: source elements of either parity into their
+/// sub-grids.
 #[inline(always)]
-fn split<S: Simd>(simd: S, from: &[f32], axis: &Axis, tile: &Tile, slope: Option<f32>, first: &mut [f32], second: &mut [f32]) {
+fn split<S: Simd>(
+    simd: S,
+    from: &[f32],
+    axis: &Axis,
+    tile: &Tile,
+    slope: Option<f32>,
+    first: &mut [f32],
+    second: &mut [f32],
+) {
     let (lanes, start, count) = (S::F32_LANES, tile.start[2] * axis.stride, tile.len[2]);
-    // With one zero in front of the source, its even elements are the second sub-grid, its odd ones, a place later, the first.
+    // With one zero in front of the source, its even elements are the second sub-grid, its odd
+    // ones, a place later, the first.
     assert!(axis.lead == 1 && start < from.len());
     assert!(count.next_multiple_of(lanes) < first.len().min(second.len()));
     first[0] = match start {
@@ -214,7 +263,8 @@ fn split<S: Simd>(simd: S, from: &[f32], axis: &Axis, tile: &Tile, slope: Option
     }
 }
 
-/// `to[i] = from[2 * i]`, activated, for `i < count`, and on to the end of the last vector, zeros where the source ends.
+/// `to[i] = from[2 * i]`, activated, for `i < count`, and on to the end of the last vector, zeros
+/// where the source ends.
 #[inline(always)]
 fn copy_even<S: Simd>(simd: S, from: &[f32], count: usize, slope: Option<f32>, to: &mut [f32]) {
     let lanes = S::F32_LANES;
@@ -222,6 +272,8 @@ fn copy_even<S: Simd>(simd: S, from: &[f32], count: usize, slope: Option<f32>, t
     for done in (0..count).step_by(lanes) {
         let [first, second] = load_two(simd, from, 2 * done);
         // SAFETY: `to` is long enough for whole vectors.
-        unsafe { store(simd, to.as_mut_ptr().add(done), activate(simd, even(simd, first, second), slope)) };
+        unsafe {
+            store(simd, to.as_mut_ptr().add(done), activate(simd, even(simd, first, second), slope))
+        };
     }
 }

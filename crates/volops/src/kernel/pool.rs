@@ -1,9 +1,10 @@
 //! Maximum and average pooling over 3x3x3 windows, padding 1, stride 1 or 2, and their gradients.
 //!
-//! A window is reduced along one axis after the other. Planes keep their dense rows, so that each step is one run of
-//! vectors however short the rows are: neighbouring planes and rows are shifted runs, with rows of padding above and below,
-//! and neighbouring columns are shifted runs masked at the ends of rows (see `frames`). With stride 2 a plane is split by
-//! the parity of row and column, and every step works on such quarters. Inputs are taken to be finite.
+//! A window is reduced along one axis after the other. Planes keep their dense rows, so that each
+//! step is one run of vectors however short the rows are: neighbouring planes and rows are shifted
+//! runs, with rows of padding above and below, and neighbouring columns are shifted runs masked at
+//! the ends of rows (see `frames`). With stride 2 a plane is split by the parity of row and column,
+//! and every step works on such quarters. Inputs are taken to be finite.
 
 mod frames;
 mod max_grad;
@@ -21,8 +22,8 @@ use frames::{Frames, Grid, Run, zip};
 pub use max_grad::max_pool3d_grad;
 use weighting::{Weighting, collect_weighted};
 
-/// Maximum over the 3x3x3 window (padding never wins) at every `stride`-th voxel of `x` (shape `xs = [b, c, d, h, w]`):
-/// returns `[b, c, ceil(d / stride), ceil(h / stride), ceil(w / stride)]`.
+/// Maximum over the 3x3x3 window (padding never wins) at every `stride`-th voxel of `x` (shape `xs
+/// = [b, c, d, h, w]`): returns `[b, c, ceil(d / stride), ceil(h / stride), ceil(w / stride)]`.
 pub fn max_pool3d(x: &[f32], xs: Shape, stride: usize) -> Vec<f32> {
     Pooling::<Max>::new(xs, stride).of(x)
 }
@@ -42,13 +43,24 @@ pub fn add_avg_pool3d(acc: &mut [f32], x: &[f32], xs: Shape, stride: usize, z: f
     Pooling::<Mean>::new(xs, stride).add_to(acc, x, z);
 }
 
-/// Gradient of `z * avg_pool3d(x)` with respect to `x`, `[b, c, d, h, w] = xs`: the transpose of the average, from `g`, shaped as its output. Given
-/// `x`, also that with respect to `z`, which is else 0.
-pub fn avg_pool3d_grad(g: &[f32], xs: Shape, stride: usize, z: f32, x: Option<&[f32]>) -> (Vec<f32>, f32) {
+/// Gradient of `z * avg_pool3d(x)` with respect to `x`, `[b, c, d, h, w] = xs`: the transpose of
+/// the average, from `g`, shaped as its output. Given `x`, also that with respect to `z`, which is
+/// else 0.
+pub fn avg_pool3d_grad(
+    g: &[f32],
+    xs: Shape,
+    stride: usize,
+    z: f32,
+    x: Option<&[f32]>,
+) -> (Vec<f32>, f32) {
     if stride == 1 {
         let pooling = Pooling::<MeanTranspose>::new(xs, 1);
         // SAFETY: every plane of the slab is written.
-        return unsafe { collect_weighted(xs, (z, x), (1, numel(xs)), |slab, out, weighting| pooling.fill(g, slab, out, None, weighting)) };
+        return unsafe {
+            collect_weighted(xs, (z, x), (1, numel(xs)), |slab, out, weighting| {
+                pooling.fill(g, slab, out, None, weighting)
+            })
+        };
     }
     let grid = Grid::new(xs, stride);
     let (edges, weights) = (Edges::<MeanTranspose>::new(&grid), Weights::new(&grid));
@@ -71,9 +83,10 @@ trait Reduction {
     fn join<S: Simd>(simd: S, a: S::f32s, b: S::f32s) -> S::f32s;
     /// The value or, behind the end of a row, the neutral element.
     fn keep<S: Simd>(simd: S, value: S::f32s, edge: S::f32s) -> S::f32s;
-    /// Joins planes; `weights` are the reciprocals of the number of planes in their windows (zero: there is no such plane),
-    /// `weight` those of the number of voxels in a plane's windows.
-    fn enter<S: Simd>(simd: S, planes: [S::f32s; 3], weights: [f32; 3], weight: S::f32s) -> S::f32s;
+    /// Joins planes; `weights` are the reciprocals of the number of planes in their windows (zero:
+    /// there is no such plane), `weight` those of the number of voxels in a plane's windows.
+    fn enter<S: Simd>(simd: S, planes: [S::f32s; 3], weights: [f32; 3], weight: S::f32s)
+    -> S::f32s;
     /// What becomes of a complete reduction.
     fn finish<S: Simd>(simd: S, value: S::f32s, weight: S::f32s, planes: f32) -> S::f32s;
 }
@@ -151,7 +164,12 @@ impl Reduction for MeanTranspose {
     }
 
     #[inline(always)]
-    fn enter<S: Simd>(simd: S, planes: [S::f32s; 3], weights: [f32; 3], weight: S::f32s) -> S::f32s {
+    fn enter<S: Simd>(
+        simd: S,
+        planes: [S::f32s; 3],
+        weights: [f32; 3],
+        weight: S::f32s,
+    ) -> S::f32s {
         simd.mul_f32s(weight, weighted(simd, planes, weights))
     }
 
@@ -185,7 +203,8 @@ impl<R: Reduction> Edges<R> {
     }
 }
 
-/// Reciprocals of the number of planes, and of the voxels of a plane, in the windows of the outputs.
+/// Reciprocals of the number of planes, and of the voxels of a plane, in the windows of the
+/// outputs.
 struct Weights {
     depth: Vec<f32>,
     plane: Vec<f32>,
@@ -230,15 +249,28 @@ impl<R: Reduction> Pooling<R> {
 
     fn of(&self, x: &[f32]) -> Vec<f32> {
         // SAFETY: every plane of the slab is written.
-        unsafe { collect_slabs(self.out(), 1, self.nanoseconds(), |slab, out| self.fill(x, slab, out, None, Weighting::NONE)) }
+        unsafe {
+            collect_slabs(self.out(), 1, self.nanoseconds(), |slab, out| {
+                self.fill(x, slab, out, None, Weighting::NONE)
+            })
+        }
     }
 
     fn add_to(&self, acc: &mut [f32], x: &[f32], z: f32) {
-        for_slabs(uninit(acc), self.out(), 1, self.nanoseconds(), |slab, out| self.fill(x, slab, out, Some(z), Weighting::NONE));
+        for_slabs(uninit(acc), self.out(), 1, self.nanoseconds(), |slab, out| {
+            self.fill(x, slab, out, Some(z), Weighting::NONE)
+        });
     }
 
     /// One slab: what is pooled, or that times a weight and what is in `out` already.
-    fn fill(&self, x: &[f32], slab: Slab, out: &mut [MaybeUninit<f32>], adds: Option<f32>, weighting: Weighting) {
+    fn fill(
+        &self,
+        x: &[f32],
+        slab: Slab,
+        out: &mut [MaybeUninit<f32>],
+        adds: Option<f32>,
+        weighting: Weighting,
+    ) {
         // A whole plane, before it is split.
         let whole = if self.grid.stride == 1 { 0 } else { self.grid.plane() };
         with_floats(POOL_FRAMES * self.grid.pitch() + whole, |scratch| {
@@ -268,21 +300,33 @@ impl<R: Reduction> WithSimd for Pool<'_, R> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { of: Pooling { grid, edges, weights }, x, slab, out, adds, weighting, scratch } = self;
+        let Self { of: Pooling { grid, edges, weights }, x, slab, out, adds, weighting, scratch } =
+            self;
         let (scratch, whole) = scratch.split_at_mut(POOL_FRAMES * grid.pitch());
         let frames = grid.frames(scratch);
         let width = grid.out[2] as isize;
-        let (left, right, weight) = (Run::from(&edges.left[..]), Run::from(&edges.right[..]), Run::from(&weights.plane[..]));
+        let (left, right, weight) = (
+            Run::from(&edges.left[..]),
+            Run::from(&edges.right[..]),
+            Run::from(&weights.plane[..]),
+        );
         (0..POOL_FRAMES).for_each(|index| frames.fill_margins(index, R::PADDING));
         frames.fill(NOTHING, 0.0);
         let z = simd.splat_f32s(adds.unwrap_or(1.0));
         for (d, out) in (slab.start..slab.end).zip(out.chunks_exact_mut(grid.part())) {
             // SAFETY: what is added to has been written before.
-            let acc = if adds.is_some() { unsafe { Run::of(&&mut *out) } } else { frames.get(NOTHING) };
+            let acc =
+                if adds.is_some() { unsafe { Run::of(&&mut *out) } } else { frames.get(NOTHING) };
             let center = d * grid.stride;
-            let around = [center.checked_sub(1), Some(center), (center + 1 < grid.depth).then_some(center + 1)];
-            // A plane that is not there is replaced by the one in the middle: it does no harm in a maximum, nor with weight zero.
-            let [a, b, c] = around.map(|d| Run::from(grid.plane_of(x, slab.volume, d.unwrap_or(center))));
+            let around = [
+                center.checked_sub(1),
+                Some(center),
+                (center + 1 < grid.depth).then_some(center + 1),
+            ];
+            // A plane that is not there is replaced by the one in the middle: it does no harm in a
+            // maximum, nor with weight zero.
+            let [a, b, c] =
+                around.map(|d| Run::from(grid.plane_of(x, slab.volume, d.unwrap_or(center))));
             let planes = around.map(|d| d.map_or(0.0, |d| weights.depth[d / grid.stride]));
             if grid.stride == 1 {
                 zip(
@@ -305,8 +349,10 @@ impl<R: Reduction> WithSimd for Pool<'_, R> {
                     [frames.at(1, -1), frames.get(1), frames.at(1, 1), left, right, weight, acc],
                     #[inline(always)]
                     |[before, at, after, left, right, weight, acc]| {
-                        let sides = R::join(simd, R::keep(simd, before, left), R::keep(simd, after, right));
-                        let pooled = R::finish(simd, R::join(simd, at, sides), weight, weights.depth[d]);
+                        let sides =
+                            R::join(simd, R::keep(simd, before, left), R::keep(simd, after, right));
+                        let pooled =
+                            R::finish(simd, R::join(simd, at, sides), weight, weights.depth[d]);
                         simd.add_f32s(acc, simd.mul_f32s(z, pooled))
                     },
                 );
@@ -328,7 +374,12 @@ impl<R: Reduction> WithSimd for Pool<'_, R> {
                     [frames.at(5, -width), frames.get(4), frames.get(5), weight, acc],
                     #[inline(always)]
                     |[above, at, below, weight, acc]| {
-                        let pooled = R::finish(simd, R::join(simd, R::join(simd, above, at), below), weight, weights.depth[d]);
+                        let pooled = R::finish(
+                            simd,
+                            R::join(simd, R::join(simd, above, at), below),
+                            weight,
+                            weights.depth[d],
+                        );
                         simd.add_f32s(acc, simd.mul_f32s(z, pooled))
                     },
                 );
@@ -339,19 +390,34 @@ impl<R: Reduction> WithSimd for Pool<'_, R> {
     }
 }
 
-/// Reduces the windows around the even columns of a frame along the width; the odd columns are in the frame behind it.
+/// Reduces the windows around the even columns of a frame along the width; the odd columns are in
+/// the frame behind it.
 #[inline(always)]
-fn across<S: Simd, R: Reduction>(simd: S, frames: Frames, to: usize, even: usize, edges: &Edges<R>) {
+fn across<S: Simd, R: Reduction>(
+    simd: S,
+    frames: Frames,
+    to: usize,
+    even: usize,
+    edges: &Edges<R>,
+) {
     zip(
         simd,
         frames.out(to),
-        [frames.at(even + 1, -1), frames.get(even), frames.get(even + 1), Run::from(&edges.left[..])],
+        [
+            frames.at(even + 1, -1),
+            frames.get(even),
+            frames.get(even + 1),
+            Run::from(&edges.left[..]),
+        ],
         #[inline(always)]
-        |[before, at, after, left]| R::join(simd, R::join(simd, R::keep(simd, before, left), at), after),
+        |[before, at, after, left]| {
+            R::join(simd, R::join(simd, R::keep(simd, before, left), at), after)
+        },
     );
 }
 
-/// One slab of the transpose of the stride-2 average. An even plane, row or column is in one window, an odd one in two.
+/// One slab of the transpose of the stride-2 average. An even plane, row or column is in one
+/// window, an odd one in two.
 struct MeanSpread<'a> {
     grid: &'a Grid,
     edges: &'a Edges<MeanTranspose>,
@@ -378,15 +444,24 @@ impl WithSimd for MeanSpread<'_> {
         frames.fill_margins(even_rows, 0.0);
         frames.fill_margins(odd_rows, 0.0);
         for (d, out) in (slab.start..slab.end).zip(out.chunks_exact_mut(grid.plane())) {
-            let windows = [Some(d / 2), Some(d.div_ceil(2)).filter(|&after| d % 2 == 1 && after < grid.out[0])];
-            let [before, after] = windows.map(|i| Run::from(grid.part_of(g, slab.volume, i.unwrap_or(d / 2))));
+            let windows = [
+                Some(d / 2),
+                Some(d.div_ceil(2)).filter(|&after| d % 2 == 1 && after < grid.out[0]),
+            ];
+            let [before, after] =
+                windows.map(|i| Run::from(grid.part_of(g, slab.volume, i.unwrap_or(d / 2))));
             let planes = windows.map(|i| simd.splat_f32s(i.map_or(0.0, |i| weights.depth[i])));
             zip(
                 simd,
                 frames.out(even_rows),
                 [before, after, weight],
                 #[inline(always)]
-                |[before, after, weight]| simd.mul_f32s(weight, simd.mul_add_e_f32s(after, planes[1], simd.mul_f32s(before, planes[0]))),
+                |[before, after, weight]| {
+                    simd.mul_f32s(
+                        weight,
+                        simd.mul_add_e_f32s(after, planes[1], simd.mul_f32s(before, planes[0])),
+                    )
+                },
             );
             zip(
                 simd,

@@ -1,6 +1,8 @@
-//! Taking the rows of a plane apart by the parity of their columns, and putting them together again.
+//! Taking the rows of a plane apart by the parity of their columns, and putting them together
+//! again.
 //!
-//! Rows are written in whole vectors: a row may run past its end, into memory that the next row overwrites.
+//! Rows are written in whole vectors: a row may run past its end, into memory that the next row
+//! overwrites.
 
 use std::mem::MaybeUninit;
 
@@ -12,11 +14,21 @@ use super::simd::{MAX_LANES, load_some, load_two, store, store_first};
 /// Spare floats that a plane which rows are written to needs behind its last row.
 pub(crate) const SLACK: usize = MAX_LANES;
 
-/// Writes `f` of the even elements of a row to `evens`, of the odd ones to `odds`, which are as many: the last may be padding.
+/// Writes `f` of the even elements of a row to `evens`, of the odd ones to `odds`, which are as
+/// many: the last may be padding.
 #[inline(always)]
-pub(crate) fn split_row<S: Simd>(simd: S, [evens, odds]: [&mut [f32]; 2], from: &[f32], padding: f32, f: impl Fn(S::f32s) -> S::f32s) {
+pub(crate) fn split_row<S: Simd>(
+    simd: S,
+    [evens, odds]: [&mut [f32]; 2],
+    from: &[f32],
+    padding: f32,
+    f: impl Fn(S::f32s) -> S::f32s,
+) {
     let (lanes, pairs) = (S::F32_LANES, from.len().div_ceil(2));
-    assert!(pairs.next_multiple_of(lanes) <= evens.len().min(odds.len()), "no room for whole vectors");
+    assert!(
+        pairs.next_multiple_of(lanes) <= evens.len().min(odds.len()),
+        "no room for whole vectors"
+    );
     for i in (0..pairs).step_by(lanes) {
         let [first, second] = load_two(simd, from, 2 * i);
         // SAFETY: there is room for whole vectors.
@@ -30,15 +42,22 @@ pub(crate) fn split_row<S: Simd>(simd: S, [evens, odds]: [&mut [f32]; 2], from: 
     }
 }
 
-/// Interleaves two rows into the dense row of `width` floats that `to` begins with. What follows that row may be
-/// overwritten, so rows have to be written in ascending order.
+/// Interleaves two rows into the dense row of `width` floats that `to` begins with. What follows
+/// that row may be overwritten, so rows have to be written in ascending order.
 #[inline(always)]
-pub(crate) fn join_row<S: Simd>(simd: S, to: &mut [MaybeUninit<f32>], width: usize, [evens, odds]: [&[f32]; 2]) {
+pub(crate) fn join_row<S: Simd>(
+    simd: S,
+    to: &mut [MaybeUninit<f32>],
+    width: usize,
+    [evens, odds]: [&[f32]; 2],
+) {
     let (lanes, pairs) = (S::F32_LANES, width.div_ceil(2));
     assert!(width <= to.len() && pairs <= evens.len() && width / 2 <= odds.len(), "rows too short");
     for i in (0..pairs).step_by(lanes) {
         let joined = interleave(simd, load_some(simd, evens, i), load_some(simd, odds, i));
-        for (vector, at) in joined.into_iter().zip([2 * i, 2 * i + lanes]).take_while(|(_, at)| *at < width) {
+        for (vector, at) in
+            joined.into_iter().zip([2 * i, 2 * i + lanes]).take_while(|(_, at)| *at < width)
+        {
             let left = to.len() - at;
             let start = to.as_mut_ptr().wrapping_add(at).cast();
             // SAFETY: only as many elements are written as are left.

@@ -1,4 +1,5 @@
-//! Splitting vectors into even and odd elements and putting these together again, which `pulp` offers only in a scrambled order.
+//! Splitting vectors into even and odd elements and putting these together again, which `pulp`
+//! offers only in a scrambled order.
 
 use pulp::Simd;
 
@@ -10,10 +11,12 @@ pub fn even<S: Simd>(simd: S, first: S::f32s, second: S::f32s) -> S::f32s {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::*;
-        // SAFETY: on x86-64 only AVX-512 has 16 lanes and only AVX2 has 8, and `S` is proof that the processor has it.
+        // SAFETY: on x86-64 only AVX-512 has 16 lanes and only AVX2 has 8, and `S` is proof that
+        // the processor has it.
         unsafe {
             if S::F32_LANES == 16 {
-                let index = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+                let index =
+                    _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
                 return same(_mm512_permutex2var_ps(same(first), index, same(second)));
             }
             if S::F32_LANES == 8 {
@@ -41,7 +44,8 @@ pub fn odd<S: Simd>(simd: S, first: S::f32s, second: S::f32s) -> S::f32s {
         // SAFETY: as in `even`.
         unsafe {
             if S::F32_LANES == 16 {
-                let index = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+                let index =
+                    _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
                 return same(_mm512_permutex2var_ps(same(first), index, same(second)));
             }
             if S::F32_LANES == 8 {
@@ -62,7 +66,8 @@ pub fn odd<S: Simd>(simd: S, first: S::f32s, second: S::f32s) -> S::f32s {
 
 /// Sums of the lanes of each vector, in order.
 ///
-/// Adding even and odd lanes of two vectors at a time is several times cheaper than summing each vector by itself.
+/// Adding even and odd lanes of two vectors at a time is several times cheaper than summing each
+/// vector by itself.
 #[inline(always)]
 pub fn sum_lanes<S: Simd>(simd: S, vectors: &[S::f32s], totals: &mut [f32]) {
     let zero = simd.splat_f32s(0.0);
@@ -74,7 +79,8 @@ pub fn sum_lanes<S: Simd>(simd: S, vectors: &[S::f32s], totals: &mut [f32]) {
         while width > 1 {
             let half = count.div_ceil(2);
             for i in 0..half {
-                let (a, b) = (level[2 * i], if 2 * i + 1 < count { level[2 * i + 1] } else { zero });
+                let (a, b) =
+                    (level[2 * i], if 2 * i + 1 < count { level[2 * i + 1] } else { zero });
                 level[i] = simd.add_f32s(even(simd, a, b), odd(simd, a, b));
             }
             (count, width) = (half, width / 2);
@@ -93,14 +99,21 @@ pub fn interleave<S: Simd>(simd: S, even: S::f32s, odd: S::f32s) -> [S::f32s; 2]
         unsafe {
             if S::F32_LANES == 16 {
                 let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-                let high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+                let high =
+                    _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
                 let (even, odd): (__m512, __m512) = (same(even), same(odd));
-                return [same(_mm512_permutex2var_ps(even, low, odd)), same(_mm512_permutex2var_ps(even, high, odd))];
+                return [
+                    same(_mm512_permutex2var_ps(even, low, odd)),
+                    same(_mm512_permutex2var_ps(even, high, odd)),
+                ];
             }
             if S::F32_LANES == 8 {
                 let (even, odd): (__m256, __m256) = (same(even), same(odd));
                 let (low, high) = (_mm256_unpacklo_ps(even, odd), _mm256_unpackhi_ps(even, odd));
-                return [same(_mm256_permute2f128_ps::<0x20>(low, high)), same(_mm256_permute2f128_ps::<0x31>(low, high))];
+                return [
+                    same(_mm256_permute2f128_ps::<0x20>(low, high)),
+                    same(_mm256_permute2f128_ps::<0x31>(low, high)),
+                ];
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Instruction-set choice at run time, and raw vector access.
 //!
-//! Every kernel is one source, generic over [`pulp::Simd`]; [`dispatch`] picks AVX-512, AVX2 + FMA, NEON or the plain
-//! scalar fallback once per process.
+//! Every kernel is one source, generic over [`pulp::Simd`]; [`dispatch`] picks AVX-512, AVX2 + FMA,
+//! NEON or the plain scalar fallback once per process.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -14,11 +14,11 @@ pub const MAX_LANES: usize = 16;
 
 /// Runs `op` compiled for the best instruction set of this processor.
 ///
-/// Code inside `op` is compiled for that instruction set only where the compiler inlines it: mark helpers `#[inline(always)]`, and
-/// pass no closures to functions that are not.
+/// Code inside `op` is compiled for that instruction set only where the compiler inlines it: mark
+/// helpers `#[inline(always)]`, and pass no closures to functions that are not.
 ///
-/// `VOLOPS_SIMD=scalar` or `VOLOPS_SIMD=avx2` in the environment lowers the choice, so that the tests can be run on
-/// every code path of one machine.
+/// `VOLOPS_SIMD=scalar` or `VOLOPS_SIMD=avx2` in the environment lowers the choice, so that the
+/// tests can be run on every code path of one machine.
 pub fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
     static ARCH: OnceLock<Arch> = OnceLock::new();
     ARCH.get_or_init(choose_arch).dispatch(op)
@@ -41,8 +41,8 @@ fn choose_arch() -> Arch {
 /// A pointer into an output that several work items fill at disjoint places.
 pub struct SharedOut<T = f32>(*mut T);
 
-// SAFETY: a `SharedOut` is only a pointer; every use of it is an unsafe block that states why its range is touched by
-// one work item alone.
+// SAFETY: a `SharedOut` is only a pointer; every use of it is an unsafe block that states why its
+// range is touched by one work item alone.
 unsafe impl<T: Send> Send for SharedOut<T> {}
 // SAFETY: as for `Send`.
 unsafe impl<T: Send> Sync for SharedOut<T> {}
@@ -65,7 +65,8 @@ impl<T> SharedOut<T> {
     }
 }
 
-/// Per-thread buffer that lives as long as the thread, so that a call costs no allocation and no page fault.
+/// Per-thread buffer that lives as long as the thread, so that a call costs no allocation and no
+/// page fault.
 #[derive(Default)]
 pub struct Scratch {
     pub source: Vec<f32>,
@@ -112,7 +113,8 @@ pub unsafe fn store<S: Simd>(_simd: S, ptr: *mut f32, value: S::f32s) {
 /// `ptr` must be readable for `min(count, S::F32_LANES)` elements.
 #[inline(always)]
 pub unsafe fn load_first<S: Simd>(simd: S, ptr: *const f32, count: usize) -> S::f32s {
-    // A mask made anew, because pulp's own way to load with a `mask_between` is a call of a function.
+    // A mask made anew, because pulp's own way to load with a `mask_between` is a call of a
+    // function.
     let mask = MemMask::new(simd.mask_between_m32s(0, count.min(S::F32_LANES) as u32).mask());
     // SAFETY: only lanes below `count` are read.
     unsafe { simd.mask_load_ptr_f32s(mask, ptr) }
@@ -149,7 +151,8 @@ pub unsafe fn store_first<S: Simd>(simd: S, ptr: *mut f32, value: S::f32s, count
     unsafe { simd.mask_store_ptr_f32s(mask, ptr, value) }
 }
 
-/// `value` where `x > 0`, `slope * value` elsewhere: LeakyReLU when `x` is `value`, its derivative times `value` in general.
+/// `value` where `x > 0`, `slope * value` elsewhere: LeakyReLU when `x` is `value`, its derivative
+/// times `value` in general.
 #[inline(always)]
 pub fn leaky_select<S: Simd>(simd: S, x: S::f32s, value: S::f32s, slope: S::f32s) -> S::f32s {
     let positive = simd.greater_than_f32s(x, simd.splat_f32s(0.0));
@@ -171,7 +174,8 @@ pub fn prefetch(slice: &[f32], range: Range<usize>) {
     #[cfg(target_arch = "x86_64")]
     for i in range.step_by(MAX_LANES) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: every processor of this architecture has the instruction, and it may be given any address.
+        // SAFETY: every processor of this architecture has the instruction, and it may be given any
+        // address.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(slice.as_ptr().wrapping_add(i).cast()) };
     }
 }

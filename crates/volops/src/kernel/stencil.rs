@@ -1,9 +1,10 @@
 //! The inner loops of a depthwise convolution over runs of floats.
 //!
-//! A plane without padding between its rows is one run of floats, and a shift by whole rows or planes is a shift of that
-//! run: however short the rows are, every lane has work. A shift along the width would mix the ends of neighbouring rows.
-//! So the taps of each column of the kernel are summed apart, and only the few column sums are shifted along the width
-//! and masked. Every float loaded serves all columns; nothing but the column sums is stored on the way.
+//! A plane without padding between its rows is one run of floats, and a shift by whole rows or
+//! planes is a shift of that run: however short the rows are, every lane has work. A shift along
+//! the width would mix the ends of neighbouring rows. So the taps of each column of the kernel are
+//! summed apart, and only the few column sums are shifted along the width and masked. Every float
+//! loaded serves all columns; nothing but the column sums is stored on the way.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -30,9 +31,10 @@ pub(crate) struct ColumnRuns {
     pub pitch: usize,
 }
 
-/// Calls a function with the columns in groups that share their loads: all of a kernel of three columns (of which the
-/// outer two meet the same part of the source), or one at a time. `$call` is generic in the size of the group, and in
-/// whether the middle column meets another part than the outer two.
+/// Calls a function with the columns in groups that share their loads: all of a kernel of three
+/// columns (of which the outer two meet the same part of the source), or one at a time. `$call` is
+/// generic in the size of the group, and in whether the middle column meets another part than the
+/// outer two.
 macro_rules! by_columns {
     ($parts:expr, |$first:ident, $part:ident| $call:ident :: < $S:ty > $args:tt) => {
         match *$parts {
@@ -51,10 +53,10 @@ macro_rules! by_columns {
 }
 
 /// Sums over the rows of the kernel, for each column `k`:
-/// `sums[k][i] = sum over taps of kernel[tap.weights + k] * source[tap.source + parts[k] + i]`, `i < len`.
-/// Up to `LANES - 1` elements behind each run of sums are overwritten. `join` is called for consecutive ranges, which
-/// begin at multiples of a vector, when the sums up to `runs.margin` further are there: its loads and stores wait while
-/// the next sums are computed.
+/// `sums[k][i] = sum over taps of kernel[tap.weights + k] * source[tap.source + parts[k] + i]`, `i
+/// < len`. Up to `LANES - 1` elements behind each run of sums are overwritten. `join` is called for
+/// consecutive ranges, which begin at multiples of a vector, when the sums up to `runs.margin`
+/// further are there: its loads and stores wait while the next sums are computed.
 #[inline(always)]
 pub(crate) fn column_sums<S: Simd>(
     simd: S,
@@ -65,7 +67,15 @@ pub(crate) fn column_sums<S: Simd>(
     mut join: impl FnMut(&[f32], Range<usize>),
 ) {
     let n = parts.len();
-    by_columns!(parts, |first, part| sums_of::<S>(simd, (sums, runs, len), (taps, kernel), (source, part), (first, n), next, &mut join));
+    by_columns!(parts, |first, part| sums_of::<S>(
+        simd,
+        (sums, runs, len),
+        (taps, kernel),
+        (source, part),
+        (first, n),
+        next,
+        &mut join
+    ));
 }
 
 #[inline(always)]
@@ -83,7 +93,10 @@ fn sums_of<S: Simd, const K: usize, const SPLIT: bool>(
     let kernel = &kernel[first..];
     assert!(start + (K - 1) * runs.pitch + whole <= sums.len(), "sums too short");
     let last = parts[0].max(parts[1]) + whole;
-    assert!(taps.iter().all(|tap| tap.source + last <= source.len() && tap.weights + K <= kernel.len()), "source too short");
+    assert!(
+        taps.iter().all(|tap| tap.source + last <= source.len() && tap.weights + K <= kernel.len()),
+        "source too short"
+    );
     let complete = first + K == columns;
     let vectors = len.div_ceil(S::F32_LANES);
     let (mut at, mut joined) = (0, 0);
@@ -93,7 +106,8 @@ fn sums_of<S: Simd, const K: usize, const SPLIT: bool>(
         let parts = parts.map(|part| part + at * S::F32_LANES);
         // SAFETY: the two assertions above; `at + V` vectors are at most `whole` floats.
         at += unsafe {
-            // As many as leave a register for each sum, a row of weights, and the element; evenly, so that no lone vector is left.
+            // As many as leave a register for each sum, a row of weights, and the element; evenly,
+            // so that no lone vector is left.
             let (left, most) = (vectors - at, if S::REGISTER_COUNT >= 32 { 7 } else { 4 });
             match left.div_ceil(left.div_ceil(most)) {
                 1 => block::<S, K, 1, SPLIT>(simd, sums, to, (taps, kernel), source, parts),
@@ -136,14 +150,18 @@ unsafe fn block<S: Simd, const K: usize, const V: usize, const SPLIT: bool>(
         // SAFETY: the caller's promise.
         let from = unsafe { source.as_ptr().add(tap.source) };
         // SAFETY: the caller's promise.
-        let weights: [_; K] = std::array::from_fn(|k| simd.splat_f32s(unsafe { *kernel.as_ptr().add(tap.weights + k) }));
+        let weights: [_; K] = std::array::from_fn(|k| {
+            simd.splat_f32s(unsafe { *kernel.as_ptr().add(tap.weights + k) })
+        });
         for v in 0..V {
             // SAFETY: the caller's promise.
             let x = unsafe { load(simd, from.add(middle + v * S::F32_LANES)) };
             // SAFETY: the caller's promise.
-            let other = if SPLIT { unsafe { load(simd, from.add(outer + v * S::F32_LANES)) } } else { x };
+            let other =
+                if SPLIT { unsafe { load(simd, from.add(outer + v * S::F32_LANES)) } } else { x };
             for (k, values) in values.iter_mut().enumerate() {
-                values[v] = simd.mul_add_e_f32s(if k == 1 { x } else { other }, weights[k], values[v]);
+                values[v] =
+                    simd.mul_add_e_f32s(if k == 1 { x } else { other }, weights[k], values[v]);
             }
         }
     }
@@ -156,9 +174,10 @@ unsafe fn block<S: Simd, const K: usize, const V: usize, const SPLIT: bool>(
     V
 }
 
-/// The transpose in the weights: for each column `k` and every tap, adds to the `LANES` sums of weight `tap.weights + k`,
-/// lane by lane, `factors[shifts[k].start + i] * source[tap.source + parts[k] + i]` where the mask is set, `i < len`.
-/// The factors go on with zeros up to whole `LANES`.
+/// The transpose in the weights: for each column `k` and every tap, adds to the `LANES` sums of
+/// weight `tap.weights + k`, lane by lane, `factors[shifts[k].start + i] * source[tap.source +
+/// parts[k] + i]` where the mask is set, `i < len`. The factors go on with zeros up to whole
+/// `LANES`.
 #[inline(always)]
 pub(crate) fn add_dots<S: Simd>(
     simd: S,
@@ -166,7 +185,13 @@ pub(crate) fn add_dots<S: Simd>(
     (factors, shifts, len): (&[f32], &[Shifted], usize),
     (source, parts): (&[f32], &[usize]),
 ) {
-    by_columns!(parts, |first, part| dots_of::<S>(simd, (sums, taps), (factors, &shifts[first..], len), (source, part), first));
+    by_columns!(parts, |first, part| dots_of::<S>(
+        simd,
+        (sums, taps),
+        (factors, &shifts[first..], len),
+        (source, part),
+        first
+    ));
 }
 
 #[inline(always)]
@@ -180,17 +205,44 @@ fn dots_of<S: Simd, const K: usize, const SPLIT: bool>(
     let whole = len.next_multiple_of(LANES);
     let sums = &mut sums[first..];
     let shifts: [Shifted; K] = std::array::from_fn(|k| shifts[k]);
-    assert!(shifts.iter().all(|run| run.start + whole <= factors.len() && whole <= run.mask.len()), "factors too short");
+    assert!(
+        shifts.iter().all(|run| run.start + whole <= factors.len() && whole <= run.mask.len()),
+        "factors too short"
+    );
     let last = parts[0].max(parts[1]) + whole;
-    assert!(taps.iter().all(|tap| tap.source + last <= source.len() && tap.weights + K <= sums.len()), "source too short");
+    assert!(
+        taps.iter().all(|tap| tap.source + last <= source.len() && tap.weights + K <= sums.len()),
+        "source too short"
+    );
     let mut rest = taps;
     while !rest.is_empty() {
         // SAFETY: the two assertions above.
         let done = unsafe {
             match rest.len() {
-                9.. if S::REGISTER_COUNT >= 32 => dots_block::<S, K, 9, SPLIT>(simd, sums, rest, (factors, &shifts, whole), source, parts),
-                3.. => dots_block::<S, K, 3, SPLIT>(simd, sums, rest, (factors, &shifts, whole), source, parts),
-                _ => dots_block::<S, K, 1, SPLIT>(simd, sums, rest, (factors, &shifts, whole), source, parts),
+                9.. if S::REGISTER_COUNT >= 32 => dots_block::<S, K, 9, SPLIT>(
+                    simd,
+                    sums,
+                    rest,
+                    (factors, &shifts, whole),
+                    source,
+                    parts,
+                ),
+                3.. => dots_block::<S, K, 3, SPLIT>(
+                    simd,
+                    sums,
+                    rest,
+                    (factors, &shifts, whole),
+                    source,
+                    parts,
+                ),
+                _ => dots_block::<S, K, 1, SPLIT>(
+                    simd,
+                    sums,
+                    rest,
+                    (factors, &shifts, whole),
+                    source,
+                    parts,
+                ),
             }
         };
         rest = &rest[done..];
@@ -213,7 +265,8 @@ unsafe fn dots_block<S: Simd, const K: usize, const T: usize, const SPLIT: bool>
     // SAFETY: the caller's promise.
     let sum_at = |t: usize, k: usize| unsafe { taps.get_unchecked(t).weights } + k;
     // SAFETY: the caller's promise.
-    let sources: [_; T] = std::array::from_fn(|t| unsafe { source.as_ptr().add(taps.get_unchecked(t).source) });
+    let sources: [_; T] =
+        std::array::from_fn(|t| unsafe { source.as_ptr().add(taps.get_unchecked(t).source) });
     let mut values = [[simd.splat_f32s(0.0); K]; T];
     for (t, values) in values.iter_mut().enumerate() {
         for (k, value) in values.iter_mut().enumerate() {
@@ -224,14 +277,16 @@ unsafe fn dots_block<S: Simd, const K: usize, const T: usize, const SPLIT: bool>
     let mut i = 0;
     while i < len {
         // SAFETY: the caller's promise.
-        let factors: [_; K] = std::array::from_fn(|k| unsafe { masked(simd, factors, &shifts[k], i) });
+        let factors: [_; K] =
+            std::array::from_fn(|k| unsafe { masked(simd, factors, &shifts[k], i) });
         for (source, values) in sources.iter().zip(&mut values) {
             // SAFETY: the caller's promise.
             let x = unsafe { load(simd, source.add(middle + i)) };
             // SAFETY: the caller's promise.
             let other = if SPLIT { unsafe { load(simd, source.add(outer + i)) } } else { x };
             for k in 0..K {
-                values[k] = simd.mul_add_e_f32s(if k == 1 { x } else { other }, factors[k], values[k]);
+                values[k] =
+                    simd.mul_add_e_f32s(if k == 1 { x } else { other }, factors[k], values[k]);
             }
         }
         i += S::F32_LANES;
@@ -261,13 +316,17 @@ pub(crate) struct Shifted<'a> {
 #[inline(always)]
 unsafe fn masked<S: Simd>(simd: S, floats: &[f32], run: &Shifted, i: usize) -> S::f32s {
     // SAFETY: the caller's promise; a `S::u32s` is plain data of as many lanes.
-    let (value, mask) =
-        unsafe { (load(simd, floats.as_ptr().add(run.start + i)), run.mask.as_ptr().add(i).cast::<S::u32s>().read_unaligned()) };
+    let (value, mask) = unsafe {
+        (
+            load(simd, floats.as_ptr().add(run.start + i)),
+            run.mask.as_ptr().add(i).cast::<S::u32s>().read_unaligned(),
+        )
+    };
     simd.transmute_f32s_u32s(simd.and_u32s(simd.transmute_u32s_f32s(value), mask))
 }
 
-/// `out[i] = sum over runs of sums[run.start + i]` where the run's mask is set, for `i` in a range, times the derivative of a LeakyReLU of some slope
-/// at given values, laid out like `out`.
+/// `out[i] = sum over runs of sums[run.start + i]` where the run's mask is set, for `i` in a range,
+/// times the derivative of a LeakyReLU of some slope at given values, laid out like `out`.
 #[inline(always)]
 pub(crate) fn join_columns<S: Simd>(
     simd: S,
@@ -277,7 +336,10 @@ pub(crate) fn join_columns<S: Simd>(
     derivative: Option<(&[f32], f32)>,
 ) {
     let whole = range.end.next_multiple_of(LANES);
-    assert!(runs.iter().all(|run| run.start + whole <= sums.len() && whole <= run.mask.len()), "runs too short");
+    assert!(
+        runs.iter().all(|run| run.start + whole <= sums.len() && whole <= run.mask.len()),
+        "runs too short"
+    );
     assert!(derivative.is_none_or(|(x, _)| range.end <= x.len()), "values too short");
     if runs.is_empty() {
         out[range.clone()].fill(MaybeUninit::new(0.0));
@@ -307,10 +369,11 @@ fn join<S: Simd, const K: usize>(
     let to = out.as_mut_ptr().cast::<f32>();
     for i in (start..out.len()).step_by(S::F32_LANES) {
         let left = out.len() - i;
-        // SAFETY: `join_columns` has checked that runs and masks are as long as the output, in whole `LANES`. The output
-        // has been written before if it is added to.
+        // SAFETY: `join_columns` has checked that runs and masks are as long as the output, in
+        // whole `LANES`. The output has been written before if it is added to.
         unsafe {
-            let mut value = if add { load_first(simd, to.add(i), left) } else { simd.splat_f32s(0.0) };
+            let mut value =
+                if add { load_first(simd, to.add(i), left) } else { simd.splat_f32s(0.0) };
             for run in &runs {
                 value = simd.add_f32s(value, masked(simd, sums, run, i));
             }

@@ -1,8 +1,9 @@
 //! Fork and join for pieces of work that take microseconds.
 //!
-//! A search step runs a thousand kernels of 10 to 1000 microseconds. Waking a sleeping thread costs tens of microseconds, so
-//! the helpers of this pool look for the next kernel for a short while before they go to sleep. There are as many threads as the
-//! rayon pool of the caller has, which stays the one place where a program sets their number.
+//! A search step runs a thousand kernels of 10 to 1000 microseconds. Waking a sleeping thread costs
+//! tens of microseconds, so the helpers of this pool look for the next kernel for a short while
+//! before they go to sleep. There are as many threads as the rayon pool of the caller has, which
+//! stays the one place where a program sets their number.
 
 use std::any::Any;
 use std::hint::spin_loop;
@@ -12,20 +13,23 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 
-/// Rounds a helper looks for work before it sleeps: some hundred microseconds, longer than what lies between two kernels.
+/// Rounds a helper looks for work before it sleeps: some hundred microseconds, longer than what
+/// lies between two kernels.
 const ROUNDS: usize = 10_000;
 
-/// Rounds the caller waits for a helper before it offers its core to others: a helper is late only where cores are short.
+/// Rounds the caller waits for a helper before it offers its core to others: a helper is late only
+/// where cores are short.
 const PATIENCE: usize = 2_000;
 
 /// Most threads that work on one kernel.
 const MAX_THREADS: usize = 128;
 
-/// Calls `f(0), f(1), .. f(items - 1)`, each once, on the threads of the current rayon pool, and returns when all are done.
+/// Calls `f(0), f(1), .. f(items - 1)`, each once, on the threads of the current rayon pool, and
+/// returns when all are done.
 ///
-/// Consecutive items go to the same thread, and the same ones in the next call, as far as nobody has to wait: what one
-/// kernel leaves in a core's cache the next one finds there. Inside of `f`, or while another thread is in here, the
-/// calls are made one after the other.
+/// Consecutive items go to the same thread, and the same ones in the next call, as far as nobody
+/// has to wait: what one kernel leaves in a core's cache the next one finds there. Inside of `f`,
+/// or while another thread is in here, the calls are made one after the other.
 pub fn for_each(items: usize, f: impl Fn(usize) + Sync) {
     let threads = rayon::current_num_threads().min(items).min(MAX_THREADS);
     let pool = POOL.get_or_init(Pool::new);
@@ -62,7 +66,8 @@ struct Job<'a> {
 
 /// The other end of a helper thread.
 struct Helper {
-    /// Null: nothing to do. A job: offered, and still the caller's to take back. [`TAKEN`]: the helper is at work.
+    /// Null: nothing to do. A job: offered, and still the caller's to take back. [`TAKEN`]: the
+    /// helper is at work.
     job: Padded<AtomicPtr<Job<'static>>>,
     asleep: AtomicBool,
     thread: OnceLock<Thread>,
@@ -85,11 +90,13 @@ impl Pool {
         for thread in 0..job.threads {
             self.next[thread].0.store(job.share(thread).start, Ordering::Relaxed);
         }
-        // The lifetime is dropped here; every helper is done with the job when this function returns.
+        // The lifetime is dropped here; every helper is done with the job when this function
+        // returns.
         let shared = (&raw mut job).cast::<Job<'static>>();
         // SAFETY: the job is alive, and shared from here on: it is read only.
         let job = unsafe { &*shared };
-        let helpers: Vec<&'static Helper> = (1..job.threads).map_while(|i| self.helper(i)).collect();
+        let helpers: Vec<&'static Helper> =
+            (1..job.threads).map_while(|i| self.helper(i)).collect();
         for helper in &helpers {
             helper.offer(shared);
         }
@@ -140,10 +147,16 @@ impl Pool {
     fn help(&self, helper: &Helper, index: usize) {
         loop {
             let offered = helper.wait(if index < self.cores { ROUNDS } else { 0 });
-            if helper.job.0.compare_exchange(offered, TAKEN, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            if helper
+                .job
+                .0
+                .compare_exchange(offered, TAKEN, Ordering::Acquire, Ordering::Relaxed)
+                .is_err()
+            {
                 continue;
             }
-            // SAFETY: the caller keeps an offered job alive until it has taken it back or the helper is done.
+            // SAFETY: the caller keeps an offered job alive until it has taken it back or the
+            // helper is done.
             let job = unsafe { &*offered };
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.work(job, index))) {
                 job.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(panic);
@@ -161,7 +174,8 @@ impl Job<'_> {
 
 impl Helper {
     fn offer(&self, job: *mut Job<'static>) {
-        // Sequentially consistent, like the two accesses in `wait`: either the helper sees the job or this sees it asleep.
+        // Sequentially consistent, like the two accesses in `wait`: either the helper sees the job
+        // or this sees it asleep.
         self.job.0.store(job, Ordering::SeqCst);
         if self.asleep.load(Ordering::SeqCst)
             && let Some(thread) = self.thread.get()
@@ -194,7 +208,12 @@ impl Helper {
 
     /// Takes the job back, or waits until the helper is done with it.
     fn finish(&self, job: *mut Job<'static>) {
-        if self.job.0.compare_exchange(job, ptr::null_mut(), Ordering::Acquire, Ordering::Acquire).is_ok() {
+        if self
+            .job
+            .0
+            .compare_exchange(job, ptr::null_mut(), Ordering::Acquire, Ordering::Acquire)
+            .is_ok()
+        {
             return;
         }
         let mut round = 0;
@@ -235,7 +254,11 @@ mod tests {
         let sum = AtomicUsize::new(0);
         thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| on_threads(2, || for_each(10, |_| for_each(10, |i| _ = sum.fetch_add(i, Ordering::Relaxed)))));
+                scope.spawn(|| {
+                    on_threads(2, || {
+                        for_each(10, |_| for_each(10, |i| _ = sum.fetch_add(i, Ordering::Relaxed)))
+                    })
+                });
             }
         });
         assert_eq!(sum.into_inner(), 4 * 10 * 45);

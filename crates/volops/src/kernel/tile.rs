@@ -1,18 +1,21 @@
-//! The geometry of convolutions: which source element belongs to which output position, and how a tile of them is stored.
+//! The geometry of convolutions: which source element belongs to which output position, and how a
+//! tile of them is stored.
 //!
-//! A tile is stored row after row with a fixed pitch, zeros where the source ends. Output position `(d, h, w)` is the flat
-//! index `(d * pitch_h + h) * pitch_w + w`, and the source element a tap needs for it lies a constant number of elements
-//! further on, whatever the position. So a kernel may walk over flat indices in whole vectors: it computes the few positions
-//! that lie between rows too, and nobody reads those. A width of 5 is then as good as one of 64.
+//! A tile is stored row after row with a fixed pitch, zeros where the source ends. Output position
+//! `(d, h, w)` is the flat index `(d * pitch_h + h) * pitch_w + w`, and the source element a tap
+//! needs for it lies a constant number of elements further on, whatever the position. So a kernel
+//! may walk over flat indices in whole vectors: it computes the few positions that lie between rows
+//! too, and nobody reads those. A width of 5 is then as good as one of 64.
 //!
-//! With stride 2 the source is first split by the parity of its padded index into up to eight sub-grids; a tap picks a
-//! sub-grid and a shift, and everything else is as for stride 1.
+//! With stride 2 the source is first split by the parity of its padded index into up to eight
+//! sub-grids; a tap picks a sub-grid and a shift, and everything else is as for stride 1.
 
 use std::ops::Range;
 
 use super::simd::MAX_LANES;
 
-/// How output positions of one axis address the source: position `p`, tap `t` reads `p * stride + t - lead`.
+/// How output positions of one axis address the source: position `p`, tap `t` reads `p * stride + t
+/// - lead`.
 #[derive(Clone, Copy, Debug)]
 pub struct Axis {
     /// Extent of the source.
@@ -65,7 +68,8 @@ impl Axis {
 /// The axes of a correlation: depth, height, width.
 pub type Axes = [Axis; 3];
 
-/// Whether every position reads the source element at its own place only. A gathered volume is one long row then (see `gather_axes`).
+/// Whether every position reads the source element at its own place only. A gathered volume is one
+/// long row then (see `gather_axes`).
 pub fn is_pointwise(axes: &Axes) -> bool {
     axes.iter().all(|a| (a.taps, a.stride) == (1, 1))
 }
@@ -95,7 +99,8 @@ impl Tile {
     pub fn new(axes: &Axes, start: [usize; 3], len: [usize; 3]) -> Self {
         let pitch = [axes[1].pitch(len[1]), axes[2].pitch(len[2])];
         let planes = len[0] + axes[0].shifts();
-        // Shifted reads of the last row may run past the last plane and find zeros there; reads in whole vectors go a vector further.
+        // Shifted reads of the last row may run past the last plane and find zeros there; reads in
+        // whole vectors go a vector further.
         let overrun = axes[1].shifts() * pitch[1] + axes[2].shifts() + SLACK;
         let sub_grid = planes * pitch[0] * pitch[1] + overrun;
         let channel = sub_grid * axes.iter().map(Axis::phases).product::<usize>();
@@ -113,7 +118,8 @@ impl Tile {
         sub_grid * self.sub_grid + (shift[0] * self.pitch[0] + shift[1]) * self.pitch[1] + shift[2]
     }
 
-    /// Flat index of the first position of row `h` of plane `d`, both counted from the tile's start.
+    /// Flat index of the first position of row `h` of plane `d`, both counted from the tile's
+    /// start.
     pub fn row(&self, d: usize, h: usize) -> usize {
         (d * self.pitch[0] + h) * self.pitch[1]
     }
@@ -142,12 +148,17 @@ pub struct Tiling {
 }
 
 impl Tiling {
-    /// Cuts the positions into tiles that take about `budget` floats, if possible without cutting rows: `channels` packed channels
-    /// of the source, and `per_position` floats for every position.
+    /// Cuts the positions into tiles that take about `budget` floats, if possible without cutting
+    /// rows: `channels` packed channels of the source, and `per_position` floats for every
+    /// position.
     pub fn new(axes: &Axes, channels: usize, per_position: usize, budget: usize) -> Self {
-        let size = |len: [usize; 3]| channels * Tile::new(axes, [0; 3], len).channel + per_position * len.iter().product::<usize>();
+        let size = |len: [usize; 3]| {
+            channels * Tile::new(axes, [0; 3], len).channel
+                + per_position * len.iter().product::<usize>()
+        };
         let mut best = axes.map(|a| a.positions);
-        // Rows are cut only when one of them is by itself too long: always true of flattened volumes (kernel 1).
+        // Rows are cut only when one of them is by itself too long: always true of flattened
+        // volumes (kernel 1).
         while best[2] > 64 && size([1, 1, best[2]]) > budget {
             best[2] = best[2].div_ceil(2);
         }
@@ -172,7 +183,8 @@ impl Tiling {
         Self::evenly(axes, chosen)
     }
 
-    /// The same, but in at least `tiles` tiles, as far as there are planes (of a flattened volume: positions) to cut between.
+    /// The same, but in at least `tiles` tiles, as far as there are planes (of a flattened volume:
+    /// positions) to cut between.
     pub fn at_least(&self, axes: &Axes, tiles: usize) -> Self {
         let mut len = self.len;
         let along = if axes[0].positions == 1 && axes[1].positions == 1 { 2 } else { 0 };
@@ -194,7 +206,11 @@ impl Tiling {
 
     /// The `index`-th tile.
     pub fn tile(&self, axes: &Axes, index: usize) -> Tile {
-        let at = [index / (self.count[1] * self.count[2]), index / self.count[2] % self.count[1], index % self.count[2]];
+        let at = [
+            index / (self.count[1] * self.count[2]),
+            index / self.count[2] % self.count[1],
+            index % self.count[2],
+        ];
         let start = [0, 1, 2].map(|a| at[a] * self.len[a]);
         let len = [0, 1, 2].map(|a| self.len[a].min(axes[a].positions - start[a]));
         Tile::new(axes, start, len)

@@ -1,8 +1,9 @@
 //! Trilinear upsampling by 2 (`align_corners = false`) and its transpose.
 //!
-//! Along each axis, output `2i` is `x[i-1]/4 + 3x[i]/4` and output `2i+1` is `3x[i]/4 + x[i+1]/4`, the border repeated.
-//! Depth is done first, on the small planes; width last, because it writes the large ones. Along the width a whole plane
-//! is one run of floats, as if its rows were one; the outputs at the ends of each row are then put right.
+//! Along each axis, output `2i` is `x[i-1]/4 + 3x[i]/4` and output `2i+1` is `3x[i]/4 + x[i+1]/4`,
+//! the border repeated. Depth is done first, on the small planes; width last, because it writes the
+//! large ones. Along the width a whole plane is one run of floats, as if its rows were one; the
+//! outputs at the ends of each row are then put right.
 
 use std::mem::MaybeUninit;
 
@@ -22,7 +23,8 @@ fn neighbours(i: usize, n: usize) -> [usize; 2] {
     [i.saturating_sub(1), (i + 1).min(n - 1)]
 }
 
-/// Doubles depth, height and width of `x` (shape `xs = [b, c, d, h, w]`): returns `[b, c, 2d, 2h, 2w]`.
+/// Doubles depth, height and width of `x` (shape `xs = [b, c, d, h, w]`): returns `[b, c, 2d, 2h,
+/// 2w]`.
 pub fn upsample2(x: &[f32], xs: Shape) -> Vec<f32> {
     let [batch, channels, depth, height, width] = xs;
     let plane = height * width;
@@ -48,7 +50,8 @@ pub fn upsample2(x: &[f32], xs: Shape) -> Vec<f32> {
     }
 }
 
-/// Gradient of [`upsample2`] (its transpose): from `g` `[b, c, 2d, 2h, 2w]` to `[b, c, d, h, w] = xs`.
+/// Gradient of [`upsample2`] (its transpose): from `g` `[b, c, 2d, 2h, 2w]` to `[b, c, d, h, w] =
+/// xs`.
 pub fn upsample2_grad(g: &[f32], xs: Shape) -> Vec<f32> {
     let [batch, channels, depth, height, width] = xs;
     let plane = height * width;
@@ -77,7 +80,11 @@ pub fn upsample2_grad(g: &[f32], xs: Shape) -> Vec<f32> {
                     let slot = |i: usize| &slots[around[i] % 4 * slot_len..];
                     vectorize(
                         #[inline(always)]
-                        || mix_four(out, [slot(0), slot(1), slot(2), slot(3)], |out, value| _ = out.write(value)),
+                        || {
+                            mix_four(out, [slot(0), slot(1), slot(2), slot(3)], |out, value| {
+                                _ = out.write(value)
+                            })
+                        },
                     );
                 }
             });
@@ -85,8 +92,8 @@ pub fn upsample2_grad(g: &[f32], xs: Shape) -> Vec<f32> {
     }
 }
 
-/// The four outputs that input `i` of an axis of `n` contributes to: the middle two with weight [`NEAR`], the outer two
-/// (which repeat the middle ones at the border) with [`FAR`].
+/// The four outputs that input `i` of an axis of `n` contributes to: the middle two with weight
+/// [`NEAR`], the outer two (which repeat the middle ones at the border) with [`FAR`].
 fn four_around(i: usize, n: usize) -> [usize; 4] {
     [(2 * i).saturating_sub(1), 2 * i, 2 * i + 1, (2 * i + 2).min(2 * n - 1)]
 }
@@ -115,7 +122,9 @@ fn heighten(to: &mut [f32], from: &[f32], [height, width]: [usize; 2]) {
 fn widen(to: &mut [MaybeUninit<f32>], from: &[f32], width: usize) {
     let n = from.len();
     let pairs = to.as_chunks_mut::<2>().0;
-    let pair = |before: f32, at: f32, after: f32| [MaybeUninit::new(FAR * before + NEAR * at), MaybeUninit::new(NEAR * at + FAR * after)];
+    let pair = |before: f32, at: f32, after: f32| {
+        [MaybeUninit::new(FAR * before + NEAR * at), MaybeUninit::new(NEAR * at + FAR * after)]
+    };
     let inner = from[..n - 2].iter().zip(&from[1..n - 1]).zip(&from[2..]);
     for (pairs, ((&before, &at), &after)) in pairs[1..n - 1].iter_mut().zip(inner) {
         *pairs = pair(before, at, after);

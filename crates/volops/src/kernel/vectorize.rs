@@ -4,10 +4,12 @@ use pulp::{Simd, WithSimd};
 
 use super::simd::dispatch;
 
-/// Calls `f`, and everything that is inlined into it, with the best instruction set of this processor.
+/// Calls `f`, and everything that is inlined into it, with the best instruction set of this
+/// processor.
 ///
-/// `f` should be an `#[inline(always)]` closure. It is called through `FnMut` on purpose: the compiler's adapter from such
-/// a closure to `FnOnce`, which `pulp` would use, is a function of its own and is compiled for the baseline.
+/// `f` should be an `#[inline(always)]` closure. It is called through `FnMut` on purpose: the
+/// compiler's adapter from such a closure to `FnOnce`, which `pulp` would use, is a function of its
+/// own and is compiled for the baseline.
 pub(crate) fn vectorize<R>(f: impl FnMut() -> R) -> R {
     dispatch(Loops(f))
 }

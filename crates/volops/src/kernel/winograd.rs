@@ -1,11 +1,13 @@
-//! Dense 3x3x3 convolution of stride 1 by minimal filtering, after Lavin and Gray, "Fast Algorithms for Convolutional Neural
-//! Networks" (CVPR 2016): a tile of `2 x 2 x 4` outputs of one channel costs 96 multiplications for every source channel
-//! instead of 432.
+//! Dense 3x3x3 convolution of stride 1 by minimal filtering, after Lavin and Gray, "Fast Algorithms
+//! for Convolutional Neural Networks" (CVPR 2016): a tile of `2 x 2 x 4` outputs of one channel
+//! costs 96 multiplications for every source channel instead of 432.
 //!
-//! A work item is a box of tiles. Its source is packed and transformed along the width; then, for a few vectors of tiles at a
-//! time and one point of the width at a time, it is transformed along depth and height (16 points), multiplied with the
-//! transformed weights (16 products of small matrices), and transformed back, into sums that stay in the cache until
-//! the last point. The layout is that of [`super::tile`], with tiles in place of positions, in depth and height with a stride of 2.
+//! A work item is a box of tiles. Its source is packed and transformed along the width; then, for a
+//! few vectors of tiles at a time and one point of the width at a time, it is transformed along
+//! depth and height (16 points), multiplied with the transformed weights (16 products of small
+//! matrices), and transformed back, into sums that stay in the cache until the last point. The
+//! layout is that of [`super::tile`], with tiles in place of positions, in depth and height with a
+//! stride of 2.
 //!
 //! The transforms are in [`super::winograd_transform`], with what they cost in accuracy.
 
@@ -21,29 +23,36 @@ use super::simd::{MAX_LANES, SharedOut, dispatch};
 use super::threads::for_each;
 use super::tile::{Axes, Tile};
 use super::winograd_pack::{even_cuts, pack, pack_scratch, tile_axes};
-use super::winograd_transform::{OUTPUTS, PLANE_POINTS, POINTS, TransformBack, TransformInput, TransformWeights};
+use super::winograd_transform::{
+    OUTPUTS, PLANE_POINTS, POINTS, TransformBack, TransformInput, TransformWeights,
+};
 use super::{Shape, numel};
 
 /// Floats of an item's packed source and results: more than that spill from the level-2 cache.
 const TILE_BUDGET: usize = 192 * 1024;
 
-/// Least pairs of channels, least volume, and least number of multiplications per kernel element, at which this is faster.
+/// Least pairs of channels, least volume, and least number of multiplications per kernel element,
+/// at which this is faster.
 const LEAST_PAIRS: usize = 32;
 const LEAST_VOLUME: usize = 512;
 const LEAST_PRODUCTS: usize = 1 << 17;
 
-/// Whether this does such a convolution, of a source of this shape, and is faster at it and its input's gradient than the direct kernels.
+/// Whether this does such a convolution, of a source of this shape, and is faster at it and its
+/// input's gradient than the direct kernels.
 ///
-/// From measurements: few channels leave too little to multiply for what the transforms cost, small volumes do not fill vectors
-/// with tiles, and of an axis of one element a tile wastes half or more.
+/// From measurements: few channels leave too little to multiply for what the transforms cost, small
+/// volumes do not fill vectors with tiles, and of an axis of one element a tile wastes half or
+/// more.
 pub fn worth(source: Shape, out_channels: usize, spec: &ConvSpec) -> bool {
     source[1] * out_channels >= LEAST_PAIRS && suits(source, out_channels, spec)
 }
 
-/// [`worth`] for the gradient of the weights. Where the direct kernel has 16 registers only, this is faster with 4 x 4 channels too: it then
-/// takes 0.75 times as long, with 32 registers 1.3 to 1.6 times.
+/// [`worth`] for the gradient of the weights. Where the direct kernel has 16 registers only, this
+/// is faster with 4 x 4 channels too: it then takes 0.75 times as long, with 32 registers 1.3 to
+/// 1.6 times.
 pub fn worth_for_weights(source: Shape, out_channels: usize, spec: &ConvSpec) -> bool {
-    suits(source, out_channels, spec) && (source[1] * out_channels >= LEAST_PAIRS || dispatch(MostRows) < MAX_ROWS)
+    suits(source, out_channels, spec)
+        && (source[1] * out_channels >= LEAST_PAIRS || dispatch(MostRows) < MAX_ROWS)
 }
 
 fn suits([_, channels, depth, height, width]: Shape, out_channels: usize, spec: &ConvSpec) -> bool {
@@ -56,9 +65,10 @@ fn suits([_, channels, depth, height, width]: Shape, out_channels: usize, spec: 
         && channels * out_channels * volume >= LEAST_PRODUCTS
 }
 
-/// Convolution of stride 1 with all 27 `taps` of a 3x3x3 kernel, which say where in the kernel's weights each of its elements is,
-/// depth slowest. The result, `[batch, out_channels, depth, height, width]`, is multiplied by the derivative of a LeakyReLU of the
-/// given slope at the given values (shaped like the result).
+/// Convolution of stride 1 with all 27 `taps` of a 3x3x3 kernel, which say where in the kernel's
+/// weights each of its elements is, depth slowest. The result, `[batch, out_channels, depth,
+/// height, width]`, is multiplied by the derivative of a LeakyReLU of the given slope at the given
+/// values (shaped like the result).
 pub fn correlate(
     source: Operand,
     weights: Weights,
@@ -67,7 +77,12 @@ pub fn correlate(
     derivative: Option<(&[f32], f32)>,
 ) -> Vec<f32> {
     let [batch, channels, depth, height, width] = source.shape;
-    assert_eq!(source.data.len(), numel(source.shape), "a source must have the shape {:?}", source.shape);
+    assert_eq!(
+        source.data.len(),
+        numel(source.shape),
+        "a source must have the shape {:?}",
+        source.shape
+    );
     let len = batch * out_channels * depth * height * width;
     if source.data.is_empty() || len == 0 {
         return vec![0.0; len];
@@ -95,8 +110,16 @@ pub fn correlate(
     unsafe { transformed.set_len(transform.len()) };
 
     let mut out = Vec::with_capacity(len);
-    Winograd { source, axes: tile_axes(source.shape), weights: &transformed, point: transform.point(), blocks, out_channels, derivative }
-        .fill(SharedOut::new(out.as_mut_ptr()));
+    Winograd {
+        source,
+        axes: tile_axes(source.shape),
+        weights: &transformed,
+        point: transform.point(),
+        blocks,
+        out_channels,
+        derivative,
+    }
+    .fill(SharedOut::new(out.as_mut_ptr()));
     // SAFETY: the work items of `fill` write every row of every channel of every batch entry.
     unsafe { out.set_len(len) };
     out
@@ -151,10 +174,19 @@ impl Winograd<'_> {
             let len = [0, 1].map(|a| division.len[a].min(self.axes[a].positions - start[a]));
             let width = self.axes[2].positions;
             let tile = Tile::new(&self.axes, [start[0], start[1], 0], [len[0], len[1], width]);
-            let blocks = &self.blocks[chunk * division.blocks..((chunk + 1) * division.blocks).min(self.blocks.len())];
+            let blocks = &self.blocks
+                [chunk * division.blocks..((chunk + 1) * division.blocks).min(self.blocks.len())];
             let sizes = Sizes::new(&tile, channels, blocks);
             with_floats(sizes.total(), |scratch| {
-                dispatch(Item { of: self, tile, batch: index / (count[0] * count[1]), blocks, sizes, scratch, out });
+                dispatch(Item {
+                    of: self,
+                    tile,
+                    batch: index / (count[0] * count[1]),
+                    blocks,
+                    sizes,
+                    scratch,
+                    out,
+                });
             });
         };
         let items = batch * count[0] * count[1] * chunks;
@@ -171,13 +203,15 @@ impl Winograd<'_> {
         for d in even_cuts(self.axes[0].positions) {
             for h in even_cuts(self.axes[1].positions) {
                 let tile = Tile::new(&self.axes, [0; 3], [d, h, self.axes[2].positions]);
-                let boxes = batch * self.axes[0].positions.div_ceil(d) * self.axes[1].positions.div_ceil(h);
+                let boxes =
+                    batch * self.axes[0].positions.div_ceil(d) * self.axes[1].positions.div_ceil(h);
                 for &blocks in &chunkings {
                     let rows = (blocks * self.blocks[0].len()).min(self.out_channels);
                     let sizes = Sizes::new(&tile, channels, &self.blocks[..blocks]);
                     // Nanoseconds of an item, from measured rates.
                     let products = sizes.vectors * PLANE_POINTS * POINTS * channels * rows / 3;
-                    let transforms = sizes.vectors * (190 * channels + 140 * rows) + OUTPUTS * tile.channel * channels / 2;
+                    let transforms = sizes.vectors * (190 * channels + 140 * rows)
+                        + OUTPUTS * tile.channel * channels / 2;
                     let spilled = (sizes.packed + sizes.results).saturating_sub(TILE_BUDGET);
                     let item = 1000 + products + transforms + spilled;
                     let items = boxes * self.blocks.len().div_ceil(blocks);
@@ -201,9 +235,11 @@ struct Sizes {
     group: usize,
     /// The source, transformed along the width: `[channels, POINTS, tile.channel]`.
     packed: usize,
-    /// Outputs, `[out_channels, 2 * 2, vectors, OUTPUTS, lanes]`, and a vector of slack after each volume.
+    /// Outputs, `[out_channels, 2 * 2, vectors, OUTPUTS, lanes]`, and a vector of slack after each
+    /// volume.
     results: usize,
-    /// Transformed source of one group and one point of the width: `[PLANE_POINTS, channels, group, lanes]`.
+    /// Transformed source of one group and one point of the width: `[PLANE_POINTS, channels,
+    /// group, lanes]`.
     source: usize,
     /// Products with it: `[PLANE_POINTS, MAX_ROWS, group, lanes]`.
     product: usize,
@@ -213,7 +249,8 @@ struct Sizes {
 
 impl Sizes {
     fn new(tile: &Tile, channels: usize, blocks: &[Range<usize>]) -> Self {
-        let vectors = tile.runs(MAX_LANES).iter().map(|run| run.len().div_ceil(MAX_LANES)).sum::<usize>();
+        let vectors =
+            tile.runs(MAX_LANES).iter().map(|run| run.len().div_ceil(MAX_LANES)).sum::<usize>();
         // With more channels, half a level-2 cache holds fewer vectors.
         let group = if channels <= 64 { 6 } else { 3 };
         let rows = blocks.last().map_or(0, |b| b.end) - blocks.first().map_or(0, |b| b.start);
@@ -264,19 +301,29 @@ impl WithSimd for Item<'_> {
         let volume = OUTPUTS * starts.len() * lanes + MAX_LANES;
         let row = sizes.group * lanes;
         // A vector more, lest all points meet in the same sets of the cache.
-        let (source_point, product_point) = (channels * row + MAX_LANES, MAX_ROWS * row + MAX_LANES);
+        let (source_point, product_point) =
+            (channels * row + MAX_LANES, MAX_ROWS * row + MAX_LANES);
         let columns: Vec<usize> = (0..sizes.group).map(|i| i * lanes).collect();
-        let offsets = [0, 1, 2, 3].map(|d| [0, 1, 2, 3].map(|h| tile.tap_offset(&of.axes, [d, h, 0])));
+        let offsets =
+            [0, 1, 2, 3].map(|d| [0, 1, 2, 3].map(|h| tile.tap_offset(&of.axes, [d, h, 0])));
         let first_channel = blocks[0].start;
         for (group, starts) in starts.chunks(sizes.group).enumerate() {
             for point in 0..POINTS {
-                // SAFETY of the pointers below: all parts of the scratch memory have the sizes that `Sizes` gives them. Whole vectors from
-                // positions plus tap offsets stay inside a packed channel (see `Tile::new`); the products of a point take `product_point`
-                // floats, and its transformed source takes `source_point`; a volume has place for the outputs of every vector of tiles.
+                // SAFETY of the pointers below: all parts of the scratch memory have the sizes that
+                // `Sizes` gives them. Whole vectors from positions plus tap offsets
+                // stay inside a packed channel (see `Tile::new`); the products of a point take
+                // `product_point` floats, and its transformed source takes
+                // `source_point`; a volume has place for the outputs of every vector of tiles.
                 for c in 0..channels {
                     let from = packed[(c * POINTS + point) * tile.channel..].as_ptr();
                     let to = source[c * row..].as_mut_ptr();
-                    simd.vectorize(TransformInput { offsets: &offsets, starts, from, to, point: source_point });
+                    simd.vectorize(TransformInput {
+                        offsets: &offsets,
+                        starts,
+                        from,
+                        to,
+                        point: source_point,
+                    });
                 }
                 for block in blocks {
                     let rows = block.len();
@@ -285,7 +332,9 @@ impl WithSimd for Item<'_> {
                             source: source[p * source_point..].as_ptr(),
                             source_channel: row,
                             channels,
-                            weight: of.weights[(point * PLANE_POINTS + p) * of.point + block.start * channels..].as_ptr(),
+                            weight: of.weights
+                                [(point * PLANE_POINTS + p) * of.point + block.start * channels..]
+                                .as_ptr(),
                             weight_row: 1,
                             weight_channel: rows,
                             taps: &[Tap { source: 0, weight: 0 }],
@@ -293,14 +342,23 @@ impl WithSimd for Item<'_> {
                             out_row: row,
                             derivative: None,
                         };
-                        // SAFETY: as said above; the weights are as `TransformWeights` has laid them out.
+                        // SAFETY: as said above; the weights are as `TransformWeights` has laid
+                        // them out.
                         unsafe { kernel.run(simd, rows, &columns[..starts.len()]) };
                     }
                     for r in 0..rows {
-                        let results = &mut results[(block.start - first_channel + r) * 4 * volume..][..4 * volume];
+                        let results = &mut results
+                            [(block.start - first_channel + r) * 4 * volume..][..4 * volume];
                         let to = results[group * sizes.group * OUTPUTS * lanes..].as_mut_ptr();
                         let (vectors, from) = (starts.len(), product[r * row..].as_ptr());
-                        simd.vectorize(TransformBack { vectors, from, point: product_point, to, volume, index: point });
+                        simd.vectorize(TransformBack {
+                            vectors,
+                            from,
+                            point: product_point,
+                            to,
+                            volume,
+                            index: point,
+                        });
                     }
                 }
             }
@@ -314,7 +372,8 @@ impl WithSimd for Item<'_> {
     }
 }
 
-/// Copies one channel of the box to the output, for one parity of depth and height; `channel` counts through the batch.
+/// Copies one channel of the box to the output, for one parity of depth and height; `channel`
+/// counts through the batch.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 fn write_volume<S: Simd>(
@@ -336,7 +395,8 @@ fn write_volume<S: Simd>(
             }
             let first = ((channel * depth + at[0]) * height + at[1]) * width;
             let derivative = of.derivative.map(|(x, slope)| (&x[first..first + width], slope));
-            // SAFETY: the row lies inside the output; no other work item has this box and channel of this batch entry.
+            // SAFETY: the row lies inside the output; no other work item has this box and channel
+            // of this batch entry.
             let to = unsafe { std::slice::from_raw_parts_mut(out.ptr().add(first), width) };
             write_row(simd, to, &results[OUTPUTS * (d * plane + h * tile.pitch[1])..], derivative);
         }

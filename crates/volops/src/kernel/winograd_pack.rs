@@ -1,4 +1,5 @@
-//! Tiles for Winograd's minimal filtering (see [`super::winograd`]): how a volume is cut into them, and the packing of a box of them.
+//! Tiles for Winograd's minimal filtering (see [`super::winograd`]): how a volume is cut into them,
+//! and the packing of a box of them.
 
 use pulp::Simd;
 
@@ -9,11 +10,19 @@ use super::simd::MAX_LANES;
 use super::tile::{Axes, Axis, Tile};
 use super::winograd_transform::{OUTPUTS, POINTS, TransformWidth};
 
-/// Packs channels of the source of a box: rows one after the other, split by the parity of depth and height, and transformed along
-/// the width. `source` is `[channels, depth, height, width]`, `to` is `[channels, POINTS, tile.channel]`; `scratch` has the size
-/// [`pack_scratch`].
+/// Packs channels of the source of a box: rows one after the other, split by the parity of depth
+/// and height, and transformed along the width. `source` is `[channels, depth, height, width]`,
+/// `to` is `[channels, POINTS, tile.channel]`; `scratch` has the size [`pack_scratch`].
 #[inline(always)]
-pub fn pack<S: Simd>(simd: S, source: Operand, channels: &[f32], axes: &Axes, tile: &Tile, scratch: &mut [f32], to: &mut [f32]) {
+pub fn pack<S: Simd>(
+    simd: S,
+    source: Operand,
+    channels: &[f32],
+    axes: &Axes,
+    tile: &Tile,
+    scratch: &mut [f32],
+    to: &mut [f32],
+) {
     let [_, _, depth, height, width] = source.shape;
     let (tiles, rows) = (tile.len[2], tile.pitch[0]);
     let (left, scratch) = scratch.split_at_mut(tile.channel);
@@ -28,14 +37,19 @@ pub fn pack<S: Simd>(simd: S, source: Operand, channels: &[f32], axes: &Axes, ti
     }
     // What no row covers stays zero.
     raw.fill(0.0);
-    for (channel, to) in channels.chunks_exact(depth * height * width).zip(to.chunks_exact_mut(POINTS * tile.channel)) {
+    for (channel, to) in channels
+        .chunks_exact(depth * height * width)
+        .zip(to.chunks_exact_mut(POINTS * tile.channel))
+    {
         for d in 0..2 * tile.planes {
             let plane = axes[0].source_index(tile.start[0] + d / 2, d % 2);
             for h in 0..2 * rows {
                 let at = (2 * (d % 2) + h % 2) * tile.sub_grid + (d / 2 * rows + h / 2) * tiles;
                 let raw = &mut raw[MAX_LANES + OUTPUTS * at..];
                 match (plane, axes[1].source_index(tile.start[1] + h / 2, h % 2)) {
-                    (Some(d), Some(h)) => copy(simd, &channel[(d * height + h) * width..][..width], source.slope, raw),
+                    (Some(d), Some(h)) => {
+                        copy(simd, &channel[(d * height + h) * width..][..width], source.slope, raw)
+                    }
                     _ => raw[..OUTPUTS * tiles].fill(0.0),
                 }
             }
@@ -52,13 +66,14 @@ pub fn pack<S: Simd>(simd: S, source: Operand, channels: &[f32], axes: &Axes, ti
     }
 }
 
-/// Floats [`pack`] needs: a channel before the transform along the width, and whether a tile has neighbours to the left and right.
+/// Floats [`pack`] needs: a channel before the transform along the width, and whether a tile has
+/// neighbours to the left and right.
 pub fn pack_scratch(tile: &Tile) -> usize {
     OUTPUTS * (tile.channel + 2 * MAX_LANES) + 2 * tile.channel
 }
 
-/// The axes of the tiles of a volume. In depth and height, tile `p` reads elements `2 p - 1 .. 2 p + 3`; along the width that is
-/// the business of [`pack`].
+/// The axes of the tiles of a volume. In depth and height, tile `p` reads elements `2 p - 1 .. 2 p
+/// + 3`; along the width that is the business of [`pack`].
 pub fn tile_axes([_, _, depth, height, width]: Shape) -> Axes {
     let two = |n: usize| Axis { source: n, positions: n.div_ceil(2), stride: 2, lead: 1, taps: 4 };
     let tiles = width.div_ceil(OUTPUTS);

@@ -1,14 +1,16 @@
-//! The transforms of Winograd's minimal filtering (see [`super::winograd`]): `F(2, 3)` along depth and height, `F(4, 3)` along
-//! the width.
+//! The transforms of Winograd's minimal filtering (see [`super::winograd`]): `F(2, 3)` along depth
+//! and height, `F(4, 3)` along the width.
 //!
 //! With the matrices of Lavin and Gray (2016, sections 4.1 and 4.3) one axis of a convolution is
-//! `A^T [(G g) * (B^T d)]`: `g` are 3 weights, `d` are 4 or 6 source elements, `*` multiplies element by element, and
-//! the result are 2 or 4 outputs. All work on whole vectors whose lanes are tiles (of weights: pairs of channels).
+//! `A^T [(G g) * (B^T d)]`: `g` are 3 weights, `d` are 4 or 6 source elements, `*` multiplies
+//! element by element, and the result are 2 or 4 outputs. All work on whole vectors whose lanes are
+//! tiles (of weights: pairs of channels).
 //!
-//! Accuracy: `F(2, 3)` adds and halves only. `F(4, 3)` multiplies by up to 8, so the error is that of sums a few times larger, but
-//! the sums are shorter: over source channels only, not over 27 times as many products. On normal data the root mean square error
-//! is 2.1 times that of the direct kernel with 4 channels, 1.4 times with 16, 1.0 times with 128.
-//! What is not finite spoils all outputs of the tiles that read it.
+//! Accuracy: `F(2, 3)` adds and halves only. `F(4, 3)` multiplies by up to 8, so the error is that
+//! of sums a few times larger, but the sums are shorter: over source channels only, not over 27
+//! times as many products. On normal data the root mean square error is 2.1 times that of the
+//! direct kernel with 4 channels, 1.4 times with 16, 1.0 times with 128. What is not finite spoils
+//! all outputs of the tiles that read it.
 
 // Indices in lockstep over several arrays that must stay in registers: iterators would hide that.
 #![allow(clippy::needless_range_loop)]
@@ -53,7 +55,12 @@ const OUTPUT: [[f32; OUTPUTS]; POINTS] = [
 /// `B^T` of `F(2, 3)`.
 #[inline(always)]
 pub fn input<S: Simd>(simd: S, d: [S::f32s; 4]) -> [S::f32s; 4] {
-    [simd.sub_f32s(d[0], d[2]), simd.add_f32s(d[1], d[2]), simd.sub_f32s(d[2], d[1]), simd.sub_f32s(d[1], d[3])]
+    [
+        simd.sub_f32s(d[0], d[2]),
+        simd.add_f32s(d[1], d[2]),
+        simd.sub_f32s(d[2], d[1]),
+        simd.sub_f32s(d[1], d[3]),
+    ]
 }
 
 /// `A^T` of `F(2, 3)`.
@@ -75,7 +82,8 @@ fn weights<S: Simd>(simd: S, g: [S::f32s; 3]) -> [S::f32s; 4] {
 pub struct TransformWidth {
     /// At least a vector.
     pub tiles: usize,
-    /// The first element of the first tile. Read from one element before it to one tile after the last one.
+    /// The first element of the first tile. Read from one element before it to one tile after the
+    /// last one.
     pub from: *const f32,
     /// Zero for the first tile of a row, else positive.
     pub left: *const f32,
@@ -96,17 +104,23 @@ impl WithSimd for TransformWidth {
         let lanes = S::F32_LANES;
         let last = tiles - lanes;
         for t in (0..last).step_by(lanes).chain([last]) {
-            // SAFETY: `winograd::pack`, the only maker of this type, has room around the row, and rows of `point` elements.
+            // SAFETY: `winograd::pack`, the only maker of this type, has room around the row, and
+            // rows of `point` elements.
             unsafe {
-                let (from, left, right, to) = (from.add(OUTPUTS * t), left.add(t), right.add(t), to.add(t));
+                let (from, left, right, to) =
+                    (from.add(OUTPUTS * t), left.add(t), right.add(t), to.add(t));
                 let four = |from: *const f32| [0, 1, 2, 3].map(|i| load(simd, from.add(i * lanes)));
                 let [a, b, c, d] = four(from);
-                let (e, o) = ([even(simd, a, b), even(simd, c, d)], [odd(simd, a, b), odd(simd, c, d)]);
+                let (e, o) =
+                    ([even(simd, a, b), even(simd, c, d)], [odd(simd, a, b), odd(simd, c, d)]);
                 let (d1, d3) = (even(simd, e[0], e[1]), odd(simd, e[0], e[1]));
                 let (d2, d4) = (even(simd, o[0], o[1]), odd(simd, o[0], o[1]));
                 // The neighbours' elements, unless they belong to another row.
-                let first = |[a, b, c, d]: [S::f32s; 4]| even(simd, even(simd, a, b), even(simd, c, d));
-                let keep = |mask: *const f32, x| simd.select_f32s(simd.greater_than_f32s(load(simd, mask), zero), x, zero);
+                let first =
+                    |[a, b, c, d]: [S::f32s; 4]| even(simd, even(simd, a, b), even(simd, c, d));
+                let keep = |mask: *const f32, x| {
+                    simd.select_f32s(simd.greater_than_f32s(load(simd, mask), zero), x, zero)
+                };
                 let d0 = keep(left, first(four(from.sub(1))));
                 let d5 = keep(right, first(four(from.add(OUTPUTS))));
 
@@ -147,7 +161,8 @@ impl WithSimd for TransformInput<'_> {
         let Self { offsets, starts, from, to, point } = self;
         let mut planes = [[simd.splat_f32s(0.0); 4]; 4];
         for (i, &start) in starts.iter().enumerate() {
-            // SAFETY: `winograd::Item`, the only maker of this type, says why the pointers are valid.
+            // SAFETY: `winograd::Item`, the only maker of this type, says why the pointers are
+            // valid.
             unsafe {
                 let (from, to) = (from.add(start), to.add(i * S::F32_LANES));
                 for d in 0..4 {
@@ -168,8 +183,8 @@ impl WithSimd for TransformInput<'_> {
     }
 }
 
-/// `A^T`, at consecutive vectors of tiles: adds what one point of the width contributes to the outputs, and with the last point
-/// brings these in order.
+/// `A^T`, at consecutive vectors of tiles: adds what one point of the width contributes to the
+/// outputs, and with the last point brings these in order.
 pub struct TransformBack {
     pub vectors: usize,
     pub from: *const f32,
@@ -192,7 +207,8 @@ impl WithSimd for TransformBack {
         let lanes = S::F32_LANES;
         let mut half = [[simd.splat_f32s(0.0); 4]; 2];
         for v in 0..vectors {
-            // SAFETY: `winograd::Item`, the only maker of this type, says why the pointers are valid.
+            // SAFETY: `winograd::Item`, the only maker of this type, says why the pointers are
+            // valid.
             unsafe {
                 let (from, to) = (from.add(v * lanes), to.add(v * OUTPUTS * lanes));
                 for h in 0..4 {
@@ -217,14 +233,25 @@ impl WithSimd for TransformBack {
                             let last = simd.add_f32s(load(simd, at(3)), y);
                             let [a, c] = interleave(simd, load(simd, at(0)), load(simd, at(2)));
                             let [b, d] = interleave(simd, load(simd, at(1)), last);
-                            for (i, pair) in [interleave(simd, a, b), interleave(simd, c, d)].into_iter().enumerate() {
+                            for (i, pair) in [interleave(simd, a, b), interleave(simd, c, d)]
+                                .into_iter()
+                                .enumerate()
+                            {
                                 store(simd, at(2 * i), pair[0]);
                                 store(simd, at(2 * i + 1), pair[1]);
                             }
                         }
                         _ => {
                             for w in 0..OUTPUTS {
-                                store(simd, at(w), simd.mul_add_e_f32s(simd.splat_f32s(OUTPUT[index][w]), y, load(simd, at(w))));
+                                store(
+                                    simd,
+                                    at(w),
+                                    simd.mul_add_e_f32s(
+                                        simd.splat_f32s(OUTPUT[index][w]),
+                                        y,
+                                        load(simd, at(w)),
+                                    ),
+                                );
                             }
                         }
                     }
@@ -283,7 +310,8 @@ impl WithSimd for WeightBlock<'_> {
             let mut kernel = [0.0; 27 * MAX_LANES];
             for lane in 0..filled {
                 let (channel, row) = ((first + lane) / rows.len(), (first + lane) % rows.len());
-                let from = &of.weights.data[(rows.start + row) * of.weights.out_channel + channel * of.weights.source_channel..];
+                let from = &of.weights.data[(rows.start + row) * of.weights.out_channel
+                    + channel * of.weights.source_channel..];
                 for (i, tap) in of.taps.iter().enumerate() {
                     kernel[i * lanes + lane] = from[tap.weight];
                 }
@@ -297,7 +325,11 @@ impl WithSimd for WeightBlock<'_> {
                     let mut rows = [zero; 3];
                     for h in 0..3 {
                         let i = 9 * d + 3 * h;
-                        let sum = simd.mul_add_e_f32s(factors[1], g(i + 1), simd.mul_f32s(factors[2], g(i + 2)));
+                        let sum = simd.mul_add_e_f32s(
+                            factors[1],
+                            g(i + 1),
+                            simd.mul_f32s(factors[2], g(i + 2)),
+                        );
                         rows[h] = simd.mul_add_e_f32s(factors[0], g(i), sum);
                     }
                     planes[d] = weights(simd, rows);
@@ -305,8 +337,11 @@ impl WithSimd for WeightBlock<'_> {
                 for h in 0..4 {
                     let transformed = weights(simd, [planes[0][h], planes[1][h], planes[2][h]]);
                     for d in 0..4 {
-                        let at = (point * PLANE_POINTS + d * 4 + h) * of.point() + rows.start * of.channels + first;
-                        // SAFETY: `TransformWeights::block`'s caller has promised the room; the block ends at `count`.
+                        let at = (point * PLANE_POINTS + d * 4 + h) * of.point()
+                            + rows.start * of.channels
+                            + first;
+                        // SAFETY: `TransformWeights::block`'s caller has promised the room; the
+                        // block ends at `count`.
                         unsafe { store_first(simd, to.ptr().add(at), transformed[d], filled) };
                     }
                 }

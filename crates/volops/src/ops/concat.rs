@@ -18,7 +18,11 @@ use crate::kernel::concat;
 /// # Panics
 /// If the shapes do not fit together.
 pub fn concat(parts: [Tensor<5>; 4]) -> Tensor<5> {
-    if has_kernels(&parts[0]) { apply(Concat, parts.map(Tensor::into_dispatch)) } else { Tensor::cat(parts.to_vec(), CHANNELS) }
+    if has_kernels(&parts[0]) {
+        apply(Concat, parts.map(Tensor::into_dispatch))
+    } else {
+        Tensor::cat(parts.to_vec(), CHANNELS)
+    }
 }
 
 const CHANNELS: usize = 1;
@@ -33,7 +37,11 @@ impl Op for Concat {
         let mut shape = shape5(&parts[0].shape());
         for part in &parts[1..] {
             let [batch, channels, d, h, w] = shape5(&part.shape());
-            assert_eq!([batch, d, h, w], [shape[0], shape[2], shape[3], shape[4]], "concatenated tensors differ in channels only");
+            assert_eq!(
+                [batch, d, h, w],
+                [shape[0], shape[2], shape[3], shape[4]],
+                "concatenated tensors differ in channels only"
+            );
             shape[CHANNELS] += channels;
         }
         let parts: Vec<Values> = parts.iter().map(Values::of).collect();
@@ -45,7 +53,14 @@ impl Op for Concat {
         vec![false; wanted.len()]
     }
 
-    fn backward(&self, g: FlexTensor, parts: &[Input], _: (), wanted: &[bool], found: &mut dyn FnMut(usize, FlexTensor)) {
+    fn backward(
+        &self,
+        g: FlexTensor,
+        parts: &[Input],
+        _: (),
+        wanted: &[bool],
+        found: &mut dyn FnMut(usize, FlexTensor),
+    ) {
         let mut start = 0;
         for (i, part) in parts.iter().enumerate() {
             let channels = part.shape[CHANNELS];

@@ -16,8 +16,8 @@ use crate::{
     },
 };
 
-/// 3-D convolution without bias, padded so that a stride of 1 keeps the grid: `x` goes through a LeakyReLU first if the spec has
-/// a slope.
+/// 3-D convolution without bias, padded so that a stride of 1 keeps the grid: `x` goes through a
+/// LeakyReLU first if the spec has a slope.
 ///
 /// # Shapes
 /// - `x`: `[batch, in, depth, height, width]`
@@ -27,11 +27,15 @@ use crate::{
 /// # Panics
 /// If the shapes do not fit together.
 pub fn conv3d(x: Tensor<5>, weight: Tensor<5>, spec: ConvSpec) -> Tensor<5> {
-    if has_kernels(&x) { apply(Filter::Dense(spec), [x, weight].map(Tensor::into_dispatch)) } else { composition::conv3d(x, weight, spec) }
+    if has_kernels(&x) {
+        apply(Filter::Dense(spec), [x, weight].map(Tensor::into_dispatch))
+    } else {
+        composition::conv3d(x, weight, spec)
+    }
 }
 
-/// Transposed 3³ convolution of stride 2 without bias, which doubles every axis: `x` goes through a LeakyReLU first if there is a
-/// slope.
+/// Transposed 3³ convolution of stride 2 without bias, which doubles every axis: `x` goes through a
+/// LeakyReLU first if there is a slope.
 ///
 /// # Shapes
 /// - `x`: `[batch, in, depth, height, width]`
@@ -48,8 +52,8 @@ pub fn conv_transpose3d(x: Tensor<5>, weight: Tensor<5>, slope: Option<f32>) -> 
     }
 }
 
-/// Depthwise 3-D convolution without bias, every channel with a kernel of its own, padded so that a stride of 1 keeps the grid: `x`
-/// goes through a LeakyReLU first if the spec has a slope.
+/// Depthwise 3-D convolution without bias, every channel with a kernel of its own, padded so that a
+/// stride of 1 keeps the grid: `x` goes through a LeakyReLU first if the spec has a slope.
 ///
 /// # Shapes
 /// - `x`: `[batch, channels, depth, height, width]`
@@ -81,35 +85,62 @@ impl Filter {
         match self {
             Self::Dense(spec) => {
                 let ([co, ..], [kd, kh, kw]) = (ws, spec.kernel);
-                assert_eq!(ws, [co, xs[1], kd, kh, kw], "weights [out, in, kd, kh, kw] for an input {xs:?}");
+                assert_eq!(
+                    ws,
+                    [co, xs[1], kd, kh, kw],
+                    "weights [out, in, kd, kh, kw] for an input {xs:?}"
+                );
                 tensor(conv::conv3d(&x, xs, &w, co, spec), conv::out_shape(xs, co, &spec))
             }
             Self::Transposed { slope } => {
                 let co = ws[1];
-                assert_eq!(ws, [xs[1], co, 3, 3, 3], "weights [in, out, 3, 3, 3] for an input {xs:?}");
-                tensor(conv::conv_transpose3d(&x, xs, &w, co, slope), conv::out_shape_transpose(xs, co))
+                assert_eq!(
+                    ws,
+                    [xs[1], co, 3, 3, 3],
+                    "weights [in, out, 3, 3, 3] for an input {xs:?}"
+                );
+                tensor(
+                    conv::conv_transpose3d(&x, xs, &w, co, slope),
+                    conv::out_shape_transpose(xs, co),
+                )
             }
             Self::Depthwise(spec) => {
                 let [kd, kh, kw] = spec.kernel;
-                assert_eq!(ws, [xs[1], 1, kd, kh, kw], "weights [channels, 1, kd, kh, kw] for an input {xs:?}");
+                assert_eq!(
+                    ws,
+                    [xs[1], 1, kd, kh, kw],
+                    "weights [channels, 1, kd, kh, kw] for an input {xs:?}"
+                );
                 tensor(depthwise::depthwise3d(&x, xs, &w, spec), spec.out_shape(xs))
             }
         }
     }
 
-    /// The gradients of `x` and of the weights, those that are wanted. The one of the weights reads `x`, and so does that of `x` itself:
-    /// the sign decides what the LeakyReLU did.
-    pub fn gradients(self, g: &FlexTensor, x: &Input, w: &Input, [of_x, of_w]: [bool; 2]) -> [Option<FlexTensor>; 2] {
+    /// The gradients of `x` and of the weights, those that are wanted. The one of the weights reads
+    /// `x`, and so does that of `x` itself: the sign decides what the LeakyReLU did.
+    pub fn gradients(
+        self,
+        g: &FlexTensor,
+        x: &Input,
+        w: &Input,
+        [of_x, of_w]: [bool; 2],
+    ) -> [Option<FlexTensor>; 2] {
         let (xs, ws) = (shape5(&x.shape), shape5(&w.shape));
         let (g, x) = (Values::of(g), x.values());
         let gx = of_x.then(|| match self {
             Self::Dense(spec) => conv::conv3d_grad_input(&g, &w.values(), &x, xs, ws[0], spec),
-            Self::Transposed { slope } => conv::conv_transpose3d_grad_input(&g, &w.values(), &x, xs, ws[1], slope),
-            Self::Depthwise(spec) => depthwise::depthwise3d_grad_input(&g, &w.values(), &x, xs, spec),
+            Self::Transposed { slope } => {
+                conv::conv_transpose3d_grad_input(&g, &w.values(), &x, xs, ws[1], slope)
+            }
+            Self::Depthwise(spec) => {
+                depthwise::depthwise3d_grad_input(&g, &w.values(), &x, xs, spec)
+            }
         });
         let gw = of_w.then(|| match self {
             Self::Dense(spec) => conv_grad_weight::conv3d_grad_weight(&x, xs, &g, ws[0], spec),
-            Self::Transposed { slope } => conv_grad_weight::conv_transpose3d_grad_weight(&x, xs, &g, ws[1], slope),
+            Self::Transposed { slope } => {
+                conv_grad_weight::conv_transpose3d_grad_weight(&x, xs, &g, ws[1], slope)
+            }
             Self::Depthwise(spec) => depthwise::depthwise3d_grad_weight(&x, xs, &g, spec),
         });
         [gx.map(|gx| tensor(gx, xs)), gw.map(|gw| tensor(gw, ws))]
@@ -131,7 +162,14 @@ impl Op for Filter {
         vec![true, wanted[0]]
     }
 
-    fn backward(&self, g: FlexTensor, inputs: &[Input], _: (), wanted: &[bool], found: &mut dyn FnMut(usize, FlexTensor)) {
+    fn backward(
+        &self,
+        g: FlexTensor,
+        inputs: &[Input],
+        _: (),
+        wanted: &[bool],
+        found: &mut dyn FnMut(usize, FlexTensor),
+    ) {
         let gradients = self.gradients(&g, &inputs[0], &inputs[1], [wanted[0], wanted[1]]);
         for (i, gradient) in gradients.into_iter().enumerate() {
             gradient.into_iter().for_each(|gradient| found(i, gradient));

@@ -20,16 +20,28 @@ use crate::{
 /// # Shapes
 /// - `x`, result: `[batch, channels, depth, height, width]`
 pub fn leaky_relu(x: Tensor<5>, slope: f32) -> Tensor<5> {
-    if has_kernels(&x) { apply(LeakyRelu { slope }, [x.into_dispatch()]) } else { composition::leaky_relu(x, slope) }
+    if has_kernels(&x) {
+        apply(LeakyRelu { slope }, [x.into_dispatch()])
+    } else {
+        composition::leaky_relu(x, slope)
+    }
 }
 
-/// One Adam update of the parameters `p` with gradient `g` and moments `m` and `v`: the new `(p, m, v)`.
+/// One Adam update of the parameters `p` with gradient `g` and moments `m` and `v`: the new `(p, m,
+/// v)`.
 ///
-/// Nothing is recorded for autodiff. On the CPU the results reuse the memory of `p`, `m`, `v` if nothing else refers to it.
+/// Nothing is recorded for autodiff. On the CPU the results reuse the memory of `p`, `m`, `v` if
+/// nothing else refers to it.
 ///
 /// # Panics
 /// If the shapes differ.
-pub fn adam(p: Tensor<5>, g: Tensor<5>, m: Tensor<5>, v: Tensor<5>, step: &AdamStep) -> (Tensor<5>, Tensor<5>, Tensor<5>) {
+pub fn adam(
+    p: Tensor<5>,
+    g: Tensor<5>,
+    m: Tensor<5>,
+    v: Tensor<5>,
+    step: &AdamStep,
+) -> (Tensor<5>, Tensor<5>, Tensor<5>) {
     if !has_kernels(&p) {
         return composition::adam(p, g, m, v, step);
     }
@@ -37,7 +49,9 @@ pub fn adam(p: Tensor<5>, g: Tensor<5>, m: Tensor<5>, v: Tensor<5>, step: &AdamS
         assert_eq!(other.dims(), p.dims(), "the {name} has the shape of the parameters");
     }
     let is_autodiff = p.is_autodiff();
-    let on_flex = |tensor: Tensor<5>| primitive::<Flex>(if tensor.is_autodiff() { tensor.inner() } else { tensor });
+    let on_flex = |tensor: Tensor<5>| {
+        primitive::<Flex>(if tensor.is_autodiff() { tensor.inner() } else { tensor })
+    };
     let [p, g, m, v] = [p, g, m, v].map(on_flex);
     let [mut p, mut m, mut v] = [p, m, v].map(overwritable);
     elementwise::adam(p.storage_mut(), &Values::of(&g), m.storage_mut(), v.storage_mut(), step);
@@ -65,7 +79,14 @@ impl Op for LeakyRelu {
         wanted.to_vec()
     }
 
-    fn backward(&self, g: FlexTensor, inputs: &[Input], _: (), _: &[bool], found: &mut dyn FnMut(usize, FlexTensor)) {
+    fn backward(
+        &self,
+        g: FlexTensor,
+        inputs: &[Input],
+        _: (),
+        _: &[bool],
+        found: &mut dyn FnMut(usize, FlexTensor),
+    ) {
         let gx = elementwise::leaky_relu_grad(&Values::of(&g), &inputs[0].values(), self.slope);
         found(0, tensor(gx, g.shape()));
     }

@@ -3,7 +3,9 @@
 use std::{borrow::Cow, ops::Deref};
 
 use burn::{
-    backend::{Backend, DispatchKindConversion, DispatchTensor, TensorMetadata, tensor::FloatTensor},
+    backend::{
+        Backend, DispatchKindConversion, DispatchTensor, TensorMetadata, tensor::FloatTensor,
+    },
     tensor::{Bytes, DType, Shape, Tensor},
 };
 use burn_flex::{FlexTensor, Layout};
@@ -15,15 +17,22 @@ pub(crate) fn primitive<B: Backend>(tensor: Tensor<5>) -> FloatTensor<B>
 where
     DispatchTensor: DispatchKindConversion<B>,
 {
-    tensor.try_into_primitive::<B>().unwrap_or_else(|error| panic!("tensors of one operation are on one device: {error:?}"))
+    tensor
+        .try_into_primitive::<B>()
+        .unwrap_or_else(|error| panic!("tensors of one operation are on one device: {error:?}"))
 }
 
-/// A tensor whose elements are a slice: itself when it is contiguous, which slices of the leading axes also are, else a copy.
+/// A tensor whose elements are a slice: itself when it is contiguous, which slices of the leading
+/// axes also are, else a copy.
 pub(crate) struct Values<'a>(Cow<'a, FlexTensor>);
 
 impl<'a> Values<'a> {
     pub fn of(tensor: &'a FlexTensor) -> Self {
-        Self(if tensor.is_contiguous() { Cow::Borrowed(tensor) } else { Cow::Owned(tensor.to_contiguous()) })
+        Self(if tensor.is_contiguous() {
+            Cow::Borrowed(tensor)
+        } else {
+            Cow::Owned(tensor.to_contiguous())
+        })
     }
 }
 
@@ -40,9 +49,11 @@ pub(crate) fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
     FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(shape.into()), DType::F32)
 }
 
-/// The elements of `tensor` to be overwritten: in place when nothing else refers to them, else in a copy.
+/// The elements of `tensor` to be overwritten: in place when nothing else refers to them, else in a
+/// copy.
 pub(crate) fn overwritable(tensor: FlexTensor) -> FlexTensor {
-    let whole = tensor.layout().start_offset() == 0 && tensor.bytes().len() == size_of::<f32>() * tensor.layout().num_elements();
+    let whole = tensor.layout().start_offset() == 0
+        && tensor.bytes().len() == size_of::<f32>() * tensor.layout().num_elements();
     if tensor.is_unique() && tensor.is_contiguous() && whole {
         return tensor;
     }
@@ -52,5 +63,7 @@ pub(crate) fn overwritable(tensor: FlexTensor) -> FlexTensor {
 
 /// `[batch, channels, depth, height, width]`.
 pub(crate) fn shape5(shape: &Shape) -> kernel::Shape {
-    shape.as_slice().try_into().unwrap_or_else(|_| panic!("expected [batch, channels, depth, height, width], found {shape:?}"))
+    shape.as_slice().try_into().unwrap_or_else(|_| {
+        panic!("expected [batch, channels, depth, height, width], found {shape:?}")
+    })
 }

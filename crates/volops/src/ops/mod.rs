@@ -1,5 +1,5 @@
-//! The operations as they run on the CPU: one file a family, each with the public function on tensors, the forward and the
-//! backward pass in terms of [`crate::kernel`].
+//! The operations as they run on the CPU: one file a family, each with the public function on
+//! tensors, the forward and the backward pass in terms of [`crate::kernel`].
 
 mod concat;
 mod conv;

@@ -12,7 +12,8 @@ use crate::{
     kernel::norm::{self, Moments},
 };
 
-/// Instance norm: every channel of every batch entry to mean 0 and variance 1 (eps 1e-5), then times `gamma` plus `beta`.
+/// Instance norm: every channel of every batch entry to mean 0 and variance 1 (eps 1e-5), then
+/// times `gamma` plus `beta`.
 ///
 /// # Shapes
 /// - `x`, result: `[batch, channels, depth, height, width]`
@@ -44,8 +45,16 @@ impl Op for InstanceNorm {
         vec![true, true, false]
     }
 
-    fn backward(&self, g: FlexTensor, inputs: &[Input], saved: Vec<Moments>, wanted: &[bool], found: &mut dyn FnMut(usize, FlexTensor)) {
-        let NormGradients { x, gamma, beta } = norm_gradients(&g, &inputs[0], &inputs[1], 1.0, &saved);
+    fn backward(
+        &self,
+        g: FlexTensor,
+        inputs: &[Input],
+        saved: Vec<Moments>,
+        wanted: &[bool],
+        found: &mut dyn FnMut(usize, FlexTensor),
+    ) {
+        let NormGradients { x, gamma, beta } =
+            norm_gradients(&g, &inputs[0], &inputs[1], 1.0, &saved);
         found(0, x);
         for (i, gradient) in [(1, gamma), (2, beta)] {
             if wanted[i] {
@@ -55,8 +64,8 @@ impl Op for InstanceNorm {
     }
 }
 
-/// `acc + z·instance_norm(x)`, and what the gradients need to know of `x`. The normalised volume is never in memory: it is added to the
-/// sum as it is made, in place if nothing else refers to `acc`.
+/// `acc + z·instance_norm(x)`, and what the gradients need to know of `x`. The normalised volume is
+/// never in memory: it is added to the sum as it is made, in place if nothing else refers to `acc`.
 pub(super) fn add_norm(
     acc: Option<FlexTensor>,
     x: &FlexTensor,
@@ -85,7 +94,8 @@ pub(super) fn add_norm(
     }
 }
 
-/// Gradients of `z·instance_norm(x)` with respect to `x`, and of `instance_norm(x)` with respect to `gamma` and `beta`.
+/// Gradients of `z·instance_norm(x)` with respect to `x`, and of `instance_norm(x)` with respect to
+/// `gamma` and `beta`.
 pub(super) struct NormGradients {
     pub x: FlexTensor,
     pub gamma: Vec<f32>,
@@ -93,9 +103,21 @@ pub(super) struct NormGradients {
 }
 
 /// One pass over the volume makes all of them.
-pub(super) fn norm_gradients(g: &FlexTensor, x: &Input, gamma: &Input, z: f32, moments: &[Moments]) -> NormGradients {
+pub(super) fn norm_gradients(
+    g: &FlexTensor,
+    x: &Input,
+    gamma: &Input,
+    z: f32,
+    moments: &[Moments],
+) -> NormGradients {
     let xs = shape5(&x.shape);
-    let (x, gamma, beta) = norm::instance_norm_grad(&Values::of(g), &x.values(), xs, &scaled(&gamma.values(), z), moments);
+    let (x, gamma, beta) = norm::instance_norm_grad(
+        &Values::of(g),
+        &x.values(),
+        xs,
+        &scaled(&gamma.values(), z),
+        moments,
+    );
     NormGradients { x: tensor(x, xs), gamma, beta }
 }
 

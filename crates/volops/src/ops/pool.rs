@@ -10,7 +10,8 @@ use super::{
 };
 use crate::kernel::{elementwise, pool};
 
-/// The largest value in the 3³ window around every `stride`-th voxel; beyond the border there is nothing.
+/// The largest value in the 3³ window around every `stride`-th voxel; beyond the border there is
+/// nothing.
 ///
 /// # Shapes
 /// - `x`: `[batch, channels, depth, height, width]`
@@ -19,7 +20,8 @@ pub fn max_pool3d(x: Tensor<5>, stride: usize) -> Tensor<5> {
     weighted_sum(vec![Term { x, operation: Operation::MaxPool { stride }, z: None }])
 }
 
-/// The mean over the 3³ window around every `stride`-th voxel, of those voxels that are inside the grid.
+/// The mean over the 3³ window around every `stride`-th voxel, of those voxels that are inside the
+/// grid.
 ///
 /// # Shapes
 /// - `x`: `[batch, channels, depth, height, width]`
@@ -34,8 +36,15 @@ pub(super) enum Pooling {
     Mean,
 }
 
-/// `acc + z·pool(x)`. What is pooled is added to the sum as it is made, in place if nothing else refers to `acc`.
-pub(super) fn add_pooled(acc: Option<FlexTensor>, x: &FlexTensor, pooling: Pooling, stride: usize, z: f32) -> FlexTensor {
+/// `acc + z·pool(x)`. What is pooled is added to the sum as it is made, in place if nothing else
+/// refers to `acc`.
+pub(super) fn add_pooled(
+    acc: Option<FlexTensor>,
+    x: &FlexTensor,
+    pooling: Pooling,
+    stride: usize,
+    z: f32,
+) -> FlexTensor {
     let xs @ [n, c, d, h, w] = shape5(x.layout().shape());
     let ys = [n, c, d.div_ceil(stride), h.div_ceil(stride), w.div_ceil(stride)];
     let x = Values::of(x);
@@ -67,7 +76,9 @@ pub(super) fn pooled_gradients(
     let (g, xs) = (Values::of(g), shape5(&x.shape));
     let (by_x, by_z) = match pooling {
         Pooling::Max => pool::max_pool3d_grad(&g, &x.values(), xs, stride, z, of_z),
-        Pooling::Mean => pool::avg_pool3d_grad(&g, xs, stride, z, of_z.then(|| x.values()).as_deref()),
+        Pooling::Mean => {
+            pool::avg_pool3d_grad(&g, xs, stride, z, of_z.then(|| x.values()).as_deref())
+        }
     };
     (tensor(by_x, xs), of_z.then_some(by_z))
 }

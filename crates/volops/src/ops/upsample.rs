@@ -9,8 +9,9 @@ use super::{
 };
 use crate::{composition, kernel::upsample};
 
-/// Trilinear resampling to twice the grid, voxel centres kept in place (`align_corners = false`): every new voxel takes ¾ of the
-/// voxel it lies in and ¼ of the nearest other one, along each axis; beyond the border the last voxel goes on.
+/// Trilinear resampling to twice the grid, voxel centres kept in place (`align_corners = false`):
+/// every new voxel takes ¾ of the voxel it lies in and ¼ of the nearest other one, along each axis;
+/// beyond the border the last voxel goes on.
 ///
 /// # Shapes
 /// - `x`: `[batch, channels, depth, height, width]`
@@ -34,7 +35,14 @@ impl Op for Upsample2 {
         vec![false]
     }
 
-    fn backward(&self, g: FlexTensor, inputs: &[Input], _: (), _: &[bool], found: &mut dyn FnMut(usize, FlexTensor)) {
+    fn backward(
+        &self,
+        g: FlexTensor,
+        inputs: &[Input],
+        _: (),
+        _: &[bool],
+        found: &mut dyn FnMut(usize, FlexTensor),
+    ) {
         let xs = shape5(&inputs[0].shape);
         found(0, tensor(upsample::upsample2_grad(&Values::of(&g), xs), xs));
     }

@@ -1,6 +1,7 @@
 //! A node of a cell: the weighted sum of operations, as one step of the tape.
 //!
-//! Every step that is recorded and undone costs Burn's tape about 10 microseconds, as much as a small kernel, and a node has up to ten terms.
+//! Every step that is recorded and undone costs Burn's tape about 10 microseconds, as much as a
+//! small kernel, and a node has up to ten terms.
 
 use std::ops::Range;
 
@@ -32,7 +33,8 @@ pub struct Term {
 /// What a [`Term`] makes of its input.
 #[allow(clippy::large_enum_variant)] // A node has few.
 pub enum Operation {
-    /// [`instance_norm`](crate::instance_norm) of a convolution; `gamma` and `beta` are `[1, channels, 1, 1, 1]`.
+    /// [`instance_norm`](crate::instance_norm) of a convolution; `gamma` and `beta` are `[1,
+    /// channels, 1, 1, 1]`.
     ConvNorm { convolution: Convolution, gamma: Tensor<5>, beta: Tensor<5> },
     /// [`max_pool3d`](crate::max_pool3d).
     MaxPool { stride: usize },
@@ -61,8 +63,9 @@ const MOST_OF_A_TERM: usize = 6;
 
 /// `Σ z · operation(x)`, added up in the order of the terms.
 ///
-/// On the CPU what a norm or a pooling makes is never in memory: it is added to the sum as it is made. The sum takes over the memory of an
-/// input that goes into it as it is, if nothing else refers to that, and the gradient of such an input is the result's, not a copy of it. The
+/// On the CPU what a norm or a pooling makes is never in memory: it is added to the sum as it is
+/// made. The sum takes over the memory of an input that goes into it as it is, if nothing else
+/// refers to that, and the gradient of such an input is the result's, not a copy of it. The
 /// gradients of the weights `z` come from sums that those of the operations need anyway.
 ///
 /// # Panics
@@ -110,11 +113,16 @@ fn step(terms: Vec<Term>) -> Tensor<5> {
         let kind = match operation {
             Operation::ConvNorm { convolution, gamma, beta } => {
                 let (filters, weights) = match convolution {
-                    Convolution::Dense { weight, spec } => (vec![Filter::Dense(spec)], vec![weight]),
-                    Convolution::Transposed { weight, slope } => (vec![Filter::Transposed { slope }], vec![weight]),
-                    Convolution::Separable { depthwise, spec, pointwise } => {
-                        (vec![Filter::Depthwise(spec), Filter::Dense(POINTWISE)], vec![depthwise, pointwise])
+                    Convolution::Dense { weight, spec } => {
+                        (vec![Filter::Dense(spec)], vec![weight])
                     }
+                    Convolution::Transposed { weight, slope } => {
+                        (vec![Filter::Transposed { slope }], vec![weight])
+                    }
+                    Convolution::Separable { depthwise, spec, pointwise } => (
+                        vec![Filter::Depthwise(spec), Filter::Dense(POINTWISE)],
+                        vec![depthwise, pointwise],
+                    ),
                 };
                 inputs.extend(weights.into_iter().chain([gamma, beta]).map(Tensor::into_dispatch));
                 Kind::ConvNorm(filters)
@@ -140,7 +148,8 @@ struct WeightedSum(Vec<Part>);
 struct Part {
     kind: Kind,
     is_weighted: bool,
-    /// Its own among all: `x`, for a convolution the weights of its filters, gamma and beta, and `z` if it is weighted.
+    /// Its own among all: `x`, for a convolution the weights of its filters, gamma and beta, and
+    /// `z` if it is weighted.
     inputs: Range<usize>,
 }
 
@@ -189,13 +198,22 @@ impl Op for WeightedSum {
     }
 
     /// Last to first: what was saved last is the likeliest to be in a cache still.
-    fn backward(&self, g: FlexTensor, inputs: &[Input], saved: Vec<Saved>, wanted: &[bool], found: &mut dyn FnMut(usize, FlexTensor)) {
+    fn backward(
+        &self,
+        g: FlexTensor,
+        inputs: &[Input],
+        saved: Vec<Saved>,
+        wanted: &[bool],
+        found: &mut dyn FnMut(usize, FlexTensor),
+    ) {
         // A slice of a larger gradient is copied once, not for each part.
         let g = if g.is_contiguous() { g } else { g.to_contiguous() };
         for (part, saved) in self.0.iter().zip(saved).rev() {
             let own = part.inputs.clone();
             let first = own.start;
-            part.backward(&g, &inputs[own.clone()], saved, &wanted[own], &mut |i, gradient| found(first + i, gradient));
+            part.backward(&g, &inputs[own.clone()], saved, &wanted[own], &mut |i, gradient| {
+                found(first + i, gradient)
+            });
         }
     }
 }
@@ -206,7 +224,12 @@ impl Part {
         self.is_weighted.then(|| self.inputs.len() - 1)
     }
 
-    fn add_to(&self, acc: Option<FlexTensor>, mut inputs: Vec<FlexTensor>, keeps: bool) -> (FlexTensor, Saved) {
+    fn add_to(
+        &self,
+        acc: Option<FlexTensor>,
+        mut inputs: Vec<FlexTensor>,
+        keeps: bool,
+    ) -> (FlexTensor, Saved) {
         let z = self.z().map(|at| weight(&inputs[at]));
         let factor = z.unwrap_or(1.0);
         let mut saved = Saved::default();
@@ -247,7 +270,14 @@ impl Part {
         reads
     }
 
-    fn backward(&self, g: &FlexTensor, inputs: &[Input], saved: Saved, wanted: &[bool], found: &mut dyn FnMut(usize, FlexTensor)) {
+    fn backward(
+        &self,
+        g: &FlexTensor,
+        inputs: &[Input],
+        saved: Saved,
+        wanted: &[bool],
+        found: &mut dyn FnMut(usize, FlexTensor),
+    ) {
         let wanted_z = self.z().filter(|&at| wanted[at]);
         let z = self.z().map(|at| inputs[at].values()[0]);
         let scalar = |value: f32| tensor(vec![value], [1]);
@@ -258,22 +288,33 @@ impl Part {
                 let [gamma, beta] = [1, 2].map(|i| filters.len() + i);
                 let factor = z.unwrap_or(1.0);
                 let y = &filtered[filters.len() - 1];
-                let NormGradients { x: mut g, gamma: by_gamma, beta: by_beta } = norm_gradients(g, y, &inputs[gamma], factor, &moments);
+                let NormGradients { x: mut g, gamma: by_gamma, beta: by_beta } =
+                    norm_gradients(g, y, &inputs[gamma], factor, &moments);
                 if let Some(at) = wanted_z {
-                    let products = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
-                    let sums = products(&inputs[gamma].values(), &by_gamma) + products(&inputs[beta].values(), &by_beta);
+                    let products = |a: &[f32], b: &[f32]| {
+                        a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>()
+                    };
+                    let sums = products(&inputs[gamma].values(), &by_gamma)
+                        + products(&inputs[beta].values(), &by_beta);
                     found(at, scalar(sums as f32));
                 }
                 for (at, by) in [(gamma, by_gamma), (beta, by_beta)] {
                     if wanted[at] {
-                        found(at, tensor(by.iter().map(|by| factor * by).collect(), inputs[at].shape.clone()));
+                        found(
+                            at,
+                            tensor(
+                                by.iter().map(|by| factor * by).collect(),
+                                inputs[at].shape.clone(),
+                            ),
+                        );
                     }
                 }
                 for (i, filter) in filters.iter().enumerate().rev() {
                     let x = if i == 0 { &inputs[0] } else { &filtered[i - 1] };
                     // For the input itself, or for what comes before.
                     let of_x = wanted[..=i].contains(&true);
-                    let [by_x, by_w] = filter.gradients(&g, x, &inputs[1 + i], [of_x, wanted[1 + i]]);
+                    let [by_x, by_w] =
+                        filter.gradients(&g, x, &inputs[1 + i], [of_x, wanted[1 + i]]);
                     by_w.into_iter().for_each(|by_w| found(1 + i, by_w));
                     match by_x {
                         Some(by_x) => g = by_x,
@@ -287,7 +328,8 @@ impl Part {
                     return;
                 }
                 let z = z.filter(|_| wanted[0]).unwrap_or(1.0);
-                let (by_x, by_z) = pooled_gradients(g, &inputs[0], pooling, stride, z, wanted_z.is_some());
+                let (by_x, by_z) =
+                    pooled_gradients(g, &inputs[0], pooling, stride, z, wanted_z.is_some());
                 if let (Some(at), Some(by_z)) = (wanted_z, by_z) {
                     found(at, scalar(by_z));
                 }

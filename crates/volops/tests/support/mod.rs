@@ -1,4 +1,5 @@
-//! What the suite of operations computes with: the devices, the numbers, and the comparison of what came out.
+//! What the suite of operations computes with: the devices, the numbers, and the comparison of what
+//! came out.
 
 use std::{
     array,
@@ -18,14 +19,17 @@ pub fn devices() -> impl Iterator<Item = Device> {
     [Device::flex()].into_iter().chain(device_under_test())
 }
 
-/// The device named by `VOLOPS_TEST_DEVICE`. None if none is named, or it is not part of this build, or not there.
+/// The device named by `VOLOPS_TEST_DEVICE`. None if none is named, or it is not part of this
+/// build, or not there.
 fn device_under_test() -> Option<Device> {
     static DEVICE: OnceLock<Option<Device>> = OnceLock::new();
     let find = || {
         let found = find();
         let line = match &found {
             Ok((name, _)) => format!("operations are tested on `cpu` and `{name}`"),
-            Err(reason) => format!("operations are tested on `cpu` only, other devices are skipped: {reason}"),
+            Err(reason) => {
+                format!("operations are tested on `cpu` only, other devices are skipped: {reason}")
+            }
         };
         // Not by `eprintln`, of which the test harness shows nothing unless a test fails.
         let _ = writeln!(io::stderr(), "{line}");
@@ -49,7 +53,10 @@ fn find() -> Result<(String, Device), String> {
 }
 
 /// The result of `f`, and the gradient of a random linear function of it for every input.
-pub fn gradients<const N: usize>(inputs: &[Tensor<5>; N], f: impl Fn([Tensor<5>; N]) -> Tensor<5>) -> (Tensor<5>, [Tensor<5>; N]) {
+pub fn gradients<const N: usize>(
+    inputs: &[Tensor<5>; N],
+    f: impl Fn([Tensor<5>; N]) -> Tensor<5>,
+) -> (Tensor<5>, [Tensor<5>; N]) {
     let device = inputs[0].device();
     let inputs = inputs.each_ref().map(|input| Tensor::from_inner(input.clone()).require_grad());
     let y = f(inputs.clone());
@@ -58,15 +65,26 @@ pub fn gradients<const N: usize>(inputs: &[Tensor<5>; N], f: impl Fn([Tensor<5>;
     (y.inner(), inputs.map(|input| input.grad(&grads).expect("every input is tracked")))
 }
 
-/// Compares two tensors, wherever they are. The error is relative to the largest element expected, and printed.
+/// Compares two tensors, wherever they are. The error is relative to the largest element expected,
+/// and printed.
 pub fn assert_close(what: &str, found: Tensor<5>, expected: Tensor<5>, tolerance: f32) {
     assert_eq!(found.dims(), expected.dims(), "{what}");
-    let [found, expected] = [found, expected].map(|tensor| tensor.into_data().iter::<f64>().collect::<Vec<_>>());
+    let [found, expected] =
+        [found, expected].map(|tensor| tensor.into_data().iter::<f64>().collect::<Vec<_>>());
     let largest = expected.iter().fold(0.0, |largest, e| e.abs().max(largest));
     // A NaN is the largest of errors.
-    let error = found.iter().zip(&expected).map(|(f, e)| (f - e).abs()).max_by(f64::total_cmp).unwrap_or(0.0) / largest.max(0.1);
+    let error = found
+        .iter()
+        .zip(&expected)
+        .map(|(f, e)| (f - e).abs())
+        .max_by(f64::total_cmp)
+        .unwrap_or(0.0)
+        / largest.max(0.1);
     println!("error {error:.1e}: {what}");
-    assert!(error <= f64::from(tolerance), "{what}: error {error:.1e}, allowed are {tolerance:.1e}");
+    assert!(
+        error <= f64::from(tolerance),
+        "{what}: error {error:.1e}, allowed are {tolerance:.1e}"
+    );
 }
 
 /// Tensors of these shapes, scattered differently.
@@ -78,7 +96,8 @@ pub fn random(shape: [usize; 5], seed: usize, device: &Device) -> Tensor<5> {
     Tensor::from_data(TensorData::new(values(shape.iter().product(), seed), shape), device)
 }
 
-/// `n` scattered numbers in (-1, 1), all different (a maximum is in one place) and none of them 0 (where LeakyReLU has a kink).
+/// `n` scattered numbers in (-1, 1), all different (a maximum is in one place) and none of them 0
+/// (where LeakyReLU has a kink).
 pub fn values(n: usize, seed: usize) -> Vec<f32> {
     const BITS: u32 = 20;
     const MASK: u32 = (1 << BITS) - 1;

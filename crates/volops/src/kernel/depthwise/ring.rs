@@ -10,8 +10,9 @@ use crate::kernel::stencil::{ColumnRuns, LANES, Shifted};
 /// Floats of a run that are worked on at a time: its column sums stay in the first-level cache.
 const RUN: usize = 1024;
 
-/// A ring of planes of one volume, packed when they are first needed: activated, with rows of zeros above and below.
-/// With stride 2 a plane has four parts, by the parity of (padded row, column); else one.
+/// A ring of planes of one volume, packed when they are first needed: activated, with rows of zeros
+/// above and below. With stride 2 a plane has four parts, by the parity of (padded row, column);
+/// else one.
 pub(super) struct Ring {
     pub(super) stride: usize,
     /// Rows of zeros above and below.
@@ -27,7 +28,13 @@ pub(super) struct Ring {
 
 impl Ring {
     /// `out` is the height and width of the planes that are computed from those of the ring.
-    pub(super) fn new([height, width]: [usize; 2], out: [usize; 2], stride: usize, padding: usize, slots: usize) -> Self {
+    pub(super) fn new(
+        [height, width]: [usize; 2],
+        out: [usize; 2],
+        stride: usize,
+        padding: usize,
+        slots: usize,
+    ) -> Self {
         let rows = if stride == 1 { height.max(out[0]) + 2 * padding } else { out[0] + padding };
         let part = (rows * out[1]).next_multiple_of(LANES) + LANES;
         Self { stride, padding, height, width, pitch: out[1], part, slots }
@@ -41,8 +48,8 @@ impl Ring {
         self.slots * self.slot_len()
     }
 
-    /// Where the plane `index` is; `plane` is packed, through a LeakyReLU if there is a slope, if it is not there yet. `holds` is the index in
-    /// each slot.
+    /// Where the plane `index` is; `plane` is packed, through a LeakyReLU if there is a slope, if
+    /// it is not there yet. `holds` is the index in each slot.
     #[inline(always)]
     pub(super) fn load<S: Simd>(
         &self,
@@ -79,7 +86,9 @@ impl Ring {
             odd[..at].fill(0.0);
             for row in (first..self.height).step_by(2) {
                 let row = &plane[row * self.width..][..self.width];
-                split_row(simd, [&mut even[at..], &mut odd[at..]], row, 0.0, |v| activate(simd, v, slope));
+                split_row(simd, [&mut even[at..], &mut odd[at..]], row, 0.0, |v| {
+                    activate(simd, v, slope)
+                });
                 at += self.pitch;
             }
             even[at..].fill(0.0);
@@ -87,7 +96,8 @@ impl Ring {
         }
     }
 
-    /// Where, in a packed plane, the row of taps begins that is `row` padded rows below the first one of the first output.
+    /// Where, in a packed plane, the row of taps begins that is `row` padded rows below the first
+    /// one of the first output.
     pub(super) fn row(&self, row: usize) -> usize {
         row % self.stride * 2 * self.part + row / self.stride * self.pitch
     }
@@ -108,14 +118,22 @@ impl Columns {
         let rows = (RUN / width).min(height).max(1);
         let len = (rows * width).next_multiple_of(LANES);
         let mask = |&shift: &isize| {
-            let inside = |column: usize| column.checked_add_signed(shift).is_some_and(|column| column < width);
-            let row: Vec<u32> = (0..width).map(|column| if inside(column) { u32::MAX } else { 0 }).collect();
+            let inside = |column: usize| {
+                column.checked_add_signed(shift).is_some_and(|column| column < width)
+            };
+            let row: Vec<u32> =
+                (0..width).map(|column| if inside(column) { u32::MAX } else { 0 }).collect();
             let mut mask = vec![0; len];
             mask.chunks_mut(width).for_each(|to| to.copy_from_slice(&row[..to.len()]));
             mask
         };
         let masks = shifts.iter().map(mask).collect();
-        let margin = shifts.iter().map(|shift| shift.unsigned_abs()).max().unwrap_or(0).next_multiple_of(LANES);
+        let margin = shifts
+            .iter()
+            .map(|shift| shift.unsigned_abs())
+            .max()
+            .unwrap_or(0)
+            .next_multiple_of(LANES);
         Self { shifts, masks, rows, runs: ColumnRuns { margin, pitch: margin + len + margin } }
     }
 

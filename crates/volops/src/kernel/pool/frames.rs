@@ -10,8 +10,8 @@ use crate::kernel::Shape;
 use crate::kernel::rows::{SLACK, join_row, split_row};
 use crate::kernel::simd::{load, store};
 
-/// Sizes of a pooled tensor and of its planes. With stride 2, a quarter is the part of a plane with rows of one parity and
-/// columns of one parity; all four are as large as the largest.
+/// Sizes of a pooled tensor and of its planes. With stride 2, a quarter is the part of a plane with
+/// rows of one parity and columns of one parity; all four are as large as the largest.
 #[derive(Clone, Copy)]
 pub(super) struct Grid {
     pub(super) volumes: usize,
@@ -41,7 +41,12 @@ impl Grid {
 
     pub(super) fn frames<'a>(&self, scratch: &'a mut [f32]) -> Frames<'a> {
         let margin = 2 * self.out[2];
-        Frames { cells: Cell::from_mut(scratch).as_slice_of_cells(), margin, part: self.part(), pitch: self.pitch() }
+        Frames {
+            cells: Cell::from_mut(scratch).as_slice_of_cells(),
+            margin,
+            part: self.part(),
+            pitch: self.pitch(),
+        }
     }
 
     /// Distance between frames.
@@ -59,12 +64,21 @@ impl Grid {
         &tensor[(volume * self.out[0] + d) * self.part()..][..self.part()]
     }
 
-    /// Splits a plane into four frames, in the order of (row parity, column parity). Rows and columns that it has not are padding.
+    /// Splits a plane into four frames, in the order of (row parity, column parity). Rows and
+    /// columns that it has not are padding.
     #[inline(always)]
-    pub(super) fn split<S: Simd>(&self, simd: S, frames: Frames, first: usize, plane: &[f32], padding: f32) {
+    pub(super) fn split<S: Simd>(
+        &self,
+        simd: S,
+        frames: Frames,
+        first: usize,
+        plane: &[f32],
+        padding: f32,
+    ) {
         for parity in 0..2 {
             // SAFETY: two different frames; nobody else has a reference to them.
-            let [even, odd] = [0, 1].map(|column| unsafe { frames.floats_mut(first + 2 * parity + column) });
+            let [even, odd] =
+                [0, 1].map(|column| unsafe { frames.floats_mut(first + 2 * parity + column) });
             let mut at = 0;
             for row in (parity..self.height).step_by(2) {
                 let row = &plane[row * self.width..][..self.width];
@@ -78,9 +92,16 @@ impl Grid {
 
     /// Interleaves the columns of frames, `[even, odd]` for each parity of rows, to a plane.
     #[inline(always)]
-    pub(super) fn join<S: Simd>(&self, simd: S, out: &mut [MaybeUninit<f32>], frames: Frames, [even_rows, odd_rows]: [[usize; 2]; 2]) {
+    pub(super) fn join<S: Simd>(
+        &self,
+        simd: S,
+        out: &mut [MaybeUninit<f32>],
+        frames: Frames,
+        [even_rows, odd_rows]: [[usize; 2]; 2],
+    ) {
         // SAFETY: nobody has a mutable reference to them.
-        let rows = [even_rows, odd_rows].map(|columns| columns.map(|index| unsafe { frames.floats(index) }));
+        let rows = [even_rows, odd_rows]
+            .map(|columns| columns.map(|index| unsafe { frames.floats(index) }));
         for row in 0..self.height {
             let [even, odd] = rows[row % 2];
             let at = row / 2 * self.out[2];
@@ -221,12 +242,18 @@ impl Out for &mut [MaybeUninit<f32>] {
 
 /// `out[i] = f(from[0][i], from[1][i], ..)`.
 #[inline(always)]
-pub(super) fn zip<S: Simd, const N: usize>(simd: S, out: impl Out, from: [Run; N], f: impl Fn([S::f32s; N]) -> S::f32s) {
+pub(super) fn zip<S: Simd, const N: usize>(
+    simd: S,
+    out: impl Out,
+    from: [Run; N],
+    f: impl Fn([S::f32s; N]) -> S::f32s,
+) {
     let (to, len) = (out.start(), out.len());
     assert!(from.iter().all(|run| run.len >= len), "runs too short");
     let mut values = [simd.splat_f32s(0.0); N];
     let mut i = 0;
-    // SAFETY: all runs have `len` elements; what a run of cells holds is not referred to by anybody.
+    // SAFETY: all runs have `len` elements; what a run of cells holds is not referred to by
+    // anybody.
     unsafe {
         while i + S::F32_LANES <= len {
             for (value, run) in values.iter_mut().zip(&from) {

@@ -11,17 +11,26 @@ use crate::kernel::parallel::{Slab, with_floats};
 use crate::kernel::simd::dispatch;
 use crate::kernel::{Shape, numel};
 
-/// Gradient of `z * max_pool3d(x)` with respect to `x`, `[b, c, d, h, w] = xs`, from `g`, shaped as [`max_pool3d`](super::max_pool3d)'s output, and,
-/// if `of_z`, that with respect to `z`, which is else 0. The first goes to the first
-/// maximum of each window in (depth, height, width) order: to the first plane that holds the maximum, in it to the first
-/// such row, in it to the first such voxel. So it is sent back through the three one-dimensional reductions in turn.
-pub fn max_pool3d_grad(g: &[f32], x: &[f32], xs: Shape, stride: usize, z: f32, of_z: bool) -> (Vec<f32>, f32) {
+/// Gradient of `z * max_pool3d(x)` with respect to `x`, `[b, c, d, h, w] = xs`, from `g`, shaped as
+/// [`max_pool3d`](super::max_pool3d)'s output, and, if `of_z`, that with respect to `z`, which is
+/// else 0. The first goes to the first maximum of each window in (depth, height, width) order: to
+/// the first plane that holds the maximum, in it to the first such row, in it to the first such
+/// voxel. So it is sent back through the three one-dimensional reductions in turn.
+pub fn max_pool3d_grad(
+    g: &[f32],
+    x: &[f32],
+    xs: Shape,
+    stride: usize,
+    z: f32,
+    of_z: bool,
+) -> (Vec<f32>, f32) {
     let grid = Grid::new(xs, stride);
     let edges = Edges::new(&grid);
     let far = far_edges(&grid);
     let fill = |slab: Slab, out: &mut [MaybeUninit<f32>], weighting: Weighting| {
         with_floats(FRAMES[stride - 1] * grid.pitch(), |scratch| {
-            let windows = Windows { grid: &grid, edges: &edges, far: &far, g, x, volume: slab.volume };
+            let windows =
+                Windows { grid: &grid, edges: &edges, far: &far, g, x, volume: slab.volume };
             dispatch(MaxGrad { windows, slab, out, weighting, scratch });
         });
     };
@@ -29,8 +38,8 @@ pub fn max_pool3d_grad(g: &[f32], x: &[f32], xs: Shape, stride: usize, z: f32, o
     unsafe { collect_weighted(xs, (z, of_z.then_some(x)), (2, numel(xs) * 2), fill) }
 }
 
-/// What is added to the elements two columns before, and behind, the elements of a dense plane: where there is none, it never
-/// wins, but the window between is never won where that is not there.
+/// What is added to the elements two columns before, and behind, the elements of a dense plane:
+/// where there is none, it never wins, but the window between is never won where that is not there.
 fn far_edges(grid: &Grid) -> [Vec<f32>; 2] {
     let width = grid.out[2];
     let edge = |columns: usize| match columns {
@@ -50,11 +59,13 @@ const NOTHING: usize = 1;
 const MAXIMA: usize = 2;
 /// Gradients of those maxima.
 const GRADIENT: usize = 7;
-/// With stride 1: gradients of the maxima along the width; three planes of these maxima, and of the input.
+/// With stride 1: gradients of the maxima along the width; three planes of these maxima, and of the
+/// input.
 const ROW_GRADIENT: usize = 8;
 const ROWS: usize = 9;
 const INPUT: usize = 12;
-/// With stride 2: the same for the rows of either parity, and for quarters of the input; and quarters of the result.
+/// With stride 2: the same for the rows of either parity, and for quarters of the input; and
+/// quarters of the result.
 const QUARTER_GRADIENT: usize = 8;
 const QUARTER_ROWS: usize = 10;
 const QUARTER_INPUT: usize = 16;
@@ -79,7 +90,8 @@ impl WithSimd for MaxGrad<'_> {
         let Self { windows, slab, out, weighting, scratch } = self;
         let grid = windows.grid;
         let frames = grid.frames(scratch);
-        (GRADIENT + 1..FRAMES[grid.stride - 1]).for_each(|index| frames.fill_margins(index, Max::PADDING));
+        (GRADIENT + 1..FRAMES[grid.stride - 1])
+            .for_each(|index| frames.fill_margins(index, Max::PADDING));
         frames.fill(OUTSIDE, Max::PADDING);
         frames.fill(NOTHING, 0.0);
         frames.fill_margins(GRADIENT, 0.0);
@@ -151,10 +163,18 @@ impl<'a> Windows<'a> {
             [frames.at(input, -1), frames.get(input), frames.at(input, 1), left, right],
             #[inline(always)]
             |[before, at, after, left, right]| {
-                simd.max_f32s(simd.max_f32s(Max::keep(simd, before, left), at), Max::keep(simd, after, right))
+                simd.max_f32s(
+                    simd.max_f32s(Max::keep(simd, before, left), at),
+                    Max::keep(simd, after, right),
+                )
             },
         );
-        max3(simd, frames, MAXIMA + d % 5, [frames.at(rows, -width), frames.get(rows), frames.at(rows, width)]);
+        max3(
+            simd,
+            frames,
+            MAXIMA + d % 5,
+            [frames.at(rows, -width), frames.get(rows), frames.at(rows, width)],
+        );
     }
 
     /// Sends the gradients back to plane `d`.
@@ -167,26 +187,66 @@ impl<'a> Windows<'a> {
         zip(
             simd,
             frames.out(GRADIENT),
-            [maxima(0, 2), maxima(0, 1), maxima(0, 0), maxima(1, 0), maxima(2, 0), arriving(0, 1), arriving(0, 0), arriving(1, 0)],
+            [
+                maxima(0, 2),
+                maxima(0, 1),
+                maxima(0, 0),
+                maxima(1, 0),
+                maxima(2, 0),
+                arriving(0, 1),
+                arriving(0, 0),
+                arriving(1, 0),
+            ],
             #[inline(always)]
-            |[b2, b, at, a, a2, from_before, from_at, from_after]| routed(simd, [b2, b, at, a, a2], [from_before, from_at, from_after]),
+            |[b2, b, at, a, a2, from_before, from_at, from_after]| {
+                routed(simd, [b2, b, at, a, a2], [from_before, from_at, from_after])
+            },
         );
-        let (row, gradient) = (|n: isize| frames.at(rows, n * width), |n: isize| frames.at(GRADIENT, n * width));
+        let (row, gradient) =
+            (|n: isize| frames.at(rows, n * width), |n: isize| frames.at(GRADIENT, n * width));
         zip(
             simd,
             frames.out(ROW_GRADIENT),
             [row(-2), row(-1), row(0), row(1), row(2), gradient(-1), gradient(0), gradient(1)],
             #[inline(always)]
-            |[b2, b, at, a, a2, from_before, from_at, from_after]| routed(simd, [b2, b, at, a, a2], [from_before, from_at, from_after]),
+            |[b2, b, at, a, a2, from_before, from_at, from_after]| {
+                routed(simd, [b2, b, at, a, a2], [from_before, from_at, from_after])
+            },
         );
         let (x, gradient) = (|n| frames.at(input, n), |n| frames.at(ROW_GRADIENT, n));
         let [far_left, far_right] = self.far.each_ref().map(|edges| Run::from(&edges[..]));
         zip(
             simd,
             out,
-            [x(-2), x(-1), x(0), x(1), x(2), far_left, left, right, far_right, gradient(-1), gradient(0), gradient(1)],
+            [
+                x(-2),
+                x(-1),
+                x(0),
+                x(1),
+                x(2),
+                far_left,
+                left,
+                right,
+                far_right,
+                gradient(-1),
+                gradient(0),
+                gradient(1),
+            ],
             #[inline(always)]
-            |[b2, b, at, a, a2, far_left, left, right, far_right, from_before, from_at, from_after]| {
+            |[
+                b2,
+                b,
+                at,
+                a,
+                a2,
+                far_left,
+                left,
+                right,
+                far_right,
+                from_before,
+                from_at,
+                from_after,
+            ]| {
                 let values = [
                     Max::keep(simd, b2, far_left),
                     Max::keep(simd, b, left),
@@ -202,41 +262,75 @@ impl<'a> Windows<'a> {
     /// [`Windows::reduce`] for stride 2.
     #[inline(always)]
     fn reduce_quarters<S: Simd>(self, simd: S, frames: Frames, d: usize) {
-        let (input, rows, width) = (QUARTER_INPUT + d % 3 * 4, QUARTER_ROWS + d % 3 * 2, self.grid.out[2] as isize);
-        self.grid.split(simd, frames, input, self.grid.plane_of(self.x, self.volume, d), Max::PADDING);
+        let (input, rows, width) =
+            (QUARTER_INPUT + d % 3 * 4, QUARTER_ROWS + d % 3 * 2, self.grid.out[2] as isize);
+        self.grid.split(
+            simd,
+            frames,
+            input,
+            self.grid.plane_of(self.x, self.volume, d),
+            Max::PADDING,
+        );
         for parity in 0..2 {
             across(simd, frames, rows + parity, input + 2 * parity, self.edges);
         }
-        max3(simd, frames, MAXIMA + d % 5, [frames.at(rows + 1, -width), frames.get(rows), frames.get(rows + 1)]);
+        max3(
+            simd,
+            frames,
+            MAXIMA + d % 5,
+            [frames.at(rows + 1, -width), frames.get(rows), frames.get(rows + 1)],
+        );
     }
 
-    /// [`Windows::route`] for stride 2: what is at an even place gets the gradient of the window around it, what is at an odd place
-    /// those of the windows before and behind.
+    /// [`Windows::route`] for stride 2: what is at an even place gets the gradient of the window
+    /// around it, what is at an odd place those of the windows before and behind.
     #[inline(always)]
-    fn route_quarters<S: Simd>(self, simd: S, frames: Frames, d: usize, out: &mut [MaybeUninit<f32>]) {
-        let (input, rows, width) = (QUARTER_INPUT + d % 3 * 4, QUARTER_ROWS + d % 3 * 2, self.grid.out[2] as isize);
+    fn route_quarters<S: Simd>(
+        self,
+        simd: S,
+        frames: Frames,
+        d: usize,
+        out: &mut [MaybeUninit<f32>],
+    ) {
+        let (input, rows, width) =
+            (QUARTER_INPUT + d % 3 * 4, QUARTER_ROWS + d % 3 * 2, self.grid.out[2] as isize);
         let (left, right) = (Run::from(&self.edges.left[..]), Run::from(&self.edges.right[..]));
         let maxima = |ahead, back| self.maxima(frames, d, ahead, back);
         let arriving = |ahead, back| self.arriving(frames, d, ahead, back);
         if d.is_multiple_of(2) {
-            route_even(simd, frames, GRADIENT, [maxima(0, 1), maxima(0, 0), maxima(1, 0), arriving(0, 0)]);
+            route_even(
+                simd,
+                frames,
+                GRADIENT,
+                [maxima(0, 1), maxima(0, 0), maxima(1, 0), arriving(0, 0)],
+            );
         } else {
             let values = [maxima(0, 2), maxima(0, 1), maxima(0, 0), maxima(1, 0), maxima(2, 0)];
             route_odd(simd, frames, GRADIENT, values, [arriving(0, 1), arriving(1, 0)]);
         }
-        let (even, odd) = (|n: isize| frames.at(rows, n * width), |n: isize| frames.at(rows + 1, n * width));
+        let (even, odd) =
+            (|n: isize| frames.at(rows, n * width), |n: isize| frames.at(rows + 1, n * width));
         let gradients = [frames.get(GRADIENT), frames.at(GRADIENT, width)];
         route_even(simd, frames, QUARTER_GRADIENT, [odd(-1), even(0), odd(0), gradients[0]]);
-        route_odd(simd, frames, QUARTER_GRADIENT + 1, [odd(-1), even(0), odd(0), even(1), odd(1)], gradients);
+        route_odd(
+            simd,
+            frames,
+            QUARTER_GRADIENT + 1,
+            [odd(-1), even(0), odd(0), even(1), odd(1)],
+            gradients,
+        );
         for parity in 0..2 {
-            let (even, odd) = (|n| frames.at(input + 2 * parity, n), |n| frames.at(input + 2 * parity + 1, n));
+            let (even, odd) =
+                (|n| frames.at(input + 2 * parity, n), |n| frames.at(input + 2 * parity + 1, n));
             let gradient = |n| frames.at(QUARTER_GRADIENT + parity, n);
             zip(
                 simd,
                 frames.out(RESULT + 2 * parity),
                 [odd(-1), even(0), odd(0), gradient(0), left],
                 #[inline(always)]
-                |[b, at, a, from_at, left]| routed_even(simd, [Max::keep(simd, b, left), at, a], from_at),
+                |[b, at, a, from_at, left]| {
+                    routed_even(simd, [Max::keep(simd, b, left), at, a], from_at)
+                },
             );
             zip(
                 simd,
@@ -276,22 +370,37 @@ fn route_even<S: Simd>(simd: S, frames: Frames, to: usize, from: [Run; 4]) {
 }
 
 #[inline(always)]
-fn route_odd<S: Simd>(simd: S, frames: Frames, to: usize, [b2, b, at, a, a2]: [Run; 5], [from_before, from_after]: [Run; 2]) {
+fn route_odd<S: Simd>(
+    simd: S,
+    frames: Frames,
+    to: usize,
+    [b2, b, at, a, a2]: [Run; 5],
+    [from_before, from_after]: [Run; 2],
+) {
     zip(
         simd,
         frames.out(to),
         [b2, b, at, a, a2, from_before, from_after],
         #[inline(always)]
-        |[b2, b, at, a, a2, from_before, from_after]| routed_odd(simd, [b2, b, at, a, a2], [from_before, from_after]),
+        |[b2, b, at, a, a2, from_before, from_after]| {
+            routed_odd(simd, [b2, b, at, a, a2], [from_before, from_after])
+        },
     );
 }
 
-/// What comes back to a place from the windows before, around and behind it: their gradients, where the place is their first
-/// maximum. `values` are those at distance -2 to 2.
+/// What comes back to a place from the windows before, around and behind it: their gradients, where
+/// the place is their first maximum. `values` are those at distance -2 to 2.
 #[inline(always)]
-fn routed<S: Simd>(simd: S, values: [S::f32s; 5], [from_before, from_at, from_after]: [S::f32s; 3]) -> S::f32s {
+fn routed<S: Simd>(
+    simd: S,
+    values: [S::f32s; 5],
+    [from_before, from_at, from_after]: [S::f32s; 3],
+) -> S::f32s {
     let [_, b, at, a, _] = values;
-    simd.add_f32s(routed_odd(simd, values, [from_before, from_after]), routed_even(simd, [b, at, a], from_at))
+    simd.add_f32s(
+        routed_odd(simd, values, [from_before, from_after]),
+        routed_even(simd, [b, at, a], from_at),
+    )
 }
 
 /// What comes from the window around.
@@ -303,9 +412,17 @@ fn routed_even<S: Simd>(simd: S, [b, at, a]: [S::f32s; 3], from_at: S::f32s) -> 
 
 /// What comes from the windows before and behind.
 #[inline(always)]
-fn routed_odd<S: Simd>(simd: S, [b2, b, at, a, a2]: [S::f32s; 5], [from_before, from_after]: [S::f32s; 2]) -> S::f32s {
+fn routed_odd<S: Simd>(
+    simd: S,
+    [b2, b, at, a, a2]: [S::f32s; 5],
+    [from_before, from_after]: [S::f32s; 2],
+) -> S::f32s {
     let zero = simd.splat_f32s(0.0);
     let before = simd.and_m32s(simd.greater_than_f32s(at, b), simd.greater_than_f32s(at, b2));
-    let after = simd.and_m32s(simd.greater_than_or_equal_f32s(at, a), simd.greater_than_or_equal_f32s(at, a2));
-    simd.add_f32s(simd.select_f32s(before, from_before, zero), simd.select_f32s(after, from_after, zero))
+    let after = simd
+        .and_m32s(simd.greater_than_or_equal_f32s(at, a), simd.greater_than_or_equal_f32s(at, a2));
+    simd.add_f32s(
+        simd.select_f32s(before, from_before, zero),
+        simd.select_f32s(after, from_after, zero),
+    )
 }

@@ -32,11 +32,12 @@ impl Weighting<'_> {
     }
 }
 
-/// Lets `fill` make the gradient of a pooling, each plane of which goes through a [`Weighting`]: returns the gradient of `z * pool(x)` with respect
-/// to `x`, whose shape is `xs`, and, given `x`, that with respect to `z`.
+/// Lets `fill` make the gradient of a pooling, each plane of which goes through a [`Weighting`]:
+/// returns the gradient of `z * pool(x)` with respect to `x`, whose shape is `xs`, and, given `x`,
+/// that with respect to `z`.
 ///
-/// A pooling is linear wherever it has a gradient, `pool(x) = A x`, so the second one, `<g, A x>`, is `<Aᵀ g, x>`: what was pooled is
-/// not needed for it.
+/// A pooling is linear wherever it has a gradient, `pool(x) = A x`, so the second one, `<g, A x>`,
+/// is `<Aᵀ g, x>`: what was pooled is not needed for it.
 ///
 /// # Safety
 /// `fill` must initialise every element of the slice it is given.
@@ -46,11 +47,18 @@ pub(super) unsafe fn collect_weighted(
     (halo, nanoseconds): (usize, usize),
     fill: impl Fn(Slab, &mut [MaybeUninit<f32>], Weighting) + Sync,
 ) -> (Vec<f32>, f32) {
-    assert!(x.is_none_or(|x| x.len() == numel(xs)), "the input of a pooling must have the shape {xs:?}");
+    assert!(
+        x.is_none_or(|x| x.len() == numel(xs)),
+        "the input of a pooling must have the shape {xs:?}"
+    );
     let [batch, channels, depth, height, width] = xs;
     let mut shares = vec![0.0; if x.is_some() { batch * channels * depth } else { 0 }];
     let weighting = Weighting { z, shares: x.map(|x| (x, SharedOut::new(shares.as_mut_ptr()))) };
     // SAFETY: the caller's promise.
-    let gx = unsafe { collect_slabs([batch * channels, depth, height * width], halo, nanoseconds, |slab, out| fill(slab, out, weighting)) };
+    let gx = unsafe {
+        collect_slabs([batch * channels, depth, height * width], halo, nanoseconds, |slab, out| {
+            fill(slab, out, weighting)
+        })
+    };
     (gx, shares.iter().sum::<f64>() as f32)
 }
