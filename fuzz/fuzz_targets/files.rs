@@ -6,9 +6,10 @@
 mod sealed;
 
 use libfuzzer_sys::fuzz_target;
-use scnas::architecture::Architecture;
-use scnas::config::Config;
-use scnas::{checkpoint, model::Model};
+use scnas::network::architecture::Architecture;
+use scnas::settings::config::Config;
+use scnas::store::checkpoint;
+use scnas::store::model::Model;
 
 use sealed::sealed;
 

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use scnas::Device;
-use scnas::architecture::{Architecture, DESIGNED};
-use scnas::config::Config;
-use scnas::genotype::Genotype;
-use scnas::model::Model;
-use scnas::network::Size;
-use scnas::operation::Kind;
-use scnas::plan::Plan;
-use scnas::space::Space;
+use scnas::data::plan::Plan;
+use scnas::network::architecture::{Architecture, DESIGNED};
+use scnas::network::cells::Size;
+use scnas::settings::config::Config;
+use scnas::space::genotype::Genotype;
+use scnas::space::operation::Kind;
+use scnas::space::topology::Space;
+use scnas::store::model::Model;
 use serde_json::Value;
 
 /// Help for an argument that names one.

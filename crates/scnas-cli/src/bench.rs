@@ -8,11 +8,11 @@ use anyhow::Result;
 use clap::{ArgGroup, Args, ValueEnum};
 use medvol::Dataset;
 use scnas::Device;
-use scnas::bench::{Bench, Estimate, Timing, Workload, peak_memory_mib};
-use scnas::config::{Config, PRESETS};
-use scnas::network::Size;
-use scnas::plan::Plan;
-use scnas::table::aligned;
+use scnas::data::plan::Plan;
+use scnas::network::cells::Size;
+use scnas::report::table::aligned;
+use scnas::run::bench::{Bench, Estimate, Timing, Workload, peak_memory_mib};
+use scnas::settings::config::{Config, PRESETS};
 use serde_json::{Value, json};
 use volops::machine;
 

@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use scnas::statistics::Paired;
-use scnas::table::aligned;
+use scnas::report::statistics::Paired;
+use scnas::report::table::aligned;
 use serde_json::{Value, json};
 
 use crate::finished::{Finished, PAIRED_HEAD, number, paired_cells};

@@ -11,11 +11,11 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use medvol::Dataset;
 use medvol::check::{Finding, Fixed, Fold, Kind, Options, Report, Severity, check, fix};
-use scnas::config::Config;
+use scnas::data::plan::Plan;
+use scnas::data::splits::read_unchecked;
 use scnas::memory::free;
-use scnas::plan::Plan;
-use scnas::run::Observer as _;
-use scnas::splits::read_unchecked;
+use scnas::run::pipeline::Observer as _;
+use scnas::settings::config::Config;
 use serde_json::json;
 
 use crate::architecture::name_of_folder;

@@ -7,9 +7,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use scnas::evaluate::mean_and_sd;
-use scnas::statistics::Paired;
-use scnas::table::aligned;
+use scnas::report::evaluation::mean_and_sd;
+use scnas::report::statistics::Paired;
+use scnas::report::table::aligned;
 use serde_json::json;
 
 use crate::finished::{Finished, PAIRED_HEAD, number, paired_cells};

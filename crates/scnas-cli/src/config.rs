@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use scnas::config::{Config, PRESETS, preset};
+use scnas::settings::config::{Config, PRESETS, preset};
 use serde_json::json;
 
 use crate::output::Output;

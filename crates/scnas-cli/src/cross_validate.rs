@@ -9,11 +9,11 @@ use anyhow::{Context as _, Error, Result, bail};
 use clap::Args;
 use medvol::Dataset;
 use scnas::Device;
-use scnas::config::Config;
-use scnas::cross_validation::CrossValidation;
-use scnas::plan::{Plan, to_json};
-use scnas::run::Observer as _;
-use scnas::run_dir::same_settings;
+use scnas::data::plan::{Plan, to_json};
+use scnas::report::cross_validation::CrossValidation;
+use scnas::run::pipeline::Observer as _;
+use scnas::settings::config::Config;
+use scnas::store::run_folder::same_settings;
 use serde_json::json;
 
 use crate::architecture::{ARCHITECTURES, Named, name_of_folder, read_plan, settings_of};

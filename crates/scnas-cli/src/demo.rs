@@ -9,9 +9,9 @@ use clap::Args;
 use medvol::phantom::{PhantomTask, phantom, write_task};
 use medvol::{Dataset, write_labels};
 use scnas::Device;
-use scnas::config::Config;
-use scnas::evaluate::TOLERANCE_MM;
-use scnas::run::Observer as _;
+use scnas::report::evaluation::TOLERANCE_MM;
+use scnas::run::pipeline::Observer as _;
+use scnas::settings::config::Config;
 
 use crate::evaluate::{self, EvaluateArgs};
 use crate::interrupt;

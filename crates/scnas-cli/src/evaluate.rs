@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use medvol::{ClassMap, Dataset, Label, LabelMap, read_labels};
-use scnas::evaluate::{CaseScore, Evaluation, TOLERANCE_MM, mean_and_sd, score};
-use scnas::run::Observer as _;
+use scnas::report::evaluation::{CaseScore, Evaluation, TOLERANCE_MM, mean_and_sd, score};
+use scnas::run::pipeline::Observer as _;
 use serde_json::json;
 
 use crate::files::{case_name, images_in, refuse_same_names};

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use scnas::config::Config;
-use scnas::cross_validation::CrossValidation;
-use scnas::evaluate::{Evaluation, MeanSd, Metric};
-use scnas::run::RunResult;
-use scnas::statistics::{Paired, paired};
+use scnas::report::cross_validation::CrossValidation;
+use scnas::report::evaluation::{Evaluation, MeanSd, Metric};
+use scnas::report::statistics::{Paired, paired};
+use scnas::run::pipeline::RunResult;
+use scnas::settings::config::Config;
 use serde_json::{Value, json};
 
 use crate::architecture::{name_of_folder, read_plan};

@@ -10,11 +10,11 @@ use clap::{Args, ValueEnum};
 use medvol::stitch::Blend;
 use medvol::{Dataset, load_raw, raw_size, read_grids, write_classes, write_image};
 use scnas::Device;
-use scnas::config::LabelKey;
 use scnas::memory;
-use scnas::model::{Card, Model};
-use scnas::predict_image::{ImagePredictor, Options};
-use scnas::run::{Observer, Within};
+use scnas::predict::image::{ImagePredictor, Options};
+use scnas::run::pipeline::{Observer, Within};
+use scnas::settings::config::LabelKey;
+use scnas::store::model::{Card, Model};
 use serde_json::{Value, json};
 
 use crate::files::{Protected, case_name, files_of, images_in, join_channels, refuse_same_names};

@@ -6,8 +6,8 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use scnas::run::Observer;
-use scnas::run_dir::EpochLine;
+use scnas::run::pipeline::Observer;
+use scnas::store::run_folder::EpochLine;
 
 use crate::interrupt;
 use crate::output::{Output, note};

@@ -5,11 +5,13 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use scnas::config::{Config, Then};
-use scnas::evaluate::Evaluation;
-use scnas::genotype::{Genotype, Repair};
-use scnas::run::{Observer as _, RunResult};
-use scnas::{Device, search, train};
+use scnas::Device;
+use scnas::report::evaluation::Evaluation;
+use scnas::run::pipeline::{Observer as _, RunResult};
+use scnas::run::search;
+use scnas::run::train;
+use scnas::settings::config::{Config, Then};
+use scnas::space::genotype::{Genotype, Repair};
 
 use crate::check::before_run;
 use crate::interrupt;

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 use scnas::Device;
-use scnas::config::{Config, PRESETS};
-use scnas::genotype::EdgeShares;
-use scnas::network::Size;
-use scnas::show::svg;
+use scnas::network::cells::Size;
+use scnas::settings::config::{Config, PRESETS};
+use scnas::space::draw::svg;
+use scnas::space::genotype::EdgeShares;
 use serde_json::json;
 
 use crate::architecture::{ARCHITECTURES, Named};

@@ -6,11 +6,13 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use medvol::Dataset;
-use scnas::config::Config;
-use scnas::evaluate::Evaluation;
-use scnas::plan::{Plan, to_json};
-use scnas::run::{Observer as _, RunResult};
-use scnas::{Device, search, train};
+use scnas::Device;
+use scnas::data::plan::{Plan, to_json};
+use scnas::report::evaluation::Evaluation;
+use scnas::run::pipeline::{Observer as _, RunResult};
+use scnas::run::search;
+use scnas::run::train;
+use scnas::settings::config::Config;
 
 use crate::architecture::{ARCHITECTURES, Named, name_of_folder, read_plan, settings_of};
 use crate::check::before_run;

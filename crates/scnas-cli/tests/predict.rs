@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 use common::{bytes, folder, limited, scnas, signal, stderr, succeed, volume_of_bytes};
 use medvol::phantom::phantom;
 use medvol::{Label, read_labels, write_labels};
-use scnas::architecture::Architecture;
-use scnas::config::Config;
-use scnas::genotype::Genotype;
-use scnas::model::{Card, Model};
-use scnas::network::Size;
-use scnas::plan::Plan;
-use scnas::space::Space;
+use scnas::data::plan::Plan;
+use scnas::network::architecture::Architecture;
+use scnas::network::cells::Size;
+use scnas::settings::config::Config;
+use scnas::space::genotype::Genotype;
+use scnas::space::topology::Space;
+use scnas::store::model::{Card, Model};
 
 const CLASSES: usize = 20;
 

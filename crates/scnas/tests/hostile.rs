@@ -9,11 +9,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use scnas::architecture::Architecture;
-use scnas::config::{Config, PRESETS, preset};
-use scnas::model::Model;
-use scnas::plan::Plan;
-use scnas::{checkpoint, memory};
+use scnas::data::plan::Plan;
+use scnas::memory;
+use scnas::network::architecture::Architecture;
+use scnas::settings::config::{Config, PRESETS, preset};
+use scnas::store::checkpoint;
+use scnas::store::model::Model;
 
 use sealed::sealed;
 
@@ -95,9 +96,9 @@ fn small_plan() -> Plan {
 fn model_file() -> Vec<u8> {
     let config = Config::load("default", None, &[]).unwrap();
     let architecture =
-        Architecture::Cells(scnas::genotype::Genotype::random(&config.network.space(), 1));
-    let size = scnas::network::Size { channels: 1, classes: 2, width: 4 };
-    let card = scnas::model::Card::new(architecture, size, small_plan(), config.predict);
+        Architecture::Cells(scnas::space::genotype::Genotype::random(&config.network.space(), 1));
+    let size = scnas::network::cells::Size { channels: 1, classes: 2, width: 4 };
+    let card = scnas::store::model::Card::new(architecture, size, small_plan(), config.predict);
     let file = tempfile::NamedTempFile::new().unwrap();
     Model::new(card, &scnas::device("cpu").unwrap(), 0).write(file.path()).unwrap();
     std::fs::read(file.path()).unwrap()
@@ -167,7 +168,7 @@ proptest! {
     #[test]
     fn damaged_architectures_are_no_harm(seed in 0..4_u64, changes in changes()) {
         let config = Config::load("default", None, &[]).unwrap();
-        let genotype = scnas::genotype::Genotype::random(&config.network.space(), seed);
+        let genotype = scnas::space::genotype::Genotype::random(&config.network.space(), seed);
         let bytes = changed(&serde_json::to_vec(&genotype).unwrap(), &changes);
         survives(&bytes, |path| drop(Architecture::read(path)));
     }

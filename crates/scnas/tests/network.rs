@@ -7,19 +7,19 @@ use burn::tensor::{Device, Tensor};
 use medvol::augment::flip;
 use medvol::stitch::Blend;
 use rand::RngExt as _;
-use scnas::backprop::{Backprop, LossGradients, mixture_gradients};
-use scnas::config::PredictConfig;
-use scnas::data::Batch;
-use scnas::genotype::Genotype;
-use scnas::loss::{Loss, LossKind};
-use scnas::network::{Mixture, Network, Size};
-use scnas::operation::{Kind, SLOPE};
-use scnas::predict::Predictor;
+use scnas::data::patches::Batch;
+use scnas::learn::backprop::{Backprop, LossGradients, mixture_gradients};
+use scnas::learn::loss::{Loss, LossKind};
+use scnas::learn::relaxation::{Alpha, Relaxation, Sample};
+use scnas::network::cells::{Mixture, Network, Size};
+use scnas::network::deep_supervision::DeepSupervision;
+use scnas::network::weights::{Pass, Tape, Weights};
+use scnas::predict::windows::Predictor;
 use scnas::random::{Stream, rng};
-use scnas::relaxation::{Alpha, Relaxation, Sample};
-use scnas::space::{CELLS, DecoderOrder, Share, Space, Upsample};
-use scnas::supervision::DeepSupervision;
-use scnas::weights::{Pass, Tape, Weights};
+use scnas::settings::config::PredictConfig;
+use scnas::space::genotype::Genotype;
+use scnas::space::operation::{Kind, SLOPE};
+use scnas::space::topology::{CELLS, DecoderOrder, Share, Space, Upsample};
 use volops::composition as slow;
 use volops::{ConvSpec, DepthwiseSpec};
 
@@ -349,7 +349,7 @@ fn drop_path_weighs_every_operation_with_one_on_average_and_lets_identities_be()
 fn a_fixed_network_with_inherited_weights_is_the_search_network_with_that_architecture() {
     let space = Space::paper();
     let (network, weights) = supernet(&space);
-    let genotype = scnas::genotype::Genotype::random(&space, 4);
+    let genotype = scnas::space::genotype::Genotype::random(&space, 4);
     let mixture = Network::mixture_of(&genotype);
     let mut own = Weights::new(&device(), 99);
     let fixed = Network::fixed(&genotype, SIZE, &mut own);
@@ -411,7 +411,7 @@ fn random_batch() -> Batch {
 
 #[test]
 fn the_gradient_under_deep_supervision_is_that_of_finite_differences_and_reaches_all_its_weights() {
-    let genotype = scnas::genotype::Genotype::random(&Space::paper(), 4);
+    let genotype = scnas::space::genotype::Genotype::random(&Space::paper(), 4);
     let mixture = Network::mixture_of(&genotype);
     let mut weights = Weights::new(&device(), 3);
     let network = Network::fixed(&genotype, SIZE, &mut weights);
@@ -458,7 +458,7 @@ fn the_gradient_under_deep_supervision_is_that_of_finite_differences_and_reaches
 
 #[test]
 fn a_prediction_with_flips_of_a_mirrored_image_is_the_mirrored_prediction_and_one_without_is_not() {
-    let genotype = scnas::genotype::Genotype::random(&Space::paper(), 4);
+    let genotype = scnas::space::genotype::Genotype::random(&Space::paper(), 4);
     let mixture = Network::mixture_of(&genotype);
     let mut weights = Weights::new(&device(), 3);
     let network = Network::fixed(&genotype, SIZE, &mut weights);

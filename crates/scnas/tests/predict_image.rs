@@ -7,17 +7,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use medvol::components::{Connectivity, keep_largest_component};
 use medvol::{Affine, Image, Label, RawImage};
 use ndarray::Array4;
-use scnas::architecture::Architecture;
-use scnas::config::{Config, LabelKey};
+use scnas::data::plan::Plan;
 use scnas::error::Error;
-use scnas::genotype::Genotype;
 use scnas::memory;
-use scnas::model::{Card, Model};
-use scnas::network::Size;
-use scnas::plan::Plan;
-use scnas::predict_image::{ImagePredictor, Options, Prediction};
-use scnas::run::Observer;
-use scnas::space::Space;
+use scnas::network::architecture::Architecture;
+use scnas::network::cells::Size;
+use scnas::predict::image::{ImagePredictor, Options, Prediction};
+use scnas::run::pipeline::Observer;
+use scnas::settings::config::{Config, LabelKey};
+use scnas::space::genotype::Genotype;
+use scnas::space::topology::Space;
+use scnas::store::model::{Card, Model};
 
 const CLASSES: usize = 12;
 

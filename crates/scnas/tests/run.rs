@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use medvol::phantom::{PhantomTask, write_task};
-use scnas::config::Config;
-use scnas::evaluate::Evaluation;
-use scnas::genotype::Genotype;
-use scnas::run::{Observer, Run};
-use scnas::{Error, search, train};
+use scnas::Error;
+use scnas::report::evaluation::Evaluation;
+use scnas::run::pipeline::{Observer, Run};
+use scnas::run::search;
+use scnas::run::train;
+use scnas::settings::config::Config;
+use scnas::space::genotype::Genotype;
 
 /// Asks to stop after a number of looks at [`Observer::stop`].
 struct StopAfter(AtomicUsize);
@@ -108,9 +110,11 @@ fn a_run_with_the_whole_recipe_stopped_again_and_again_on_any_number_of_threads_
     assert!(stops >= 2, "{stops}");
     assert_eq!(fingerprint(&whole), fingerprint(&pieces));
     // What only training needs is not in the model.
-    let model =
-        scnas::model::Model::read(&whole.join("model.safetensors"), &scnas::device("cpu").unwrap())
-            .unwrap();
+    let model = scnas::store::model::Model::read(
+        &whole.join("model.safetensors"),
+        &scnas::device("cpu").unwrap(),
+    )
+    .unwrap();
     assert!(model.weights.iter().all(|(_, w)| !w.name.contains("supervision")));
 }
 
@@ -277,7 +281,7 @@ fn a_training_case_that_changed_since_the_run_began_is_named() {
     let config = config(&["data.folds=3"]);
     whole_run(&data, &out, &config, &StopAfter::looks(1)).unwrap_err();
     let dataset = medvol::Dataset::open(&data).unwrap();
-    let plan: scnas::plan::Plan =
+    let plan: scnas::data::plan::Plan =
         serde_json::from_slice(&std::fs::read(out.join("plan.json")).unwrap()).unwrap();
     let case = dataset
         .cases

@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData, activation::sigmoid};
 use rand::RngExt as _;
-use scnas::architecture::Architecture;
-use scnas::backprop::Backprop;
-use scnas::config::Config;
-use scnas::data::Batch;
-use scnas::loss::{Loss, LossKind};
-use scnas::model::{Card, Model};
-use scnas::network::{Mixture, Size};
-use scnas::operation::SLOPE;
-use scnas::plan::Plan;
+use scnas::data::patches::Batch;
+use scnas::data::plan::Plan;
+use scnas::learn::backprop::Backprop;
+use scnas::learn::loss::{Loss, LossKind};
+use scnas::network::architecture::Architecture;
+use scnas::network::cells::{Mixture, Size};
+use scnas::network::weights::{Pass, Tape, Weights};
 use scnas::random::{Stream, rng};
-use scnas::weights::{Pass, Tape, Weights};
+use scnas::settings::config::Config;
+use scnas::space::operation::SLOPE;
+use scnas::store::model::{Card, Model};
 use volops::ConvSpec;
 use volops::composition as slow;
 

@@ -1,0 +1,160 @@
+//! All cases of a run read and preprocessed, as far as memory goes: a run whose cases do not fit
+//! says so instead of being killed by the system.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use medvol::{Case, CaseFiles, Dataset, preprocess, read_grids};
+use rayon::prelude::*;
+
+use crate::data::plan::Plan;
+use crate::error::{Error, Result};
+use crate::memory;
+
+/// Bytes a voxel: of an image, as f32; of a label map; of classes.
+const IMAGE: f64 = size_of::<f32>() as f64;
+const LABEL: f64 = size_of::<u16>() as f64;
+const CLASS: f64 = size_of::<u8>() as f64;
+
+/// A grid that is coarser by more is no remedy: little is to be seen on it.
+const MUCH_COARSER: f64 = 3.0;
+
+/// Reads and preprocesses cases in parallel; `progress` hears how many are done. They may take
+/// `memory` bytes, what is needed to read them included; `None`: as many as they do.
+///
+/// # Errors
+/// The first case, in order, that cannot be read or does not fit the data set; [`Error::Memory`]
+/// where there is not room for all.
+pub fn load_cases(
+    dataset: &Dataset,
+    files: &[CaseFiles],
+    plan: &Plan,
+    memory: Option<u64>,
+    progress: impl Fn(usize) + Sync,
+) -> Result<Vec<Case>> {
+    let needs = files.par_iter().map(|file| Need::of(file, plan)).collect::<Result<Vec<Need>>>()?;
+    let done = AtomicUsize::new(0);
+    let load = |file: &CaseFiles| -> Result<Case> {
+        let (image, labels) = dataset.load(file)?;
+        let case = preprocess(&file.name, &image, labels.as_ref(), &plan.labels, plan.spacing)?;
+        progress(done.fetch_add(1, Ordering::Relaxed) + 1);
+        Ok(case)
+    };
+    let memory = memory.map_or(f64::INFINITY, |bytes| bytes as f64);
+    let mut cases: Vec<Case> = Vec::with_capacity(files.len());
+    let (mut held, mut expected) = (0.0, 0.0);
+    // As many at a time as fit for certain; what is cropped away of them makes room for more.
+    while cases.len() < files.len() {
+        let rest = &needs[cases.len()..];
+        let fitting = (1..=rest.len())
+            .take_while(|&n| held + together(&rest[..n]) <= memory)
+            .last()
+            .unwrap_or(0);
+        if fitting == 0 {
+            let kept = if expected > 0.0 { held / expected } else { 1.0 };
+            return Err(too_many(dataset, plan, held + kept * together(rest), memory));
+        }
+        let next = cases.len()..cases.len() + fitting;
+        expected += rest[..fitting].iter().map(|need| need.held).sum::<f64>();
+        cases.extend(files[next.clone()].par_iter().map(load).collect::<Result<Vec<Case>>>()?);
+        held += cases[next].iter().map(bytes).sum::<f64>();
+    }
+    Ok(cases)
+}
+
+/// What a case needs at most, in bytes; its headers tell.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Need {
+    /// From then on.
+    held: f64,
+    /// While it is read and preprocessed, besides.
+    passing: f64,
+}
+
+impl Need {
+    fn of(file: &CaseFiles, plan: &Plan) -> Result<Self> {
+        let grid = read_grids(&file.images)?;
+        let spacing = grid.affine.spacing();
+        let volume = |extents: [f64; 3]| extents.iter().product::<f64>();
+        let voxels = volume(grid.shape.map(|extent| extent as f64));
+        let resampled = voxels * volume(spacing) / volume(plan.spacing);
+        let channels = grid.channels as f64;
+        // The image, once more while the channels of several files are joined; the label map and
+        // its classes.
+        let read = voxels
+            * (IMAGE * channels * if file.images.len() > 1 { 2.0 } else { 1.0 } + LABEL + CLASS);
+        // One channel between two axes, before and after.
+        let between = 2.0 * IMAGE * voxels.max(resampled);
+        Ok(Self { held: resampled * (IMAGE * channels + CLASS), passing: read + between })
+    }
+}
+
+/// Bytes of a preprocessed case.
+fn bytes(case: &Case) -> f64 {
+    IMAGE * case.image.len() as f64
+        + CLASS * case.classes.as_ref().map_or(0, |classes| classes.len()) as f64
+}
+
+/// Bytes of cases that are read in parallel.
+fn together(needs: &[Need]) -> f64 {
+    let passing = needs.iter().map(|need| need.passing).fold(0.0, f64::max);
+    let at_a_time = rayon::current_num_threads().min(needs.len());
+    needs.iter().map(|need| need.held).sum::<f64>() + passing * at_a_time as f64
+}
+
+fn too_many(dataset: &Dataset, plan: &Plan, needed: f64, allowed: f64) -> Error {
+    // With room for the steps of training.
+    let coarser = (2.0 * needed / allowed.max(1.0)).cbrt();
+    let spacing = plan.spacing.map(|mm| (100.0 * coarser * mm).ceil() / 100.0);
+    let grid = (coarser < MUCH_COARSER)
+        .then(|| format!("a coarser grid, such as --set \"data.spacing={spacing:?}\", "));
+    Error::Memory {
+        name: dataset.name.clone(),
+        needed: memory::text(needed as u64),
+        parts: "for its cases, which are all held in memory".into(),
+        allowed: memory::text(allowed as u64),
+        remedy: format!(
+            "try {}fewer cases, fewer --threads, or a machine with more memory",
+            grid.unwrap_or_default()
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use medvol::phantom::{PhantomTask, write_task};
+
+    use super::*;
+    use crate::settings::config::Config;
+
+    #[test]
+    fn cases_are_the_same_in_all_memory_that_suffices_and_refused_in_less() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        write_task(&data, &PhantomTask { seed: 5, cases: 6, test_cases: 0, coarseness: 3.0 })
+            .unwrap();
+        let dataset = Dataset::open(&data).unwrap();
+        let load = |memory, overrides: &[String]| {
+            let plan =
+                Plan::new(&dataset, &Config::load("default", None, overrides).unwrap()).unwrap();
+            load_cases(&dataset, &dataset.cases, &plan, memory, |_| ())
+        };
+        let all = load(None, &[]).unwrap();
+        let held = all.iter().map(bytes).sum::<f64>() as u64;
+        // As much as all may need at once, and from there down to where it does not do any more.
+        let (mut memory, mut fitted) = (8 * held, 0);
+        let refusal = loop {
+            match load(Some(memory), &[]) {
+                Ok(cases) => assert!(cases == all, "other cases in {memory} bytes"),
+                Err(refusal) => break refusal.to_string(),
+            }
+            (memory, fitted) = (memory / 10 * 9, fitted + 1);
+        };
+        assert!(fitted > 3 && memory > held / 2, "{fitted} {memory} {held}");
+        let proposed = refusal
+            .split_once("--set \"")
+            .and_then(|(_, rest)| rest.split_once('"'))
+            .unwrap_or_else(|| panic!("{refusal}"))
+            .0;
+        assert!(load(Some(memory), &[proposed.into()]).is_ok(), "{refusal}");
+    }
+}

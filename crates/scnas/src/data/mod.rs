@@ -1,0 +1,5 @@
+pub(crate) mod load;
+pub mod patches;
+pub mod plan;
+pub(crate) mod prefetch;
+pub mod splits;

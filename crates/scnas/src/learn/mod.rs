@@ -1,0 +1,4 @@
+pub mod backprop;
+pub mod loss;
+pub mod optimiser;
+pub mod relaxation;

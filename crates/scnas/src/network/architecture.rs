@@ -1,0 +1,196 @@
+//! What a network can be: one of the search space, or a control that people designed. Everything
+//! that trains, predicts or counts a fixed network goes through [`Architecture`] and [`Segmenter`].
+
+use std::fmt;
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::Error;
+use crate::network::cells::{Mixture, Network, Size};
+use crate::network::cost::{Cost, count};
+use crate::network::u_resnet::UResNet;
+use crate::network::weights::{Pass, Weights};
+use crate::space::genotype::Genotype;
+
+/// The architecture of a fixed network, apart from its size.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Value", into = "Value")]
+pub enum Architecture {
+    /// Cells of the search space. In JSON: the genotype.
+    Cells(Genotype),
+    /// The 3-D U-ResNet of [`crate::network::u_resnet`]. In JSON: `"u-resnet"`.
+    UResNet,
+    /// The same with half the channels. In JSON: `"u-resnet-half"`.
+    UResNetHalf,
+}
+
+/// Names of the architectures that people designed.
+pub const DESIGNED: [(&str, Architecture); 2] =
+    [("u-resnet", Architecture::UResNet), ("u-resnet-half", Architecture::UResNetHalf)];
+
+/// A network without its weights' values.
+pub trait Segmenter: fmt::Debug + Sync {
+    /// Class scores `[batch, classes, depth, height, width]` of `x` `[batch, channels, depth,
+    /// height, width]`, whose extents must be divisible by 8, with the operations of `mixture`
+    /// on the edges, if it has any.
+    fn forward(&self, pass: &Pass, x: Tensor<5>, mixture: &Mixture) -> Tensor<5>;
+
+    /// The network as one of cells, if it is one: those can run cell by cell.
+    fn cells(&self) -> Option<&Network>;
+}
+
+impl Segmenter for Network {
+    fn forward(&self, pass: &Pass, x: Tensor<5>, mixture: &Mixture) -> Tensor<5> {
+        self.forward(pass, x, mixture)
+    }
+
+    fn cells(&self) -> Option<&Network> {
+        Some(self)
+    }
+}
+
+impl Segmenter for UResNet {
+    fn forward(&self, pass: &Pass, x: Tensor<5>, _: &Mixture) -> Tensor<5> {
+        self.forward(pass, x)
+    }
+
+    fn cells(&self) -> Option<&Network> {
+        None
+    }
+}
+
+impl Architecture {
+    /// The network, and its weights with their initial values.
+    pub fn build(&self, size: Size, weights: &mut Weights) -> Box<dyn Segmenter> {
+        match self {
+            Self::Cells(genotype) => Box::new(Network::fixed(genotype, size, weights)),
+            Self::UResNet => Box::new(UResNet::new(size, weights)),
+            Self::UResNetHalf => Box::new(UResNet::new(half(size), weights)),
+        }
+    }
+
+    /// What its network runs with: one operation an edge.
+    pub fn mixture(&self) -> Mixture {
+        match self {
+            Self::Cells(genotype) => Network::mixture_of(genotype),
+            Self::UResNet | Self::UResNetHalf => Mixture::new(),
+        }
+    }
+
+    /// Cost of one forward pass over a patch `[depth, height, width]`.
+    pub fn cost(&self, size: Size, patch: [usize; 3]) -> Cost {
+        match self {
+            Self::Cells(genotype) => count(genotype, size, patch, true),
+            Self::UResNet => UResNet::cost(size, patch),
+            Self::UResNetHalf => UResNet::cost(half(size), patch),
+        }
+    }
+
+    /// The designed architecture of that name.
+    pub fn designed(name: &str) -> Option<Self> {
+        DESIGNED
+            .into_iter()
+            .find_map(|(known, architecture)| (known == name).then_some(architecture))
+    }
+
+    /// The genotype, of an architecture of cells.
+    pub fn genotype(&self) -> Option<&Genotype> {
+        match self {
+            Self::Cells(genotype) => Some(genotype),
+            Self::UResNet | Self::UResNetHalf => None,
+        }
+    }
+
+    /// Reads `genotype.json`.
+    ///
+    /// # Errors
+    /// [`Error::File`] when the file cannot be read, [`Error::Invalid`] when it is not an
+    /// architecture.
+    pub fn read(path: &std::path::Path) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::file("read", path, e))?;
+        serde_json::from_str(&text).map_err(|e| Error::Invalid {
+            path: path.into(),
+            expected: "a genotype (JSON with \"space\" and \"cells\", as written by `scnas \
+                       search`)"
+                .into(),
+            found: e.to_string(),
+            remedy: "give the genotype.json of a finished run".into(),
+        })
+    }
+}
+
+fn half(size: Size) -> Size {
+    Size { width: size.width / 2, ..size }
+}
+
+impl From<Genotype> for Architecture {
+    fn from(genotype: Genotype) -> Self {
+        Self::Cells(genotype)
+    }
+}
+
+impl From<Architecture> for Value {
+    fn from(architecture: Architecture) -> Self {
+        match architecture {
+            // Plain strings, lists and maps with string keys.
+            Architecture::Cells(genotype) => serde_json::to_value(genotype).unwrap_or_default(),
+            designed => DESIGNED
+                .into_iter()
+                .find(|(_, known)| *known == designed)
+                .map(|(name, _)| name.into())
+                .unwrap_or_default(),
+        }
+    }
+}
+
+impl TryFrom<Value> for Architecture {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        match value {
+            Value::String(name) => {
+                Self::designed(&name).ok_or_else(|| format!("no architecture is called \"{name}\""))
+            }
+            cells => serde_json::from_value(cells).map(Self::Cells).map_err(|e| e.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::topology::Space;
+
+    #[test]
+    fn decoding_an_encoded_architecture_gives_it_back_and_a_genotype_is_one() {
+        let genotype = Genotype::random(&Space::paper(), 1);
+        for architecture in
+            [genotype.clone().into(), Architecture::UResNet, Architecture::UResNetHalf]
+        {
+            let text = serde_json::to_string(&architecture).unwrap();
+            assert_eq!(serde_json::from_str::<Architecture>(&text).unwrap(), architecture);
+        }
+        let text = serde_json::to_string(&genotype).unwrap();
+        assert_eq!(
+            serde_json::from_str::<Architecture>(&text).unwrap(),
+            Architecture::Cells(genotype)
+        );
+        assert!(
+            serde_json::from_str::<Architecture>("\"u-net\"")
+                .unwrap_err()
+                .to_string()
+                .contains("u-net")
+        );
+    }
+
+    #[test]
+    fn half_the_width_is_a_quarter_of_the_size() {
+        let size = Size { channels: 4, classes: 4, width: 32 };
+        let [whole, half] =
+            [Architecture::UResNet, Architecture::UResNetHalf].map(|a| a.cost(size, [128; 3]));
+        let ratio = half.parameters as f64 / whole.parameters as f64;
+        assert!((ratio - 0.25).abs() < 0.001, "{ratio}");
+    }
+}

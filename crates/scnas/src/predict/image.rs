@@ -1,0 +1,310 @@
+//! Prediction of whole images on their own grids, in bounded memory (METHOD "Data"; paper section
+//! 4).
+//!
+//! In memory are the image as its file stores it, the result as class indices, one window with what
+//! its network computes, and the sums of windows that overlap. Of these only the sums can be made
+//! smaller: by predicting the width in strips ([`medvol::sliding`]), which takes more windows. What
+//! a window takes is measured on the first one. The result is the same bits for any number of
+//! strips.
+
+use std::cell::Cell;
+
+use medvol::components::{Connectivity, keep_largest_component};
+use medvol::sliding::Sliding;
+use medvol::{Affine, ClassMap, Image, Label, LabelMap, Preprocessed, RawImage};
+use ndarray::{Array3, Array4, Axis, s};
+
+use crate::data::plan::Plan;
+use crate::error::{Error, Result};
+use crate::memory;
+use crate::network::cells::{Mixture, Size};
+use crate::predict::windows::Predictor;
+use crate::run::pipeline::Observer;
+use crate::settings::config::PredictConfig;
+use crate::store::model::{Card, Model};
+
+/// How images are to be predicted.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub settings: PredictConfig,
+    /// Keep the class probabilities too.
+    pub probabilities: bool,
+    /// The most bytes this process may use; `None` where that is not known.
+    pub memory: Option<u64>,
+}
+
+impl Options {
+    /// A model's own settings, with the memory that the machine allows.
+    pub fn of(model: &Model) -> Self {
+        Self {
+            settings: model.card.predict.clone(),
+            probabilities: false,
+            memory: memory::allowed(),
+        }
+    }
+}
+
+/// A prediction on an image's own grid.
+#[derive(Clone, Debug)]
+pub struct Prediction {
+    /// Class indices `[depth, height, width]`.
+    pub classes: Array3<u8>,
+    /// The image's.
+    pub affine: Affine,
+    /// `[classes, depth, height, width]`, only if asked for.
+    pub probabilities: Option<Image>,
+}
+
+impl Prediction {
+    /// The label map, for the labels of the model.
+    pub fn labels(&self, labels: &[Label]) -> LabelMap {
+        let map = ClassMap::new(labels);
+        LabelMap {
+            voxels: self.classes.mapv(|class| map.value(class.into()).unwrap_or(0)),
+            affine: self.affine,
+        }
+    }
+}
+
+/// Predicts images with one model, or with the mean of several, in bounded memory.
+#[derive(Debug)]
+pub struct ImagePredictor<'a> {
+    models: Vec<(&'a Model, Mixture)>,
+    plan: &'a Plan,
+    /// Channels and classes are those of all models.
+    size: Size,
+    options: Options,
+    /// Classes of which only the largest component is kept.
+    largest_component: Vec<u8>,
+    /// Bytes in use before the first image.
+    base: u64,
+    /// Bytes that scoring a window takes; known once one was scored.
+    window: Cell<Option<u64>>,
+}
+
+/// What takes memory in a prediction, in bytes.
+struct Need<'a> {
+    name: &'a str,
+    image: u64,
+    /// Class indices and probabilities on the image's grid.
+    result: u64,
+    /// A window and all that its network computes.
+    window: u64,
+    /// Sums of windows that overlap.
+    sums: u64,
+}
+
+impl<'a> ImagePredictor<'a> {
+    /// At least one model; the class probabilities of several are averaged window by window.
+    ///
+    /// # Errors
+    /// Models that do not fit together, settings that do not fit their labels.
+    pub fn new(models: &'a [Model], options: Options) -> Result<Self> {
+        let unfit = |found: String| Error::Config {
+            key: "--model".into(),
+            expected: "one or more models of the same channels, labels, spacing and patch".into(),
+            found,
+            remedy: "give models that were trained on one data set with the same settings".into(),
+        };
+        let Some(Card { plan, size, .. }) = models.first().map(|model| &model.card) else {
+            return Err(unfit("none".into()));
+        };
+        let facts = |plan: &Plan| {
+            [
+                format!("{} channel(s)", plan.channels.len()),
+                format!("labels {:?}", plan.labels),
+                format!("spacing {:?}", plan.spacing),
+                format!("patch {:?}", plan.patch),
+            ]
+        };
+        for model in &models[1..] {
+            if let Some((first, other)) = facts(plan)
+                .iter()
+                .zip(facts(&model.card.plan))
+                .find(|(first, other)| *first != other)
+            {
+                return Err(unfit(format!("{first} and {other}")));
+            }
+        }
+        Ok(Self {
+            models: models.iter().map(|model| (model, model.mixture())).collect(),
+            plan,
+            size: *size,
+            largest_component: options.settings.largest_component_classes(&plan.labels)?,
+            options,
+            base: memory::in_use().unwrap_or(0),
+            window: Cell::new(None),
+        })
+    }
+
+    /// Refuses an image of `shape` of which even the voxels (`bytes`) and the result do not fit
+    /// into memory, before it is read.
+    ///
+    /// # Errors
+    /// [`Error::Memory`].
+    pub fn check(&self, name: &str, shape: [usize; 3], bytes: u64) -> Result<()> {
+        self.fits(&Need { window: self.window.get().unwrap_or(0), ..self.need(name, shape, bytes) })
+    }
+
+    /// Predicts one image; every window is a step for the observer.
+    ///
+    /// # Errors
+    /// When the image cannot be preprocessed, memory does not suffice ([`Error::Memory`]), or the
+    /// observer says to stop ([`Error::Stopped`]).
+    pub fn predict(
+        &self,
+        name: &str,
+        image: &RawImage,
+        observer: &dyn Observer,
+    ) -> Result<Prediction> {
+        let Options { settings, probabilities, .. } = &self.options;
+        let (plan, classes) = (self.plan, self.size.classes);
+        let preprocessed = Preprocessed::new(name, image, plan.spacing)?;
+        let geometry = preprocessed.geometry();
+        let predictors = self.predictors();
+        let score = |corner: [usize; 3]| match observer.stop() {
+            true => Err(Error::Stopped),
+            false => Ok(mean_score(
+                &predictors,
+                preprocessed.window(corner.map(|c| c as isize), plan.patch),
+            )),
+        };
+
+        // The first window is scored before it is known how much memory the others leave: that is
+        // how it gets known.
+        memory::forget_peak();
+        let before = memory::in_use().unwrap_or(0);
+        let mut first = Some(score([0; 3])?);
+        let window =
+            self.window.get().unwrap_or_else(|| memory::peak().unwrap_or(0).saturating_sub(before));
+        self.window.set(Some(window));
+        let sliding =
+            Sliding::restoring(geometry, classes, plan.patch, settings.overlap, settings.blend);
+        let strips = self.strips(
+            &sliding,
+            Need {
+                window: window.max(preprocessed.bytes(plan.patch)),
+                ..self.need(name, image.shape(), image.bytes())
+            },
+        )?;
+        let total = sliding.windows(strips);
+        if strips > 1 {
+            let more = total - sliding.windows(1);
+            observer.message(&format!(
+                "{name}: predicted in {strips} strips to save memory, which takes {more} windows \
+                 more than {}",
+                total - more
+            ));
+        }
+
+        let [depth, height, width] = image.shape();
+        let mut result = Array3::zeros(image.shape());
+        let mut volumes = probabilities.then(|| {
+            let mut volumes = Array4::zeros((classes, depth, height, width));
+            // Outside the crop all is background.
+            volumes.index_axis_mut(Axis(0), 0).fill(1.0);
+            volumes
+        });
+        observer.begin("predicting windows", 0, total);
+        let mut done = 0;
+        sliding.run(
+            strips,
+            |corner| {
+                let scores = first.take().map_or_else(|| score(corner), Ok)?;
+                done += 1;
+                observer.advance(done);
+                Ok::<_, Error>(scores)
+            },
+            |finished| {
+                let [k, j, i] = finished.block.clone();
+                let best = finished.best(|class, scores| {
+                    if let Some(volumes) = &mut volumes {
+                        let volume = volumes.index_axis_mut(Axis(0), class);
+                        geometry
+                            .crop(volume)
+                            .slice_mut(s![k.clone(), j.clone(), i.clone()])
+                            .assign(scores);
+                    }
+                });
+                geometry.crop(result.view_mut()).slice_mut(s![k, j, i]).assign(&best);
+            },
+        )?;
+        for &class in &self.largest_component {
+            keep_largest_component(&mut result, class, Connectivity::Faces);
+        }
+        let probabilities = volumes.map(|voxels| Image { voxels, affine: image.affine });
+        Ok(Prediction { classes: result, affine: image.affine, probabilities })
+    }
+
+    fn predictors(&self) -> Vec<Predictor<'_>> {
+        let models = self.models.iter();
+        let predictors = models.map(|(model, mixture)| Predictor {
+            network: model.network.as_ref(),
+            weights: &model.weights,
+            mixture,
+            patch: self.plan.patch,
+            classes: self.size.classes,
+            settings: self.options.settings.clone(),
+            mirror: model.card.mirror,
+        });
+        predictors.collect()
+    }
+
+    /// The fewest strips that fit into memory.
+    fn strips(&self, sliding: &Sliding, need: Need) -> Result<usize> {
+        let most = sliding.most_strips();
+        let with = |strips| Need { sums: sliding.bytes(strips), ..need };
+        let fitting = (1..most).find(|&strips| self.fits(&with(strips)).is_ok());
+        fitting.map_or_else(|| self.fits(&with(most)).map(|()| most), Ok)
+    }
+
+    fn need<'n>(&self, name: &'n str, shape: [usize; 3], image: u64) -> Need<'n> {
+        let voxels = shape.iter().product::<usize>() as u64;
+        let probabilities =
+            if self.options.probabilities { 4 * self.size.classes as u64 } else { 0 };
+        Need { name, image, result: (1 + probabilities) * voxels, window: 0, sums: 0 }
+    }
+
+    fn fits(&self, need: &Need) -> Result<()> {
+        let Need { name, image, result, window, sums } = need;
+        let needed = self.base + image + result + window + sums;
+        match self.options.memory.filter(|&allowed| needed > allowed) {
+            None => Ok(()),
+            Some(allowed) => Err(Error::Memory {
+                name: name.to_string(),
+                needed: memory::text(needed),
+                parts: format!(
+                    "program {}, image {}, result {}, one window {}, sums of windows {}",
+                    memory::text(self.base),
+                    memory::text(*image),
+                    memory::text(*result),
+                    memory::text(*window),
+                    memory::text(*sums)
+                ),
+                allowed: memory::text(allowed),
+                remedy: if self.options.probabilities {
+                    "do without the probabilities, or give more memory (--memory)".into()
+                } else {
+                    "give more memory (--memory of scnas predict, where the machine has it), or \
+                     cut the image into parts"
+                        .into()
+                },
+            }),
+        }
+    }
+}
+
+/// Mean of what the networks say of a window.
+fn mean_score(predictors: &[Predictor], window: Vec<f32>) -> Vec<f32> {
+    let [first, others @ ..] = predictors else { return Vec::new() };
+    if others.is_empty() {
+        return first.score(window);
+    }
+    let mut mean = first.score(window.clone());
+    for predictor in others {
+        mean.iter_mut().zip(predictor.score(window.clone())).for_each(|(sum, p)| *sum += p);
+    }
+    let count = predictors.len() as f32;
+    mean.iter_mut().for_each(|sum| *sum /= count);
+    mean
+}

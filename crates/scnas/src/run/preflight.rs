@@ -1,0 +1,176 @@
+//! What a run will need of memory, time and disk, measured before it begins: one that cannot end
+//! does not begin.
+
+use std::iter::successors;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::memory;
+use crate::network::architecture::Architecture;
+use crate::network::cells::Network;
+use crate::network::weights::Weights;
+use crate::run::bench::{Bench, Estimate, Workload};
+use crate::run::pipeline::{Observer, Run};
+use crate::space::topology::DEPTH;
+
+/// Copies of every weight in a checkpoint: the weight, two moments, and perhaps an average.
+const COPIES: u64 = 4;
+
+/// Checkpoints of a phase on disk while one is written: the latest, the one before, the new one.
+const CHECKPOINTS: u64 = 3;
+
+/// What a run will need.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Prospect {
+    /// The process at its largest, in bytes; where the system tells.
+    pub memory: Option<u64>,
+    /// What it may come to.
+    pub memory_allowed: Option<u64>,
+    /// Checkpoints and model, in bytes.
+    pub disk: u64,
+    /// Free space for them.
+    pub disk_free: Option<u64>,
+    pub estimate: Estimate,
+}
+
+impl Prospect {
+    /// Measures a few steps of `run`, which trains `architecture`, or, with `search`, first finds
+    /// one like it.
+    ///
+    /// # Errors
+    /// [`Error::Disk`] and [`Error::Memory`] when there is not enough, for the steps or for the
+    /// images that will be scored. Memory is judged by steps on smaller patches first.
+    pub fn of(run: &Run, search: bool, architecture: &Architecture) -> Result<Self> {
+        let folder = run.dir.file("");
+        let (disk, disk_free) = (disk_of(run, search, architecture), free_space(&folder));
+        if let Some(free) = disk_free.filter(|&free| free < disk) {
+            return Err(Error::Disk {
+                path: folder,
+                needed: memory::text(disk),
+                free: memory::text(free),
+            });
+        }
+
+        let (config, size, device) = (&run.config, run.size(), &run.device);
+        let bench = |patch| Bench {
+            config,
+            size,
+            patch,
+            device,
+            warm_up: 1,
+            repetitions: 1,
+            observer: &Silent,
+        };
+        let step =
+            |patch| (search.then(|| bench(patch).search()), bench(patch).train(architecture));
+        check_memory(run, |patch| {
+            memory::forget_peak();
+            step(patch);
+            memory::peak()
+        })?;
+        let patch = run.plan.patch;
+        memory::forget_peak();
+        let (iteration, training) = step(patch);
+        let memory = memory::peak();
+        let prediction = bench(patch).predict(architecture).median_s;
+        run.check_scoring(architecture)?;
+        let iteration = iteration.map_or(0.0, |timing| timing.median_s);
+        let estimate = Workload::of(run.dataset(), &run.plan, &run.config)?.estimate(
+            &run.config,
+            iteration,
+            training.median_s,
+            prediction,
+        );
+        Ok(Self { memory, memory_allowed: memory::allowed(), disk, disk_free, estimate })
+    }
+}
+
+/// Judges the memory of steps by what `peak_of` says of steps on smaller patches: the smallest,
+/// then ever larger ones up to half the extents, none of which is tried before those before it say
+/// that there is room.
+fn check_memory(run: &Run, peak_of: impl Fn([usize; 3]) -> Option<u64>) -> Result<()> {
+    let (patch, step) = (run.plan.patch, 1 << DEPTH);
+    let half = patch.map(|extent| (extent / 2).next_multiple_of(step));
+    let smallest = [step; 3];
+    let larger = |tried: &[usize; 3]| {
+        (*tried != half).then(|| [0, 1, 2].map(|axis| half[axis].min(2 * tried[axis])))
+    };
+    let Some(fixed) = peak_of(smallest) else { return Ok(()) };
+    let mut per_voxel = 0.0;
+    for next in successors(larger(&smallest), larger).chain([patch]) {
+        let needed = |patch| fixed + (per_voxel * (volume(patch) - volume(smallest))) as u64;
+        if let Some(allowed) = memory::allowed().filter(|&allowed| needed(next) > allowed) {
+            return Err(too_large(run, needed, allowed));
+        }
+        if next != patch {
+            let Some(peak) = peak_of(next) else { return Ok(()) };
+            per_voxel = peak.saturating_sub(fixed) as f64 / (volume(next) - volume(smallest));
+        }
+    }
+    Ok(())
+}
+
+fn volume(patch: [usize; 3]) -> f64 {
+    patch.iter().map(|&extent| extent as f64).product()
+}
+
+/// The error that names what would fit.
+fn too_large(run: &Run, needed: impl Fn([usize; 3]) -> u64, allowed: u64) -> Error {
+    let step = 1 << DEPTH;
+    let mut fits = run.plan.patch;
+    // With a margin: small patches tell only roughly what larger ones need, and what is proposed
+    // must not be refused.
+    let allowed_with_margin = allowed / 2;
+    while needed(fits) > allowed_with_margin && fits.iter().any(|&extent| extent > step) {
+        let longest = (0..3).max_by_key(|&axis| fits[axis]).unwrap_or(0);
+        fits[longest] -= step;
+    }
+    let [d, h, w] = run.plan.patch;
+    let smaller = (needed(fits) <= allowed_with_margin)
+        .then(|| format!("a smaller patch, such as --set \"data.patch={fits:?}\""));
+    let again = (!run.config.network.recompute)
+        .then(|| "--set network.recompute=true for a third less and a third more time".to_string());
+    let width = (run.config.network.width > 4).then(|| "a smaller network.width".to_string());
+    let remedies: Vec<String> = smaller.into_iter().chain(again).chain(width).collect();
+    Error::Memory {
+        name: format!("steps on patches of {d}×{h}×{w}"),
+        needed: memory::text(needed(run.plan.patch)),
+        parts: "as steps on smaller patches say".into(),
+        allowed: memory::text(allowed),
+        remedy: format!("try {}", remedies.join(", or ")),
+    }
+}
+
+/// Bytes of the checkpoints and the model.
+fn disk_of(run: &Run, search: bool, architecture: &Architecture) -> u64 {
+    let bytes = |build: &dyn Fn(&mut Weights)| {
+        let mut weights = Weights::new(&run.device, run.config.seed);
+        build(&mut weights);
+        weights
+            .iter()
+            .map(|(_, w)| 4 * w.value.dims().iter().product::<usize>() as u64)
+            .sum::<u64>()
+    };
+    let searched = if search {
+        bytes(&|weights| drop(Network::supernet(&run.config.network.space(), run.size(), weights)))
+    } else {
+        0
+    };
+    let trained = bytes(&|weights| drop(architecture.build(run.size(), weights)));
+    CHECKPOINTS * COPIES * (searched + trained) + trained
+}
+
+/// Bytes free for this user where `folder` is.
+fn free_space(folder: &Path) -> Option<u64> {
+    #[cfg(unix)]
+    return rustix::fs::statvfs(folder)
+        .ok()
+        .map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+    #[cfg(not(unix))]
+    return None;
+}
+
+/// Watches steps that nobody needs to hear of.
+struct Silent;
+
+impl Observer for Silent {}

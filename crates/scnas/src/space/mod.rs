@@ -1,0 +1,4 @@
+pub mod draw;
+pub mod genotype;
+pub mod operation;
+pub mod topology;

@@ -1,0 +1,211 @@
+//! The search space: twelve cells of four types wired into a 3-D U-Net (METHOD "Search space";
+//! paper section 3.1, Figure 1).
+
+use serde::{Deserialize, Serialize};
+
+use crate::space::operation::OperationTable;
+
+/// Intermediate nodes of a cell.
+pub const NODES: usize = 4;
+/// Edges of a cell: every earlier node (two inputs first) feeds every intermediate node, 2+3+4+5.
+pub const EDGES: usize = 14;
+/// Cells of the network.
+pub const CELLS: usize = 12;
+/// Times the grid is halved; a patch must be divisible by 2 to this power.
+pub const DEPTH: usize = 3;
+
+/// The edges leading to intermediate node `node` (0..4) as `(edge index, source)`; sources 0 and 1
+/// are the cell's inputs, source 2+n is intermediate node n.
+pub fn edges_into(node: usize) -> impl Iterator<Item = (usize, usize)> {
+    let first = (0..node).map(|n| n + 2).sum::<usize>();
+    (0..node + 2).map(move |source| (first + source, source))
+}
+
+/// `(source, node)` of every edge, in the order of α.
+pub fn edge_list() -> [(usize, usize); EDGES] {
+    let mut list = [(0, 0); EDGES];
+    for node in 0..NODES {
+        for (edge, source) in edges_into(node) {
+            list[edge] = (source, node);
+        }
+    }
+    list
+}
+
+/// The four kinds of cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CellType {
+    /// Halves the grid and doubles the channels.
+    Reduction,
+    /// Encoder cell at constant size.
+    Normal,
+    /// Decoder cell at constant size.
+    Decoder,
+    /// Doubles the grid and halves the channels; its inputs are upsampled first.
+    Expansion,
+}
+
+impl CellType {
+    /// All types, in the order of α when cells of one type share it.
+    pub const ALL: [CellType; 4] =
+        [CellType::Reduction, CellType::Normal, CellType::Decoder, CellType::Expansion];
+
+    /// The paper's one-letter name.
+    pub fn letter(self) -> &'static str {
+        ["R", "N", "D", "E"][self as usize]
+    }
+
+    /// The name used in prose.
+    pub fn name(self) -> &'static str {
+        ["reduction", "encoder-normal", "decoder-normal", "expansion"][self as usize]
+    }
+}
+
+/// Order of the decoder's cells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DecoderOrder {
+    /// `D E D E D E`: fits the size and cost of the paper's Table 1.
+    #[default]
+    NormalFirst,
+    /// `E D E D E D`.
+    ExpansionFirst,
+}
+
+/// How a coarse input of a cell reaches the cell's grid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Upsample {
+    /// LeakyReLU → learned 3³ transposed convolution, stride 2 → norm.
+    #[default]
+    Transposed,
+    /// 1³ projection on the small grid, then trilinear ×2.
+    Trilinear,
+}
+
+/// Which cells share one architecture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Share {
+    /// All cells of a type (paper): 4 architectures.
+    #[default]
+    Type,
+    /// None: each of the 12 cells has its own (the paper's future work).
+    Cell,
+}
+
+/// Everything that says which networks exist, but for their width.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Space {
+    /// Candidates of every edge.
+    pub operations: OperationTable,
+    /// Order of the decoder's cells.
+    #[serde(default)]
+    pub decoder_order: DecoderOrder,
+    /// How coarse inputs are upsampled.
+    #[serde(default)]
+    pub upsample: Upsample,
+    /// Which cells share an architecture.
+    #[serde(default)]
+    pub share: Share,
+}
+
+/// Where one cell stands in the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CellPlace {
+    /// Kind of the cell.
+    pub cell_type: CellType,
+    /// Its output's grid is the patch divided by 2^level, its width `stem width << level`.
+    pub level: usize,
+    /// Index of its architecture in a genotype or in α.
+    pub arch: usize,
+}
+
+impl Space {
+    /// The paper's space: eight operations, architectures shared by type.
+    pub fn paper() -> Self {
+        Self {
+            operations: OperationTable::paper(),
+            decoder_order: DecoderOrder::default(),
+            upsample: Upsample::default(),
+            share: Share::default(),
+        }
+    }
+
+    /// The twelve cells in the order they run.
+    pub fn cells(&self) -> [CellPlace; CELLS] {
+        use CellType::{Decoder, Expansion, Normal, Reduction};
+        let decoder = match self.decoder_order {
+            DecoderOrder::NormalFirst => [
+                (Decoder, 3),
+                (Expansion, 2),
+                (Decoder, 2),
+                (Expansion, 1),
+                (Decoder, 1),
+                (Expansion, 0),
+            ],
+            DecoderOrder::ExpansionFirst => [
+                (Expansion, 2),
+                (Decoder, 2),
+                (Expansion, 1),
+                (Decoder, 1),
+                (Expansion, 0),
+                (Decoder, 0),
+            ],
+        };
+        let encoder =
+            [(Reduction, 1), (Normal, 1), (Reduction, 2), (Normal, 2), (Reduction, 3), (Normal, 3)];
+        let mut places = [CellPlace { cell_type: Reduction, level: 0, arch: 0 }; CELLS];
+        for (index, (place, (cell_type, level))) in
+            places.iter_mut().zip(encoder.into_iter().chain(decoder)).enumerate()
+        {
+            let arch = match self.share {
+                Share::Type => cell_type as usize,
+                Share::Cell => index,
+            };
+            *place = CellPlace { cell_type, level, arch };
+        }
+        places
+    }
+
+    /// Number of separate architectures: 4 or 12.
+    pub fn architectures(&self) -> usize {
+        match self.share {
+            Share::Type => CellType::ALL.len(),
+            Share::Cell => CELLS,
+        }
+    }
+
+    /// Name of architecture `arch`: `R`, `N`, `D`, `E`, or with `share = "cell"` its place and
+    /// letter, `00R` to `11E`.
+    pub fn arch_name(&self, arch: usize) -> String {
+        match self.share {
+            Share::Type => CellType::ALL[arch].letter().into(),
+            Share::Cell => format!("{arch:02}{}", self.cells()[arch].cell_type.letter()),
+        }
+    }
+
+    /// Type of the cells that use architecture `arch`.
+    pub fn arch_type(&self, arch: usize) -> CellType {
+        match self.share {
+            Share::Type => CellType::ALL[arch],
+            Share::Cell => self.cells()[arch].cell_type,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_earlier_node_has_one_edge_to_every_intermediate_node() {
+        let list = edge_list();
+        for node in 0..NODES {
+            for source in 0..node + 2 {
+                assert_eq!(list.iter().filter(|&&e| e == (source, node)).count(), 1);
+            }
+        }
+    }
+}

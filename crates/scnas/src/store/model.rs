@@ -1,0 +1,140 @@
+//! A found and trained network in one file: weights, architecture and everything needed to predict.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+use crate::data::plan::Plan;
+use crate::error::{Error, Result};
+use crate::network::architecture::{Architecture, Segmenter};
+use crate::network::cells::{Mixture, Size};
+use crate::network::weights::Weights;
+use crate::settings::config::PredictConfig;
+use crate::store::tensors;
+
+/// Version of the description in `model.safetensors`.
+const VERSION: u32 = 1;
+
+/// A network ready to predict.
+#[derive(Debug)]
+pub struct Model {
+    /// What it is.
+    pub card: Card,
+    /// Its structure.
+    pub network: Box<dyn Segmenter>,
+    /// Its weights.
+    pub weights: Weights,
+}
+
+/// The description in a model's metadata.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Card {
+    version: u32,
+    /// Called genotype in files: it was always one at first.
+    #[serde(rename = "genotype")]
+    pub architecture: Architecture,
+    /// Channels, classes, width.
+    pub size: Size,
+    /// Spacing, patch, labels.
+    pub plan: Plan,
+    /// Default settings of prediction.
+    pub predict: PredictConfig,
+    /// The axes (depth, height, width) along which patches were mirrored in training, where they
+    /// were.
+    #[serde(default = "all_axes")]
+    pub mirror: [bool; 3],
+}
+
+fn all_axes() -> [bool; 3] {
+    [true; 3]
+}
+
+impl Card {
+    /// The description of a network.
+    pub fn new(architecture: Architecture, size: Size, plan: Plan, predict: PredictConfig) -> Self {
+        Self { version: VERSION, architecture, size, plan, predict, mirror: all_axes() }
+    }
+}
+
+impl Model {
+    /// A network with initial weights drawn from `seed`.
+    pub fn new(card: Card, device: &Device, seed: u64) -> Self {
+        let mut weights = Weights::new(device, seed);
+        let network = card.architecture.build(card.size, &mut weights);
+        Self { card, network, weights }
+    }
+
+    /// What [`Model::network`] runs with.
+    pub fn mixture(&self) -> Mixture {
+        self.card.architecture.mixture()
+    }
+
+    /// Writes `model.safetensors`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let bytes = tensors::encode(
+            path,
+            &self.card,
+            self.weights.iter().map(|(_, w)| (w.name.clone(), &w.value)),
+        )?;
+        Ok(medvol::atomic_write(path, &bytes)?)
+    }
+
+    /// Reads a model.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is not a model, or its weights do not fit its architecture.
+    pub fn read(path: &Path, device: &Device) -> Result<Self> {
+        let (card, tensors): (Card, _) =
+            tensors::read(path, "a model (model.safetensors)", device)?;
+        let invalid = |found: String| Error::Invalid {
+            path: path.into(),
+            expected: "a model whose weights fit its architecture".into(),
+            found,
+            remedy: "copy it again from the run that wrote it".into(),
+        };
+        let values = tensors.values().map(|t| t.dims().iter().product::<usize>() as u64).sum();
+        card.check(values).map_err(invalid)?;
+        let mut model = Self::new(card, device, 0);
+        model.weights.assign(tensors).map_err(invalid)?;
+        Ok(model)
+    }
+}
+
+impl Card {
+    /// What [`Model::new`] relies on, checked for a file that anyone may have written and that
+    /// holds so many `values`.
+    fn check(&self, values: u64) -> std::result::Result<(), String> {
+        let Self { version, size: Size { channels, classes, width }, plan, .. } = self;
+        if *version != VERSION {
+            return Err(format!("version {version}, but this program reads version {VERSION}"));
+        }
+        let patch_ok = plan.patch.iter().all(|p| (8..=512).contains(p) && p % 8 == 0);
+        let size_ok = (1..=4096).contains(channels)
+            && (2..=256).contains(classes)
+            && (4..=4096).contains(width)
+            && width % 4 == 0;
+        let plan_ok = plan.labels.len() == *classes
+            && plan.channels.len() == *channels
+            && plan.spacing.iter().all(|s| s.is_finite() && *s > 0.0);
+        if !(patch_ok && size_ok && plan_ok) {
+            return Err(format!(
+                "size {:?}, patch {:?}, {} labels",
+                self.size,
+                plan.patch,
+                plan.labels.len()
+            ));
+        }
+        // Before a network is built that would be larger than the file.
+        let needed = self.architecture.cost(self.size, plan.patch).parameters;
+        if needed <= values {
+            Ok(())
+        } else {
+            Err(format!("an architecture of {needed} weights, but {values} values"))
+        }
+    }
+}
