@@ -7,12 +7,11 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use common::{any_affine, fixture};
+use common::{any_affine, fixture, read_grid, read_image, read_labels, write_image, write_labels};
+use medvol::io::{self, Source};
 use medvol::{
-    Affine, Error, Image, Label, LabelMap, Orientation, Preprocessed, canonical_spacing,
-    preprocess, read_grid, read_image,
+    Affine, Error, Image, Label, LabelMap, Orientation, Preprocessed, canonical_spacing, preprocess,
 };
-use medvol::{read_labels, read_raw, read_raw_size, write_classes, write_image, write_labels};
 use ndarray::{Array3, Array4};
 use proptest::prelude::*;
 
@@ -66,7 +65,9 @@ fn every_fixture_reads_as_nibabel_reads_it() {
 #[test]
 fn every_fixture_read_raw_has_the_same_values_in_half_the_memory_if_they_are_short_integers() {
     for name in expected().keys() {
-        let (image, raw) = (read_image(fixture(name)).unwrap(), read_raw(fixture(name)).unwrap());
+        let opened = Source::from(fixture(name)).open().unwrap();
+        let (header, bytes) = (opened.grid(), opened.raw_bytes());
+        let (image, raw) = (read_image(fixture(name)).unwrap(), opened.raw().unwrap());
         assert_eq!(
             (raw.channels(), raw.shape(), raw.affine),
             (image.channels(), image.shape(), image.affine),
@@ -74,11 +75,7 @@ fn every_fixture_read_raw_has_the_same_values_in_half_the_memory_if_they_are_sho
         );
         let short = ["int16", "int8", "uint8"].iter().any(|kind| name.starts_with(kind));
         assert!(!short || raw.bytes() == 2 * image.voxels.len() as u64, "{name}");
-        assert_eq!(
-            read_raw_size(fixture(name)).unwrap(),
-            (read_grid(fixture(name)).unwrap(), raw.bytes()),
-            "{name}"
-        );
+        assert_eq!((header, bytes), (image.grid(), raw.bytes()), "{name}");
 
         let spacing = canonical_spacing(&image.affine);
         let whole = preprocess(name, &image, None, &[], spacing).unwrap();
@@ -229,7 +226,7 @@ proptest! {
         let voxels = classes.mapv(|class| values.get(usize::from(class)).copied().unwrap_or(0));
         let map = LabelMap { voxels, affine: Affine::IDENTITY };
         write_labels(path("labels"), &map).unwrap();
-        write_classes(path("classes"), &classes, &labels, map.affine).unwrap();
+        io::create(path("classes")).unwrap().classes(&classes, &labels, map.affine).unwrap();
         prop_assert_eq!(fs::read(path("classes")).unwrap(), fs::read(path("labels")).unwrap());
     }
 
@@ -270,10 +267,12 @@ fn a_sheared_affine_is_written_without_a_quaternion() {
 }
 
 #[test]
-fn a_name_that_is_not_nifti_is_refused_for_writing() {
+fn a_name_that_does_not_say_its_format_is_refused_for_writing() {
     let (folder, _, image) = written();
-    let path = folder.path().join("image.mha");
-    assert!(matches!(write_image(&path, &image), Err(Error::Unsupported { .. })));
+    let path = folder.path().join("image.xyz");
+    let error = write_image(&path, &image).unwrap_err();
+    assert!(matches!(&error, Error::UnknownEnding { .. }));
+    assert!(error.to_string().ends_with("must end in .nii.gz or .nii"), "{error}");
     assert!(!path.exists());
 }
 
