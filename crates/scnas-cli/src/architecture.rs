@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use scnas::Device;
 use scnas::data::plan::Plan;
 use scnas::network::architecture::{Architecture, DESIGNED};
-use scnas::network::cells::Size;
+use scnas::network::size::Size;
 use scnas::settings::config::Config;
 use scnas::space::genotype::Genotype;
 use scnas::space::operation::Kind;

@@ -9,7 +9,7 @@ use clap::{ArgGroup, Args, ValueEnum};
 use medvol::Dataset;
 use scnas::Device;
 use scnas::data::plan::Plan;
-use scnas::network::cells::Size;
+use scnas::network::size::Size;
 use scnas::report::table::aligned;
 use scnas::run::bench::{Bench, Estimate, Timing, Workload, peak_memory_mib};
 use scnas::settings::config::{Config, PRESETS};

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 use scnas::Device;
-use scnas::network::cells::Size;
+use scnas::network::size::Size;
 use scnas::settings::config::{Config, PRESETS};
 use scnas::space::draw::svg;
 use scnas::space::genotype::EdgeShares;

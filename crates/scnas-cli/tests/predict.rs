@@ -17,7 +17,7 @@ use medvol::Label;
 use medvol::phantom::phantom;
 use scnas::data::plan::Plan;
 use scnas::network::architecture::Architecture;
-use scnas::network::cells::Size;
+use scnas::network::size::Size;
 use scnas::settings::config::Config;
 use scnas::space::genotype::Genotype;
 use scnas::space::topology::Space;

@@ -11,7 +11,7 @@ use scnas::data::plan::Plan;
 use scnas::error::Error;
 use scnas::memory;
 use scnas::network::architecture::Architecture;
-use scnas::network::cells::Size;
+use scnas::network::size::Size;
 use scnas::predict::image::{ImagePredictor, Options, Prediction};
 use scnas::run::pipeline::Observer;
 use scnas::settings::config::{Config, LabelKey};

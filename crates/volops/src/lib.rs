@@ -27,18 +27,19 @@
 
 #![warn(clippy::undocumented_unsafe_blocks)]
 
+mod backend;
 pub mod composition;
 mod device;
 pub mod kernel;
 pub mod machine;
 pub mod memory;
+mod node;
 mod ops;
 
+pub use backend::{Kernels, Stock};
 pub use device::{DeviceError, device};
 pub use kernel::{
     conv::ConvSpec, depthwise::DepthwiseSpec, elementwise::AdamStep, parallel::map_indices,
 };
-pub use ops::{
-    Convolution, Operation, Term, adam, add_scaled, avg_pool3d, concat, conv_transpose3d, conv3d,
-    depthwise3d, instance_norm, leaky_relu, max_pool3d, upsample2, weighted_sum,
-};
+pub use node::{Input, Kept, Operation, Term, Undone, add_scaled, weighted_sum};
+pub use ops::*;

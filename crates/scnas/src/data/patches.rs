@@ -8,6 +8,7 @@ use medvol::patch::{draw_corner, draw_corner_containing, draw_foreground_voxel};
 use rand::seq::SliceRandom as _;
 use rand::{Rng, RngExt as _};
 
+use crate::learn::batch::Batch;
 use crate::random::{Stream, epoch_and_case, rng};
 
 /// A checksum of each preprocessed case, by name: what says that a resumed run sees the data it
@@ -44,17 +45,6 @@ pub struct Draw {
     case: usize,
     corner: [isize; 3],
     augmentation: Augmentation,
-}
-
-/// A batch of patches.
-#[derive(Clone, Debug)]
-pub struct Batch {
-    /// `[batch, channels, depth, height, width]`, flattened.
-    pub image: Vec<f32>,
-    /// Shape of `image`.
-    pub shape: [usize; 5],
-    /// Class indices `[batch, depth, height, width]`, flattened.
-    pub classes: Vec<u8>,
 }
 
 /// Where training patches come from.

@@ -1,10 +1,10 @@
-//! What networks are made of: convolution with instance norm, and the builder that gives layers
-//! their weights.
+//! What networks are made of: convolution with instance norm, convolution with bias, head.
 
 use burn::tensor::Tensor;
 use volops::{ConvSpec, DepthwiseSpec, Operation, Term};
 
-use crate::network::weights::{Init, Pass, WeightId, Weights};
+use crate::network::layout::{Init, Layout, Role, WeightId};
+use crate::network::weights::Pass;
 use crate::space::operation::SLOPE;
 
 /// A convolution with its norm: (LeakyReLU →) convolution → instance norm.
@@ -22,68 +22,77 @@ enum Convolution {
     Separable { depthwise: WeightId, spec: DepthwiseSpec, pointwise: WeightId },
 }
 
-/// Class scores, or any other map without a norm: LeakyReLU → 1³ convolution, plus bias.
-#[derive(Clone, Debug)]
-pub(crate) struct Map {
-    weight: WeightId,
-    bias: WeightId,
-}
-
-/// Adds the weights of layers by their names.
-pub(crate) struct Builder<'a> {
-    pub weights: &'a mut Weights,
-}
-
-impl Builder<'_> {
-    fn norm(&mut self, name: &str, channels: usize) -> (WeightId, WeightId) {
-        let shape = [1, channels, 1, 1, 1];
-        let gamma = self.weights.add(format!("{name}.gamma"), shape, Init::Constant(1.0));
-        (gamma, self.weights.add(format!("{name}.beta"), shape, Init::Constant(0.0)))
-    }
-
-    pub fn dense(&mut self, name: &str, from: usize, to: usize, spec: ConvSpec) -> ConvNorm {
+impl ConvNorm {
+    /// From `from` to `to` channels, with its output at `level`.
+    pub fn dense(
+        layout: &mut Layout,
+        name: &str,
+        [from, to]: [usize; 2],
+        level: usize,
+        spec: ConvSpec,
+    ) -> Self {
         let [d, h, w] = spec.kernel;
         let init = Init::He { fan_in: from * d * h * w };
-        let weight = self.weights.add(format!("{name}.weight"), [to, from, d, h, w], init);
-        let (gamma, beta) = self.norm(name, to);
-        ConvNorm { conv: Convolution::Dense { weight, spec }, gamma, beta }
+        let shape = [to, from, d, h, w];
+        let weight =
+            layout.declare(format!("{name}.weight"), shape, init, Role::Convolution { level });
+        Self::with_norm(layout, name, to, Convolution::Dense { weight, spec })
     }
 
-    pub fn pointwise(&mut self, name: &str, from: usize, to: usize, stride: usize) -> ConvNorm {
-        self.dense(name, from, to, ConvSpec { kernel: [1; 3], stride, slope: Some(SLOPE) })
+    /// A 1³ convolution with LeakyReLU, with its output at `level`.
+    pub fn pointwise(
+        layout: &mut Layout,
+        name: &str,
+        channels: [usize; 2],
+        level: usize,
+        stride: usize,
+    ) -> Self {
+        let spec = ConvSpec { kernel: [1; 3], stride, slope: Some(SLOPE) };
+        Self::dense(layout, name, channels, level, spec)
     }
 
-    pub fn transposed(&mut self, name: &str, from: usize, to: usize) -> ConvNorm {
+    /// LeakyReLU and a 3³ transposed convolution of stride 2, from `level` to the one above.
+    pub fn transposed(
+        layout: &mut Layout,
+        name: &str,
+        [from, to]: [usize; 2],
+        level: usize,
+    ) -> Self {
         // Each output voxel sees 27/8 taps on average.
         let init = Init::He { fan_in: (from * 27).div_ceil(8) };
-        let weight = self.weights.add(format!("{name}.weight"), [from, to, 3, 3, 3], init);
-        let (gamma, beta) = self.norm(name, to);
-        ConvNorm { conv: Convolution::Transposed { weight }, gamma, beta }
+        let shape = [from, to, 3, 3, 3];
+        let weight =
+            layout.declare(format!("{name}.weight"), shape, init, Role::Convolution { level });
+        Self::with_norm(layout, name, to, Convolution::Transposed { weight })
     }
 
-    pub fn separable(&mut self, name: &str, channels: usize, spec: DepthwiseSpec) -> ConvNorm {
+    /// A depthwise convolution and a 1³ one, with its output at `level`.
+    pub fn separable(
+        layout: &mut Layout,
+        name: &str,
+        channels: usize,
+        level: usize,
+        spec: DepthwiseSpec,
+    ) -> Self {
+        let role = Role::Convolution { level };
         let [d, h, w] = spec.kernel;
-        let init = Init::He { fan_in: d * h * w };
-        let depthwise = self.weights.add(format!("{name}.depthwise"), [channels, 1, d, h, w], init);
-        let init = Init::He { fan_in: channels };
-        let pointwise =
-            self.weights.add(format!("{name}.pointwise"), [channels, channels, 1, 1, 1], init);
-        let (gamma, beta) = self.norm(name, channels);
-        ConvNorm { conv: Convolution::Separable { depthwise, spec, pointwise }, gamma, beta }
+        let (shape, init) = ([channels, 1, d, h, w], Init::He { fan_in: d * h * w });
+        let depthwise = layout.declare(format!("{name}.depthwise"), shape, init, role);
+        let (shape, init) = ([channels, channels, 1, 1, 1], Init::He { fan_in: channels });
+        let pointwise = layout.declare(format!("{name}.pointwise"), shape, init, role);
+        let conv = Convolution::Separable { depthwise, spec, pointwise };
+        Self::with_norm(layout, name, channels, conv)
     }
 
-    pub fn map(&mut self, name: &str, from: usize, to: usize) -> Map {
-        let weight = self.weights.add(
-            format!("{name}.weight"),
-            [to, from, 1, 1, 1],
-            Init::He { fan_in: from },
-        );
-        let bias = self.weights.add(format!("{name}.bias"), [1, to, 1, 1, 1], Init::Constant(0.0));
-        Map { weight, bias }
+    fn with_norm(layout: &mut Layout, name: &str, channels: usize, conv: Convolution) -> Self {
+        let shape = [1, channels, 1, 1, 1];
+        let mut declare = |part, start| {
+            layout.declare(format!("{name}.{part}"), shape, Init::Constant(start), Role::PerChannel)
+        };
+        Self { conv, gamma: declare("gamma", 1.0), beta: declare("beta", 0.0) }
     }
-}
 
-impl ConvNorm {
+    /// `[batch, to, …]` on the grid of its output, from `x` `[batch, from, depth, height, width]`.
     pub fn forward(&self, pass: &Pass, x: Tensor<5>) -> Tensor<5> {
         volops::weighted_sum(vec![Term { x, operation: self.operation(pass), z: None }])
     }
@@ -119,9 +128,56 @@ impl ConvNorm {
     }
 }
 
-impl Map {
+/// LeakyReLU → 1³ convolution, plus bias: what ends in numbers with a meaning has no norm.
+#[derive(Clone, Debug)]
+pub(crate) struct ConvBias {
+    weight: WeightId,
+    bias: WeightId,
+}
+
+impl ConvBias {
+    /// From `from` to `to` channels at `level`.
+    pub fn new(layout: &mut Layout, name: &str, [from, to]: [usize; 2], level: usize) -> Self {
+        let (shape, init) = ([to, from, 1, 1, 1], Init::He { fan_in: from });
+        let weight =
+            layout.declare(format!("{name}.weight"), shape, init, Role::Convolution { level });
+        let (shape, init) = ([1, to, 1, 1, 1], Init::Constant(0.0));
+        let bias = layout.declare(format!("{name}.bias"), shape, init, Role::PerChannel);
+        Self { weight, bias }
+    }
+
+    /// `[batch, to, depth, height, width]` from `x` `[batch, from, depth, height, width]`.
     pub fn forward(&self, pass: &Pass, x: Tensor<5>) -> Tensor<5> {
         let spec = ConvSpec { kernel: [1; 3], stride: 1, slope: Some(SLOPE) };
         volops::conv3d(x, pass.weight(self.weight), spec) + pass.weight(self.bias)
+    }
+}
+
+/// What says logits, from one output of a network.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    /// Number of the output it reads.
+    pub output: usize,
+    /// Level of that output's grid, and of the logits.
+    pub level: usize,
+    layer: ConvBias,
+}
+
+impl Head {
+    /// On an output of `channels[0]` channels, for `channels[1]` classes.
+    pub fn new(
+        layout: &mut Layout,
+        name: &str,
+        channels: [usize; 2],
+        output: usize,
+        level: usize,
+    ) -> Self {
+        Self { output, level, layer: ConvBias::new(layout, name, channels, level) }
+    }
+
+    /// Logits `[batch, classes, depth, height, width]` from the output `y` `[batch, channels,
+    /// depth, height, width]`.
+    pub fn forward(&self, pass: &Pass, y: Tensor<5>) -> Tensor<5> {
+        self.layer.forward(pass, y)
     }
 }

@@ -11,7 +11,7 @@ use medvol::sliding::Sliding;
 use ndarray::{Array3, ArrayView4, s};
 
 use crate::network::architecture::Segmenter;
-use crate::network::cells::Mixture;
+use crate::network::mixture::Mixture;
 use crate::network::weights::{Pass, Tape, Weights};
 use crate::settings::config::PredictConfig;
 

@@ -9,13 +9,14 @@ use medvol::{CaseFiles, Dataset, Orientation, canonical_spacing, io};
 use rand::RngExt as _;
 use serde::Serialize;
 
-use crate::data::patches::{Batch, halves};
+use crate::data::patches::halves;
 use crate::data::plan::Plan;
 use crate::error::Result;
 use crate::learn::backprop::Backprop;
+use crate::learn::batch::Batch;
 use crate::learn::optimiser::WeightAdam;
 use crate::network::architecture::Architecture;
-use crate::network::cells::Size;
+use crate::network::size::Size;
 use crate::network::weights::{Pass, Tape, Weights};
 use crate::random::{Stream, rng};
 use crate::run::pipeline::Observer;
@@ -70,8 +71,8 @@ impl Bench<'_> {
     pub fn train(&self, architecture: &Architecture) -> Timing {
         let config = &self.config.train;
         let batch = self.batch(config.batch, Stream::TrainPatches);
-        let mut weights = Weights::new(self.device, self.config.seed);
-        let network = architecture.build(self.size, &mut weights);
+        let network = architecture.build(self.size);
+        let mut weights = Weights::new(self.device, self.config.seed, network.layout());
         let mixture = architecture.mixture();
         let mut adam = WeightAdam::new(config.weights, &weights);
         let clip = (config.clip > 0.0).then_some(config.clip);
@@ -88,16 +89,16 @@ impl Bench<'_> {
         })
     }
 
-    /// Class scores of one patch by a network of `architecture`.
+    /// Logits of one patch by a network of `architecture`.
     pub fn predict(&self, architecture: &Architecture) -> Timing {
         let Batch { image, shape, .. } = self.batch(1, Stream::TrainPatches);
-        let mut weights = Weights::new(self.device, self.config.seed);
-        let network = architecture.build(self.size, &mut weights);
+        let network = architecture.build(self.size);
+        let weights = Weights::new(self.device, self.config.seed, network.layout());
         let mixture = architecture.mixture();
         self.repeat("predictions", |_| {
             let pass = Pass::new(&weights, Tape::Off);
-            let scores = network.forward(&pass, pass.input(image.clone(), shape), &mixture);
-            drop(scores.into_data());
+            let logits = network.forward(&pass, pass.input(image.clone(), shape), &mixture);
+            drop(logits.into_data());
         })
     }
 

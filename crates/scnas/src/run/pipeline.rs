@@ -16,7 +16,7 @@ use crate::data::plan::{Plan, to_json};
 use crate::error::{Error, Result};
 use crate::memory;
 use crate::network::architecture::Architecture;
-use crate::network::cells::Size;
+use crate::network::size::Size;
 use crate::predict::image::{ImagePredictor, Options};
 use crate::predict::windows::Predictor;
 use crate::report::evaluation::{Evaluation, MeanSd, TOLERANCE_MM, score};

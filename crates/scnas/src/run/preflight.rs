@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::memory;
 use crate::network::architecture::Architecture;
 use crate::network::cells::Network;
-use crate::network::weights::Weights;
+use crate::network::layout::Layout;
 use crate::run::bench::{Bench, Estimate, Workload};
 use crate::run::pipeline::{Observer, Run};
 use crate::space::topology::DEPTH;
@@ -143,20 +143,10 @@ fn too_large(run: &Run, needed: impl Fn([usize; 3]) -> u64, allowed: u64) -> Err
 
 /// Bytes of the checkpoints and the model.
 fn disk_of(run: &Run, search: bool, architecture: &Architecture) -> u64 {
-    let bytes = |build: &dyn Fn(&mut Weights)| {
-        let mut weights = Weights::new(&run.device, run.config.seed);
-        build(&mut weights);
-        weights
-            .iter()
-            .map(|(_, w)| 4 * w.value.dims().iter().product::<usize>() as u64)
-            .sum::<u64>()
-    };
-    let searched = if search {
-        bytes(&|weights| drop(Network::supernet(&run.config.network.space(), run.size(), weights)))
-    } else {
-        0
-    };
-    let trained = bytes(&|weights| drop(architecture.build(run.size(), weights)));
+    let bytes = |layout: &Layout| 4 * layout.scalars() as u64;
+    let supernet = || Network::supernet(&run.config.network.space(), run.size());
+    let searched = if search { bytes(supernet().layout()) } else { 0 };
+    let trained = bytes(architecture.build(run.size()).layout());
     CHECKPOINTS * COPIES * (searched + trained) + trained
 }
 

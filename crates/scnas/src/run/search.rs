@@ -8,13 +8,17 @@ use std::time::Instant;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use crate::data::patches::{Batch, halves};
+use crate::data::patches::halves;
 use crate::data::prefetch::ahead;
 use crate::error::{Error, Result};
 use crate::learn::backprop::{Backprop, LossGradients};
-use crate::learn::optimiser::{AlphaAdam, Plateau, WeightAdam};
+use crate::learn::batch::Batch;
+use crate::learn::optimiser::{AlphaAdam, WeightAdam};
 use crate::learn::relaxation::{Alpha, Sample};
-use crate::network::cells::{Mixture, Network, Size};
+use crate::learn::schedule::Plateau;
+use crate::network::cells::Network;
+use crate::network::mixture::Mixture;
+use crate::network::size::Size;
 use crate::network::weights::{Tape, Weights};
 use crate::predict::windows::Predictor;
 use crate::random::{Stream, rng};
@@ -71,8 +75,8 @@ impl Searcher {
     ) -> Self {
         let space = &network.space();
         let recompute = network.recompute;
-        let mut weights = Weights::new(device, seed);
-        let network = Network::supernet(space, size, &mut weights);
+        let network = Network::supernet(space, size);
+        let weights = Weights::new(device, seed, network.layout());
         let adam = WeightAdam::new(config.weights, &weights);
         let alpha = Alpha::new(space, seed);
         let alpha_adam = AlphaAdam::new(alpha.len());
@@ -174,7 +178,7 @@ impl Searcher {
         run.validate(&Predictor {
             network: &self.network,
             weights: &self.weights,
-            mixture: &Network::mixture_of(genotype),
+            mixture: &Mixture::of(genotype),
             patch: run.plan.patch,
             classes: run.size().classes,
             settings: run.config.predict.clone(),

@@ -7,11 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::prefetch::ahead;
 use crate::error::{Error, Result};
+use crate::learn::average::Average;
 use crate::learn::backprop::Backprop;
-use crate::learn::optimiser::{Average, Plateau, WeightAdam, warmup};
+use crate::learn::deep_supervision::DeepSupervision;
+use crate::learn::optimiser::WeightAdam;
+use crate::learn::schedule::{Plateau, warmup};
 use crate::network::architecture::Architecture;
-use crate::network::cells::Network;
-use crate::network::deep_supervision::DeepSupervision;
+use crate::network::mixture::Mixture;
 use crate::network::weights::{Tape, Weights};
 use crate::predict::windows::Predictor;
 use crate::random::{Stream, rng};
@@ -131,7 +133,7 @@ pub fn train(run: &mut Run, model: &mut Model, observer: &dyn Observer) -> Resul
                     model.card.architecture.genotype().filter(|_| config.drop_path > 0.0);
                 let dropped = genotype.map(|genotype| {
                     let mut rng = rng(run.config.seed, Stream::DropPath, done as u64);
-                    Network::dropped_mixture_of(genotype, config.drop_path, &run.device, &mut rng)
+                    Mixture::dropped(genotype, config.drop_path, &run.device, &mut rng)
                 });
                 let found =
                     backprop.gradients(Tape::Weights, &batch, dropped.as_ref().unwrap_or(&mixture));

@@ -13,9 +13,10 @@ use medvol::stitch::Blend;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::learn::loss::LossKind;
-use crate::learn::optimiser::{AdamConfig, Schedule};
+use crate::learn::loss::LossTerms;
+use crate::learn::optimiser::AdamConfig;
 use crate::learn::relaxation::Relaxation;
+use crate::learn::schedule::Schedule;
 use crate::space::operation::OperationTable;
 use crate::space::topology::{DEPTH, DecoderOrder, NODES, Share, Space, Upsample};
 
@@ -118,7 +119,7 @@ pub struct SearchConfig {
     #[serde(default)]
     pub augment: bool,
     /// Loss of both levels.
-    pub loss: LossKind,
+    pub loss: LossTerms,
     /// Gradients of Θ with a larger global norm are scaled down to it; 0: never.
     pub clip: f64,
     /// Where the found network's weights come from.
@@ -168,7 +169,7 @@ pub struct TrainConfig {
     #[serde(default)]
     pub warmup_epochs: usize,
     /// Loss.
-    pub loss: LossKind,
+    pub loss: LossTerms,
     /// Train also by class scores from the decoder's outputs at 1/2 and 1/4 of the size (networks
     /// of cells only).
     #[serde(default)]
@@ -528,7 +529,7 @@ mod tests {
         assert_eq!((c.search.alpha.lr, c.search.alpha.betas), (0.003, [0.5, 0.999]));
         assert_eq!(
             (c.search.schedule, c.search.then, c.search.loss),
-            (Schedule::Plateau, Then::Inherit, LossKind::Dice)
+            (Schedule::Plateau, Then::Inherit, "dice".parse().unwrap())
         );
         assert_eq!(c.network.space(), Space::paper());
     }

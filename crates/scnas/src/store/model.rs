@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::data::plan::Plan;
 use crate::error::{Error, Result};
 use crate::network::architecture::{Architecture, Segmenter};
-use crate::network::cells::{Mixture, Size};
+use crate::network::mixture::Mixture;
+use crate::network::size::Size;
 use crate::network::weights::Weights;
 use crate::settings::config::PredictConfig;
 use crate::store::tensors;
@@ -61,8 +62,8 @@ impl Card {
 impl Model {
     /// A network with initial weights drawn from `seed`.
     pub fn new(card: Card, device: &Device, seed: u64) -> Self {
-        let mut weights = Weights::new(device, seed);
-        let network = card.architecture.build(card.size, &mut weights);
+        let network = card.architecture.build(card.size);
+        let weights = Weights::new(device, seed, network.layout());
         Self { card, network, weights }
     }
 

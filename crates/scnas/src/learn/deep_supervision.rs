@@ -1,15 +1,17 @@
 //! Deep supervision (Lee et al. 2015, in the form of nnU-Net): in training, the decoder's outputs
-//! at 1/2 and 1/4 of the size say class scores too, and are judged by labels on their grids. The
-//! layers that say them are not part of the trained model.
+//! at 1/2 and 1/4 of the size get heads too, whose logits are judged by labels on their grids. These
+//! heads are not part of the trained model.
 
-use crate::network::cells::{Network, Size};
-use crate::network::layers::{Builder, Map};
+use crate::network::Head;
+use crate::network::cells::Network;
+use crate::network::layout::Layout;
+use crate::network::size::Size;
 use crate::network::weights::Weights;
 
 /// Levels whose outputs are judged, level `l` with half the weight of level `l - 1`.
 const LEVELS: [usize; 2] = [1, 2];
 
-/// The additional outputs of a network of cells.
+/// The additional heads of a network of cells.
 #[derive(Debug)]
 pub struct DeepSupervision {
     pub(crate) heads: Vec<Head>,
@@ -17,33 +19,19 @@ pub struct DeepSupervision {
     own: usize,
 }
 
-/// Class scores from the output of one cell.
-#[derive(Debug)]
-pub(crate) struct Head {
-    /// As numbered by [`Network::outputs`].
-    pub output: usize,
-    pub level: usize,
-    pub map: Map,
-}
-
 impl DeepSupervision {
     /// Adds its weights to those of `network`.
     pub fn new(network: &Network, size: Size, weights: &mut Weights) -> Self {
         let own = weights.count();
-        let mut builder = Builder { weights };
+        let mut layout = Layout::after(own);
         let heads = LEVELS.into_iter().filter_map(|level| {
-            let output = network.decoder_output(level)?;
-            Some(Head {
-                output,
-                level,
-                map: builder.map(
-                    &format!("supervision.{level}"),
-                    size.width << level,
-                    size.classes,
-                ),
-            })
+            let output = network.space().decoder_output(level)?;
+            let channels = [size.width << level, size.classes];
+            Some(Head::new(&mut layout, &format!("supervision.{level}"), channels, output, level))
         });
-        Self { heads: heads.collect(), own }
+        let heads = heads.collect();
+        weights.extend(&layout);
+        Self { heads, own }
     }
 
     /// Weight of the loss at `level`; with level 0 they sum to 1.
@@ -113,8 +101,9 @@ mod tests {
         let size = Size { channels: 1, classes: 3, width: 4 };
         for decoder_order in [DecoderOrder::NormalFirst, DecoderOrder::ExpansionFirst] {
             let genotype = Genotype::random(&Space { decoder_order, ..Space::paper() }, 1);
-            let mut weights = Weights::new(&volops::device("cpu").unwrap(), 0);
-            let network = Network::fixed(&genotype, size, &mut weights);
+            let network = Network::fixed(&genotype, size);
+            let device = volops::device("cpu").unwrap();
+            let mut weights = Weights::new(&device, 0, network.layout());
             let before = weights.count();
             let supervision = DeepSupervision::new(&network, size, &mut weights);
             assert_eq!(supervision.heads.iter().map(|head| head.level).collect::<Vec<_>>(), LEVELS);
