@@ -11,7 +11,7 @@
 //! (mm) are given in that order too. An [`Affine`] maps the voxel `(i, j, k)` = (width, height,
 //! depth) to millimetres in RAS+.
 
-#![deny(unsafe_code)]
+#![deny(missing_docs, unsafe_code)]
 
 mod affine;
 mod atomic;
@@ -46,7 +46,7 @@ pub use error::{Error, Result};
 pub use geometry::Geometry;
 pub use open::open_file;
 pub use orient::{Orientation, canonical_spacing, median_spacing};
-pub use preprocess::{Case, Preprocessed, preprocess};
+pub use preprocess::{Case, PreprocessFault, Preprocessed, preprocess};
 pub use raw::RawImage;
 pub use resample::{resample, resample_classes};
 pub use symmetry::mirror_axes;

@@ -31,6 +31,7 @@ const SLAB: usize = 16;
 /// A case ready for training or prediction.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Case {
+    /// The case's name.
     pub name: String,
     /// `[channels, depth, height, width]`, each channel with mean 0 and standard deviation 1 (or
     /// all 0 if it was constant).
@@ -39,6 +40,45 @@ pub struct Case {
     pub classes: Option<Array3<u8>>,
     /// How predictions get back to the image's own grid.
     pub geometry: Geometry,
+}
+
+/// Why a case cannot be preprocessed.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PreprocessFault {
+    /// A spacing that is none.
+    #[error("cannot resample to a spacing of {spacing_mm:?} mm; expected three positive numbers")]
+    Spacing {
+        /// (depth, height, width)
+        spacing_mm: [f64; 3],
+    },
+    /// An affine whose axes do not span space.
+    #[error("its affine is singular: {:?}", affine.0)]
+    Singular {
+        /// The image's.
+        affine: Affine,
+    },
+    /// An image of nothing.
+    #[error("its image has no voxels: shape {shape:?}")]
+    NoVoxels {
+        /// (channels, depth, height, width)
+        shape: [usize; 4],
+    },
+    /// Units that are mixed up, most likely.
+    #[error(
+        "resampling {shape:?} voxels of {from_mm:?} mm to {to_mm:?} mm would give {resampled:?} \
+         voxels; check the units of both spacings"
+    )]
+    TooManyVoxels {
+        /// (depth, height, width) of what is resampled.
+        shape: [usize; 3],
+        /// Its spacing.
+        from_mm: [f64; 3],
+        /// The spacing it is resampled to.
+        to_mm: [f64; 3],
+        /// (depth, height, width) that it would then have.
+        resampled: [usize; 3],
+    },
 }
 
 /// Preprocesses one case to `spacing_mm` (depth, height, width in canonical orientation).
@@ -184,17 +224,15 @@ impl<'a> Resampled<'a> {
 }
 
 fn check(name: &str, voxels: &View, affine: &Affine, spacing_mm: [f64; 3]) -> Result<()> {
-    let refuse = |reason| Err(Error::Preprocess { case: name.to_string(), reason });
+    let refuse = |fault| Err(Error::Preprocess { case: name.to_string(), fault });
     if !spacing_mm.iter().all(|mm| mm.is_finite() && *mm > 0.0) {
-        return refuse(format!(
-            "cannot resample to a spacing of {spacing_mm:?} mm; expected three positive numbers"
-        ));
+        return refuse(PreprocessFault::Spacing { spacing_mm });
     }
     if !affine.is_invertible() {
-        return refuse(format!("its affine is singular: {:?}", affine.0));
+        return refuse(PreprocessFault::Singular { affine: *affine });
     }
     if voxels.dim().contains(&0) {
-        return refuse(format!("its image has no voxels: shape {:?}", voxels.dim()));
+        return refuse(PreprocessFault::NoVoxels { shape: voxels.dim() });
     }
     match voxels.first_non_finite() {
         Some((voxel, value)) => Err(Error::NotFinite { path: PathBuf::from(name), voxel, value }),
@@ -231,14 +269,13 @@ fn non_zero_region(image: &View) -> ([usize; 3], [usize; 3]) {
 fn grid_shape(name: &str, geometry: &Geometry, from: [f64; 3]) -> Result<[usize; 3]> {
     let shape = geometry.grid_shape();
     if shape.iter().map(|&n| n as f64).product::<f64>() > MAX_VOXELS {
-        return Err(Error::Preprocess {
-            case: name.to_string(),
-            reason: format!(
-                "resampling {:?} voxels of {from:?} mm to {:?} mm would give {shape:?} voxels; \
-                 check the units of both spacings",
-                geometry.crop_shape, geometry.spacing_mm
-            ),
-        });
+        let fault = PreprocessFault::TooManyVoxels {
+            shape: geometry.crop_shape,
+            from_mm: from,
+            to_mm: geometry.spacing_mm,
+            resampled: shape,
+        };
+        return Err(Error::Preprocess { case: name.to_string(), fault });
     }
     Ok(shape)
 }

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use super::case::{FEW_VOXELS, Facts, Labels};
+use super::examine::Facts;
+use super::labels::{FEW_VOXELS, Labels};
 use super::{Finding, Fix, Kind, Severity};
 use crate::dataset::Dataset;
 use crate::orient::median_spacing;

@@ -8,10 +8,10 @@ use crate::dataset::{CaseFiles, Dataset};
 use crate::io::{Source, stem_and_ending};
 
 /// Compares the number of cases with what is announced and what is needed.
-pub(super) fn counts(dataset: &Dataset, announced: Option<usize>) -> Vec<Finding> {
+pub(super) fn counts(dataset: &Dataset) -> Vec<Finding> {
     let found = dataset.cases.len();
     let mut findings = Vec::new();
-    if let Some(announced) = announced.filter(|announced| *announced != found) {
+    if let Some(announced) = dataset.announced.filter(|announced| *announced != found) {
         let message =
             format!("\"numTraining\" is {announced}, but there are {found} training cases");
         findings.push(Finding::warning(

@@ -33,8 +33,7 @@ pub struct Fixed {
 /// number of cases done and says whether to go on; `None` if it said no.
 ///
 /// # Errors
-/// [`Error::Unsupported`] where the description itself is at fault, or no labelled case would be
-/// left, [`Error::Write`], and those of reading files that have changed since.
+/// [`Error::DescriptionNotFixable`], [`Error::NothingFixable`], [`Error::Write`], and those of reading files that have changed since.
 pub fn fix(
     report: &Report,
     folder: &Path,
@@ -46,19 +45,13 @@ pub fn fix(
             .dataset
             .as_ref()
             .map_or(Path::new("dataset.json"), |dataset| &dataset.description);
-        let reason = "what channels and labels mean cannot be guessed; put the description right \
-                      first"
-            .to_string();
-        return Err(Error::Unsupported { path: path.to_path_buf(), reason });
+        return Err(Error::DescriptionNotFixable { path: path.to_path_buf() });
     };
     let mut fixed = Fixed::default();
     let (training, test) =
         (kept(&dataset.cases, report, &mut fixed), kept(&dataset.test, report, &mut fixed));
     if training.is_empty() && test.is_empty() {
-        return Err(Error::Unsupported {
-            path: dataset.root.clone(),
-            reason: "every case has errors that cannot be fixed safely".into(),
-        });
+        return Err(Error::NothingFixable { path: dataset.root.clone() });
     }
     let mut go_on = true;
     write_folder(folder, |partial| {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::case::Facts;
+use super::examine::Facts;
 use super::{Finding, Fold, Kind, Severity};
 use crate::dataset::Dataset;
 
@@ -48,6 +48,7 @@ pub struct Misplaced {
     on_both_sides: Option<String>,
     /// Such as `the case liver_3 twice on one side`.
     pub problem: String,
+    /// What to do.
     pub remedy: &'static str,
 }
 

@@ -2,6 +2,10 @@
 
 use ndarray::ArrayView3;
 
+use super::examine::Examiner;
+use super::{Finding, Kind};
+use crate::io::Source;
+
 /// Voxels looked at, at most about, for all but the extremes.
 const SAMPLES: usize = 1 << 18;
 
@@ -61,5 +65,40 @@ impl Intensity {
         } else {
             self.max
         })
+    }
+}
+
+impl Examiner<'_> {
+    /// Channels without contrast, and voxels far from all others.
+    pub(super) fn contrast(&mut self, source: &Source, channels: &[Intensity]) {
+        let shown = self.shown(source);
+        let constant: Vec<usize> =
+            (0..channels.len()).filter(|&n| channels[n].is_constant()).collect();
+        if constant.len() == channels.len() {
+            let message = format!("{shown}: all voxels are {}", channels[0].max);
+            self.add(Finding::error(
+                Kind::ConstantImage,
+                message,
+                "export the image again, or leave the case out",
+            ));
+        } else if !constant.is_empty() {
+            let message = format!("{shown}: all voxels of channel(s) {constant:?} are the same");
+            self.add(Finding::warning(
+                Kind::ConstantImage,
+                message,
+                "check whether this channel was recorded",
+            ));
+        }
+        for (n, channel) in channels.iter().enumerate() {
+            if let Some(value) = channel.spike() {
+                let message = format!(
+                    "{shown}: channel {n} reaches {value}, while 99.8 % of its voxels lie from {} \
+                     to {}",
+                    channel.low, channel.high
+                );
+                let remedy = "look at the image; a few such voxels spoil its normalisation";
+                self.add(Finding::warning(Kind::OutlierIntensity, message, remedy));
+            }
+        }
     }
 }

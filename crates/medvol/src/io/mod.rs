@@ -36,4 +36,4 @@ pub use source::Source;
 pub use stream::Stream;
 pub use voxels::{NumberType, Stored};
 
-pub(crate) use opened::INTEGER_TOLERANCE;
+pub(crate) use opened::{INTEGER_TOLERANCE, joined};

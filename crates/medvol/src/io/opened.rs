@@ -200,7 +200,7 @@ fn shaped<T>(source: &Source, grid: &Grid, values: Vec<T>) -> Result<Array4<T>> 
 }
 
 /// The channels of images on one grid as one image.
-fn joined(mut images: Vec<Image>) -> Result<Image> {
+pub(crate) fn joined(mut images: Vec<Image>) -> Result<Image> {
     if images.len() == 1 {
         return Ok(images.remove(0));
     }

@@ -10,17 +10,26 @@ const MOST_BEHIND: u64 = 64 << 20;
 
 /// The types of numbers that files hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum NumberType {
+    /// Integers from 0 to 255.
     U8,
+    /// Integers from -128 to 127.
     I8,
+    /// Integers of two bytes, not negative.
     U16,
+    /// Integers of two bytes.
     I16,
+    /// Integers of four bytes, not negative.
     U32,
+    /// Integers of four bytes.
     I32,
+    /// Integers of eight bytes, not negative.
     U64,
+    /// Integers of eight bytes.
     I64,
+    /// Floating-point numbers of four bytes.
     F32,
+    /// Floating-point numbers of eight bytes.
     F64,
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(dead_code)]
 
+pub mod nifti;
 pub mod task;
 
 use std::path::{Path, PathBuf};
@@ -38,6 +39,13 @@ pub fn write_labels(path: impl AsRef<Path>, labels: &LabelMap) -> Result<()> {
 /// The path of a file made by `fixtures/make.py`.
 pub fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+/// A Decathlon task among the data that `SCNAS_TEST_DATA` names.
+pub fn real_task(name: &str) -> PathBuf {
+    let data =
+        std::env::var_os("SCNAS_TEST_DATA").expect("SCNAS_TEST_DATA names a folder of tasks");
+    PathBuf::from(data).join(name)
 }
 
 /// Any rotation, any handedness, spacings from 0.3 to 6 mm, any origin.

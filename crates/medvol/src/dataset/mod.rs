@@ -6,13 +6,13 @@
 //!   `dataset.json` that lists the cases (`listed.rs`);
 //! - nnU-Net's raw folders: of version 1, where `dataset.json` lists `CASE.nii.gz` and the files
 //!   are `CASE_0000.nii.gz` for channel 0 and so on (`listed.rs`); of version 2, where the cases
-//!   are what lies in `imagesTr`, `labelsTr` and `imagesTs` (`raw.rs`);
+//!   are what lies in `imagesTr`, `labelsTr` and `imagesTs` (`numbered.rs`);
 //! - a CSV file of images and label maps, with channels and labels in a JSON file beside it
 //!   (`table.rs`).
 
 mod description;
 mod listed;
-mod raw;
+mod numbered;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -54,6 +54,7 @@ pub struct Dataset {
     pub description: PathBuf,
     /// The CSV file that lists the cases, where one does.
     pub table: Option<PathBuf>,
+    /// Its name; by default that of the folder or file.
     pub name: String,
     /// Names of the image channels, in the order of a case's files and of their fourth dimension.
     pub channels: Vec<String>,
@@ -63,6 +64,8 @@ pub struct Dataset {
     pub cases: Vec<CaseFiles>,
     /// Test cases, sorted by name.
     pub test: Vec<CaseFiles>,
+    /// Number of training cases that the description announces, where it does.
+    pub announced: Option<usize>,
 }
 
 /// A data set as far as its description can be understood, and what cannot.
@@ -71,8 +74,6 @@ pub(crate) struct Survey {
     /// Channels, or labels, are empty where they cannot be understood.
     pub(crate) dataset: Dataset,
     pub(crate) problems: Vec<String>,
-    /// Number of training cases that the description announces.
-    pub(crate) announced: Option<usize>,
 }
 
 impl Dataset {
@@ -89,12 +90,10 @@ impl Dataset {
     /// [`Error::Read`] if the description is missing or unreadable, [`Error::Description`] with all
     /// that cannot be understood in it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let Survey { dataset, problems, .. } = survey(path.as_ref())?;
+        let Survey { dataset, problems } = survey(path.as_ref())?;
         match problems.is_empty() {
             true => Ok(dataset),
-            false => {
-                Err(Error::Description { path: dataset.description, reason: problems.join("; ") })
-            }
+            false => Err(Error::Description { path: dataset.description, problems }),
         }
     }
 
@@ -155,7 +154,7 @@ pub(crate) fn survey(path: &Path) -> Result<Survey> {
     if table && !description_path.exists() {
         return Err(Error::Description {
             path: path.to_path_buf(),
-            reason: table::no_description(path),
+            problems: vec![table::no_description(path)],
         });
     }
     let text = read_text(&description_path)?;
@@ -167,7 +166,7 @@ pub(crate) fn survey(path: &Path) -> Result<Survey> {
     let (cases, test) = if table {
         table::cases(path, &mut problems)?
     } else if description.file_ending.is_some() || description.mapping.is_some() {
-        raw::cases(root, &mut description, &mut problems)
+        numbered::cases(root, &mut description, &mut problems)
     } else {
         listed::cases(root, &mut description)
     };
@@ -189,8 +188,9 @@ pub(crate) fn survey(path: &Path) -> Result<Survey> {
         labels: description.labels,
         cases: unique("training", cases, &mut problems),
         test: unique("test", test, &mut problems),
+        announced: description.announced,
     };
-    Ok(Survey { dataset, problems, announced: description.announced })
+    Ok(Survey { dataset, problems })
 }
 
 fn is_table(path: &Path) -> bool {

@@ -25,15 +25,16 @@
 
 mod overlap;
 mod surface;
+mod table;
 
-use ndarray::{ArrayView3, s};
-use serde::{Deserialize, Serialize};
+use ndarray::{Array3, ArrayView3, s};
 
 pub use overlap::{dice, dice_per_label};
+pub use table::{Better, LabelScores, Metric, Unit};
 
 use crate::components::{Connectivity, keep_largest_component};
-use overlap::{Found, find};
-use surface::surface_distances;
+use overlap::{Counts, Found, find};
+use surface::{SurfaceDistances, surface_distances};
 
 /// Two label maps on different grids were compared.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,32 +49,34 @@ pub struct ShapeMismatch {
     pub reference: [usize; 3],
 }
 
-/// How one label of a prediction agrees with the reference. `None`: not scored, by the [module's
-/// rule](self).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct LabelScores {
-    /// `2 |P ∩ R| / (|P| + |R|)`.
-    pub dice: Option<f64>,
-    /// `|P ∩ R| / |P ∪ R|`.
-    pub jaccard: Option<f64>,
-    /// `|P ∩ R| / |R|`: the part of the structure that was found.
-    pub sensitivity: Option<f64>,
-    /// `|P ∩ R| / |P|`: the part of the prediction that is right.
-    pub precision: Option<f64>,
-    /// Normalised surface Dice: the part of both surfaces that lies within the tolerance of the
-    /// other.
-    pub surface_dice: Option<f64>,
-    /// 95th percentile of the distances between the surfaces, in mm.
-    pub hd95_mm: Option<f64>,
-    /// Average symmetric surface distance, in mm.
-    pub assd_mm: Option<f64>,
-    /// `(|P| - |R|) / |R|`: negative where the prediction is too small.
-    pub volume_error: Option<f64>,
-    /// `|P| - |R|` in ml.
-    pub volume_error_ml: Option<f64>,
-    /// Dice where of the prediction only the largest connected component is kept (voxels that
-    /// share a face): more than `dice` where the prediction has stray voxels.
-    pub dice_largest: Option<f64>,
+/// One label in a prediction and its reference: what metrics are computed from.
+struct Agreement {
+    counts: Counts,
+    /// The label's masks `[depth, height, width]` in a box that holds all of both.
+    predicted: Array3<bool>,
+    expected: Array3<bool>,
+    /// Between the surfaces; `None` where a mask is empty.
+    distances: Option<SurfaceDistances>,
+    /// Volume of a voxel.
+    voxel_ml: f64,
+    tolerance_mm: f64,
+}
+
+impl Agreement {
+    fn surface_dice(&self) -> Option<f64> {
+        let within = |distances: &SurfaceDistances| distances.surface_dice(self.tolerance_mm);
+        self.counts.in_a_map().then(|| self.distances.as_ref().map_or(0.0, within))
+    }
+
+    fn volume_error_ml(&self) -> Option<f64> {
+        self.counts.in_a_map().then(|| self.counts.excess() * self.voxel_ml)
+    }
+
+    fn dice_largest(&self) -> Option<f64> {
+        let mut largest = self.predicted.mapv(u8::from);
+        keep_largest_component(&mut largest, 1, Connectivity::Faces);
+        self.counts.with_prediction(largest.view(), self.expected.view()).dice()
+    }
 }
 
 /// Scores each of `labels`, in their order, in two maps `[depth, height, width]`.
@@ -81,6 +84,9 @@ pub struct LabelScores {
 /// `spacing_mm` is the distance between neighbouring voxels along (depth, height, width), as
 /// [`Affine::spacing`](crate::Affine::spacing) gives it; axes are taken to be at right angles.
 /// `tolerance_mm` (not negative) is the distance up to which surfaces agree.
+///
+/// # Errors
+/// [`ShapeMismatch`] of maps on different grids.
 pub fn score_labels(
     prediction: ArrayView3<u16>,
     reference: ArrayView3<u16>,
@@ -90,12 +96,11 @@ pub fn score_labels(
 ) -> Result<Vec<LabelScores>, ShapeMismatch> {
     let found = find(prediction, reference, labels)?;
     let voxel_ml = spacing_mm.iter().product::<f64>() / 1000.0;
-    let score = |(found, &label): (&Found, &u16)| {
-        let counts = &found.counts;
+    let score = |(Found { counts, bounds }, label): (Found, &u16)| {
         // All of both masks is in this box, so nothing changes by looking at nothing else.
         let mask = |map: ArrayView3<u16>| {
-            let [k, j, i] = found.bounds.clone();
-            map.slice_move(s![k, j, i]).map(|&value| value == label)
+            let [k, j, i] = bounds.clone();
+            map.slice_move(s![k, j, i]).map(|value| value == label)
         };
         let (predicted, expected) = (mask(prediction), mask(reference));
         let distances = if counts.in_both_maps() {
@@ -103,23 +108,10 @@ pub fn score_labels(
         } else {
             None
         };
-        let mut largest = predicted.mapv(u8::from);
-        keep_largest_component(&mut largest, 1, Connectivity::Faces);
-        let surface_dice = || distances.as_ref().map_or(0.0, |d| d.surface_dice(tolerance_mm));
-        LabelScores {
-            dice: counts.dice(),
-            jaccard: counts.jaccard(),
-            sensitivity: counts.sensitivity(),
-            precision: counts.precision(),
-            surface_dice: counts.in_a_map().then(surface_dice),
-            hd95_mm: distances.as_ref().map(|d| d.percentile(95.0)),
-            assd_mm: distances.as_ref().map(|d| d.mean()),
-            volume_error: counts.volume_error(),
-            volume_error_ml: counts.in_a_map().then(|| counts.excess() * voxel_ml),
-            dice_largest: counts.with_prediction(largest.view(), expected.view()).dice(),
-        }
+        let label = Agreement { counts, predicted, expected, distances, voxel_ml, tolerance_mm };
+        LabelScores::of(&label)
     };
-    Ok(found.iter().zip(labels).map(score).collect())
+    Ok(found.into_iter().zip(labels).map(score).collect())
 }
 
 /// Mean and sample standard deviation (`n - 1`; 0 for a single value); `None` of no values.
