@@ -17,19 +17,13 @@ mod table;
 
 use std::path::{Path, PathBuf};
 
-use ndarray::{Axis, concatenate};
-
 use crate::class_map::{ClassMap, Label};
 use crate::error::{Error, Result};
-use crate::nifti_io::{Grid, read_grid, read_image, read_labels, read_raw, read_raw_size};
+use crate::io::{self, Grid, Source};
 use crate::open::open_file;
-use crate::raw::{RawImage, View};
 use crate::volume::{Image, LabelMap};
 
 use description::Description;
-
-/// How far volumes that belong together may lie apart, as a part of the smallest spacing.
-const PLACE_TOLERANCE: f64 = 0.1;
 
 /// The files of one case.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,17 +31,17 @@ pub struct CaseFiles {
     /// Unique among the training cases, and among the test cases; fit to be a file's name.
     pub name: String,
     /// One or more, each with one or more channels, in the order of the channels.
-    pub images: Vec<PathBuf>,
+    pub images: Vec<Source>,
     /// `None` for a case that is only to be predicted.
-    pub label: Option<PathBuf>,
+    pub label: Option<Source>,
     /// Whose images these are, where the data set says so.
     pub subject: Option<String>,
 }
 
 impl CaseFiles {
-    /// All files of the case.
-    pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.images.iter().chain(&self.label).map(PathBuf::as_path)
+    /// All that the case is read from.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.images.iter().chain(&self.label)
     }
 }
 
@@ -112,29 +106,37 @@ impl Dataset {
     /// Reads and checks one case.
     ///
     /// # Errors
-    /// Those of [`load_channels`] and [`Self::load_labels`].
+    /// Those of [`io::open`] and [`Opened::image`](io::Opened::image) of a
+    /// [`checked`](io::Opened::checked) image, and those of [`Self::load_labels`].
     pub fn load(&self, case: &CaseFiles) -> Result<(Image, Option<LabelMap>)> {
-        Ok((load_channels(&case.images, self.channels.len())?, self.load_labels(case)?))
+        let opened = io::open(&case.images)?.checked(self.channels.len())?;
+        let grid = opened.grid();
+        Ok((opened.image()?, self.labels_on(&grid, case)?))
     }
 
     /// Reads and checks a case's label map, if it has one; of its images only the headers.
     ///
     /// # Errors
-    /// Those of [`read_grids`] and [`read_labels`]; [`Error::ShapeMismatch`] or
-    /// [`Error::PlaceMismatch`] if image and label map do not lie on the same grid,
+    /// Those of [`io::open`] and [`Opened::labels`](io::Opened::labels); [`Error::ShapeMismatch`]
+    /// or [`Error::PlaceMismatch`] if image and label map do not lie on the same grid,
     /// [`Error::UnlistedLabel`].
     pub fn load_labels(&self, case: &CaseFiles) -> Result<Option<LabelMap>> {
-        let Some(path) = &case.label else { return Ok(None) };
-        let grid = read_grids(&case.images)?;
-        let label_map = read_labels(path)?;
-        check_same_grid(
-            (first(&case.images), &grid),
-            (path, label_map.shape(), &label_map.affine),
-        )?;
+        if case.label.is_none() {
+            return Ok(None);
+        }
+        self.labels_on(&io::open(&case.images)?.grid(), case)
+    }
+
+    /// The label map of a case whose image has this grid.
+    fn labels_on(&self, grid: &Grid, case: &CaseFiles) -> Result<Option<LabelMap>> {
+        let Some(source) = &case.label else { return Ok(None) };
+        let opened = source.open()?;
+        grid.check_same_place(&case.images[0], source, &opened.grid())?;
+        let label_map = opened.labels()?;
         let class_map = ClassMap::new(&self.labels);
         class_map.classes(label_map.voxels.view()).map_err(|(voxel, value)| {
             Error::UnlistedLabel {
-                path: path.clone(),
+                path: source.path().to_path_buf(),
                 voxel,
                 value,
                 listed: class_map.values().to_vec(),
@@ -227,160 +229,6 @@ fn unique(what: &str, mut cases: Vec<CaseFiles>, problems: &mut Vec<String>) -> 
         twice
     });
     cases
-}
-
-/// Reads an image and checks that it has `channels` channels and only finite voxels.
-///
-/// # Errors
-/// Those of [`read_image`], [`Error::ChannelCount`], [`Error::NotFinite`].
-pub fn load_image(path: impl AsRef<Path>, channels: usize) -> Result<Image> {
-    let path = path.as_ref();
-    let image = read_image(path)?;
-    check_channels(path, channels, image.channels())?;
-    check_finite(path, &image.raw_view())?;
-    Ok(image)
-}
-
-/// Reads an image whose channels may be in several files, and checks that it has `channels`
-/// channels and only finite voxels.
-///
-/// # Errors
-/// Those of [`load_image`]; [`Error::ShapeMismatch`] or [`Error::PlaceMismatch`] if the files do
-/// not lie on the same grid.
-pub fn load_channels(paths: &[PathBuf], channels: usize) -> Result<Image> {
-    if let [path] = paths {
-        return load_image(path, channels);
-    }
-    let mut images: Vec<Image> = Vec::new();
-    for path in paths {
-        let image = read_image(path)?;
-        check_finite(path, &image.raw_view())?;
-        if let Some(before) = images.first() {
-            check_same_grid(
-                (first(paths), &grid_of(before)),
-                (path, image.shape(), &image.affine),
-            )?;
-        }
-        images.push(image);
-    }
-    check_channels(first(paths), channels, images.iter().map(Image::channels).sum())?;
-    joined(first(paths), &images)
-}
-
-/// The channels of images on one grid as one image; `path` is for errors.
-pub(crate) fn joined(path: &Path, images: &[Image]) -> Result<Image> {
-    let views: Vec<_> = images.iter().map(|image| image.voxels.view()).collect();
-    let voxels = concatenate(Axis(0), &views).map_err(|error| Error::Unsupported {
-        path: path.to_path_buf(),
-        reason: error.to_string(),
-    })?;
-    Ok(Image { voxels, affine: images[0].affine })
-}
-
-/// [`load_channels`] in as little memory as one file's voxels need; those of several files become
-/// floats.
-///
-/// # Errors
-/// As [`load_channels`].
-pub fn load_raw(paths: &[PathBuf], channels: usize) -> Result<RawImage> {
-    let [path] = paths else { return load_channels(paths, channels).map(RawImage::from) };
-    let image = read_raw(path)?;
-    check_channels(path, channels, image.channels())?;
-    check_finite(path, &image.view())?;
-    Ok(image)
-}
-
-/// Reads headers only: an image's grid, and the most bytes that [`load_raw`] takes.
-///
-/// # Errors
-/// Those of [`read_grids`].
-pub fn raw_size(paths: &[PathBuf]) -> Result<(Grid, u64)> {
-    let [path] = paths else {
-        let grid = read_grids(paths)?;
-        // Twice as many while they are joined.
-        let bytes = 2 * 4 * grid.voxels();
-        return Ok((grid, bytes));
-    };
-    read_raw_size(path)
-}
-
-/// The grid of an image whose channels may be in several files: reads headers only.
-///
-/// # Errors
-/// Those of [`read_grid`]; [`Error::ShapeMismatch`] or [`Error::PlaceMismatch`] if the files do not
-/// lie on the same grid.
-pub fn read_grids(paths: &[PathBuf]) -> Result<Grid> {
-    let mut grid = read_grid(first(paths))?;
-    for path in paths.iter().skip(1) {
-        let other = read_grid(path)?;
-        check_same_grid((first(paths), &grid), (path, other.shape, &other.affine))?;
-        grid.channels += other.channels;
-    }
-    Ok(grid)
-}
-
-/// The path that stands for a case in messages.
-fn first(paths: &[PathBuf]) -> &Path {
-    paths.first().map_or(Path::new(""), PathBuf::as_path)
-}
-
-fn grid_of(image: &Image) -> Grid {
-    Grid { channels: image.channels(), shape: image.shape(), affine: image.affine }
-}
-
-fn check_channels(path: &Path, expected: usize, found: usize) -> Result<()> {
-    match found == expected {
-        true => Ok(()),
-        false => Err(Error::ChannelCount { path: path.to_path_buf(), expected, found }),
-    }
-}
-
-fn check_finite(path: &Path, voxels: &View) -> Result<()> {
-    match voxels.first_non_finite() {
-        Some((voxel, value)) => Err(Error::NotFinite { path: path.to_path_buf(), voxel, value }),
-        None => Ok(()),
-    }
-}
-
-/// How far the grid of `shape` may lie from another of the same case, in mm.
-pub(crate) fn place_tolerance_mm(affine: &crate::Affine) -> f64 {
-    PLACE_TOLERANCE * affine.spacing().into_iter().fold(f64::INFINITY, f64::min)
-}
-
-fn check_same_grid(
-    image: (&Path, &Grid),
-    other: (&Path, [usize; 3], &crate::Affine),
-) -> Result<()> {
-    let ((image_path, grid), (path, shape, affine)) = (image, other);
-    if grid.shape != shape {
-        return Err(Error::ShapeMismatch {
-            image: image_path.to_path_buf(),
-            other: path.to_path_buf(),
-            image_shape: grid.shape,
-            other_shape: shape,
-        });
-    }
-    let tolerance_mm = place_tolerance_mm(&grid.affine);
-    let distance_mm = grid.affine.max_displacement(affine, shape);
-    if distance_mm > tolerance_mm {
-        return Err(Error::PlaceMismatch {
-            image: image_path.to_path_buf(),
-            other: path.to_path_buf(),
-            distance_mm,
-            tolerance_mm,
-        });
-    }
-    Ok(())
-}
-
-/// The endings of files that can be read.
-pub(crate) const ENDINGS: [&str; 2] = [".nii.gz", ".nii"];
-
-/// A file's name without folder and without `.nii` or `.nii.gz`, and that ending (or none).
-pub fn stem_and_ending(file: &str) -> (&str, &str) {
-    let name = file.rsplit('/').next().unwrap_or(file);
-    let ending = ENDINGS.iter().find(|ending| name.ends_with(**ending)).copied().unwrap_or("");
-    (name.strip_suffix(ending).unwrap_or(name), ending)
 }
 
 /// nnU-Net's name of the file that holds a channel: `CASE_0000.nii.gz`.

@@ -26,6 +26,18 @@ pub enum Error {
     #[error("{}: {reason}", path.display())]
     Unsupported { path: PathBuf, reason: String },
 
+    /// An image without any file.
+    #[error("an image needs at least one file")]
+    NoSource,
+
+    /// A file in none of the formats of [`io`](crate::io).
+    #[error("{} is in no format that can be read; convert it to NIfTI-1 (.nii or .nii.gz)", path.display())]
+    UnknownFormat { path: PathBuf },
+
+    /// A name to write to that does not say its format.
+    #[error("{}: the name of an image must end in {}", path.display(), endings())]
+    UnknownEnding { path: PathBuf },
+
     /// A NIfTI-1 header that contradicts itself or the format.
     #[error("{}: the NIfTI header is invalid: {reason}", path.display())]
     Header { path: PathBuf, reason: String },
@@ -77,4 +89,9 @@ pub enum Error {
         "expected scores of shape {expected:?} (classes, depth, height, width), found {found:?}"
     )]
     GridMismatch { expected: [usize; 4], found: [usize; 4] },
+}
+
+/// All endings, as in `.nii.gz or .nii`.
+fn endings() -> String {
+    crate::io::endings().collect::<Vec<_>>().join(" or ")
 }

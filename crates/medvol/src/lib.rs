@@ -1,7 +1,7 @@
-//! Medical volumes without a tensor library: NIfTI files, data sets, orientation, resampling,
+//! Medical volumes without a tensor library: image files, data sets, orientation, resampling,
 //! patches, stitching and metrics.
 //!
-//! A voxel's way: [`Dataset::load`] reads an [`Image`] and its [`LabelMap`]; [`preprocess`] brings
+//! A voxel's way: [`Dataset::load`] reads, through the one door for files that [`io`] is, an [`Image`] and its [`LabelMap`]; [`preprocess`] brings
 //! them to a common grid as a [`Case`]; [`patch`] cuts what a network sees, [`augment`] varies it
 //! in training; [`stitch`] joins what it says; [`Geometry`] brings that back to the image's own
 //! grid; [`components`](mod@components) cleans stray voxels away; [`metrics`] scores it there.
@@ -23,9 +23,9 @@ mod dataset;
 pub mod distance;
 mod error;
 mod geometry;
+pub mod io;
 pub mod metrics;
 mod new_folder;
-mod nifti_io;
 mod open;
 mod orient;
 pub mod patch;
@@ -41,15 +41,9 @@ mod volume;
 pub use affine::Affine;
 pub use atomic::{atomic_write, atomic_write_keeping, remove_leftovers};
 pub use class_map::{ClassMap, Label};
-pub use dataset::{
-    CaseFiles, Dataset, load_channels, load_image, load_raw, raw_size, read_grids, stem_and_ending,
-};
+pub use dataset::{CaseFiles, Dataset};
 pub use error::{Error, Result};
 pub use geometry::Geometry;
-pub use nifti_io::{
-    Grid, read_grid, read_image, read_labels, read_raw, read_raw_size, write_classes, write_image,
-    write_labels,
-};
 pub use open::open_file;
 pub use orient::{Orientation, canonical_spacing, median_spacing};
 pub use preprocess::{Case, Preprocessed, preprocess};

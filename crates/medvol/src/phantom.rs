@@ -27,8 +27,8 @@ use serde_json::json;
 use crate::affine::Affine;
 use crate::atomic::atomic_write;
 use crate::error::{Error, Result};
+use crate::io::create;
 use crate::new_folder::write_folder;
-use crate::nifti_io::{write_image, write_labels};
 use crate::volume::{Image, LabelMap};
 
 use anatomy::{Anatomy, Sample, draw_rotation};
@@ -78,10 +78,10 @@ pub fn write_task(folder: impl AsRef<Path>, task: &PhantomTask) -> Result<()> {
         (0..task.cases + task.test_cases).into_par_iter().try_for_each(|case| {
             let (image, labels) = phantom(task.seed, case as u64, task.coarseness);
             if case < task.cases {
-                write_labels(partial.join("labelsTr").join(file_name(case)), &labels)?;
-                write_image(partial.join("imagesTr").join(file_name(case)), &image)
+                create(partial.join("labelsTr").join(file_name(case)))?.labels(&labels)?;
+                create(partial.join("imagesTr").join(file_name(case)))?.image(&image)
             } else {
-                write_image(partial.join("imagesTs").join(file_name(case)), &image)
+                create(partial.join("imagesTs").join(file_name(case)))?.image(&image)
             }
         })?;
         atomic_write(partial.join("dataset.json"), dataset_json(task).as_bytes())?;

@@ -10,8 +10,10 @@ use common::task::{
     self, BREAKAGES, CASES, change_image, change_labels, copy_folder, image_path, label_path, name,
     write_task,
 };
+use common::{read_image, read_labels, write_image};
 use medvol::check::{Finding, Fix, Fold, Kind, Options, Report, Severity, check, fix};
-use medvol::{Affine, Dataset, read_image, read_labels};
+use medvol::io::Source;
+use medvol::{Affine, Dataset};
 use rayon::prelude::*;
 
 fn examine(root: &Path, options: &Options) -> Report {
@@ -33,7 +35,7 @@ fn each_breakage_is_found(clean: &Path, baseline: &Report) {
             let folder = tempfile::tempdir().unwrap();
             let root = folder.path().join("data");
             copy_folder(clean, &root);
-            let moved = |path: &PathBuf| root.join(path.strip_prefix(clean).unwrap());
+            let moved = |source: &Source| root.join(source.path().strip_prefix(clean).unwrap());
             let images: Vec<_> = dataset.cases.iter().map(|case| moved(&case.images[0])).collect();
             let labels: Vec<_> =
                 dataset.cases.iter().map(|case| moved(case.label.as_ref().unwrap())).collect();
@@ -357,7 +359,7 @@ fn a_sheared_grid_and_channels_on_different_grids_are_found() {
     .unwrap();
     let mut moved = task::volumes(1).0;
     moved.affine = Affine::from_spacing([3.6, 3.0, 3.3]);
-    medvol::write_image(root.join("imagesTr/moved.nii.gz"), &moved).unwrap();
+    write_image(root.join("imagesTr/moved.nii.gz"), &moved).unwrap();
     task::change_description(&root, |json| {
         json["modality"] = serde_json::json!({"0": "T1", "1": "T2"})
     });

@@ -11,10 +11,11 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use common::{read_grid, read_image, read_labels, write_image};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use medvol::check::{Options, check};
-use medvol::{Affine, Dataset, Image, read_grid, read_image, read_labels, write_image};
+use medvol::{Affine, Dataset, Image};
 use ndarray::Array4;
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use common::task::{name, volumes};
-use medvol::{Dataset, Image, LabelMap, write_image, write_labels};
+use common::{write_image, write_labels};
+use medvol::{Dataset, Image, LabelMap, io};
 use ndarray::{Axis, concatenate};
 use serde_json::{Value, json};
 
@@ -116,7 +117,7 @@ fn loaded(dataset: &Dataset) -> (Vec<Loaded>, Vec<Loaded>) {
     let load = |cases: &[medvol::CaseFiles]| {
         let load = |case: &medvol::CaseFiles| {
             let (image, labels) = dataset.load(case).unwrap();
-            assert_eq!(medvol::read_grids(&case.images).unwrap().channels, image.channels());
+            assert_eq!(io::open(&case.images).unwrap().grid().channels, image.channels());
             (case.name.clone(), image, labels)
         };
         cases.iter().map(load).collect()
@@ -258,9 +259,9 @@ fn a_table_says_whose_images_they_are_and_names_cases_by_their_images() {
         (dataset.cases[0].name.as_str(), dataset.cases[0].subject.as_deref()),
         ("a.1", Some("p1"))
     );
-    assert_eq!(dataset.cases[0].images, [folder.path().join("sub/a.1.nii.gz")]);
+    assert_eq!(dataset.cases[0].images, [folder.path().join("sub/a.1.nii.gz").into()]);
     assert_eq!(
-        (dataset.test[0].images[0].as_path(), &dataset.test[0].subject),
+        (dataset.test[0].images[0].path(), &dataset.test[0].subject),
         (Path::new("/b.nii"), &None)
     );
 }

@@ -7,12 +7,11 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use common::{any_affine, fixture};
+use common::{any_affine, fixture, read_grid, read_image, read_labels, write_image, write_labels};
+use medvol::io::{self, Grid, Source};
 use medvol::{
-    Affine, Error, Image, Label, LabelMap, Orientation, Preprocessed, canonical_spacing,
-    preprocess, read_grid, read_image,
+    Affine, Error, Image, Label, LabelMap, Orientation, Preprocessed, canonical_spacing, preprocess,
 };
-use medvol::{read_labels, read_raw, read_raw_size, write_classes, write_image, write_labels};
 use ndarray::{Array3, Array4};
 use proptest::prelude::*;
 
@@ -66,7 +65,9 @@ fn every_fixture_reads_as_nibabel_reads_it() {
 #[test]
 fn every_fixture_read_raw_has_the_same_values_in_half_the_memory_if_they_are_short_integers() {
     for name in expected().keys() {
-        let (image, raw) = (read_image(fixture(name)).unwrap(), read_raw(fixture(name)).unwrap());
+        let opened = Source::from(fixture(name)).open().unwrap();
+        let (header, bytes) = (opened.grid(), opened.raw_bytes());
+        let (image, raw) = (read_image(fixture(name)).unwrap(), opened.raw().unwrap());
         assert_eq!(
             (raw.channels(), raw.shape(), raw.affine),
             (image.channels(), image.shape(), image.affine),
@@ -74,11 +75,7 @@ fn every_fixture_read_raw_has_the_same_values_in_half_the_memory_if_they_are_sho
         );
         let short = ["int16", "int8", "uint8"].iter().any(|kind| name.starts_with(kind));
         assert!(!short || raw.bytes() == 2 * image.voxels.len() as u64, "{name}");
-        assert_eq!(
-            read_raw_size(fixture(name)).unwrap(),
-            (read_grid(fixture(name)).unwrap(), raw.bytes()),
-            "{name}"
-        );
+        assert_eq!((header, bytes), (image.grid(), raw.bytes()), "{name}");
 
         let spacing = canonical_spacing(&image.affine);
         let whole = preprocess(name, &image, None, &[], spacing).unwrap();
@@ -229,7 +226,7 @@ proptest! {
         let voxels = classes.mapv(|class| values.get(usize::from(class)).copied().unwrap_or(0));
         let map = LabelMap { voxels, affine: Affine::IDENTITY };
         write_labels(path("labels"), &map).unwrap();
-        write_classes(path("classes"), &classes, &labels, map.affine).unwrap();
+        io::create(path("classes")).unwrap().classes(&classes, &labels, map.affine).unwrap();
         prop_assert_eq!(fs::read(path("classes")).unwrap(), fs::read(path("labels")).unwrap());
     }
 
@@ -270,10 +267,74 @@ fn a_sheared_affine_is_written_without_a_quaternion() {
 }
 
 #[test]
-fn a_name_that_is_not_nifti_is_refused_for_writing() {
+fn a_label_map_like_an_image_says_of_space_what_the_image_says_to_the_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("labels.nii.gz");
+    // Positions of pixdim, units, codes, quaternion and matrix in a header.
+    let places = [76..108, 123..124, 252..256, 256..328];
+    for name in expected().keys().filter(|name| name.ends_with(".nii")) {
+        let original = fs::read(fixture(name)).unwrap();
+        if original[..4] != 348_i32.to_le_bytes() {
+            continue;
+        }
+        let header = Source::from(fixture(name)).open().unwrap().header().clone();
+        let Grid { shape: [depth, height, width], affine, .. } = header.grid;
+        let labels = LabelMap { voxels: Array3::ones((depth, height, width)), affine };
+        io::create(&path).unwrap().like(&header).labels(&labels).unwrap();
+        assert_eq!(read_labels(&path).unwrap(), labels, "{name}");
+        let plain = folder.path().join("labels.nii");
+        io::create(&plain).unwrap().like(&header).labels(&labels).unwrap();
+        let written = fs::read(&plain).unwrap();
+        for place in places.clone() {
+            assert_eq!(written[place.clone()], original[place], "{name}");
+        }
+        let dimensions = i16::from_le_bytes([original[40], original[41]]);
+        assert_eq!(i16::from_le_bytes([written[40], written[41]]), dimensions.min(3), "{name}");
+        // Elsewhere, the image has nothing to say.
+        let mut moved = labels.clone();
+        moved.affine.0[0][3] += 8.0;
+        io::create(&plain).unwrap().like(&header).labels(&moved).unwrap();
+        let like_none = folder.path().join("like_none.nii");
+        io::create(&like_none).unwrap().labels(&moved).unwrap();
+        assert_eq!(fs::read(&plain).unwrap(), fs::read(like_none).unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn the_header_of_a_big_endian_image_is_carried_over_in_little_endian() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("image.nii");
+    for name in ["int16_big.nii", "float64_big.nii"] {
+        let opened = Source::from(fixture(name)).open().unwrap();
+        let header = opened.header().clone();
+        let image = opened.image().unwrap();
+        io::create(&path).unwrap().like(&header).image(&image).unwrap();
+        assert_eq!(read_image(&path).unwrap(), image, "{name}");
+        let (written, original) = (fs::read(&path).unwrap(), fs::read(fixture(name)).unwrap());
+        for at in (76..108).step_by(4).chain((256..328).step_by(4)) {
+            let reversed: Vec<u8> = original[at..at + 4].iter().rev().copied().collect();
+            assert_eq!(written[at..at + 4], reversed, "{name} at {at}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_of_no_format_by_content_or_name_is_refused_with_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notes.txt");
+    fs::write(&path, "nothing to see").unwrap();
+    let error = read_image(&path).unwrap_err();
+    assert!(matches!(&error, Error::UnknownFormat { .. }));
+    assert!(error.to_string().contains("notes.txt"), "{error}");
+}
+
+#[test]
+fn a_name_that_does_not_say_its_format_is_refused_for_writing() {
     let (folder, _, image) = written();
-    let path = folder.path().join("image.mha");
-    assert!(matches!(write_image(&path, &image), Err(Error::Unsupported { .. })));
+    let path = folder.path().join("image.xyz");
+    let error = write_image(&path, &image).unwrap_err();
+    assert!(matches!(&error, Error::UnknownEnding { .. }));
+    assert!(error.to_string().ends_with("must end in .nii.gz or .nii"), "{error}");
     assert!(!path.exists());
 }
 

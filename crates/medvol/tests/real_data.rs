@@ -4,9 +4,8 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use medvol::{
-    Dataset, canonical_spacing, median_spacing, preprocess, read_grids, read_labels, write_labels,
-};
+use medvol::io::{self, Source};
+use medvol::{Dataset, canonical_spacing, median_spacing, preprocess};
 use ndarray::Array4;
 use rayon::prelude::*;
 
@@ -31,7 +30,7 @@ fn every_hippocampus_label_map_comes_back_from_preprocessing_and_from_disk() {
     let spacings: Vec<_> = dataset
         .cases
         .iter()
-        .map(|case| canonical_spacing(&read_grids(&case.images).unwrap().affine))
+        .map(|case| canonical_spacing(&io::open(&case.images).unwrap().grid().affine))
         .collect();
     let spacing = median_spacing(spacings).unwrap();
     assert_eq!(spacing, [1.0, 1.0, 1.0]);
@@ -64,8 +63,8 @@ fn every_hippocampus_label_map_comes_back_from_preprocessing_and_from_disk() {
         let restored = case.geometry.restore_labels(&scores, &dataset.labels).unwrap();
         assert_eq!(restored, *labels, "{}", case.name);
         let path = folder.path().join(format!("{}.nii.gz", case.name));
-        write_labels(&path, &restored).unwrap();
-        assert_eq!(read_labels(&path).unwrap(), *labels, "{}", case.name);
+        io::create(&path).unwrap().labels(&restored).unwrap();
+        assert_eq!(Source::from(&path).open().unwrap().labels().unwrap(), *labels, "{}", case.name);
     });
     println!("restored, written and read: {:?}", start.elapsed());
 }

@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use medvol::Dataset;
 use medvol::check::{Finding, Fixed, Fold, Kind, Options, Report, Severity, check, fix};
+use medvol::io::Source;
 use scnas::data::plan::Plan;
 use scnas::data::splits::read_unchecked;
 use scnas::memory::free;
@@ -235,11 +236,11 @@ pub fn before_run(data: &Path, config: &Config, folder: &Path, progress: &Progre
 fn state(data: &Path, splits: Option<&Path>) -> Option<String> {
     let dataset = Dataset::open(data).ok()?;
     let labelled =
-        dataset.cases.iter().filter(|case| case.label.is_some()).flat_map(|case| case.files());
+        dataset.cases.iter().filter(|case| case.label.is_some()).flat_map(|case| case.sources());
     let others = [Some(dataset.description.as_path()), dataset.table.as_deref(), splits];
     let mut text =
         format!("checked by scnas {}: bytes, time of change, file\n", env!("CARGO_PKG_VERSION"));
-    for file in others.into_iter().flatten().chain(labelled) {
+    for file in others.into_iter().flatten().chain(labelled.map(Source::path)) {
         let metadata = file.metadata().ok()?;
         let changed = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();
         let _ = writeln!(text, "{} {changed} {}", metadata.len(), file.display());

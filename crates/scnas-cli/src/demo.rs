@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use medvol::phantom::{PhantomTask, phantom, write_task};
-use medvol::{Dataset, write_labels};
+use medvol::{Dataset, io};
 use scnas::Device;
 use scnas::report::evaluation::TOLERANCE_MM;
 use scnas::run::pipeline::Observer as _;
@@ -101,7 +101,8 @@ fn write_truth(task: &PhantomTask, data: &Path, truth: &Path) -> Result<()> {
     std::fs::create_dir_all(truth).with_context(|| format!("cannot create {}", truth.display()))?;
     for (number, case) in Dataset::open(data)?.test.iter().enumerate() {
         let (_, labels) = phantom(task.seed, (task.cases + number) as u64, task.coarseness);
-        write_labels(truth.join(format!("{}.nii.gz", case.name)), &labels)?;
+        let file = format!("{}{}", case.name, io::default_ending());
+        io::create(truth.join(file))?.labels(&labels)?;
     }
     Ok(())
 }

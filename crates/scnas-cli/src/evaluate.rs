@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
-use medvol::{ClassMap, Dataset, Label, LabelMap, read_labels};
+use medvol::io::{Opened, Source};
+use medvol::{ClassMap, Dataset, Label, LabelMap};
 use scnas::report::evaluation::{CaseScore, Evaluation, TOLERANCE_MM, mean_and_sd, score};
 use scnas::run::pipeline::Observer as _;
 use serde_json::json;
@@ -62,9 +63,11 @@ pub fn run(args: &EvaluateArgs, output: Output) -> Result<ExitCode> {
     let predictions = label_maps(&args.predictions)?;
     let references = match (&args.references, &dataset) {
         (Some(path), _) => label_maps(path)?,
-        (None, Some(dataset)) => {
-            dataset.cases.iter().filter_map(|c| Some((c.name.clone(), c.label.clone()?))).collect()
-        }
+        (None, Some(dataset)) => dataset
+            .cases
+            .iter()
+            .filter_map(|case| Some((case.name.clone(), case.label.as_ref()?.path().into())))
+            .collect(),
         (None, None) => bail!("give REFERENCES or --data"),
     };
     let (pairs, unmatched) = pair(predictions, references, args)?;
@@ -216,6 +219,10 @@ fn score_pair(pair: &Pair, labels: &[Label], tolerance_mm: f64) -> Result<CaseSc
         bail!("{}: the two maps lie up to {apart:.3} mm apart; expected the same affine", files());
     }
     Ok(case)
+}
+
+fn read_labels(path: &Path) -> medvol::Result<LabelMap> {
+    Source::from(path).open().and_then(Opened::labels)
 }
 
 fn read_listed(path: &Path, labels: &[Label]) -> Result<LabelMap> {

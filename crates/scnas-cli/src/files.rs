@@ -4,23 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use medvol::io::{Source, stem_and_ending};
 use medvol::{CaseFiles, Dataset};
 
-/// The name of a NIfTI file without folder and ending; `None` for other files.
+/// The name of an image file without folder and ending; `None` for other files.
 pub fn case_name(path: &Path) -> Option<String> {
-    let (stem, ending) = medvol::stem_and_ending(path.file_name()?.to_str()?);
+    let (stem, ending) = stem_and_ending(path.file_name()?.to_str()?);
     (!ending.is_empty() && !stem.is_empty() && !stem.starts_with('.')).then(|| stem.to_string())
 }
 
-/// The NIfTI files of a folder, `(name, path)`, sorted.
+/// The image files of a folder, `(name, path)`, sorted.
 pub fn images_in(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     let failed = || format!("cannot read the folder {}", folder.display());
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).with_context(failed)? {
         let path = entry.with_context(failed)?.path();
         let name = path.file_name().unwrap_or_default();
-        if name.to_str().is_none() && !medvol::stem_and_ending(&name.to_string_lossy()).1.is_empty()
-        {
+        if name.to_str().is_none() && !stem_and_ending(&name.to_string_lossy()).1.is_empty() {
             bail!("{}: expected a name in UTF-8; rename this file", path.display());
         }
         // Also what turns out to be no file, such as a link to nowhere: better an error than a case
@@ -31,14 +31,11 @@ pub fn images_in(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(found)
 }
 
-/// The images of a folder's files, `(name, files)`. Where every file is one of exactly `channels`
+/// The images of a folder's files, `(name, sources)`. Where every file is one of exactly `channels`
 /// that nnU-Net would name so (`CASE_0000`, `CASE_0001`, …), each `CASE` is one image; otherwise
 /// each file is.
-pub fn join_channels(
-    files: Vec<(String, PathBuf)>,
-    channels: usize,
-) -> Vec<(String, Vec<PathBuf>)> {
-    let mut cases: BTreeMap<&str, Vec<PathBuf>> = BTreeMap::new();
+pub fn join_channels(files: Vec<(String, PathBuf)>, channels: usize) -> Vec<(String, Vec<Source>)> {
+    let mut cases: BTreeMap<&str, Vec<Source>> = BTreeMap::new();
     let mut numbered = true;
     // In order of names, and so of channels.
     let sorted: BTreeSet<&(String, PathBuf)> = files.iter().collect();
@@ -46,12 +43,12 @@ pub fn join_channels(
         let (case, number) = name.rsplit_once('_').unwrap_or((name, ""));
         let found = cases.entry(case).or_default();
         numbered &= !case.is_empty() && number == format!("{:04}", found.len());
-        found.push(path.clone());
+        found.push(path.into());
     }
     if numbered && cases.values().all(|files| files.len() == channels) {
         return cases.into_iter().map(|(case, files)| (case.to_string(), files)).collect();
     }
-    files.into_iter().map(|(name, path)| (name, vec![path])).collect()
+    files.into_iter().map(|(name, path)| (name, vec![path.into()])).collect()
 }
 
 /// Refuses names that two files share: their results could not be told apart.
@@ -70,7 +67,7 @@ pub fn refuse_same_names<'a>(files: impl IntoIterator<Item = (&'a str, &'a Path)
 
 /// All images and label maps of a data set.
 pub fn files_of(dataset: &Dataset) -> impl Iterator<Item = &Path> {
-    dataset.cases.iter().chain(&dataset.test).flat_map(CaseFiles::files)
+    dataset.cases.iter().chain(&dataset.test).flat_map(CaseFiles::sources).map(Source::path)
 }
 
 /// Files that belong to the user.

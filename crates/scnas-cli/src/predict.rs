@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
+use medvol::Dataset;
+use medvol::io::{self, Source};
 use medvol::stitch::Blend;
-use medvol::{Dataset, load_raw, raw_size, read_grids, write_classes, write_image};
 use scnas::Device;
 use scnas::memory;
 use scnas::predict::image::{ImagePredictor, Options};
@@ -114,7 +115,7 @@ fn size(text: &str) -> Result<u64, String> {
 pub struct Job {
     name: String,
     /// Its image, or the channels of it.
-    inputs: Vec<PathBuf>,
+    inputs: Vec<Source>,
     labels: PathBuf,
     probabilities: Option<PathBuf>,
 }
@@ -230,7 +231,8 @@ pub fn predict_all(args: &PredictArgs, device: &Device, output: Output) -> Resul
 }
 
 fn described(job: &Job, key: &str, value: Value) -> Value {
-    let input = if let [input] = job.inputs.as_slice() { json!(input) } else { json!(job.inputs) };
+    let paths: Vec<&Path> = job.inputs.iter().map(Source::path).collect();
+    let input = if let [path] = paths.as_slice() { json!(path) } else { json!(paths) };
     json!({ "case": job.name, "input": input, "labels": job.labels, "probabilities": job.probabilities, key: value })
 }
 
@@ -295,8 +297,8 @@ fn plan_jobs(args: &PredictArgs, channels: usize) -> Result<Vec<Job>> {
         files.extend(found);
     }
     files.extend(join_channels(single_files, channels));
-    refuse_same_names(files.iter().map(|(name, paths)| (name.as_str(), paths[0].as_path())))?;
-    protected.add(files.iter().flat_map(|(_, paths)| paths).map(PathBuf::as_path));
+    refuse_same_names(files.iter().map(|(name, paths)| (name.as_str(), paths[0].path())))?;
+    protected.add(files.iter().flat_map(|(_, sources)| sources).map(Source::path));
 
     let single = case_name(&args.out).is_some();
     if single && files.len() > 1 {
@@ -336,13 +338,13 @@ fn check_headers(jobs: Vec<Job>, card: &Card) -> (Vec<Job>, Vec<(Job, String)>) 
     let channels = card.size.channels;
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for job in jobs {
-        match read_grids(&job.inputs) {
+        match io::open(&job.inputs).map(|opened| opened.grid()) {
             Ok(grid) if grid.channels == channels => good.push(job),
             Ok(grid) => {
                 let reason = format!(
                     "{}: the model expects {channels} channel(s), found {}; give images like \
                      those it was trained on ({})",
-                    job.inputs[0].display(),
+                    job.inputs[0],
                     grid.channels,
                     card.plan.channels.join(", ")
                 );
@@ -367,13 +369,14 @@ fn predict_one(
     job: &Job,
     observer: &dyn Observer,
 ) -> Result<()> {
-    let (grid, bytes) = raw_size(&job.inputs)?;
-    predictor.check(&job.name, grid.shape, bytes)?;
-    let image = load_raw(&job.inputs, card.size.channels)?;
+    let opened = io::open(&job.inputs)?.checked(card.size.channels)?;
+    predictor.check(&job.name, opened.grid().shape, opened.raw_bytes())?;
+    let image = opened.raw()?;
     let prediction = predictor.predict(&job.name, &image, observer)?;
     drop(image);
     if let (Some(path), Some(probabilities)) = (&job.probabilities, &prediction.probabilities) {
-        write_image(path, probabilities)?;
+        io::create(path)?.image(probabilities)?;
     }
-    Ok(write_classes(&job.labels, &prediction.classes, &card.plan.labels, prediction.affine)?)
+    let labels = &card.plan.labels;
+    Ok(io::create(&job.labels)?.classes(&prediction.classes, labels, prediction.affine)?)
 }

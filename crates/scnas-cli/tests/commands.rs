@@ -5,8 +5,10 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use common::{bytes, folder, json, refuse, scnas, stderr, succeed, task, tiny};
-use medvol::{read_image, read_labels, write_image, write_labels};
+use common::{
+    bytes, folder, json, read_image, read_labels, refuse, scnas, stderr, succeed, task, tiny,
+    write_image, write_labels,
+};
 
 /// A model for one channel and three classes, trained for a moment, in `dir/run`.
 fn model(dir: &Path) {

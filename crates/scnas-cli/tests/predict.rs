@@ -9,9 +9,12 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::{bytes, folder, limited, scnas, signal, stderr, succeed, volume_of_bytes};
+use common::{
+    bytes, folder, limited, read_labels, scnas, signal, stderr, succeed, volume_of_bytes,
+    write_labels,
+};
+use medvol::Label;
 use medvol::phantom::phantom;
-use medvol::{Label, read_labels, write_labels};
 use scnas::data::plan::Plan;
 use scnas::network::architecture::Architecture;
 use scnas::network::size::Size;

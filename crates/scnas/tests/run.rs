@@ -288,9 +288,9 @@ fn a_training_case_that_changed_since_the_run_began_is_named() {
         .iter()
         .find(|case| plan.training_names().contains(case.name.as_str()))
         .unwrap();
-    let mut image = medvol::read_image(&case.images[0]).unwrap();
+    let mut image = case.images[0].open().unwrap().image().unwrap();
     image.voxels[[0, 3, 3, 3]] += 1.0;
-    medvol::write_image(&case.images[0], &image).unwrap();
+    medvol::io::create(&case.images[0]).unwrap().image(&image).unwrap();
     let error = whole_run(&data, &out, &config, &StopAfter::looks(1)).unwrap_err().to_string();
     assert!(error.contains("data.json") && error.contains(&case.name), "{error}");
 }

@@ -1,18 +1,16 @@
 //! One case by itself: its files, grid, voxels and labels. What other cases must be compared with
 //! is kept as [`Facts`].
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hasher};
-use std::path::Path;
-
 use super::intensity::Intensity;
 use super::{Finding, Fix, Kind};
 use crate::affine::{Affine, dot, norm};
-use crate::dataset::{CaseFiles, Dataset, place_tolerance_mm};
+use crate::dataset::{CaseFiles, Dataset};
 use crate::error::Error;
-use crate::nifti_io::{INTEGER_TOLERANCE, read_grid, read_image};
+use crate::io::{INTEGER_TOLERANCE, Opened, Source};
 use crate::orient::Orientation;
 use crate::volume::Image;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hasher};
 
 /// Axes that differ from those of space by more are mentioned, and by much more are suspicious
 /// (degrees).
@@ -68,7 +66,7 @@ impl Labels {
 
 /// Bytes of a case's voxels while they are looked at; of files whose headers can be read.
 pub(super) fn bytes(case: &CaseFiles) -> u64 {
-    let grids = case.files().filter_map(|path| read_grid(path).ok());
+    let grids = case.sources().filter_map(|source| source.open().ok()).map(|opened| opened.grid());
     grids.fold(0, |sum, grid| sum.saturating_add(BYTES_OF_A_VOXEL.saturating_mul(grid.voxels())))
 }
 
@@ -100,25 +98,25 @@ pub(super) fn examine(dataset: &Dataset, case: &CaseFiles) -> (Vec<Finding>, Fac
         ..Facts::default()
     };
     let images: Vec<Option<Image>> =
-        case.images.iter().map(|path| examination.read(path)).collect();
-    let first = case
-        .images
-        .iter()
-        .zip(&images)
-        .find_map(|(path, image)| Some((path.as_path(), image.as_ref()?)));
-    if let Some((path, image)) = first {
+        case.images.iter().map(|source| examination.read(source)).collect();
+    let first =
+        case.images.iter().zip(&images).find_map(|(source, image)| Some((source, image.as_ref()?)));
+    if let Some((source, image)) = first {
         let axes = Orientation::of(&image.affine);
         facts.grid =
             Some((axes.canonical_axes(image.shape()), axes.canonical_axes(image.affine.spacing())));
-        examination.geometry(path, &image.affine);
+        examination.geometry(source, &image.affine);
     }
-    for (path, image) in
-        case.images.iter().zip(&images).filter_map(|(path, image)| Some((path, image.as_ref()?)))
+    for (source, image) in case
+        .images
+        .iter()
+        .zip(&images)
+        .filter_map(|(source, image)| Some((source, image.as_ref()?)))
     {
-        examination.voxels(path, image);
+        examination.voxels(source, image);
         facts.intensities.extend(image.voxels.outer_iter().map(Intensity::of));
-        if let Some((first_path, first)) = first.filter(|(first_path, _)| first_path != path) {
-            examination.same_grid((first_path, first), (path, image), Kind::ChannelGrid);
+        if let Some(first) = first.filter(|(first, _)| *first != source) {
+            examination.same_grid(first, (source, image), Kind::ChannelGrid);
         }
     }
     if images.iter().all(Option::is_some) {
@@ -128,13 +126,13 @@ pub(super) fn examine(dataset: &Dataset, case: &CaseFiles) -> (Vec<Finding>, Fac
             facts.digest = Some(digest(images.iter().flatten()));
         }
     }
-    if let Some(path) = &case.label
-        && let Some(labels) = examination.read(path)
+    if let Some(source) = &case.label
+        && let Some(labels) = examination.read(source)
     {
         if let Some(first) = first {
-            examination.same_grid(first, (path, &labels), Kind::AffineMismatch);
+            examination.same_grid(first, (source, &labels), Kind::AffineMismatch);
         }
-        facts.labels = examination.labels(path, &labels);
+        facts.labels = examination.labels(source, &labels);
     }
     if case.label.is_none() && dataset.cases.contains(case) {
         let remedy = "name its label map, or list it as a test case; training leaves it out";
@@ -159,13 +157,14 @@ impl Examination<'_> {
     }
 
     /// A path as short as it can be told.
-    fn shown(&self, path: &Path) -> String {
+    fn shown(&self, source: &Source) -> String {
+        let path = source.path();
         path.strip_prefix(&self.dataset.root).unwrap_or(path).display().to_string()
     }
 
-    fn read(&mut self, path: &Path) -> Option<Image> {
-        let shown = self.shown(path);
-        let finding = match read_image(path) {
+    fn read(&mut self, source: &Source) -> Option<Image> {
+        let shown = self.shown(source);
+        let finding = match source.open().and_then(Opened::image) {
             Ok(image) => return Some(image),
             Err(Error::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                 Finding::error(
@@ -193,7 +192,7 @@ impl Examination<'_> {
                 Finding::error(Kind::Truncated, message, "copy or download it again")
             }
             Err(error) => {
-                let message = error.to_string().replace(&path.display().to_string(), &shown);
+                let message = error.to_string().replace(&source.to_string(), &shown);
                 Finding::error(Kind::Unreadable, message, "copy, download or convert it again")
             }
         };
@@ -201,8 +200,8 @@ impl Examination<'_> {
         None
     }
 
-    fn geometry(&mut self, path: &Path, affine: &Affine) {
-        let shown = self.shown(path);
+    fn geometry(&mut self, source: &Source, affine: &Affine) {
+        let shown = self.shown(source);
         let orientation = Orientation::of(affine);
         if orientation != Orientation::of(&Affine::IDENTITY) {
             let message = format!("stored in {} orientation", orientation.code());
@@ -247,13 +246,13 @@ impl Examination<'_> {
         }
     }
 
-    fn voxels(&mut self, path: &Path, image: &Image) {
+    fn voxels(&mut self, source: &Source, image: &Image) {
         if let Some((voxel, value)) = image.first_non_finite() {
             let count = image.voxels.iter().filter(|value| !value.is_finite()).count();
             let message = format!(
                 "{}: {count} voxel(s) are not finite, the first at {voxel:?} (channel, depth, \
                  height, width): {value}",
-                self.shown(path)
+                self.shown(source)
             );
             self.add(
                 Finding::error(Kind::NotFinite, message, "replace them, for example by 0")
@@ -275,8 +274,8 @@ impl Examination<'_> {
         }
     }
 
-    fn contrast(&mut self, path: &Path, channels: &[Intensity]) {
-        let shown = self.shown(path);
+    fn contrast(&mut self, source: &Source, channels: &[Intensity]) {
+        let shown = self.shown(source);
         let constant: Vec<usize> =
             (0..channels.len()).filter(|&n| channels[n].is_constant()).collect();
         if constant.len() == channels.len() {
@@ -308,9 +307,9 @@ impl Examination<'_> {
     }
 
     /// Compares a channel's or a label map's grid with the image's.
-    fn same_grid(&mut self, image: (&Path, &Image), other: (&Path, &Image), kind: Kind) {
-        let ((image_path, image), (path, other)) = (image, other);
-        let (a, b) = (self.shown(image_path), self.shown(path));
+    fn same_grid(&mut self, image: (&Source, &Image), other: (&Source, &Image), kind: Kind) {
+        let ((image_source, image), (source, other)) = (image, other);
+        let (a, b) = (self.shown(image_source), self.shown(source));
         let labels = kind == Kind::AffineMismatch;
         if image.shape() != other.shape() {
             let message = format!(
@@ -327,7 +326,7 @@ impl Examination<'_> {
             return;
         }
         let distance = image.affine.max_displacement(&other.affine, image.shape());
-        if distance <= place_tolerance_mm(&image.affine) {
+        if distance <= image.grid().place_tolerance_mm() {
             return;
         }
         let (from, to) = (image.affine.spacing(), other.affine.spacing());
@@ -351,8 +350,8 @@ impl Examination<'_> {
         });
     }
 
-    fn labels(&mut self, path: &Path, image: &Image) -> Option<Labels> {
-        let shown = self.shown(path);
+    fn labels(&mut self, source: &Source, image: &Image) -> Option<Labels> {
+        let shown = self.shown(source);
         if image.channels() != 1 {
             let message =
                 format!("{shown}: expected a label map of one channel, found {}", image.channels());
@@ -363,7 +362,7 @@ impl Examination<'_> {
             ));
             return None;
         }
-        self.voxels(path, image);
+        self.voxels(source, image);
         let mut counts: BTreeMap<u16, u64> = BTreeMap::new();
         let (mut inexact, mut farthest, mut outside) = (0, 0.0_f64, BTreeSet::new());
         let mut last = (0.0_f32, 0_u16);

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::{Finding, Kind};
-use crate::dataset::{CaseFiles, Dataset, ENDINGS};
+use crate::dataset::{CaseFiles, Dataset};
+use crate::io::{Source, stem_and_ending};
 
 /// Compares the number of cases with what is announced and what is needed.
 pub(super) fn counts(dataset: &Dataset, announced: Option<usize>) -> Vec<Finding> {
@@ -32,15 +33,20 @@ pub(super) fn counts(dataset: &Dataset, announced: Option<usize>) -> Vec<Finding
     findings
 }
 
-/// Visible NIfTI files in the folders of a data set that no case uses.
+/// Visible image files in the folders of a data set that no case uses.
 ///
 /// A CSV file chooses among many files, so that those it does not choose say nothing.
 pub(super) fn unlisted(dataset: &Dataset) -> Vec<Finding> {
     if dataset.table.is_some() {
         return Vec::new();
     }
-    let used: BTreeSet<&Path> =
-        dataset.cases.iter().chain(&dataset.test).flat_map(CaseFiles::files).collect();
+    let used: BTreeSet<&Path> = dataset
+        .cases
+        .iter()
+        .chain(&dataset.test)
+        .flat_map(CaseFiles::sources)
+        .map(Source::path)
+        .collect();
     let folders: BTreeSet<&Path> = used
         .iter()
         .filter_map(|path| path.parent())
@@ -73,5 +79,5 @@ pub(super) fn unlisted(dataset: &Dataset) -> Vec<Finding> {
 /// Hidden files such as the `._*` of archives made on a Mac are nobody's images.
 fn is_visible_image(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    !name.starts_with('.') && ENDINGS.iter().any(|ending| name.ends_with(ending))
+    !name.starts_with('.') && !stem_and_ending(&name).1.is_empty()
 }

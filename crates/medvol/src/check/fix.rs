@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 
 use super::{Finding, Fix, Kind, Report};
 use crate::atomic::atomic_write;
-use crate::dataset::{CaseFiles, Dataset, joined, stem_and_ending};
+use crate::dataset::{CaseFiles, Dataset};
 use crate::error::{Error, Result};
+use crate::io::{self, Source, default_ending};
 use crate::new_folder::write_folder;
-use crate::nifti_io::{read_grid, read_image, write_image, write_labels};
 use crate::volume::LabelMap;
 
 /// What became of the cases.
@@ -122,45 +122,45 @@ fn write_case(
     images: &str,
     fixes: &BTreeSet<Fix>,
 ) -> Result<Value> {
-    let named = |original: &Path, below: &str| {
-        let ending = stem_and_ending(&original.to_string_lossy()).1.to_string();
-        format!("{below}/{}{}", case.name, if ending.is_empty() { ".nii.gz" } else { &ending })
+    let named = |original: &Source, below: &str| {
+        let (_, ending) = original.stem_and_ending();
+        let ending = if ending.is_empty() { default_ending() } else { ending };
+        format!("{below}/{}{ending}", case.name)
     };
     let image = named(&case.images[0], images);
     match case.images.as_slice() {
-        [path] if !fixes.contains(&Fix::ZeroVoxels) => copy(path, &folder.join(&image))?,
-        paths => {
-            let channels = paths.iter().map(read_image).collect::<Result<Vec<_>>>()?;
-            let mut joined = joined(&paths[0], &channels)?;
+        [source] if !fixes.contains(&Fix::ZeroVoxels) => copy(source, &folder.join(&image))?,
+        sources => {
+            let mut joined = io::open(sources)?.image()?;
             joined.voxels.mapv_inplace(|value| if value.is_finite() { value } else { 0.0 });
-            write_image(folder.join(&image), &joined)?;
+            io::create(folder.join(&image))?.image(&joined)?;
         }
     }
     let mut entry = json!({ "image": format!("./{image}") });
     if let Some(subject) = &case.subject {
         entry["subject"] = json!(subject);
     }
-    if let Some(path) = &case.label {
-        let label = named(path, "labelsTr");
+    if let Some(source) = &case.label {
+        let label = named(source, "labelsTr");
         if fixes.is_empty() {
-            copy(path, &folder.join(&label))?;
+            copy(source, &folder.join(&label))?;
         } else {
-            let map = read_image(path)?;
+            let map = source.open()?.image()?;
             let affine = if fixes.contains(&Fix::CopyAffine) {
-                read_grid(&case.images[0])?.affine
+                case.images[0].open()?.grid().affine
             } else {
                 map.affine
             };
             // NaN becomes 0, and all others were found to be near an integer in the range.
             let voxels = map.voxels.index_axis(Axis(0), 0).mapv(|value| value.round() as u16);
-            write_labels(folder.join(&label), &LabelMap { voxels, affine })?;
+            io::create(folder.join(&label))?.labels(&LabelMap { voxels, affine })?;
         }
         entry["label"] = json!(format!("./{label}"));
     }
     Ok(entry)
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
+fn copy(from: &Source, to: &Path) -> Result<()> {
     // A copy and no link: whoever writes into the copy must not write into the original.
     fs::copy(from, to).map(|_| ()).map_err(|source| Error::Write { path: to.to_path_buf(), source })
 }

@@ -2,10 +2,11 @@
 //! where each listed `CASE.nii.gz` stands for the files `CASE_0000.nii.gz`, `CASE_0001.nii.gz`, …,
 //! one a channel.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::description::{Description, Entry};
-use super::{CaseFiles, channel_file, stem_and_ending};
+use super::{CaseFiles, channel_file};
+use crate::io::{Source, stem_and_ending};
 
 /// Training and test cases.
 pub(super) fn cases(
@@ -22,7 +23,7 @@ pub(super) fn cases(
     if training
         .iter()
         .chain(&test)
-        .any(|case| !case.images[0].exists() && numbered(&case.images[0], 0).exists())
+        .any(|case| !exists(&case.images[0]) && exists(&numbered(&case.images[0], 0)))
     {
         for case in training.iter_mut().chain(&mut test) {
             case.images = channel_files(&case.images[0], description.channels.len());
@@ -32,30 +33,34 @@ pub(super) fn cases(
 }
 
 fn locate(root: &Path, entry: Entry) -> CaseFiles {
-    let path = |file: &str| root.join(file.trim_start_matches("./"));
+    let source = |file: &str| Source::from(root.join(file.trim_start_matches("./")));
     let (image, label, subject) = match entry {
         Entry::Image(image) => (image, None, None),
         Entry::Pair { image, label, subject } => (image, label, subject),
     };
     CaseFiles {
         name: stem_and_ending(&image).0.to_string(),
-        images: vec![path(&image)],
-        label: label.as_deref().map(path),
+        images: vec![source(&image)],
+        label: label.as_deref().map(source),
         subject,
     }
 }
 
-/// The files of `channels` channels, there or not, and further ones that are there.
-fn channel_files(listed: &Path, channels: usize) -> Vec<PathBuf> {
-    let files = (0..).map(|channel| (channel, numbered(listed, channel)));
-    files
-        .take_while(|(channel, path)| *channel < channels.max(1) || path.exists())
-        .map(|(_, path)| path)
+fn exists(source: &Source) -> bool {
+    source.path().exists()
+}
+
+/// The sources of `channels` channels, there or not, and further ones that are there.
+fn channel_files(listed: &Source, channels: usize) -> Vec<Source> {
+    let sources = (0..).map(|channel| (channel, numbered(listed, channel)));
+    sources
+        .take_while(|(channel, source)| *channel < channels.max(1) || exists(source))
+        .map(|(_, source)| source)
         .collect()
 }
 
-fn numbered(listed: &Path, channel: usize) -> PathBuf {
-    let name = listed.file_name().unwrap_or_default().to_string_lossy();
+fn numbered(listed: &Source, channel: usize) -> Source {
+    let name = listed.path().file_name().unwrap_or_default().to_string_lossy();
     let (case, ending) = stem_and_ending(&name);
-    listed.with_file_name(channel_file(case, channel, ending))
+    listed.path().with_file_name(channel_file(case, channel, ending)).into()
 }

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::description::Description;
-use super::{CaseFiles, ENDINGS, channel_file};
+use super::{CaseFiles, channel_file};
+use crate::io::{Source, default_ending, endings};
 
 /// Training and test cases.
 pub(super) fn cases(
@@ -14,26 +15,31 @@ pub(super) fn cases(
     description: &mut Description,
     problems: &mut Vec<String>,
 ) -> (Vec<CaseFiles>, Vec<CaseFiles>) {
-    let ending = description.file_ending.as_deref().unwrap_or(ENDINGS[0]);
-    if !ENDINGS.contains(&ending) {
+    let ending = description.file_ending.as_deref().unwrap_or(default_ending());
+    if !endings().any(|readable| readable == ending) {
         problems.push(format!(
             "\"file_ending\" is {ending:?}; only {} can be read: convert the images",
-            ENDINGS.join(" and ")
+            endings().collect::<Vec<_>>().join(" and ")
         ));
         return (Vec::new(), Vec::new());
     }
     let channels = description.channels.len().max(1);
     let training = match description.mapping.take() {
         Some(mapping) => {
-            let path = |file: &String| root.join(file);
+            let source = |file: &String| Source::from(root.join(file));
             mapping
                 .into_iter()
                 .map(|(name, files)| {
                     if files.images.is_empty() {
                         problems.push(format!("case {name:?} under \"dataset\" has no images"));
                     }
-                    let images = files.images.iter().map(path).collect();
-                    CaseFiles { name, images, label: files.label.as_ref().map(path), subject: None }
+                    let images = files.images.iter().map(source).collect();
+                    CaseFiles {
+                        name,
+                        images,
+                        label: files.label.as_ref().map(source),
+                        subject: None,
+                    }
                 })
                 .filter(|case: &CaseFiles| !case.images.is_empty())
                 .collect()
@@ -46,7 +52,7 @@ pub(super) fn cases(
                 found.entry(name.to_string()).or_insert(channels);
             }
             let labels = root.join("labelsTr");
-            let label = |name: &str| Some(labels.join(format!("{name}{ending}")));
+            let label = |name: &str| Some(labels.join(format!("{name}{ending}")).into());
             found
                 .into_iter()
                 .map(|(name, channels)| {
@@ -70,10 +76,11 @@ fn case(
     name: &str,
     channels: usize,
     ending: &str,
-    label: Option<std::path::PathBuf>,
+    label: Option<Source>,
 ) -> CaseFiles {
-    let images =
-        (0..channels).map(|channel| folder.join(channel_file(name, channel, ending))).collect();
+    let images = (0..channels)
+        .map(|channel| folder.join(channel_file(name, channel, ending)).into())
+        .collect();
     CaseFiles { name: name.to_string(), images, label, subject: None }
 }
 

@@ -1,12 +1,13 @@
 //! A CSV file of images and label maps: see [`Dataset::open`](super::Dataset::open) for its
 //! columns.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use csv::{Reader, ReaderBuilder, StringRecord, Trim};
 
-use super::{CaseFiles, stem_and_ending};
+use super::CaseFiles;
 use crate::error::{Error, Result};
+use crate::io::{Source, stem_and_ending};
 use crate::open::open_file;
 
 /// Where the columns stand.
@@ -71,11 +72,11 @@ fn case(
     let images: Option<Vec<&str>> = columns.images.iter().map(|&column| cell(column)).collect();
     let images = images.ok_or_else(|| format!("line {line}: an image is missing"))?;
     let name = columns.case.and_then(cell).unwrap_or_else(|| stem_and_ending(images[0]).0);
-    let paths: Vec<PathBuf> = images.iter().map(|image| folder.join(image)).collect();
+    let source = |file: &str| Source::from(folder.join(file));
     Ok(CaseFiles {
         name: name.to_string(),
-        images: paths,
-        label: columns.label.and_then(cell).map(|label| folder.join(label)),
+        images: images.iter().map(|image| source(image)).collect(),
+        label: columns.label.and_then(cell).map(source),
         subject: columns.subject.and_then(cell).map(str::to_string),
     })
 }

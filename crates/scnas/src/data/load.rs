@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use medvol::{Case, CaseFiles, Dataset, preprocess, read_grids};
+use medvol::{Case, CaseFiles, Dataset, io, preprocess};
 use rayon::prelude::*;
 
 use crate::data::plan::Plan;
@@ -72,7 +72,7 @@ struct Need {
 
 impl Need {
     fn of(file: &CaseFiles, plan: &Plan) -> Result<Self> {
-        let grid = read_grids(&file.images)?;
+        let grid = io::open(&file.images)?.grid();
         let spacing = grid.affine.spacing();
         let volume = |extents: [f64; 3]| extents.iter().product::<f64>();
         let voxels = volume(grid.shape.map(|extent| extent as f64));

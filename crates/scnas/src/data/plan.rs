@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use medvol::check::Fold;
-use medvol::{CaseFiles, Dataset, Label, canonical_spacing, median_spacing, read_grids};
+use medvol::{CaseFiles, Dataset, Label, canonical_spacing, io, median_spacing};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -66,8 +66,10 @@ impl Plan {
                 remedy: "list every label value under \"labels\"".into(),
             });
         }
-        let grids =
-            cases.par_iter().map(|c| read_grids(&c.images)).collect::<medvol::Result<Vec<_>>>()?;
+        let grids = cases
+            .par_iter()
+            .map(|case| Ok(io::open(&case.images)?.grid()))
+            .collect::<medvol::Result<Vec<_>>>()?;
         let spacings: Vec<[f64; 3]> = grids.iter().map(|g| canonical_spacing(&g.affine)).collect();
         let spacing =
             data.spacing.or_else(|| median_spacing(spacings.iter().copied())).unwrap_or([1.0; 3]);

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use medvol::stitch::windows;
-use medvol::{CaseFiles, Dataset, Orientation, canonical_spacing, read_grids};
+use medvol::{CaseFiles, Dataset, Orientation, canonical_spacing, io};
 use rand::RngExt as _;
 use serde::Serialize;
 
@@ -190,7 +190,7 @@ impl Workload {
     pub fn of(dataset: &Dataset, plan: &Plan, config: &Config) -> Result<Self> {
         let (training, held_out) = plan.split(dataset)?;
         let shape = |case: &CaseFiles| -> Result<[usize; 3]> {
-            let grid = read_grids(&case.images)?;
+            let grid = io::open(&case.images)?.grid();
             let (own, axes) = (
                 canonical_spacing(&grid.affine),
                 Orientation::of(&grid.affine).canonical_axes(grid.shape),

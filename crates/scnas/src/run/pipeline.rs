@@ -7,7 +7,7 @@ use std::time::Instant;
 use burn::tensor::Device;
 use medvol::augment::AugmentSettings;
 use medvol::metrics::mean_sd;
-use medvol::{Case, CaseFiles, Dataset, load_raw, mirror_axes, raw_size, write_labels};
+use medvol::{Case, CaseFiles, Dataset, io, mirror_axes};
 use serde::{Deserialize, Serialize};
 
 use crate::data::load::load_cases;
@@ -219,16 +219,17 @@ impl Run {
         observer.begin("scoring held-out cases", 0, self.held_out_files.len());
         let predictor = ImagePredictor::new(slice::from_ref(model), Options::of(model))?;
         for (done, files) in self.held_out_files.iter().enumerate() {
-            let image = load_raw(&files.images, self.plan.channels.len())?;
+            let image = io::open(&files.images)?.checked(self.plan.channels.len())?.raw()?;
             let predicted = predictor
                 .predict(&files.name, &image, &Within(observer))?
                 .labels(&self.plan.labels);
             drop(image);
-            write_labels(predictions.join(format!("{}.nii.gz", files.name)), &predicted)?;
+            let file = format!("{}{}", files.name, io::default_ending());
+            io::create(predictions.join(file))?.labels(&predicted)?;
             let Some(labels) = self.dataset.load_labels(files)? else { continue };
             let case = score(&files.name, &predicted, &labels, &self.plan.labels, TOLERANCE_MM)
                 .map_err(|e| Error::Invalid {
-                    path: files.images.first().cloned().unwrap_or_default(),
+                    path: files.images[0].path().to_path_buf(),
                     expected: "a prediction of the label map's shape".into(),
                     found: e.to_string(),
                     remedy: "give image and label map the same grid".into(),
@@ -267,8 +268,9 @@ impl Run {
             Model::new(self.card(architecture.clone(), false), &self.device, self.config.seed);
         let predictor = ImagePredictor::new(slice::from_ref(&model), Options::of(&model))?;
         for files in &self.held_out_files {
-            let (grid, bytes) = raw_size(&files.images)?;
-            predictor.check(&files.name, grid.shape, bytes)?;
+            let opened = io::open(&files.images)?;
+            let grid = opened.grid();
+            predictor.check(&files.name, grid.shape, opened.raw_bytes())?;
             let needed = SCORED_VOXEL * grid.shape.iter().product::<usize>() as u64;
             if let Some(free) = memory::free().filter(|&free| free < needed) {
                 return Err(Error::Memory {

@@ -5,10 +5,10 @@
 
 use std::ops::Range;
 
-use super::parallel::{collect_slabs, map_indices, worth_forking};
-use super::simd::SharedOut;
-use super::threads::for_each;
-use super::vectorize::vectorize;
+use crate::kernel::parallel::threads::for_each;
+use crate::kernel::parallel::{collect_slabs, map_indices, worth_forking};
+use crate::kernel::simd::SharedOut;
+use crate::kernel::simd::vectorize::vectorize;
 
 /// Elements one piece of work handles; also the partition of [`dot`], which therefore never depends
 /// on the threads.

@@ -8,10 +8,10 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::parallel::map_indices;
-use super::simd::{SharedOut, dispatch};
-use super::vectorize::vectorize;
-use super::{Shape, numel};
+use crate::kernel::parallel::map_indices;
+use crate::kernel::simd::vectorize::vectorize;
+use crate::kernel::simd::{SharedOut, dispatch};
+use crate::kernel::{Shape, numel};
 
 /// Added to the variance before its root is taken.
 pub const EPSILON: f64 = 1e-5;

@@ -10,8 +10,7 @@ use super::{
 use crate::{
     composition,
     kernel::{
-        conv::{self, ConvSpec},
-        conv_grad_weight,
+        conv::{self, ConvSpec, grad_weight},
         depthwise::{self, DepthwiseSpec},
     },
 };
@@ -137,9 +136,9 @@ impl Filter {
             }
         });
         let gw = of_w.then(|| match self {
-            Self::Dense(spec) => conv_grad_weight::conv3d_grad_weight(&x, xs, &g, ws[0], spec),
+            Self::Dense(spec) => grad_weight::conv3d_grad_weight(&x, xs, &g, ws[0], spec),
             Self::Transposed { slope } => {
-                conv_grad_weight::conv_transpose3d_grad_weight(&x, xs, &g, ws[1], slope)
+                grad_weight::conv_transpose3d_grad_weight(&x, xs, &g, ws[1], slope)
             }
             Self::Depthwise(spec) => depthwise::depthwise3d_grad_weight(&x, xs, &g, spec),
         });

@@ -1,14 +1,13 @@
-//! Tiles for Winograd's minimal filtering (see [`super::winograd`]): how a volume is cut into them,
+//! Tiles for Winograd's minimal filtering (see [`super`]): how a volume is cut into them,
 //! and the packing of a box of them.
 
 use pulp::Simd;
 
-use super::Shape;
-use super::correlate::Operand;
-use super::pack::copy;
-use super::simd::MAX_LANES;
-use super::tile::{Axes, Axis, Tile};
-use super::winograd_transform::{OUTPUTS, POINTS, TransformWidth};
+use crate::kernel::Shape;
+use crate::kernel::conv::correlate::Operand;
+use crate::kernel::conv::tile::{Axes, Axis, Tile};
+use crate::kernel::conv::winograd::transform::{OUTPUTS, POINTS, TransformWidth};
+use crate::kernel::simd::{MAX_LANES, copy};
 
 /// Packs channels of the source of a box: rows one after the other, split by the parity of depth
 /// and height, and transformed along the width. `source` is `[channels, depth, height, width]`,

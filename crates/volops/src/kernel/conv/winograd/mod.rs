@@ -9,24 +9,29 @@
 //! layout is that of [`super::tile`], with tiles in place of positions, in depth and height with a
 //! stride of 2.
 //!
-//! The transforms are in [`super::winograd_transform`], with what they cost in accuracy.
+//! The transforms are in [`transform`], with what they cost in accuracy.
+
+mod adjoint;
+pub(super) mod grad_weight;
+mod pack;
+mod transform;
 
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::conv::ConvSpec;
-use super::correlate::{KernelTap, Operand, Weights, write_row};
-use super::microkernel::{Correlate, MAX_ROWS, Tap, next_rows};
-use super::parallel::{makespan, with_floats, worth_forking};
-use super::simd::{MAX_LANES, SharedOut, dispatch};
-use super::threads::for_each;
-use super::tile::{Axes, Tile};
-use super::winograd_pack::{even_cuts, pack, pack_scratch, tile_axes};
-use super::winograd_transform::{
+use crate::kernel::conv::ConvSpec;
+use crate::kernel::conv::correlate::{KernelTap, Operand, Weights, write_row};
+use crate::kernel::conv::microkernel::{Correlate, MAX_ROWS, Tap, next_rows};
+use crate::kernel::conv::tile::{Axes, Tile};
+use crate::kernel::conv::winograd::pack::{even_cuts, pack, pack_scratch, tile_axes};
+use crate::kernel::conv::winograd::transform::{
     OUTPUTS, PLANE_POINTS, POINTS, TransformBack, TransformInput, TransformWeights,
 };
-use super::{Shape, numel};
+use crate::kernel::parallel::threads::for_each;
+use crate::kernel::parallel::{makespan, with_floats, worth_forking};
+use crate::kernel::simd::{MAX_LANES, SharedOut, dispatch};
+use crate::kernel::{Shape, numel};
 
 /// Floats of an item's packed source and results: more than that spill from the level-2 cache.
 const TILE_BUDGET: usize = 192 * 1024;

@@ -2,7 +2,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::simd::dispatch;
+use crate::kernel::simd::dispatch;
 
 /// Calls `f`, and everything that is inlined into it, with the best instruction set of this
 /// processor.

@@ -12,7 +12,7 @@
 
 use std::ops::Range;
 
-use super::simd::MAX_LANES;
+use crate::kernel::simd::MAX_LANES;
 
 /// How output positions of one axis address the source: position `p`, tap `t` reads `p * stride + t
 /// - lead`.

@@ -7,16 +7,17 @@
 //! once per column of the kernel (see `stencil`).
 
 mod ring;
+mod stencil;
 
 use std::mem::MaybeUninit;
 
 use pulp::{Simd, WithSimd};
 
-use super::parallel::{Slab, collect_slabs, map_indices, uninit, with_floats};
-use super::rows::join_row;
-use super::simd::{dispatch, load};
-use super::stencil::{LANES, Shifted, Tap, add_dots, column_sums, join_columns};
-use super::{Shape, numel};
+use crate::kernel::depthwise::stencil::{LANES, Shifted, Tap, add_dots, column_sums, join_columns};
+use crate::kernel::parallel::{Slab, collect_slabs, map_indices, uninit, with_floats};
+use crate::kernel::simd::rows::join_row;
+use crate::kernel::simd::{dispatch, load};
+use crate::kernel::{Shape, numel};
 use ring::{Columns, Ring};
 
 /// What a depthwise convolution does besides its weights.

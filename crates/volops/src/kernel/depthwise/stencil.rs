@@ -11,7 +11,9 @@ use std::ops::Range;
 
 use pulp::Simd;
 
-use super::simd::{leaky_select, load, load_first, load_some, prefetch, store, store_first};
+use crate::kernel::simd::{
+    leaky_select, load, load_first, load_some, prefetch, store, store_first,
+};
 
 /// Runs are padded to multiples of this, the longest vector of any instruction set.
 pub(crate) const LANES: usize = 16;

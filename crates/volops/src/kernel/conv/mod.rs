@@ -5,9 +5,16 @@
 //! Padding is "same": `(k - 1) / 2` zeros on both sides of an axis; the output has `ceil(input /
 //! stride)` elements.
 
-use super::correlate::{Correlation, KernelTap, Operand, Weights};
-use super::tile::{Axes, Axis};
-use super::{Shape, numel, winograd};
+mod correlate;
+pub mod grad_weight;
+mod microkernel;
+mod pack;
+mod tile;
+pub mod winograd;
+
+use crate::kernel::conv::correlate::{Correlation, KernelTap, Operand, Weights};
+use crate::kernel::conv::tile::{Axes, Axis};
+use crate::kernel::{Shape, numel};
 
 /// What kind of convolution.
 #[derive(Clone, Copy, Debug, PartialEq)]

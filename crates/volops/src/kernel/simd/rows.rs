@@ -8,8 +8,8 @@ use std::mem::MaybeUninit;
 
 use pulp::Simd;
 
-use super::shuffle::{even, interleave, odd};
-use super::simd::{MAX_LANES, load_some, load_two, store, store_first};
+use crate::kernel::simd::shuffle::{even, interleave, odd};
+use crate::kernel::simd::{MAX_LANES, load_some, load_two, store, store_first};
 
 /// Spare floats that a plane which rows are written to needs behind its last row.
 pub(crate) const SLACK: usize = MAX_LANES;

@@ -3,7 +3,7 @@
 
 use pulp::Simd;
 
-use super::simd::MAX_LANES;
+use crate::kernel::simd::MAX_LANES;
 
 /// Elements 0, 2, 4, .. of `first` followed by `second`.
 #[inline(always)]

@@ -8,9 +8,9 @@ use std::ops::Range;
 
 use pulp::Simd;
 
-use super::shuffle::{even, odd};
-use super::simd::{MAX_LANES, activate, load, load_first, load_two, prefetch, store};
-use super::tile::{Axes, Axis, Tile};
+use crate::kernel::conv::tile::{Axes, Axis, Tile};
+use crate::kernel::simd::shuffle::{even, odd};
+use crate::kernel::simd::{MAX_LANES, activate, copy, load_two, prefetch, store};
 
 /// Packs channels of one batch entry, `tile.channel` elements each, all of which are written.
 /// `source` is `[channels, depth, height, width]`.
@@ -203,30 +203,6 @@ fn zero<S: Simd>(simd: S, to: &mut [f32], start: usize, end: usize) {
     for i in (start..end).step_by(S::F32_LANES) {
         // SAFETY: `i < end`, so a vector from there on ends inside `to`.
         unsafe { store(simd, to.as_mut_ptr().add(i), simd.splat_f32s(0.0)) };
-    }
-}
-
-/// `to = from`, activated, and zeros for the rest of the last vector.
-#[inline(always)]
-pub fn copy<S: Simd>(simd: S, from: &[f32], slope: Option<f32>, to: &mut [f32]) {
-    let (lanes, count) = (S::F32_LANES, from.len());
-    assert!(count.next_multiple_of(lanes) <= to.len());
-    let (from, to) = (from.as_ptr(), to.as_mut_ptr());
-    let mut done = 0;
-    // SAFETY: vectors are read whole only where `lanes` elements are left; `to` is long enough for
-    // whole vectors.
-    unsafe {
-        while done + lanes <= count {
-            store(simd, to.add(done), activate(simd, load(simd, from.add(done)), slope));
-            done += lanes;
-        }
-        if done < count {
-            store(
-                simd,
-                to.add(done),
-                activate(simd, load_first(simd, from.add(done), count - done), slope),
-            );
-        }
     }
 }
 

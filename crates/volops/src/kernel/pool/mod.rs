@@ -15,9 +15,9 @@ use std::mem::MaybeUninit;
 
 use pulp::{Simd, WithSimd};
 
-use super::parallel::{Slab, collect_slabs, for_slabs, uninit, with_floats};
-use super::simd::dispatch;
-use super::{Shape, numel};
+use crate::kernel::parallel::{Slab, collect_slabs, for_slabs, uninit, with_floats};
+use crate::kernel::simd::dispatch;
+use crate::kernel::{Shape, numel};
 use frames::{Frames, Grid, Run, zip};
 pub use max_grad::max_pool3d_grad;
 use weighting::{Weighting, collect_weighted};

@@ -10,8 +10,8 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::shuffle::sum_lanes;
-use super::simd::{leaky_select, load, store};
+use crate::kernel::simd::shuffle::sum_lanes;
+use crate::kernel::simd::{leaky_select, load, store};
 
 /// One kernel element: where its source element is, relative to the position, and where its weight
 /// is.

@@ -5,11 +5,13 @@
 //! cut may follow the number of threads. Sums over many elements must not: they use a partition of
 //! their own that depends on the shape only.
 
+pub(crate) mod threads;
+
 use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 
-use super::simd::{SharedOut, grow, with_scratch};
-use super::threads::for_each;
+use crate::kernel::parallel::threads::for_each;
+use crate::kernel::simd::{SharedOut, grow, with_scratch};
 
 /// Below this estimate of serial time, handing work to other threads costs more than it saves.
 const FORK_NANOSECONDS: usize = 4_000;

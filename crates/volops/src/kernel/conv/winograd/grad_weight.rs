@@ -1,5 +1,5 @@
 //! Gradient of the dense 3x3x3 convolution of stride 1 with respect to its weights by minimal
-//! filtering: the adjoint of what [`super::winograd`] computes, `G^T [sum over tiles of (A g) *
+//! filtering: the adjoint of what [`super`] computes, `G^T [sum over tiles of (A g) *
 //! (B^T x)]`.
 //!
 //! For each of the 96 points the sum over tiles is a product of two matrices, `[out_channels,
@@ -9,19 +9,18 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::correlate::Operand;
-use super::microkernel::{Reduce, Run, next_rows};
-use super::numel;
-use super::pack::copy;
-use super::parallel::with_floats;
-use super::simd::{MAX_LANES, SharedOut, dispatch, load_first};
-use super::threads::for_each;
-use super::tile::{Axes, Tile};
-use super::winograd_adjoint::{
+use crate::kernel::conv::correlate::Operand;
+use crate::kernel::conv::microkernel::{Reduce, Run, next_rows};
+use crate::kernel::conv::tile::{Axes, Tile};
+use crate::kernel::conv::winograd::adjoint::{
     CombineInput, CombineSpread, INPUT, SPREAD, SpreadWidth, weight_gradient,
 };
-use super::winograd_pack::{even_cuts, pack, pack_scratch, tile_axes};
-use super::winograd_transform::{OUTPUTS, PLANE_POINTS, POINTS};
+use crate::kernel::conv::winograd::pack::{even_cuts, pack, pack_scratch, tile_axes};
+use crate::kernel::conv::winograd::transform::{OUTPUTS, PLANE_POINTS, POINTS};
+use crate::kernel::numel;
+use crate::kernel::parallel::threads::for_each;
+use crate::kernel::parallel::with_floats;
+use crate::kernel::simd::{MAX_LANES, SharedOut, copy, dispatch, load_first};
 
 /// Parts of the sum over all boxes, if there are as many and the gradient is small.
 const PARTS: usize = 4;
@@ -41,7 +40,7 @@ const BOX_BUDGET: usize = 1 << 20;
 
 /// `[out_channels, channels, 3, 3, 3]`, given the input `x` and the gradient `g` with respect to
 /// the output of the convolution. Faster than the direct kernel where
-/// [`super::winograd::worth_for_weights`] says so.
+/// [`super::worth_for_weights`] says so.
 pub fn grad_weight(x: Operand, g: Operand) -> Vec<f32> {
     for operand in [&x, &g] {
         assert_eq!(

@@ -9,15 +9,18 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::conv::{ConvSpec, all_taps, gather_axes, out_shape, out_shape_transpose, transposed};
-use super::correlate::{KernelTap, Operand};
-use super::microkernel::{Reduce, Run, next_rows};
-use super::pack::{pack, pack_positions, positions_len};
-use super::parallel::{with_floats, worth_forking};
-use super::simd::{MAX_LANES, SharedOut, dispatch};
-use super::threads::for_each;
-use super::tile::{Axes, Tile, Tiling, is_pointwise};
-use super::{Shape, numel, winograd, winograd_grad_weight};
+use crate::kernel::conv::correlate::{KernelTap, Operand};
+use crate::kernel::conv::microkernel::{Reduce, Run, next_rows};
+use crate::kernel::conv::pack::{pack, pack_positions, positions_len};
+use crate::kernel::conv::tile::{Axes, Tile, Tiling, is_pointwise};
+use crate::kernel::conv::winograd::{self, grad_weight as winograd_grad_weight};
+use crate::kernel::conv::{
+    ConvSpec, all_taps, gather_axes, out_shape, out_shape_transpose, transposed,
+};
+use crate::kernel::parallel::threads::for_each;
+use crate::kernel::parallel::{with_floats, worth_forking};
+use crate::kernel::simd::{MAX_LANES, SharedOut, dispatch};
+use crate::kernel::{Shape, numel};
 
 /// Floats of both packed tiles: most of a level-2 cache.
 const TILE_BUDGET: usize = 192 * 1024;
@@ -35,7 +38,7 @@ const PARTIAL_BUDGET: usize = 4 << 20;
 /// the level-1 cache.
 const VECTORS: usize = 48;
 
-/// Gradient of [`conv3d`](super::conv::conv3d) with respect to its weights, `[out_channels,
+/// Gradient of [`conv3d`](super::conv3d) with respect to its weights, `[out_channels,
 /// channels, kd, kh, kw]`, given the gradient `g` with respect to its output.
 pub fn conv3d_grad_weight(
     x: &[f32],
@@ -54,7 +57,7 @@ pub fn conv3d_grad_weight(
         .compute()
 }
 
-/// Gradient of [`conv_transpose3d`](super::conv::conv_transpose3d) with respect to its weights,
+/// Gradient of [`conv_transpose3d`](super::conv_transpose3d) with respect to its weights,
 /// `[channels, out_channels, 3, 3, 3]`.
 pub fn conv_transpose3d_grad_weight(
     x: &[f32],

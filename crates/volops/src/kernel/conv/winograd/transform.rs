@@ -1,4 +1,4 @@
-//! The transforms of Winograd's minimal filtering (see [`super::winograd`]): `F(2, 3)` along depth
+//! The transforms of Winograd's minimal filtering (see [`super`]): `F(2, 3)` along depth
 //! and height, `F(4, 3)` along the width.
 //!
 //! With the matrices of Lavin and Gray (2016, sections 4.1 and 4.3) one axis of a convolution is
@@ -19,9 +19,9 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::correlate::{KernelTap, Weights};
-use super::shuffle::{even, interleave, odd};
-use super::simd::{MAX_LANES, SharedOut, dispatch, load, store, store_first};
+use crate::kernel::conv::correlate::{KernelTap, Weights};
+use crate::kernel::simd::shuffle::{even, interleave, odd};
+use crate::kernel::simd::{MAX_LANES, SharedOut, dispatch, load, store, store_first};
 
 /// Outputs of a tile along the width.
 pub const OUTPUTS: usize = 4;

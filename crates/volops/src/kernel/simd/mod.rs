@@ -3,6 +3,10 @@
 //! Every kernel is one source, generic over [`pulp::Simd`]; [`dispatch`] picks AVX-512, AVX2 + FMA,
 //! NEON or the plain scalar fallback once per process.
 
+pub(crate) mod rows;
+pub(crate) mod shuffle;
+pub(crate) mod vectorize;
+
 use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -165,6 +169,30 @@ pub fn activate<S: Simd>(simd: S, value: S::f32s, slope: Option<f32>) -> S::f32s
     match slope {
         Some(slope) => leaky_select(simd, value, value, simd.splat_f32s(slope)),
         None => value,
+    }
+}
+
+/// `to = from`, activated, and zeros for the rest of the last vector.
+#[inline(always)]
+pub fn copy<S: Simd>(simd: S, from: &[f32], slope: Option<f32>, to: &mut [f32]) {
+    let (lanes, count) = (S::F32_LANES, from.len());
+    assert!(count.next_multiple_of(lanes) <= to.len());
+    let (from, to) = (from.as_ptr(), to.as_mut_ptr());
+    let mut done = 0;
+    // SAFETY: vectors are read whole only where `lanes` elements are left; `to` is long enough for
+    // whole vectors.
+    unsafe {
+        while done + lanes <= count {
+            store(simd, to.add(done), activate(simd, load(simd, from.add(done)), slope));
+            done += lanes;
+        }
+        if done < count {
+            store(
+                simd,
+                to.add(done),
+                activate(simd, load_first(simd, from.add(done), count - done), slope),
+            );
+        }
     }
 }
 

@@ -10,16 +10,16 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::microkernel::{Correlate, MAX_ROWS, Tap, next_rows};
-use super::pack::pack;
-use super::parallel::{makespan, with_floats, worth_forking};
-use super::shuffle::interleave;
-use super::simd::{
+use crate::kernel::conv::microkernel::{Correlate, MAX_ROWS, Tap, next_rows};
+use crate::kernel::conv::pack::pack;
+use crate::kernel::conv::tile::{Axes, Tile, Tiling, is_pointwise};
+use crate::kernel::parallel::threads::for_each;
+use crate::kernel::parallel::{makespan, with_floats, worth_forking};
+use crate::kernel::simd::shuffle::interleave;
+use crate::kernel::simd::{
     MAX_LANES, SharedOut, dispatch, leaky_select, load, load_first, store, store_first,
 };
-use super::threads::for_each;
-use super::tile::{Axes, Tile, Tiling, is_pointwise};
-use super::{Shape, numel};
+use crate::kernel::{Shape, numel};
 
 /// Floats of a packed tile and its results: half of a level-2 cache, the rest of which weights
 /// need.

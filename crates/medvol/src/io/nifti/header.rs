@@ -8,68 +8,42 @@
 
 use std::path::Path;
 
-use super::{Grid, quaternion};
+use super::quaternion;
 use crate::affine::Affine;
 use crate::error::{Error, Result};
+use crate::io::grid::Grid;
+use crate::io::voxels::NumberType;
 
-pub(super) const HEADER_BYTES: usize = 348;
+/// Bytes of a header.
+pub(super) const BYTES: usize = 348;
 /// Header, plus four bytes that say whether extensions follow.
 pub(super) const DATA_OFFSET: u64 = 352;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum DataType {
-    U8,
-    I8,
-    U16,
-    I16,
-    U32,
-    I32,
-    U64,
-    I64,
-    F32,
-    F64,
-}
-
-impl DataType {
-    const CODES: [(i16, Self); 10] = [
-        (2, Self::U8),
-        (256, Self::I8),
-        (512, Self::U16),
-        (4, Self::I16),
-        (768, Self::U32),
-        (8, Self::I32),
-        (1280, Self::U64),
-        (1024, Self::I64),
-        (16, Self::F32),
-        (64, Self::F64),
-    ];
-
-    fn from_code(code: i16) -> Option<Self> {
-        Self::CODES.iter().find(|(c, _)| *c == code).map(|(_, t)| *t)
-    }
-
-    pub(super) fn bytes(self) -> usize {
-        match self {
-            Self::U8 | Self::I8 => 1,
-            Self::U16 | Self::I16 => 2,
-            Self::U32 | Self::I32 | Self::F32 => 4,
-            Self::U64 | Self::I64 | Self::F64 => 8,
-        }
-    }
-}
+/// `datatype` of the types of numbers.
+const CODES: [(i16, NumberType); 10] = [
+    (2, NumberType::U8),
+    (256, NumberType::I8),
+    (512, NumberType::U16),
+    (4, NumberType::I16),
+    (768, NumberType::U32),
+    (8, NumberType::I32),
+    (1280, NumberType::U64),
+    (1024, NumberType::I64),
+    (16, NumberType::F32),
+    (64, NumberType::F64),
+];
 
 /// A validated header.
 #[derive(Debug)]
-pub(super) struct Header {
+pub(super) struct Parsed {
     pub(super) grid: Grid,
-    pub(super) data_type: DataType,
-    pub(super) big_endian: bool,
+    pub(super) numbers: NumberType,
     /// Byte at which the voxels begin.
     pub(super) offset: u64,
     /// Value = stored · slope + intercept; `(1, 0)` where the file has no scale factor.
     pub(super) scale: (f64, f64),
-    /// Bytes of all voxels together.
-    pub(super) data_bytes: u64,
+    /// The header as it is in the file.
+    pub(super) fields: Fields,
 }
 
 pub(super) fn invalid(path: &Path, reason: impl Into<String>) -> Error {
@@ -81,12 +55,13 @@ pub(super) fn unsupported(path: &Path, reason: impl Into<String>) -> Error {
 }
 
 /// The header's fields by their byte position.
-struct Fields<'a> {
-    bytes: &'a [u8; HEADER_BYTES],
-    big_endian: bool,
+#[derive(Clone, Debug)]
+pub(super) struct Fields {
+    bytes: [u8; BYTES],
+    pub(super) big_endian: bool,
 }
 
-impl Fields<'_> {
+impl Fields {
     fn take<const N: usize>(&self, at: usize) -> [u8; N] {
         let mut field = [0; N];
         field.copy_from_slice(&self.bytes[at..at + N]);
@@ -109,13 +84,23 @@ impl Fields<'_> {
     }
 }
 
-pub(super) fn parse(path: &Path, bytes: &[u8; HEADER_BYTES]) -> Result<Header> {
-    let fields = byte_order(path, bytes)?;
-    check_magic(path, bytes)?;
-    let (channels, shape) = dimensions(path, &fields)?;
+/// The size of the header in its first field: of NIfTI-1 (and Analyze), and of NIfTI-2.
+const SIZES: [i32; 2] = [BYTES as i32, 540];
 
+/// Whether a file that begins so is one of NIfTI-1, NIfTI-2 or Analyze.
+pub(super) fn is_header(start: &[u8]) -> bool {
+    start.first_chunk().is_some_and(|&size| {
+        SIZES.contains(&i32::from_le_bytes(size)) || SIZES.contains(&i32::from_be_bytes(size))
+    })
+}
+
+pub(super) fn parse(path: &Path, bytes: [u8; BYTES]) -> Result<Parsed> {
+    let fields = byte_order(path, bytes)?;
+    check_magic(path, &fields.bytes)?;
+    let (channels, shape) = dimensions(path, &fields)?;
     let code = fields.i16(70);
-    let data_type = DataType::from_code(code).ok_or_else(|| {
+    let numbers = CODES.iter().find(|(c, _)| *c == code).map(|(_, numbers)| *numbers);
+    let numbers = numbers.ok_or_else(|| {
         unsupported(
             path,
             format!(
@@ -124,22 +109,16 @@ pub(super) fn parse(path: &Path, bytes: &[u8; HEADER_BYTES]) -> Result<Header> {
             ),
         )
     })?;
-
-    // Four sizes below 2¹⁵ and 8 bytes each: below 2⁶³.
-    let data_bytes = shape.iter().chain([&channels]).map(|&n| n as u64).product::<u64>()
-        * data_type.bytes() as u64;
-
-    Ok(Header {
+    Ok(Parsed {
         grid: Grid { channels, shape, affine: affine(path, &fields)? },
-        data_type,
-        big_endian: fields.big_endian,
+        numbers,
         offset: offset(path, &fields)?,
         scale: scale(path, &fields)?,
-        data_bytes,
+        fields,
     })
 }
 
-fn byte_order<'a>(path: &Path, bytes: &'a [u8; HEADER_BYTES]) -> Result<Fields<'a>> {
+fn byte_order(path: &Path, bytes: [u8; BYTES]) -> Result<Fields> {
     for big_endian in [false, true] {
         let fields = Fields { bytes, big_endian };
         match fields.i32(0) {
@@ -156,7 +135,7 @@ fn byte_order<'a>(path: &Path, bytes: &'a [u8; HEADER_BYTES]) -> Result<Fields<'
     Err(unsupported(path, "is not a NIfTI file; convert it to NIfTI-1 (.nii or .nii.gz)"))
 }
 
-fn check_magic(path: &Path, bytes: &[u8; HEADER_BYTES]) -> Result<()> {
+fn check_magic(path: &Path, bytes: &[u8; BYTES]) -> Result<()> {
     match &bytes[344..348] {
         b"n+1\0" => Ok(()),
         b"ni1\0" => Err(unsupported(
@@ -280,56 +259,95 @@ fn qform(fields: &Fields) -> Affine {
     )
 }
 
-/// A little-endian header for voxels of `data_type` that begin at [`DATA_OFFSET`].
-pub(super) fn build(path: &Path, grid: &Grid, data_type: DataType) -> Result<[u8; HEADER_BYTES]> {
+/// A little-endian header for voxels of `numbers` that begin at [`DATA_OFFSET`]. What it says about
+/// space is what `reference` says, if there is one: the header of an image on the same grid.
+pub(super) fn build(
+    path: &Path,
+    grid: &Grid,
+    numbers: NumberType,
+    reference: Option<(&Grid, &Fields)>,
+) -> Result<[u8; BYTES]> {
     if !grid.affine.is_invertible() {
         return Err(invalid(path, format!("singular affine {:?}", grid.affine.0)));
     }
-    let [depth, height, width] = grid.shape;
-    let count = if grid.channels == 1 { 3 } else { 4 };
-    let mut sizes = [1_i16; 8];
-    sizes[0] = count;
-    for (size, n) in sizes[1..].iter_mut().zip([width, height, depth, grid.channels]) {
-        *size = i16::try_from(n).ok().filter(|&n| n > 0).ok_or_else(|| {
-            unsupported(path, format!("NIfTI-1 holds 1 to 32767 voxels an axis, not {n}"))
-        })?;
+    let mut header = Writer([0; BYTES]);
+    header.put(0, &(BYTES as i32).to_le_bytes());
+    header.put(38, b"r");
+    header.dimensions(path, grid)?;
+    let code = CODES.iter().find(|(_, of)| *of == numbers).map_or(0, |(code, _)| *code);
+    header.put(70, &code.to_le_bytes());
+    header.put(72, &(8 * numbers.bytes() as i16).to_le_bytes());
+    header.put(108, &(DATA_OFFSET as f32).to_le_bytes());
+    header.put(112, &1_f32.to_le_bytes());
+    header.place(&grid.affine);
+    header.put(344, b"n+1\0");
+    if let Some((of, fields)) = reference {
+        header.copy_place(grid, of, fields);
     }
-    let spacing = grid.affine.spacing();
-    let quaternion = quaternion::from_affine(&grid.affine);
+    Ok(header.0)
+}
 
-    let mut bytes = [0; HEADER_BYTES];
-    let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
-    put(0, &348_i32.to_le_bytes());
-    put(38, b"r");
-    for (n, size) in sizes.iter().enumerate() {
-        put(40 + 2 * n, &size.to_le_bytes());
+/// A header under way.
+struct Writer([u8; BYTES]);
+
+impl Writer {
+    fn put(&mut self, at: usize, field: &[u8]) {
+        self.0[at..at + field.len()].copy_from_slice(field);
     }
-    let code = DataType::CODES.iter().find(|(_, t)| *t == data_type).map_or(0, |(c, _)| *c);
-    put(70, &code.to_le_bytes());
-    put(72, &(8 * data_type.bytes() as i16).to_le_bytes());
-    let handedness = quaternion.map_or(1.0, |(_, handedness)| handedness);
-    let pixdim = [handedness, spacing[2], spacing[1], spacing[0], 1.0, 1.0, 1.0, 1.0];
-    for (n, value) in pixdim.iter().enumerate() {
-        put(76 + 4 * n, &(*value as f32).to_le_bytes());
+
+    fn dimensions(&mut self, path: &Path, grid: &Grid) -> Result<()> {
+        let [depth, height, width] = grid.shape;
+        let mut sizes = [1_i16; 8];
+        sizes[0] = if grid.channels == 1 { 3 } else { 4 };
+        for (size, n) in sizes[1..].iter_mut().zip([width, height, depth, grid.channels]) {
+            *size = i16::try_from(n).ok().filter(|&n| n > 0).ok_or_else(|| {
+                unsupported(path, format!("NIfTI-1 holds 1 to 32767 voxels an axis, not {n}"))
+            })?;
+        }
+        for (n, size) in sizes.iter().enumerate() {
+            self.put(40 + 2 * n, &size.to_le_bytes());
+        }
+        Ok(())
     }
-    put(108, &(DATA_OFFSET as f32).to_le_bytes());
-    put(112, &1_f32.to_le_bytes());
-    // Millimetres.
-    put(123, &[2]);
-    if let Some((bcd, _)) = quaternion {
-        put(252, &1_i16.to_le_bytes());
-        for (n, (component, origin)) in bcd.iter().zip(grid.affine.column(3)).enumerate() {
-            put(256 + 4 * n, &(*component as f32).to_le_bytes());
-            put(268 + 4 * n, &(origin as f32).to_le_bytes());
+
+    /// Both matrices, exact to the format's f32.
+    fn place(&mut self, affine: &Affine) {
+        let (spacing, quaternion) = (affine.spacing(), quaternion::from_affine(affine));
+        let handedness = quaternion.map_or(1.0, |(_, handedness)| handedness);
+        let pixdim = [handedness, spacing[2], spacing[1], spacing[0], 1.0, 1.0, 1.0, 1.0];
+        for (n, value) in pixdim.iter().enumerate() {
+            self.put(76 + 4 * n, &(*value as f32).to_le_bytes());
+        }
+        // Millimetres.
+        self.put(123, &[2]);
+        if let Some((bcd, _)) = quaternion {
+            self.put(252, &1_i16.to_le_bytes());
+            for (n, (component, origin)) in bcd.iter().zip(affine.column(3)).enumerate() {
+                self.put(256 + 4 * n, &(*component as f32).to_le_bytes());
+                self.put(268 + 4 * n, &(origin as f32).to_le_bytes());
+            }
+        }
+        self.put(254, &1_i16.to_le_bytes());
+        for (row, values) in affine.0.iter().take(3).enumerate() {
+            for (column, value) in values.iter().enumerate() {
+                self.put(280 + 16 * row + 4 * column, &(*value as f32).to_le_bytes());
+            }
         }
     }
-    put(254, &1_i16.to_le_bytes());
-    for row in 0..3 {
-        for column in 0..4 {
-            let value = grid.affine.0[row][column] as f32;
-            put(280 + 16 * row + 4 * column, &value.to_le_bytes());
+
+    /// All that another header says about space: spacings, units, codes, quaternion and matrix, and
+    /// how many dimensions there are.
+    fn copy_place(&mut self, grid: &Grid, of: &Grid, fields: &Fields) {
+        let floats = (76..108).step_by(4).chain((256..328).step_by(4));
+        floats.for_each(|at| self.put(at, &fields.take::<4>(at)));
+        for at in [252, 254] {
+            self.put(at, &fields.take::<2>(at));
+        }
+        self.put(123, &fields.bytes[123..124]);
+        if grid.channels == of.channels {
+            (40..56).step_by(2).for_each(|at| self.put(at, &fields.take::<2>(at)));
+        } else if grid.channels == 1 {
+            self.put(40, &fields.i16(40).min(3).to_le_bytes());
         }
     }
-    put(344, b"n+1\0");
-    Ok(bytes)
 }

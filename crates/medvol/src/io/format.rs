@@ -1,0 +1,90 @@
+//! What a format is, and which there are.
+
+use std::fmt::Debug;
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::grid::{Grid, Header};
+use super::nifti::Nifti;
+use super::source::Source;
+use super::stream::Stream;
+use super::voxels::{NumberType, Stored};
+use crate::error::Result;
+
+/// All formats, the one that is written unless another is asked for first.
+pub const FORMATS: &[&dyn Format] = &[&Nifti];
+
+/// A file format: how its headers are read and written. Voxels are read and written by what all
+/// formats share.
+pub trait Format: Debug + Sync {
+    /// Its name in messages.
+    fn name(&self) -> &'static str;
+
+    /// The endings of its files, each with its dot and in lower case; an ending that ends in
+    /// another stands before it. The first is that of new files.
+    fn endings(&self) -> &'static [&'static str];
+
+    /// Whether a source is of this format: by its first bytes, which are `start` (up to
+    /// [`Stream::START`], uncompressed), or by its name. A source that nobody claims goes to the
+    /// format of its ending.
+    fn probe(&self, source: &Source, start: &[u8]) -> bool;
+
+    /// Reads and validates the header at the beginning of a stream, and nothing more.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the file; what it announces is not believed before it is there.
+    fn open(&'static self, stream: Stream) -> Result<(Header, Stored)>;
+
+    /// Writes a file, complete or not at all.
+    ///
+    /// # Errors
+    /// What the format cannot hold, and those of writing.
+    fn write(&self, path: &Path, content: &Content) -> Result<()>;
+}
+
+/// What is to be written.
+pub struct Content<'a> {
+    /// The grid the voxels are on.
+    pub grid: Grid,
+    /// The type of number they are written as.
+    pub numbers: NumberType,
+    /// Hands all voxels on in their order (width fastest, then height, depth, channels), as
+    /// little-endian numbers.
+    pub voxels: &'a dyn Fn(&mut dyn Write) -> io::Result<()>,
+    /// The header of an image on the same grid, whose words about space are to be kept as far as
+    /// the format can.
+    pub reference: Option<&'a Header>,
+}
+
+/// The endings of all formats, in the order of [`FORMATS`].
+pub fn endings() -> impl Iterator<Item = &'static str> {
+    FORMATS.iter().flat_map(|format| format.endings()).copied()
+}
+
+/// The ending of files whose name the program chooses.
+pub fn default_ending() -> &'static str {
+    FORMATS[0].endings()[0]
+}
+
+/// A file's name without folder and without the ending of a format that can be read, and that
+/// ending (or none): `imagesTr/case_1.nii.gz` → `("case_1", ".nii.gz")`.
+pub fn stem_and_ending(file: &str) -> (&str, &str) {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    let ending = endings().find(|ending| name.ends_with(ending)).unwrap_or("");
+    (name.strip_suffix(ending).unwrap_or(name), ending)
+}
+
+/// The format whose files end as a name does, in upper or lower case.
+pub(super) fn by_ending(path: &Path) -> Option<&'static dyn Format> {
+    let name = path.to_string_lossy().to_ascii_lowercase();
+    FORMATS
+        .iter()
+        .find(|format| format.endings().iter().any(|ending| name.ends_with(ending)))
+        .copied()
+}
+
+/// The format of a source that begins with the bytes `start`.
+pub(super) fn of_source(source: &Source, start: &[u8]) -> Option<&'static dyn Format> {
+    let claimed = FORMATS.iter().find(|format| format.probe(source, start)).copied();
+    claimed.or_else(|| by_ending(source.path()))
+}

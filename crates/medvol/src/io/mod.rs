@@ -1,0 +1,39 @@
+//! The one door for image files: [`open`] reads, [`create`] writes, whatever the format.
+//!
+//! A format is one implementation of [`Format`] in a file of its own, and one line in [`FORMATS`].
+//! It understands headers and says where the voxels stand; everything behind that is the same for
+//! all: bounded memory, truncated files, the number types, scale factors, compact voxels, label
+//! maps. Which endings the program knows follows from the registry, too ([`stem_and_ending`]).
+//!
+//! ```no_run
+//! use medvol::io::{self, Source};
+//!
+//! # fn main() -> medvol::Result<()> {
+//! let channels = [Source::from("case_0000.nii.gz"), Source::from("case_0001.nii.gz")];
+//! let opened = io::open(&channels)?; // headers only
+//! let header = opened.header().clone();
+//! let image = opened.checked(2)?.image()?; // now the voxels
+//! let labels = Source::from("case.nii.gz").open()?.labels()?;
+//! io::create("copy.nii.gz")?.like(&header).labels(&labels)?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod create;
+mod format;
+mod grid;
+mod nifti;
+mod opened;
+mod source;
+mod stream;
+mod voxels;
+
+pub use create::{Destination, create};
+pub use format::{Content, FORMATS, Format, default_ending, endings, stem_and_ending};
+pub use grid::{Grid, Header};
+pub use opened::{Opened, open};
+pub use source::Source;
+pub use stream::Stream;
+pub use voxels::{NumberType, Stored};
+
+pub(crate) use opened::INTEGER_TOLERANCE;

@@ -1,0 +1,219 @@
+//! Reading an image, whose channels may be in several sources.
+
+use std::fmt;
+
+use ndarray::{Array3, Array4, Axis, concatenate};
+
+use super::format::of_source;
+use super::grid::{Grid, Header};
+use super::source::Source;
+use super::stream::Stream;
+use super::voxels::Stored;
+use crate::error::{Error, Result};
+use crate::raw::{RawImage, View};
+use crate::volume::{Image, LabelMap};
+
+/// How far a label may be from an integer: files with a scale factor store integers inexactly.
+pub(crate) const INTEGER_TOLERANCE: f64 = 1e-4;
+
+/// Opens an image whose channels are in one source or in several: reads headers only.
+///
+/// # Errors
+/// [`Error::NoSource`], [`Error::Read`], [`Error::Truncated`], [`Error::UnknownFormat`],
+/// [`Error::Unsupported`], [`Error::Header`]; [`Error::ShapeMismatch`] or [`Error::PlaceMismatch`]
+/// if the sources do not lie on the same grid.
+pub fn open(sources: &[Source]) -> Result<Opened> {
+    let (first, others) = sources.split_first().ok_or(Error::NoSource)?;
+    let first = Part::open(first)?;
+    let mut header = first.header.clone();
+    let mut parts = vec![first];
+    for source in others {
+        let part = Part::open(source)?;
+        parts[0].header.grid.check_same_place(parts[0].source(), source, &part.header.grid)?;
+        header.grid.channels += part.header.grid.channels;
+        parts.push(part);
+    }
+    Ok(Opened { header, parts, finite_only: false })
+}
+
+/// An image whose headers are read and whose voxels are not, yet.
+pub struct Opened {
+    header: Header,
+    /// At least one.
+    parts: Vec<Part>,
+    finite_only: bool,
+}
+
+/// What is in one source.
+struct Part {
+    header: Header,
+    stored: Stored,
+}
+
+impl Opened {
+    /// What the headers say.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The grid of all channels.
+    pub fn grid(&self) -> Grid {
+        self.header.grid
+    }
+
+    /// The most bytes that [`Self::raw`] takes.
+    pub fn raw_bytes(&self) -> u64 {
+        match self.parts.as_slice() {
+            [part] => part.stored.count * if part.stored.numbers.is_short() { 2 } else { 4 },
+            // Twice as many while they are joined.
+            _ => 2 * 4 * self.header.grid.voxels(),
+        }
+    }
+
+    /// The same, as training and prediction want it: with `channels` channels, which is seen at
+    /// once, and only finite voxels, which [`Self::image`] and [`Self::raw`] will see.
+    ///
+    /// # Errors
+    /// [`Error::ChannelCount`].
+    pub fn checked(self, channels: usize) -> Result<Self> {
+        self.check_channels(channels)?;
+        Ok(Self { finite_only: true, ..self })
+    }
+
+    /// Reads an image of any scalar type as f32, `[channels, depth, height, width]`, the file's
+    /// scale factor applied.
+    ///
+    /// # Errors
+    /// [`Error::Read`], [`Error::Truncated`], [`Error::Unsupported`], [`Error::OutOfMemory`];
+    /// [`Error::NotFinite`] if it is [`checked`](Self::checked) (otherwise voxels that are not
+    /// finite are returned as they are).
+    pub fn image(self) -> Result<Image> {
+        let mut images = Vec::new();
+        for part in self.parts {
+            let source = part.source().clone();
+            let image = part.image()?;
+            if self.finite_only {
+                check_finite(&source, &image.raw_view())?;
+            }
+            images.push(image);
+        }
+        joined(images)
+    }
+
+    /// Reads an image as [`Self::image`] does, but keeps integers of up to 16 bits as they are
+    /// stored, which takes half the memory; channels of several sources become floats.
+    ///
+    /// # Errors
+    /// Those of [`Self::image`].
+    pub fn raw(mut self) -> Result<RawImage> {
+        if self.parts.len() > 1 || !self.parts[0].stored.numbers.is_short() {
+            return self.image().map(RawImage::from);
+        }
+        let Part { header, mut stored } = self.parts.remove(0);
+        let source = stored.stream.source().clone();
+        let scale = std::mem::replace(&mut stored.scale, (1.0, 0.0));
+        let values = stored.read(|_, value| Ok(value as i16))?;
+        let image = RawImage::of_integers(
+            shaped(&source, &header.grid, values)?,
+            scale,
+            header.grid.affine,
+        );
+        if self.finite_only {
+            check_finite(&source, &image.view())?;
+        }
+        Ok(image)
+    }
+
+    /// Reads a label map: one channel of integers from 0 to 65535, stored in any scalar type.
+    ///
+    /// # Errors
+    /// Those of [`Self::image`], [`Error::ChannelCount`], [`Error::LabelNotInteger`].
+    pub fn labels(mut self) -> Result<LabelMap> {
+        self.check_channels(1)?;
+        let Part { header, stored } = self.parts.remove(0);
+        let source = stored.stream.source().clone();
+        let [_, height, width] = header.grid.shape;
+        let values = stored.read(|index, value| {
+            let rounded = value.round();
+            // The negated comparison also refuses NaN.
+            if !((value - rounded).abs() <= INTEGER_TOLERANCE && (0.0..=65535.0).contains(&rounded))
+            {
+                return Err(Error::LabelNotInteger {
+                    path: source.path().to_path_buf(),
+                    voxel: [index / (height * width), index / width % height, index % width],
+                    value,
+                });
+            }
+            Ok(rounded as u16)
+        })?;
+        let voxels: Array3<u16> =
+            shaped(&source, &header.grid, values)?.index_axis_move(Axis(0), 0);
+        Ok(LabelMap { voxels, affine: header.grid.affine })
+    }
+
+    fn check_channels(&self, expected: usize) -> Result<()> {
+        match self.header.grid.channels {
+            found if found == expected => Ok(()),
+            found => Err(Error::ChannelCount {
+                path: self.parts[0].source().path().to_path_buf(),
+                expected,
+                found,
+            }),
+        }
+    }
+}
+
+/// Without its voxels, which are not there.
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Opened").field("header", &self.header).finish_non_exhaustive()
+    }
+}
+
+impl Part {
+    fn open(source: &Source) -> Result<Self> {
+        let stream = Stream::open(source)?;
+        let format = of_source(source, stream.start())
+            .ok_or_else(|| Error::UnknownFormat { path: source.path().to_path_buf() })?;
+        let (header, stored) = format.open(stream)?;
+        Ok(Self { header, stored })
+    }
+
+    fn source(&self) -> &Source {
+        self.stored.stream.source()
+    }
+
+    fn image(self) -> Result<Image> {
+        let source = self.source().clone();
+        let values = self.stored.read(|_, value| Ok(value as f32))?;
+        let voxels = shaped(&source, &self.header.grid, values)?;
+        Ok(Image { voxels, affine: self.header.grid.affine })
+    }
+}
+
+/// Voxels in their order as an array.
+fn shaped<T>(source: &Source, grid: &Grid, values: Vec<T>) -> Result<Array4<T>> {
+    let [depth, height, width] = grid.shape;
+    let bytes = (values.len() * size_of::<T>()) as u64;
+    Array4::from_shape_vec((grid.channels, depth, height, width), values)
+        .map_err(|_| Error::OutOfMemory { path: source.path().to_path_buf(), bytes })
+}
+
+/// The channels of images on one grid as one image.
+fn joined(mut images: Vec<Image>) -> Result<Image> {
+    if images.len() == 1 {
+        return Ok(images.remove(0));
+    }
+    let views: Vec<_> = images.iter().map(|image| image.voxels.view()).collect();
+    let voxels = concatenate(Axis(0), &views).map_err(|_| Error::NoSource)?;
+    Ok(Image { voxels, affine: images[0].affine })
+}
+
+fn check_finite(source: &Source, voxels: &View) -> Result<()> {
+    match voxels.first_non_finite() {
+        Some((voxel, value)) => {
+            Err(Error::NotFinite { path: source.path().to_path_buf(), voxel, value })
+        }
+        None => Ok(()),
+    }
+}
