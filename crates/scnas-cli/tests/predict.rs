@@ -18,7 +18,7 @@ use medvol::phantom::phantom;
 use scnas::data::plan::Plan;
 use scnas::network::architecture::Architecture;
 use scnas::network::size::Size;
-use scnas::settings::config::Config;
+use scnas::settings::Config;
 use scnas::space::genotype::Genotype;
 use scnas::space::topology::Space;
 use scnas::store::model::{Card, Model};

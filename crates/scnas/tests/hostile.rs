@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use scnas::data::plan::Plan;
 use scnas::memory;
 use scnas::network::architecture::Architecture;
-use scnas::settings::config::{Config, PRESETS, preset};
+use scnas::settings::{Config, PRESETS, preset};
 use scnas::store::checkpoint;
 use scnas::store::model::Model;
 

@@ -18,7 +18,7 @@ use scnas::network::size::Size;
 use scnas::network::weights::{Pass, Tape, Weights};
 use scnas::predict::windows::Predictor;
 use scnas::random::{Stream, rng};
-use scnas::settings::config::PredictConfig;
+use scnas::settings::PredictConfig;
 use scnas::space::genotype::Genotype;
 use scnas::space::operation::{Kind, SLOPE};
 use scnas::space::topology::{CELLS, DecoderOrder, Share, Space, Upsample};
@@ -483,10 +483,10 @@ fn a_prediction_with_flips_of_a_mirrored_image_is_the_mirrored_prediction_and_on
             mirror,
         };
         let mut image = random_values(SIZE.channels * PATCH.iter().product::<usize>(), 5);
-        let mut straight = predictor.score(image.clone());
+        let mut straight = predictor.score(image.clone()).unwrap();
         flip(&mut image, PATCH, [true, false, true]);
         flip(&mut straight, PATCH, [true, false, true]);
-        let mirrored = predictor.score(image);
+        let mirrored = predictor.score(image).unwrap();
         straight.iter().zip(&mirrored).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
     };
     assert!(difference(true, [true; 3]) < 1e-4);

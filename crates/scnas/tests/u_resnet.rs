@@ -14,7 +14,7 @@ use scnas::network::mixture::Mixture;
 use scnas::network::size::Size;
 use scnas::network::weights::{Pass, Tape, Weights};
 use scnas::random::{Stream, rng};
-use scnas::settings::config::Config;
+use scnas::settings::Config;
 use scnas::space::operation::SLOPE;
 use scnas::store::model::{Card, Model};
 use volops::ConvSpec;

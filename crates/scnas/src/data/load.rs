@@ -3,12 +3,12 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use medvol::{Case, CaseFiles, Dataset, io, preprocess};
+use medvol::{Case, CaseFiles, preprocess};
 use rayon::prelude::*;
 
+use crate::data::cohort::{Cohort, Header};
 use crate::data::plan::Plan;
-use crate::error::{Error, Result};
-use crate::memory;
+use crate::error::{Error, Purpose, Result};
 
 /// Bytes a voxel: of an image, as f32; of a label map; of classes.
 const IMAGE: f64 = size_of::<f32>() as f64;
@@ -18,23 +18,24 @@ const CLASS: f64 = size_of::<u8>() as f64;
 /// A grid that is coarser by more is no remedy: little is to be seen on it.
 const MUCH_COARSER: f64 = 3.0;
 
-/// Reads and preprocesses cases in parallel; `progress` hears how many are done. They may take
+/// Reads and preprocesses labelled cases in parallel; `progress` hears how many are done. They may take
 /// `memory` bytes, what is needed to read them included; `None`: as many as they do.
 ///
 /// # Errors
 /// The first case, in order, that cannot be read or does not fit the data set; [`Error::Memory`]
 /// where there is not room for all.
 pub fn load_cases(
-    dataset: &Dataset,
+    cohort: &Cohort,
     files: &[CaseFiles],
     plan: &Plan,
     memory: Option<u64>,
     progress: impl Fn(usize) + Sync,
 ) -> Result<Vec<Case>> {
-    let needs = files.par_iter().map(|file| Need::of(file, plan)).collect::<Result<Vec<Need>>>()?;
+    let need = |file: &CaseFiles| Ok(Need::of(file, cohort.header(file)?, plan));
+    let needs = files.iter().map(need).collect::<Result<Vec<Need>>>()?;
     let done = AtomicUsize::new(0);
     let load = |file: &CaseFiles| -> Result<Case> {
-        let (image, labels) = dataset.load(file)?;
+        let (image, labels) = cohort.dataset.load(file)?;
         let case = preprocess(&file.name, &image, labels.as_ref(), &plan.labels, plan.spacing)?;
         progress(done.fetch_add(1, Ordering::Relaxed) + 1);
         Ok(case)
@@ -51,7 +52,7 @@ pub fn load_cases(
             .unwrap_or(0);
         if fitting == 0 {
             let kept = if expected > 0.0 { held / expected } else { 1.0 };
-            return Err(too_many(dataset, plan, held + kept * together(rest), memory));
+            return Err(too_many(plan, held + kept * together(rest), memory));
         }
         let next = cases.len()..cases.len() + fitting;
         expected += rest[..fitting].iter().map(|need| need.held).sum::<f64>();
@@ -71,8 +72,7 @@ struct Need {
 }
 
 impl Need {
-    fn of(file: &CaseFiles, plan: &Plan) -> Result<Self> {
-        let grid = io::open(&file.images)?.grid();
+    fn of(file: &CaseFiles, Header { grid, .. }: &Header, plan: &Plan) -> Self {
         let spacing = grid.affine.spacing();
         let volume = |extents: [f64; 3]| extents.iter().product::<f64>();
         let voxels = volume(grid.shape.map(|extent| extent as f64));
@@ -84,7 +84,7 @@ impl Need {
             * (IMAGE * channels * if file.images.len() > 1 { 2.0 } else { 1.0 } + LABEL + CLASS);
         // One channel between two axes, before and after.
         let between = 2.0 * IMAGE * voxels.max(resampled);
-        Ok(Self { held: resampled * (IMAGE * channels + CLASS), passing: read + between })
+        Self { held: resampled * (IMAGE * channels + CLASS), passing: read + between }
     }
 }
 
@@ -101,21 +101,17 @@ fn together(needs: &[Need]) -> f64 {
     needs.iter().map(|need| need.held).sum::<f64>() + passing * at_a_time as f64
 }
 
-fn too_many(dataset: &Dataset, plan: &Plan, needed: f64, allowed: f64) -> Error {
+fn too_many(plan: &Plan, needed: f64, allowed: f64) -> Error {
     // With room for the steps of training.
     let coarser = (2.0 * needed / allowed.max(1.0)).cbrt();
     let spacing = plan.spacing.map(|mm| (100.0 * coarser * mm).ceil() / 100.0);
-    let grid = (coarser < MUCH_COARSER)
-        .then(|| format!("a coarser grid, such as --set \"data.spacing={spacing:?}\", "));
     Error::Memory {
-        name: dataset.name.clone(),
-        needed: memory::text(needed as u64),
-        parts: "for its cases, which are all held in memory".into(),
-        allowed: memory::text(allowed as u64),
-        remedy: format!(
-            "try {}fewer cases, fewer --threads, or a machine with more memory",
-            grid.unwrap_or_default()
-        ),
+        purpose: Purpose::Cases {
+            dataset: plan.dataset.clone(),
+            coarser: (coarser < MUCH_COARSER).then_some(spacing),
+        },
+        needed: needed as u64,
+        allowed: allowed as u64,
     }
 }
 
@@ -124,7 +120,7 @@ mod tests {
     use medvol::phantom::{PhantomTask, write_task};
 
     use super::*;
-    use crate::settings::config::Config;
+    use crate::settings::Config;
 
     #[test]
     fn cases_are_the_same_in_all_memory_that_suffices_and_refused_in_less() {
@@ -132,11 +128,11 @@ mod tests {
         let data = folder.path().join("data");
         write_task(&data, &PhantomTask { seed: 5, cases: 6, test_cases: 0, coarseness: 3.0 })
             .unwrap();
-        let dataset = Dataset::open(&data).unwrap();
+        let cohort = Cohort::open(&data).unwrap();
         let load = |memory, overrides: &[String]| {
             let plan =
-                Plan::new(&dataset, &Config::load("default", None, overrides).unwrap()).unwrap();
-            load_cases(&dataset, &dataset.cases, &plan, memory, |_| ())
+                Plan::new(&cohort, &Config::load("default", None, overrides).unwrap()).unwrap();
+            load_cases(&cohort, &cohort.dataset.cases, &plan, memory, |_| ())
         };
         let all = load(None, &[]).unwrap();
         let held = all.iter().map(bytes).sum::<f64>() as u64;
@@ -145,16 +141,15 @@ mod tests {
         let refusal = loop {
             match load(Some(memory), &[]) {
                 Ok(cases) => assert!(cases == all, "other cases in {memory} bytes"),
-                Err(refusal) => break refusal.to_string(),
+                Err(refusal) => break refusal,
             }
             (memory, fitted) = (memory / 10 * 9, fitted + 1);
         };
         assert!(fitted > 3 && memory > held / 2, "{fitted} {memory} {held}");
-        let proposed = refusal
-            .split_once("--set \"")
-            .and_then(|(_, rest)| rest.split_once('"'))
-            .unwrap_or_else(|| panic!("{refusal}"))
-            .0;
-        assert!(load(Some(memory), &[proposed.into()]).is_ok(), "{refusal}");
+        let Error::Memory { purpose: Purpose::Cases { coarser: Some(spacing), .. }, .. } = refusal
+        else {
+            panic!("{refusal}")
+        };
+        assert!(load(Some(memory), &[format!("data.spacing={spacing:?}")]).is_ok(), "{refusal}");
     }
 }

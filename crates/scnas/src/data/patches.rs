@@ -8,6 +8,7 @@ use medvol::patch::{draw_corner, draw_corner_containing, draw_foreground_voxel};
 use rand::seq::SliceRandom as _;
 use rand::{Rng, RngExt as _};
 
+use crate::error::{Error, Result};
 use crate::learn::batch::Batch;
 use crate::random::{Stream, epoch_and_case, rng};
 
@@ -30,8 +31,7 @@ pub fn checksums<'a>(cases: impl IntoIterator<Item = &'a Case>) -> BTreeMap<Stri
     cases.into_iter().map(checksum).collect()
 }
 
-/// The two halves of `cases` training cases: indices for Θ and for α, seeded (METHOD "Bi-level
-/// search").
+/// The two halves of `cases` training cases: indices for Θ and for α (paper Algorithm 1), seeded.
 pub fn halves(cases: usize, seed: u64, fold: usize) -> (Vec<usize>, Vec<usize>) {
     let mut order: Vec<usize> = (0..cases).collect();
     order.shuffle(&mut rng(seed, Stream::Halves, fold as u64));
@@ -50,6 +50,7 @@ pub struct Draw {
 /// Where training patches come from.
 #[derive(Clone, Copy, Debug)]
 pub struct Patches<'a> {
+    /// Preprocessed, with labels.
     pub cases: &'a [Case],
     /// Size `[depth, height, width]` in voxels.
     pub patch: [usize; 3],
@@ -57,6 +58,7 @@ pub struct Patches<'a> {
     pub foreground: f64,
     /// How patches are varied, if they are.
     pub augment: Option<&'a AugmentSettings>,
+    /// Seed of the random streams.
     pub seed: u64,
 }
 
@@ -105,7 +107,10 @@ impl Patches<'_> {
     }
 
     /// Cuts and varies the patches of one step.
-    pub fn batch(&self, draws: &[Draw]) -> Batch {
+    ///
+    /// # Errors
+    /// [`Error::NoLabels`] for a case without labels: it must not train as background.
+    pub fn batch(&self, draws: &[Draw]) -> Result<Batch> {
         let [d, h, w] = self.patch;
         let channels = draws.first().map_or(0, |draw| self.cases[draw.case].image.dim().0);
         let mut batch = Batch {
@@ -114,11 +119,13 @@ impl Patches<'_> {
             classes: Vec::new(),
         };
         for Draw { case, corner, augmentation } in draws {
-            let cut = augmentation.apply(&self.cases[*case], *corner, self.patch);
+            let case = &self.cases[*case];
+            let cut = augmentation.apply(case, *corner, self.patch);
             batch.image.extend(cut.image);
-            batch.classes.extend(cut.classes.unwrap_or_else(|| vec![0; d * h * w]));
+            let classes = cut.classes.ok_or_else(|| Error::NoLabels { case: case.name.clone() });
+            batch.classes.extend(classes?);
         }
-        batch
+        Ok(batch)
     }
 }
 

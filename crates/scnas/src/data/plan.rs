@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use medvol::check::Fold;
-use medvol::{CaseFiles, Dataset, Label, canonical_spacing, io, median_spacing};
-use rayon::prelude::*;
+use medvol::{CaseFiles, Dataset, Label, canonical_spacing, median_spacing};
 use serde::{Deserialize, Serialize};
 
+use crate::data::cohort::{Cohort, Header};
 use crate::data::splits;
 use crate::error::{Error, Result};
-use crate::settings::config::Config;
+use crate::settings::Config;
 use crate::space::topology::DEPTH;
 
 /// How images are brought to the network and back.
@@ -42,45 +42,26 @@ impl Plan {
     /// Derives a plan from the headers of a data set's labelled cases.
     ///
     /// # Errors
-    /// Unreadable headers; too few labelled cases; a data set without foreground labels.
-    pub fn new(dataset: &Dataset, config: &Config) -> Result<Self> {
-        let cases = labelled(dataset);
-        let data = &config.data;
+    /// Too few labelled cases; a data set without foreground labels; splits that cannot be read or
+    /// do not fit.
+    pub fn new(cohort: &Cohort, config: &Config) -> Result<Self> {
+        let (dataset, data) = (&cohort.dataset, &config.data);
+        let cases: Vec<&CaseFiles> = cohort.labelled().collect();
         let groups = by_subject(&cases);
         if data.splits.is_none() && groups.len() < data.folds {
-            return Err(Error::Invalid {
-                path: dataset.root.clone(),
-                expected: format!(
-                    "at least {} labelled cases (of different subjects) for {} folds",
-                    data.folds, data.folds
-                ),
-                found: groups.len().to_string(),
-                remedy: "add cases or set data.folds to fewer folds".into(),
-            });
+            let (path, folds, found) = (dataset.root.clone(), data.folds, groups.len());
+            return Err(Error::TooFewCases { path, folds, found });
         }
         if dataset.labels.len() < 2 {
-            return Err(Error::Invalid {
-                path: dataset.description.clone(),
-                expected: "a background label and at least one foreground label".into(),
-                found: format!("{} label(s)", dataset.labels.len()),
-                remedy: "list every label value under \"labels\"".into(),
-            });
+            let path = dataset.description.clone();
+            return Err(Error::NoForeground { path, found: dataset.labels.len() });
         }
-        let grids = cases
-            .par_iter()
-            .map(|case| Ok(io::open(&case.images)?.grid()))
-            .collect::<medvol::Result<Vec<_>>>()?;
-        let spacings: Vec<[f64; 3]> = grids.iter().map(|g| canonical_spacing(&g.affine)).collect();
-        let spacing =
-            data.spacing.or_else(|| median_spacing(spacings.iter().copied())).unwrap_or([1.0; 3]);
-        let shapes: Vec<[f64; 3]> = grids
-            .iter()
-            .zip(&spacings)
-            .map(|(grid, own)| {
-                let shape = medvol::Orientation::of(&grid.affine).canonical_axes(grid.shape);
-                [0, 1, 2].map(|a| shape[a] as f64 * own[a] / spacing[a])
-            })
-            .collect();
+        let headers =
+            cases.iter().map(|case| cohort.header(case)).collect::<Result<Vec<&Header>>>()?;
+        let spacings = headers.iter().map(|header| canonical_spacing(&header.grid.affine));
+        let spacing = data.spacing.or_else(|| median_spacing(spacings)).unwrap_or([1.0; 3]);
+        let shapes: Vec<[f64; 3]> =
+            headers.iter().map(|header| header.resampled(spacing)).collect();
         let patch = data.patch.unwrap_or_else(|| derive_patch(&shapes, data.max_patch_voxels));
 
         let splits = match &data.splits {
@@ -88,17 +69,10 @@ impl Plan {
             None => splits::seeded(&groups, data.folds, config.seed),
         };
         let Some(Fold { training, .. }) = splits.get(data.fold) else {
-            return Err(Error::Config {
-                key: "data.fold".into(),
-                expected: format!(
-                    "0 to {}, as {} holds {} folds",
-                    splits.len() - 1,
-                    data.splits.clone().unwrap_or_default().display(),
-                    splits.len()
-                ),
-                found: data.fold.to_string(),
-                remedy: "choose one of these".into(),
-            });
+            let (last, path) = (splits.len() - 1, data.splits.clone().unwrap_or_default());
+            let expected =
+                format!("0 to {last}, as {} holds {} folds", path.display(), splits.len());
+            return Err(Error::setting("data.fold", &expected, data.fold));
         };
         Ok(Self {
             dataset: dataset.name.clone(),
@@ -115,6 +89,20 @@ impl Plan {
     /// Names of the foreground classes.
     pub fn foreground(&self) -> Vec<String> {
         self.labels.iter().skip(1).map(|l| l.name.clone()).collect()
+    }
+
+    /// Reads a run's `plan.json`.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds something else.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::file("read", path, e))?;
+        serde_json::from_str(&text).map_err(|e| Error::Invalid {
+            path: path.into(),
+            expected: "the plan of a run",
+            found: e.to_string(),
+            remedy: "give the folder of a run",
+        })
     }
 
     /// Writes `plan.json`.
@@ -134,12 +122,9 @@ impl Plan {
             dataset.cases.iter().map(|c| (c.name.as_str(), c)).collect();
         let files = |names: BTreeSet<&str>| -> Result<Vec<CaseFiles>> {
             let file = |name: &str| {
-                by_name.get(name).map(|case| (*case).clone()).ok_or_else(|| Error::Invalid {
-                    path: dataset.root.clone(),
-                    expected: format!("the case {name} of this run's plan"),
-                    found: "no such case".into(),
-                    remedy: "put it back, or start a new run in another folder".into(),
-                })
+                let gone =
+                    || Error::CaseGone { path: dataset.root.clone(), case: name.to_string() };
+                by_name.get(name).map(|case| (*case).clone()).ok_or_else(gone)
             };
             names.into_iter().map(file).collect()
         };
@@ -171,10 +156,6 @@ pub fn to_json(value: &impl Serialize) -> Vec<u8> {
     let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
     bytes.push(b'\n');
     bytes
-}
-
-fn labelled(dataset: &Dataset) -> Vec<&CaseFiles> {
-    dataset.cases.iter().filter(|c| c.label.is_some()).collect()
 }
 
 /// Names of the cases of each subject; a case whose subject is not known stands alone. In the order

@@ -80,8 +80,8 @@ pub fn read_unchecked(path: &Path) -> Result<Vec<Fold>> {
         .collect())
 }
 
-fn invalid(path: &Path, expected: &str, found: String, remedy: &str) -> Error {
-    Error::Invalid { path: path.into(), expected: expected.into(), found, remedy: remedy.into() }
+fn invalid(path: &Path, expected: &'static str, found: String, remedy: &'static str) -> Error {
+    Error::Invalid { path: path.into(), expected, found, remedy }
 }
 
 #[cfg(test)]

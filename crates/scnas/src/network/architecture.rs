@@ -122,11 +122,9 @@ impl Architecture {
         let text = std::fs::read_to_string(path).map_err(|e| Error::file("read", path, e))?;
         serde_json::from_str(&text).map_err(|e| Error::Invalid {
             path: path.into(),
-            expected: "a genotype (JSON with \"space\" and \"cells\", as written by `scnas \
-                       search`)"
-                .into(),
+            expected: "a genotype (JSON with \"space\" and \"cells\", as a search writes it)",
             found: e.to_string(),
-            remedy: "give the genotype.json of a finished run".into(),
+            remedy: "give the genotype.json of a finished run",
         })
     }
 }

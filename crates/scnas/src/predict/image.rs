@@ -1,5 +1,4 @@
-//! Prediction of whole images on their own grids, in bounded memory (METHOD "Data"; paper section
-//! 4).
+//! Prediction of whole images on their own grids, in bounded memory (paper section 4).
 //!
 //! In memory are the image as its file stores it, the result as class indices, one window with what
 //! its network computes, and the sums of windows that overlap. Of these only the sums can be made
@@ -15,18 +14,19 @@ use medvol::{Affine, ClassMap, Image, Label, LabelMap, Preprocessed, RawImage};
 use ndarray::{Array3, Array4, Axis, s};
 
 use crate::data::plan::Plan;
-use crate::error::{Error, Result};
+use crate::error::{Error, Purpose, Result};
 use crate::memory;
 use crate::network::mixture::Mixture;
 use crate::network::size::Size;
+use crate::observer::Observer;
 use crate::predict::windows::Predictor;
-use crate::run::pipeline::Observer;
-use crate::settings::config::PredictConfig;
+use crate::settings::PredictConfig;
 use crate::store::model::{Card, Model};
 
 /// How images are to be predicted.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// Overlap, blending, test-time augmentation, classes to clean.
     pub settings: PredictConfig,
     /// Keep the class probabilities too.
     pub probabilities: bool,
@@ -101,12 +101,7 @@ impl<'a> ImagePredictor<'a> {
     /// # Errors
     /// Models that do not fit together, settings that do not fit their labels.
     pub fn new(models: &'a [Model], options: Options) -> Result<Self> {
-        let unfit = |found: String| Error::Config {
-            key: "--model".into(),
-            expected: "one or more models of the same channels, labels, spacing and patch".into(),
-            found,
-            remedy: "give models that were trained on one data set with the same settings".into(),
-        };
+        let unfit = |found: String| Error::UnlikeModels { found };
         let Some(Card { plan, size, .. }) = models.first().map(|model| &model.card) else {
             return Err(unfit("none".into()));
         };
@@ -165,10 +160,9 @@ impl<'a> ImagePredictor<'a> {
         let predictors = self.predictors();
         let score = |corner: [usize; 3]| match observer.stop() {
             true => Err(Error::Stopped),
-            false => Ok(mean_score(
-                &predictors,
-                preprocessed.window(corner.map(|c| c as isize), plan.patch),
-            )),
+            false => {
+                mean_score(&predictors, preprocessed.window(corner.map(|c| c as isize), plan.patch))
+            }
         };
 
         // The first window is scored before it is known how much memory the others leave: that is
@@ -267,45 +261,34 @@ impl<'a> ImagePredictor<'a> {
     }
 
     fn fits(&self, need: &Need) -> Result<()> {
-        let Need { name, image, result, window, sums } = need;
-        let needed = self.base + image + result + window + sums;
+        let (&Need { name, image, result, window, sums }, program) = (need, self.base);
+        let needed = program + image + result + window + sums;
         match self.options.memory.filter(|&allowed| needed > allowed) {
             None => Ok(()),
-            Some(allowed) => Err(Error::Memory {
-                name: name.to_string(),
-                needed: memory::text(needed),
-                parts: format!(
-                    "program {}, image {}, result {}, one window {}, sums of windows {}",
-                    memory::text(self.base),
-                    memory::text(*image),
-                    memory::text(*result),
-                    memory::text(*window),
-                    memory::text(*sums)
-                ),
-                allowed: memory::text(allowed),
-                remedy: if self.options.probabilities {
-                    "do without the probabilities, or give more memory (--memory)".into()
-                } else {
-                    "give more memory (--memory of scnas predict, where the machine has it), or \
-                     cut the image into parts"
-                        .into()
-                },
-            }),
+            Some(allowed) => {
+                let (name, probabilities) = (name.to_string(), self.options.probabilities);
+                let purpose =
+                    Purpose::Image { name, program, image, result, window, sums, probabilities };
+                Err(Error::Memory { purpose, needed, allowed })
+            }
         }
     }
 }
 
 /// Mean of what the networks say of a window.
-fn mean_score(predictors: &[Predictor], window: Vec<f32>) -> Vec<f32> {
-    let [first, others @ ..] = predictors else { return Vec::new() };
+fn mean_score(predictors: &[Predictor], window: Vec<f32>) -> Result<Vec<f32>> {
+    let [first, others @ ..] = predictors else {
+        return Err(Error::UnlikeModels { found: "none".into() });
+    };
     if others.is_empty() {
         return first.score(window);
     }
-    let mut mean = first.score(window.clone());
+    let mut mean = first.score(window.clone())?;
     for predictor in others {
-        mean.iter_mut().zip(predictor.score(window.clone())).for_each(|(sum, p)| *sum += p);
+        let more = predictor.score(window.clone())?;
+        mean.iter_mut().zip(more).for_each(|(sum, p)| *sum += p);
     }
     let count = predictors.len() as f32;
     mean.iter_mut().for_each(|sum| *sum /= count);
-    mean
+    Ok(mean)
 }

@@ -5,8 +5,8 @@ use medvol::metrics::mean_sd;
 use serde::Serialize;
 
 use crate::report::evaluation::{CaseScore, Evaluation, MeanSd, Metric, mean_and_sd, spread};
+use crate::report::result::RunResult;
 use crate::report::table::{aligned, csv_line};
-use crate::run::pipeline::RunResult;
 
 /// The folds that are complete.
 #[derive(Clone, Debug, PartialEq, Serialize)]

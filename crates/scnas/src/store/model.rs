@@ -11,7 +11,7 @@ use crate::network::architecture::{Architecture, Segmenter};
 use crate::network::mixture::Mixture;
 use crate::network::size::Size;
 use crate::network::weights::Weights;
-use crate::settings::config::PredictConfig;
+use crate::settings::PredictConfig;
 use crate::store::tensors;
 
 /// Version of the description in `model.safetensors`.
@@ -94,9 +94,9 @@ impl Model {
             tensors::read(path, "a model (model.safetensors)", device)?;
         let invalid = |found: String| Error::Invalid {
             path: path.into(),
-            expected: "a model whose weights fit its architecture".into(),
+            expected: "a model whose weights fit its architecture",
             found,
-            remedy: "copy it again from the run that wrote it".into(),
+            remedy: "copy it again from the run that wrote it",
         };
         let values = tensors.values().map(|t| t.dims().iter().product::<usize>() as u64).sum();
         card.check(values).map_err(invalid)?;

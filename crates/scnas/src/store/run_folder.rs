@@ -5,11 +5,12 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::data::plan::{Plan, to_json};
-use crate::error::{Error, Result};
-use crate::settings::config::Config;
+use crate::error::{Difference, Error, Result};
+use crate::observer::EpochLine;
+use crate::settings::Config;
 
 /// An open run folder.
 #[derive(Debug)]
@@ -18,46 +19,6 @@ pub struct RunDir {
     lines: Vec<EpochLine>,
     /// Held as long as the folder is open.
     _lock: File,
-}
-
-/// One line of `log.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EpochLine {
-    /// `search` or `train`.
-    pub phase: String,
-    /// 0-based.
-    pub epoch: usize,
-    pub epochs: usize,
-    /// Mean loss of the Θ steps.
-    pub loss: f64,
-    /// Dice per foreground class over the held-out cases, on the preprocessed grid; `None` in
-    /// epochs without validation.
-    pub dice: Option<Vec<Option<f64>>>,
-    /// Mean of `dice`.
-    pub mean_dice: Option<f64>,
-    pub learning_rate: f64,
-    pub seconds: f64,
-    /// Of these, spent waiting for patches.
-    #[serde(default)]
-    pub waited_seconds: f64,
-    /// Only in a search.
-    #[serde(flatten, skip_serializing_if = "Option::is_none", default)]
-    pub search: Option<SearchLine>,
-}
-
-/// What a search adds to its lines.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SearchLine {
-    /// Mean loss of the α steps.
-    pub alpha_loss: Option<f64>,
-    pub tau: f64,
-    /// Mean entropy of softmax(α), in nats.
-    pub entropy: f64,
-    /// Shares of edges, all cells counted, that the current architecture gives to these
-    /// operations.
-    pub zero: f64,
-    pub identity: f64,
-    pub pool: f64,
 }
 
 impl RunDir {
@@ -146,9 +107,12 @@ impl RunDir {
         match std::fs::read(&path) {
             Ok(found) if found == bytes => Ok(()),
             Ok(found) if serde_json::from_slice::<serde_json::Value>(&found).is_err() => {
-                Err(damaged(path))
+                Err(Error::DamagedRun { path })
             }
-            Ok(found) => Err(another_run(path, &first_difference(&found, bytes))),
+            Ok(found) => {
+                let differences = vec![first_difference(&found, bytes)];
+                Err(Error::AnotherRun { path, differences })
+            }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 Ok(medvol::atomic_write(&path, bytes)?)
             }
@@ -167,54 +131,30 @@ pub fn same_settings(path: &Path, config: &Config) -> Result<()> {
     let text = std::str::from_utf8(&bytes)
         .ok()
         .filter(|text| !text.is_empty() && text.parse::<toml::Table>().is_ok());
-    let Some(text) = text else { return Err(damaged(path.into())) };
+    let Some(text) = text else { return Err(Error::DamagedRun { path: path.into() }) };
     let differences = match toml::from_str::<Config>(text) {
         Ok(read) if read == *config => return Ok(()),
         Ok(read) => {
-            let changes = read
-                .differences(config)
-                .into_iter()
-                .map(|(key, [found, given])| format!("{key} = {found}, now {given}"));
-            changes.collect::<Vec<_>>().join("; ")
+            let changes = read.differences(config).into_iter();
+            let change =
+                |(key, [before, now]): (_, [_; 2])| Difference { key: Some(key), before, now };
+            changes.map(change).collect()
         }
-        Err(_) => first_difference(text.as_bytes(), config.to_toml().as_bytes()),
+        Err(_) => vec![first_difference(text.as_bytes(), config.to_toml().as_bytes())],
     };
-    Err(another_run(path.into(), &differences))
+    Err(Error::AnotherRun { path: path.into(), differences })
 }
 
-fn another_run(path: PathBuf, differences: &str) -> Error {
-    Error::Invalid {
-        path,
-        expected: "the settings and data this command was given, so that the run can go on".into(),
-        found: format!("another run ({differences})"),
-        remedy: "repeat the command that began the run, give its config.toml with --config, or \
-                 give another folder with --out"
-            .into(),
-    }
-}
-
-fn damaged(path: PathBuf) -> Error {
-    Error::Invalid {
-        path,
-        expected: "the file that the run began with".into(),
-        found: "a damaged one".into(),
-        remedy: "put a copy back, or begin anew in another folder with --out".into(),
-    }
-}
-
-/// The first line in which two texts differ, for an error message.
-fn first_difference(found: &[u8], given: &[u8]) -> String {
-    let (found, given) = (String::from_utf8_lossy(found), String::from_utf8_lossy(given));
-    let (mut a, mut b) = (found.lines(), given.lines());
+/// The first line in which two texts differ.
+fn first_difference(before: &[u8], now: &[u8]) -> Difference {
+    let [before, now] = [before, now].map(String::from_utf8_lossy);
+    let (mut a, mut b) = (before.lines(), now.lines());
     loop {
         match (a.next(), b.next()) {
             (Some(x), Some(y)) if x == y => {}
             (x, y) => {
-                return format!(
-                    "\"{}\", now \"{}\"",
-                    x.unwrap_or("").trim(),
-                    y.unwrap_or("").trim()
-                );
+                let [before, now] = [x, y].map(|line| line.unwrap_or_default().trim().to_string());
+                return Difference { key: None, before, now };
             }
         }
     }
@@ -231,9 +171,9 @@ fn read_log(path: &Path) -> Result<Vec<EpochLine>> {
         .map(|line| {
             serde_json::from_str(line).map_err(|e| Error::Invalid {
                 path: path.into(),
-                expected: "one JSON line an epoch".into(),
+                expected: "one JSON line an epoch",
                 found: e.to_string(),
-                remedy: "move the file away; the run goes on with a new log".into(),
+                remedy: "move the file away; the run goes on with a new log",
             })
         })
         .collect()

@@ -158,6 +158,18 @@ pub struct Moments {
     squares: f64,
 }
 
+impl From<[f64; 3]> for Moments {
+    fn from([count, mean, squares]: [f64; 3]) -> Self {
+        Self { count, mean, squares }
+    }
+}
+
+impl From<Moments> for [f64; 3] {
+    fn from(Moments { count, mean, squares }: Moments) -> Self {
+        [count, mean, squares]
+    }
+}
+
 impl Moments {
     fn join(self, other: Self) -> Self {
         let count = self.count + other.count;

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
 use medvol::io::{Source, stem_and_ending};
 use medvol::{CaseFiles, Dataset};
+
+use crate::error::{Error, Place, Result};
 
 /// The name of an image file without folder and ending; `None` for other files.
 pub fn case_name(path: &Path) -> Option<String> {
@@ -14,14 +15,17 @@ pub fn case_name(path: &Path) -> Option<String> {
 }
 
 /// The image files of a folder, `(name, path)`, sorted.
+///
+/// # Errors
+/// A folder that cannot be read; a file whose name is no text.
 pub fn images_in(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
-    let failed = || format!("cannot read the folder {}", folder.display());
+    let failed = |e| Error::file("read the folder", folder, e);
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).with_context(failed)? {
-        let path = entry.with_context(failed)?.path();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
         let name = path.file_name().unwrap_or_default();
         if name.to_str().is_none() && !stem_and_ending(&name.to_string_lossy()).1.is_empty() {
-            bail!("{}: expected a name in UTF-8; rename this file", path.display());
+            return Err(Error::place(&path, Place::NotUtf8));
         }
         // Also what turns out to be no file, such as a link to nowhere: better an error than a case
         // that is silently left out.
@@ -52,15 +56,14 @@ pub fn join_channels(files: Vec<(String, PathBuf)>, channels: usize) -> Vec<(Str
 }
 
 /// Refuses names that two files share: their results could not be told apart.
+///
+/// # Errors
+/// [`Error::SameName`].
 pub fn refuse_same_names<'a>(files: impl IntoIterator<Item = (&'a str, &'a Path)>) -> Result<()> {
     let mut sorted: Vec<(&str, &Path)> = files.into_iter().collect();
     sorted.sort();
     match sorted.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        Some(pair) => bail!(
-            "{} and {} have the same name; rename one of them",
-            pair[0].1.display(),
-            pair[1].1.display()
-        ),
+        Some(pair) => Err(Error::SameName { first: pair[0].1.into(), second: pair[1].1.into() }),
         None => Ok(()),
     }
 }
@@ -71,10 +74,11 @@ pub fn files_of(dataset: &Dataset) -> impl Iterator<Item = &Path> {
 }
 
 /// Files that belong to the user.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Protected(BTreeSet<PathBuf>);
 
 impl Protected {
+    /// Adds files, as far as they exist.
     pub fn add<'a>(&mut self, files: impl IntoIterator<Item = &'a Path>) {
         self.0.extend(files.into_iter().filter_map(|path| path.canonicalize().ok()));
     }
@@ -96,13 +100,20 @@ impl Protected {
     }
 
     /// Refuses to write to `path` if it is one of these files.
+    ///
+    /// # Errors
+    /// [`Place::Overwrites`].
     pub fn check(&self, path: &Path) -> Result<()> {
         if path.canonicalize().is_ok_and(|path| self.0.contains(&path)) {
-            bail!(
-                "{}: this would overwrite an input or a file of a data set; give another --out",
-                path.display()
-            );
+            return Err(Error::place(path, Place::Overwrites));
         }
         Ok(())
     }
+}
+
+/// The last part of a folder's full name; of a file (a data set can be one), without its ending.
+pub fn name_of_folder(folder: &Path) -> String {
+    let full = folder.canonicalize().unwrap_or_else(|_| folder.into());
+    let name = if full.is_file() { full.file_stem() } else { full.file_name() };
+    name.map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned())
 }

@@ -4,27 +4,32 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow, bail};
-use scnas::report::cross_validation::CrossValidation;
-use scnas::report::evaluation::{Evaluation, MeanSd, Metric};
-use scnas::report::statistics::{Paired, paired};
-use scnas::run::pipeline::RunResult;
-use scnas::settings::config::Config;
-use serde_json::{Value, json};
-
-use crate::architecture::{name_of_folder, read_plan};
+use crate::data::files::name_of_folder;
+use crate::data::plan::Plan;
+use crate::error::{Error, Place, Result};
+use crate::report::cross_validation::CrossValidation;
+use crate::report::evaluation::{Evaluation, MeanSd, Metric};
+use crate::report::result::{RunResult, read_run};
+use crate::report::statistics::{Paired, paired};
+use crate::settings::Config;
 
 /// What a folder holds.
+#[derive(Clone, Debug)]
 pub enum Results {
+    /// Of one run.
     Run(RunResult),
+    /// Of the complete folds of a cross-validation.
     Folds(CrossValidation),
     /// Of whatever made the predictions.
     Scores(Evaluation),
 }
 
 /// Results with what they are compared by.
+#[derive(Clone, Debug)]
 pub struct Finished {
+    /// Of the folder or file, without its parents.
     pub name: String,
+    /// What was reached.
     pub results: Results,
     /// Mean foreground Dice by held-out case; of all folds.
     pub dice: BTreeMap<String, f64>,
@@ -34,17 +39,16 @@ pub struct Finished {
 
 impl Finished {
     /// Reads the folder of a run, or of a cross-validation, or the CSV file of an evaluation.
+    ///
+    /// # Errors
+    /// Files that cannot be read or understood; a folder without results.
     pub fn read(folder: &Path) -> Result<Self> {
         let name = name_of_folder(folder);
         if folder.is_file() {
-            let text = std::fs::read_to_string(folder)
-                .with_context(|| format!("cannot read {}", folder.display()))?;
-            let evaluation = Evaluation::from_csv(&text).map_err(|wrong| {
-                anyhow!(
-                    "{}: {wrong}; give a file as `scnas evaluate --csv` writes it",
-                    folder.display()
-                )
-            })?;
+            let text =
+                std::fs::read_to_string(folder).map_err(|e| Error::file("read", folder, e))?;
+            let evaluation = Evaluation::from_csv(&text)
+                .map_err(|wrong| Error::place(folder, Place::Scores(wrong)))?;
             return Ok(Self {
                 name,
                 dice: dice_by_case(&evaluation),
@@ -58,9 +62,7 @@ impl Finished {
             let settings = complete_folds(folder).first().and_then(|fold| settings(fold));
             return match cross_validation(folder, folds)? {
                 Some(all) => Ok(Self { name, results: Results::Folds(all), dice, settings }),
-                None => {
-                    bail!("{}: no fold of this cross-validation is complete yet", folder.display())
-                }
+                None => Err(Error::NoFoldComplete { path: folder.into(), in_use: Vec::new() }),
             };
         }
         let (result, evaluation) = read_run(folder)?;
@@ -72,6 +74,7 @@ impl Finished {
         })
     }
 
+    /// How the network came to be; – where that is not known.
     pub fn network(&self) -> &str {
         match &self.results {
             Results::Run(result) => &result.network,
@@ -80,6 +83,7 @@ impl Finished {
         }
     }
 
+    /// Name of the data set; – where that is not known.
     pub fn dataset(&self) -> &str {
         match &self.results {
             Results::Run(result) => &result.dataset,
@@ -88,6 +92,7 @@ impl Finished {
         }
     }
 
+    /// Names of the foreground classes.
     pub fn classes(&self) -> &[String] {
         match &self.results {
             Results::Run(result) => &result.classes,
@@ -105,7 +110,7 @@ impl Finished {
         }
     }
 
-    /// Over cases, of all folds.
+    /// Dice of a foreground class over cases, of all folds.
     pub fn class(&self, class: usize) -> Option<MeanSd> {
         match &self.results {
             Results::Run(result) => result.dice.get(class).copied().flatten(),
@@ -114,7 +119,7 @@ impl Finished {
         }
     }
 
-    /// Over cases, of all folds.
+    /// Mean foreground Dice over cases, of all folds.
     pub fn mean(&self) -> Option<MeanSd> {
         match &self.results {
             Results::Run(result) => result.mean_dice,
@@ -141,14 +146,6 @@ impl Finished {
         }
     }
 
-    pub fn json(&self) -> Value {
-        match &self.results {
-            Results::Run(result) => json!(result),
-            Results::Folds(all) => json!(all),
-            Results::Scores(evaluation) => json!(evaluation.summary()),
-        }
-    }
-
     /// The settings that differ, with the value here and in `other`; `None` where either's are not
     /// known.
     pub fn unlike(&self, other: &Self) -> Option<Vec<(String, [String; 2])>> {
@@ -169,33 +166,6 @@ impl Finished {
             .collect();
         paired(&differences)
     }
-}
-
-/// Cells of a comparison: cases, difference, interval, better, worse, p.
-pub fn paired_cells(comparison: Option<&Paired>) -> Vec<String> {
-    let Some(Paired { cases, mean_difference, interval_95: [low, high], better, worse, wilcoxon }) =
-        comparison
-    else {
-        return vec!["0".into()];
-    };
-    let p_value = |p: f64| if p < 1e-4 { "< 0.0001".into() } else { format!("{p:.4}") };
-    vec![
-        cases.to_string(),
-        format!("{mean_difference:+.4}"),
-        format!("{low:+.4} to {high:+.4}"),
-        better.to_string(),
-        worse.to_string(),
-        wilcoxon.map_or_else(|| "–".into(), |test| p_value(test.p)),
-    ]
-}
-
-/// Heads of [`paired_cells`].
-pub const PAIRED_HEAD: [&str; 6] =
-    ["cases", "difference", "95 % interval", "better", "worse", "Wilcoxon p"];
-
-/// A number with so many decimals, – where it is not known.
-pub fn number(value: Option<f64>, decimals: usize) -> String {
-    value.map_or_else(|| "–".into(), |value| format!("{value:.decimals$}"))
 }
 
 fn dice_by_case(evaluation: &Evaluation) -> BTreeMap<String, f64> {
@@ -238,57 +208,28 @@ pub fn complete_folds(folder: &Path) -> Vec<PathBuf> {
 pub fn read_folds(folder: &Path) -> Result<Vec<(RunResult, Evaluation)>> {
     let folds =
         complete_folds(folder).iter().map(|fold| read_run(fold)).collect::<Result<Vec<_>>>()?;
-    if let Some([(a, _), (b, _)]) = folds
-        .array_windows()
-        .find(|[(a, _), (b, _)]| a.network != b.network || a.dataset != b.dataset)
-    {
-        bail!(
-            "{}: expected folds of one network and data set; fold {} is {} on {}, fold {} is {} \
-             on {}; remove what does not belong there",
-            folder.display(),
-            a.fold,
-            a.network,
-            a.dataset,
-            b.fold,
-            b.network,
-            b.dataset
-        );
+    let unlike = |[(a, _), (b, _)]: &&[(RunResult, Evaluation); 2]| {
+        a.network != b.network || a.dataset != b.dataset
+    };
+    match folds.array_windows().find(unlike) {
+        None => Ok(folds),
+        Some(two) => {
+            let named = |(r, _): &(RunResult, _)| (r.fold, r.network.clone(), r.dataset.clone());
+            let folds = Box::new([named(&two[0]), named(&two[1])]);
+            Err(Error::MixedFolds { path: folder.into(), folds })
+        }
     }
-    Ok(folds)
 }
 
 /// All of the folds' results together; `None` of none.
+///
+/// # Errors
+/// A plan that cannot be read.
 pub fn cross_validation(
     folder: &Path,
     folds: Vec<(RunResult, Evaluation)>,
 ) -> Result<Option<CrossValidation>> {
     let Some((first, _)) = folds.first() else { return Ok(None) };
-    let of = read_plan(&fold_folder(folder, first.fold).join("plan.json"))?.folds.len();
+    let of = Plan::read(&fold_folder(folder, first.fold).join("plan.json"))?.folds.len();
     Ok(CrossValidation::new(folds, of))
-}
-
-/// Reads the `result.json` and `evaluation.json` of the folder of a finished run.
-pub fn read_run(folder: &Path) -> Result<(RunResult, Evaluation)> {
-    let path = folder.join("result.json");
-    if !path.exists() {
-        bail!(
-            "{}: no result.json there; expected the folder of a finished run or of a \
-             cross-validation",
-            folder.display()
-        );
-    }
-    let not_ours = |path: &Path| {
-        format!(
-            "{}: not as scnas writes it; remove it and run the command that wrote it again",
-            path.display()
-        )
-    };
-    let read = |path: &Path| -> Result<Value> {
-        let bytes =
-            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        serde_json::from_slice(&bytes).with_context(|| not_ours(path))
-    };
-    let result = serde_json::from_value(read(&path)?).with_context(|| not_ours(&path))?;
-    let path = folder.join("evaluation.json");
-    Ok((result, serde_json::from_value(read(&path)?).with_context(|| not_ours(&path))?))
 }
