@@ -132,6 +132,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_counted_are_the_convolution_weights_of_every_network() {
+        let all = r#"["conv3", "conv1x3x3", "sep3", "dil2", "max3", "avg3", "identity", "zero"]"#;
+        let space = Space { operations: serde_json::from_str(all).unwrap(), ..Space::paper() };
+        let genotypes = (0..4).map(|seed| Architecture::Cells(Genotype::random(&space, seed)));
+        let size = Size { channels: 2, classes: 3, width: 8 };
+        for architecture in genotypes.chain([Architecture::UResNet, Architecture::UResNetHalf]) {
+            let network = architecture.build(size);
+            let counted = network.layout().iter().filter(|weight| {
+                ["weight", "depthwise", "pointwise"].iter().any(|end| weight.name.ends_with(end))
+            });
+            let scalars: u64 = counted.map(|weight| weight.scalars() as u64).sum();
+            assert_eq!(architecture.cost(size, [16; 3]).parameters, scalars);
+        }
+    }
+
+    #[test]
     fn the_u_resnet_has_the_documented_size_and_cost() {
         let cost = Architecture::UResNet.cost(PAPER, [128; 3]);
         assert_eq!(format!("{:.2} M, {:.0} G", cost.millions(), cost.gflops()), "7.67 M, 875 G");
