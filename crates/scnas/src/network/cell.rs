@@ -124,11 +124,8 @@ impl Cell {
                     let Some(candidate) = &self.edges[edge][entry.operation] else {
                         panic!("operation {} of edge {edge} is not in here", entry.operation)
                     };
-                    terms.extend(candidate.in_pass(pass).map(|operation| Term {
-                        x: sources[source].clone(),
-                        operation,
-                        z: entry.z.clone(),
-                    }));
+                    let term = candidate.term(pass, sources[source].clone());
+                    terms.extend(term.map(|term| Term { z: entry.z.clone(), ..term }));
                 }
             }
             run.fetch_add(terms.len() as u64, Ordering::Relaxed);

@@ -2,16 +2,17 @@
 
 use std::fmt;
 
-use volops::{ConvSpec, DepthwiseSpec, Operation};
+use burn::tensor::Tensor;
+use volops::{AvgPool3d, ConvSpec, DepthwiseSpec, MaxPool3d, Term};
 
 use crate::network::layers::ConvNorm;
 use crate::network::layout::Layout;
 use crate::network::weights::Pass;
 use crate::space::operation::{Kind, SLOPE};
 
-/// What an operation is in a node's sum, with the weights of a pass; nothing if it is `zero`, which
-/// never runs and whose weight ẑ has no gradient.
-type InPass = Box<dyn Fn(&Pass) -> Option<Operation> + Send + Sync>;
+/// What an operation makes of an input in a node's sum, with the weights of a pass; nothing if it is
+/// `zero`, which never runs and whose weight ẑ has no gradient.
+type InPass = Box<dyn Fn(&Pass, Tensor<5>) -> Option<Term> + Send + Sync>;
 
 /// A candidate operation of an edge with its weights.
 pub(super) struct EdgeOperation(InPass);
@@ -29,7 +30,7 @@ impl EdgeOperation {
     ) -> Self {
         let slope = Some(SLOPE);
         let both = [channels; 2];
-        let conv = |conv: ConvNorm| -> InPass { Box::new(move |pass| Some(conv.operation(pass))) };
+        let conv = |conv: ConvNorm| -> InPass { Box::new(move |pass, x| Some(conv.term(pass, x))) };
         Self(match kind {
             Kind::Conv { kernel } => {
                 let spec = ConvSpec { kernel, stride, slope };
@@ -39,17 +40,17 @@ impl EdgeOperation {
                 let spec = DepthwiseSpec { kernel, dilation, stride, slope };
                 conv(ConvNorm::separable(layout, name, channels, level, spec))
             }
-            Kind::MaxPool => Box::new(move |_| Some(Operation::MaxPool { stride })),
-            Kind::AveragePool => Box::new(move |_| Some(Operation::AveragePool { stride })),
-            Kind::Identity if stride == 1 => Box::new(|_| Some(Operation::Identity)),
+            Kind::MaxPool => Box::new(move |_, x| Some(Term::new(MaxPool3d { stride }, [x]))),
+            Kind::AveragePool => Box::new(move |_, x| Some(Term::new(AvgPool3d { stride }, [x]))),
+            Kind::Identity if stride == 1 => Box::new(|_, x| Some(Term::identity(x))),
             Kind::Identity => conv(ConvNorm::pointwise(layout, name, both, level, stride)),
-            Kind::Zero => Box::new(|_| None),
+            Kind::Zero => Box::new(|_, _| None),
         })
     }
 
-    /// What it is in a node's sum, if it runs.
-    pub fn in_pass(&self, pass: &Pass) -> Option<Operation> {
-        (self.0)(pass)
+    /// What it makes of `x` in a node's sum, if it runs.
+    pub fn term(&self, pass: &Pass, x: Tensor<5>) -> Option<Term> {
+        (self.0)(pass, x)
     }
 }
 

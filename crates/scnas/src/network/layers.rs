@@ -1,7 +1,9 @@
 //! What networks are made of: convolution with instance norm, convolution with bias, head.
 
+use std::sync::Arc;
+
 use burn::tensor::Tensor;
-use volops::{ConvSpec, DepthwiseSpec, Operation, Term};
+use volops::{Conv3d, ConvSpec, ConvTranspose3d, DepthwiseSpec, Normed, Operation, Term};
 
 use crate::network::layout::{Init, Layout, Role, WeightId};
 use crate::network::weights::Pass;
@@ -10,16 +12,9 @@ use crate::space::operation::SLOPE;
 /// A convolution with its norm: (LeakyReLU →) convolution → instance norm.
 #[derive(Clone, Debug)]
 pub(crate) struct ConvNorm {
-    conv: Convolution,
-    gamma: WeightId,
-    beta: WeightId,
-}
-
-#[derive(Clone, Debug)]
-enum Convolution {
-    Dense { weight: WeightId, spec: ConvSpec },
-    Transposed { weight: WeightId },
-    Separable { depthwise: WeightId, spec: DepthwiseSpec, pointwise: WeightId },
+    operation: Arc<dyn Operation>,
+    /// Its inputs behind the tensor it works on.
+    weights: Vec<WeightId>,
 }
 
 impl ConvNorm {
@@ -36,7 +31,7 @@ impl ConvNorm {
         let shape = [to, from, d, h, w];
         let weight =
             layout.declare(format!("{name}.weight"), shape, init, Role::Convolution { level });
-        Self::with_norm(layout, name, to, Convolution::Dense { weight, spec })
+        Self::new(layout, name, to, Normed::of(Conv3d(spec)), &[weight])
     }
 
     /// A 1³ convolution with LeakyReLU, with its output at `level`.
@@ -63,7 +58,8 @@ impl ConvNorm {
         let shape = [from, to, 3, 3, 3];
         let weight =
             layout.declare(format!("{name}.weight"), shape, init, Role::Convolution { level });
-        Self::with_norm(layout, name, to, Convolution::Transposed { weight })
+        let conv = ConvTranspose3d { slope: Some(SLOPE) };
+        Self::new(layout, name, to, Normed::of(conv), &[weight])
     }
 
     /// A depthwise convolution and a 1³ one, with its output at `level`.
@@ -80,51 +76,40 @@ impl ConvNorm {
         let depthwise = layout.declare(format!("{name}.depthwise"), shape, init, role);
         let (shape, init) = ([channels, channels, 1, 1, 1], Init::He { fan_in: channels });
         let pointwise = layout.declare(format!("{name}.pointwise"), shape, init, role);
-        let conv = Convolution::Separable { depthwise, spec, pointwise };
-        Self::with_norm(layout, name, channels, conv)
+        let weights = [depthwise, pointwise];
+        Self::new(layout, name, channels, Normed::separable(spec), &weights)
     }
 
-    fn with_norm(layout: &mut Layout, name: &str, channels: usize, conv: Convolution) -> Self {
+    /// Declares the weights of the norm as well.
+    fn new(
+        layout: &mut Layout,
+        name: &str,
+        channels: usize,
+        operation: Normed,
+        weights: &[WeightId],
+    ) -> Self {
         let shape = [1, channels, 1, 1, 1];
-        let mut declare = |part, start| {
+        let norm = [("gamma", 1.0), ("beta", 0.0)].map(|(part, start)| {
             layout.declare(format!("{name}.{part}"), shape, Init::Constant(start), Role::PerChannel)
-        };
-        Self { conv, gamma: declare("gamma", 1.0), beta: declare("beta", 0.0) }
+        });
+        Self { operation: Arc::new(operation), weights: [weights, &norm].concat() }
     }
 
     /// `[batch, to, …]` on the grid of its output, from `x` `[batch, from, depth, height, width]`.
     pub fn forward(&self, pass: &Pass, x: Tensor<5>) -> Tensor<5> {
-        volops::weighted_sum(vec![Term { x, operation: self.operation(pass), z: None }])
+        volops::weighted_sum(vec![self.term(pass, x)])
     }
 
     /// `sum + self(x)`.
     pub fn add_to(&self, sum: Tensor<5>, pass: &Pass, x: Tensor<5>) -> Tensor<5> {
-        let sum = Term { x: sum, operation: Operation::Identity, z: None };
-        volops::weighted_sum(vec![sum, Term { x, operation: self.operation(pass), z: None }])
+        volops::weighted_sum(vec![Term::identity(sum), self.term(pass, x)])
     }
 
-    /// What it is as a term of a sum.
-    pub fn operation(&self, pass: &Pass) -> Operation {
-        let convolution = match self.conv {
-            Convolution::Dense { weight, spec } => {
-                volops::Convolution::Dense { weight: pass.weight(weight), spec }
-            }
-            Convolution::Transposed { weight } => {
-                volops::Convolution::Transposed { weight: pass.weight(weight), slope: Some(SLOPE) }
-            }
-            Convolution::Separable { depthwise, spec, pointwise } => {
-                volops::Convolution::Separable {
-                    depthwise: pass.weight(depthwise),
-                    spec,
-                    pointwise: pass.weight(pointwise),
-                }
-            }
-        };
-        Operation::ConvNorm {
-            convolution,
-            gamma: pass.weight(self.gamma),
-            beta: pass.weight(self.beta),
-        }
+    /// What it is in a node's sum.
+    pub fn term(&self, pass: &Pass, x: Tensor<5>) -> Term {
+        let weights = self.weights.iter().map(|&id| pass.weight(id));
+        let inputs = std::iter::once(x).chain(weights).collect();
+        Term { operation: self.operation.clone(), inputs, z: None }
     }
 }
 
