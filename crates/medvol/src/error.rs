@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use crate::io::dicom::Problem;
+
 /// A result with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -41,6 +43,10 @@ pub enum Error {
     /// A NIfTI-1 header that contradicts itself or the format.
     #[error("{}: the NIfTI header is invalid: {reason}", path.display())]
     Header { path: PathBuf, reason: String },
+
+    /// A DICOM file, or a folder of them, that is not read.
+    #[error("{} {problem}", path.display())]
+    Dicom { path: PathBuf, problem: Box<Problem> },
 
     /// More voxels than can be held.
     #[error("{}: {bytes} bytes of voxels do not fit into memory", path.display())]
