@@ -111,8 +111,8 @@ fn irregular_series_are_refused_with_what_is_irregular() {
         matches!(problem("bad_drift"), Problem::OffTheGrid { off_mm, .. } if (off_mm - 0.6).abs() < 0.01)
     );
     match problem("bad_same_place") {
-        Problem::SamePlace { apart: Some((attribute, first, other)), .. } => {
-            assert_eq!((attribute, first.as_str(), other.as_str()), ("EchoTime", "10", "20"));
+        Problem::SamePlace { apart: Some(apart), .. } => {
+            assert_eq!(apart.to_string(), "EchoTime (10 and 20)");
         }
         other => panic!("{other:?}"),
     }
@@ -128,7 +128,7 @@ fn irregular_series_are_refused_with_what_is_irregular() {
         [("bad_orientation", "ImageOrientationPatient"), ("bad_size", "Rows and Columns")]
     {
         match problem(name) {
-            Problem::Differ { attribute, .. } => assert_eq!(attribute, differing),
+            Problem::Differ { difference, .. } => assert_eq!(difference.attribute, differing),
             other => panic!("{other:?}"),
         }
     }

@@ -8,7 +8,7 @@ use super::data_set::{DataSet, Element, Value};
 use super::object::Object;
 use super::pixels::PixelFormat;
 use super::place::Place;
-use super::problem::Problem;
+use super::problem::{Difference, Problem};
 use super::transfer_syntax::Codec;
 
 /// What tells slices apart that lie at the same place.
@@ -64,11 +64,11 @@ pub(super) struct Slice {
 
 impl Slice {
     /// In what two slices differ besides their place.
-    pub fn apart(&self, other: &Self) -> Option<(&'static str, String, String)> {
+    pub fn apart(&self, other: &Self) -> Option<Difference> {
         let pairs = self.apart.iter().zip(&other.apart);
         APART.iter().zip(pairs).find(|(_, (a, b))| a != b).map(|(attribute, (a, b))| {
             let told = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".into());
-            (attribute.name, told(a), told(b))
+            Difference { attribute: attribute.name, values: [told(a), told(b)] }
         })
     }
 }

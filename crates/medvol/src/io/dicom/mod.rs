@@ -48,7 +48,7 @@ use series::dicom;
 use voxels::reader;
 
 pub use attributes::Attribute;
-pub use problem::{LeftOut, Problem, SeriesSummary};
+pub use problem::{Difference, LeftOut, Problem, SeriesSummary};
 pub use series::Series;
 
 /// DICOM.

@@ -78,36 +78,25 @@ impl Object {
     /// The bytes of one frame (from 0) of `frames`, of which each takes `size` bytes if they are
     /// not compressed.
     pub fn frame(&mut self, frame: u32, frames: u32, size: u64) -> Result<Vec<u8>, Problem> {
-        let pixels = self.data.elements.get(&tags::PIXEL_DATA.tag);
-        let ranges = match pixels {
-            Some(Element { value: Value::Pixels(all), .. })
-                if self.syntax.codec == Codec::Native =>
-            {
-                let begin = all.start.saturating_add(size.saturating_mul(frame.into()));
-                let end = begin.saturating_add(size);
-                if end > all.end {
-                    let (expected, found) =
-                        (size.saturating_mul(frames.into()), all.end - all.start);
-                    return Err(Problem::FewPixels { expected, found });
-                }
-                vec![begin..end]
+        let native = self.syntax.codec == Codec::Native;
+        match self.data.elements.get(&tags::PIXEL_DATA.tag) {
+            Some(Element { value: Value::Pixels(_), .. }) if native => {
+                let begin = size.saturating_mul(frame.into());
+                self.pixels(begin, begin.saturating_add(size))
             }
-            Some(Element { value: Value::Fragments(all), .. })
-                if self.syntax.codec != Codec::Native =>
-            {
+            Some(Element { value: Value::Fragments(all), .. }) if !native => {
                 let all = all.clone();
-                self.fragments_of(&all, frame, frames)?
+                let mut bytes = Vec::new();
+                for range in self.fragments_of(&all, frame, frames)? {
+                    bytes.extend(read_range(&mut self.reader, &range).map_err(Problem::Read)?);
+                }
+                Ok(bytes)
             }
             _ => {
                 let needed = "its pixels must be stored as its transfer syntax says";
-                return Err(Problem::Missing { attribute: tags::PIXEL_DATA, needed });
+                Err(Problem::Missing { attribute: tags::PIXEL_DATA, needed })
             }
-        };
-        let mut bytes = Vec::new();
-        for range in ranges {
-            bytes.extend(read_range(&mut self.reader, &range).map_err(Problem::Read)?);
         }
-        Ok(bytes)
     }
 
     /// Whether bytes of pixels stand in words of two, the second one first.

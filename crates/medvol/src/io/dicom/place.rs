@@ -1,8 +1,8 @@
 //! Where a slice lies, and where the volume does that slices are stacked to.
 
-use super::attributes as tags;
+use super::attributes::{self as tags, Attribute};
 use super::data_set::DataSet;
-use super::problem::Problem;
+use super::problem::{Difference, Problem};
 use crate::affine::{Affine, cross, dot, norm};
 
 /// How far the two directions of a slice may be from length 1 and a right angle: they are written
@@ -93,21 +93,17 @@ impl Place {
         dot(cross(self.along_row, self.along_column), from)
     }
 
-    /// In what another slice differs that would be of the same volume: the attribute, and both
-    /// values.
-    pub fn differs(&self, other: &Self) -> Option<(&'static str, String, String)> {
-        let apart = |a: &[f64], b: &[f64], tolerance: f64| {
-            a.iter().zip(b).any(|(a, b)| (a - b).abs() > tolerance)
+    /// In what another slice differs that would be of the same volume.
+    pub fn differs(&self, other: &Self) -> Option<Difference> {
+        let apart = |attribute: Attribute, a: &[f64], b: &[f64], tolerance: f64| {
+            let far = a.iter().zip(b).any(|(a, b)| (a - b).abs() > tolerance);
+            let values = || [format!("{a:?}"), format!("{b:?}")];
+            far.then(|| Difference { attribute: attribute.name, values: values() })
         };
-        let (a, b) = (self.orientation(), other.orientation());
-        if apart(&a, &b, DIRECTION_TOLERANCE) {
-            return Some((tags::ORIENTATION.name, format!("{a:?}"), format!("{b:?}")));
-        }
         let (a, b) = (self.pixel_spacing, other.pixel_spacing);
-        if apart(&a, &b, 1e-3 * a[0].min(a[1])) {
-            return Some((tags::PIXEL_SPACING.name, format!("{a:?}"), format!("{b:?}")));
-        }
-        None
+        let orientations = (self.orientation(), other.orientation());
+        apart(tags::ORIENTATION, &orientations.0, &orientations.1, DIRECTION_TOLERANCE)
+            .or_else(|| apart(tags::PIXEL_SPACING, &a, &b, 1e-3 * a[0].min(a[1])))
     }
 }
 

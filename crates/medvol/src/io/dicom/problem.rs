@@ -104,17 +104,11 @@ pub enum Problem {
 
     /// Two slices of a series that cannot be in one volume.
     #[error(
-        "{} has {attribute} {other_value}, but {} has {value}; slices of one volume must agree: \
-         put those that do into a folder of their own", other.display(), first.display()
+        "{} and {} have different {difference}; slices of one volume must agree: put those that \
+         do into a folder of their own", first.display(), other.display()
     )]
     #[allow(missing_docs)]
-    Differ {
-        attribute: &'static str,
-        first: PathBuf,
-        value: String,
-        other: PathBuf,
-        other_value: String,
-    },
+    Differ { first: PathBuf, other: PathBuf, difference: Difference },
 
     /// Two slices at one place.
     #[error(
@@ -127,7 +121,7 @@ pub enum Problem {
         other: PathBuf,
         position_mm: [f64; 3],
         /// What tells them apart.
-        apart: Option<(&'static str, String, String)>,
+        apart: Option<Box<Difference>>,
     },
 
     /// Slices are missing.
@@ -266,15 +260,27 @@ impl fmt::Display for Lines<'_> {
     }
 }
 
-struct Apart<'a>(&'a Option<(&'static str, String, String)>);
+/// An attribute of which two slices have different values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Difference {
+    /// Its keyword.
+    pub attribute: &'static str,
+    /// The first slice's value, and the other's.
+    pub values: [String; 2],
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Self { attribute, values: [first, other] } = self;
+        write!(f, "{attribute} ({first} and {other})")
+    }
+}
+
+struct Apart<'a>(&'a Option<Box<Difference>>);
 
 impl fmt::Display for Apart<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self.0 {
-            Some((attribute, first, other)) => {
-                write!(f, "; they differ in {attribute}: {first} and {other}")
-            }
-            None => Ok(()),
-        }
+        self.0.iter().try_for_each(|difference| write!(f, "; they differ in {difference}"))
     }
 }

@@ -10,7 +10,7 @@ use super::data_set::DataSet;
 use super::head::{Head, Kind, Slice};
 use super::pixels::PixelFormat;
 use super::place::{Place, Unstackable, stack};
-use super::problem::{LeftOut, Problem, SeriesSummary};
+use super::problem::{Difference, LeftOut, Problem, SeriesSummary};
 use super::voxels::Plane;
 use crate::error::{Error, Result};
 use crate::io::{Grid, NumberType};
@@ -210,20 +210,15 @@ fn check_alike(placed: &[Placed]) -> std::result::Result<(), Problem> {
     let frame = |placed: &Placed| placed.head.text(tags::FRAME_OF_REFERENCE);
     for other in others {
         let differing = |attribute, value: &dyn Fn(&Placed) -> String| {
-            let (a, b) = (value(first), value(other));
-            (a != b).then_some((attribute, a, b))
+            let values = [value(first), value(other)];
+            (values[0] != values[1]).then_some(Difference { attribute, values })
         };
         let found = differing("Rows and Columns", &size)
             .or_else(|| first.slice.place.differs(&other.slice.place))
             .or_else(|| differing(tags::FRAME_OF_REFERENCE.name, &frame));
-        if let Some((attribute, value, other_value)) = found {
-            return Err(Problem::Differ {
-                attribute,
-                first: first.head.path.clone(),
-                value,
-                other: other.head.path.clone(),
-                other_value,
-            });
+        if let Some(difference) = found {
+            let [first, other] = [first, other].map(|placed| placed.head.path.clone());
+            return Err(Problem::Differ { first, other, difference });
         }
     }
     Ok(())
@@ -249,7 +244,7 @@ fn same_place(first: &Placed, other: &Placed) -> Problem {
         first: first.head.path.clone(),
         other: other.head.path.clone(),
         position_mm: first.slice.place.position,
-        apart: first.slice.apart(other.slice),
+        apart: first.slice.apart(other.slice).map(Box::new),
     }
 }
 

@@ -55,11 +55,9 @@ impl Segmentation {
         };
         let slices = slices(data, &format)?;
         let places: Vec<_> = slices.iter().map(|slice| slice.place).collect();
-        if let Some((attribute, value, other_value)) =
-            places.iter().find_map(|place| places[0].differs(place))
-        {
+        if let Some(difference) = places.iter().find_map(|place| places[0].differs(place)) {
             let (first, other) = (path.to_path_buf(), path.to_path_buf());
-            return Err(Problem::Differ { attribute, first, value, other, other_value });
+            return Err(Problem::Differ { first, other, difference });
         }
         let paths = vec![path; places.len()];
         let stacked = stack(&places, true).map_err(|why| irregular(why, &paths))?;
