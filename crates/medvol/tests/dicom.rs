@@ -239,3 +239,39 @@ fn a_segmentation_needs_its_series_and_labels() {
     assert!(matches!(problem, Problem::NoSegments));
     assert!(!path.exists());
 }
+
+#[test]
+#[ignore = "needs python with pydicom and highdicom: SCNAS_JUDGE_PYTHON"]
+fn pydicom_and_highdicom_find_the_labels_that_were_written() {
+    let python = std::env::var("SCNAS_JUDGE_PYTHON").expect("SCNAS_JUDGE_PYTHON names a python");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/judge_dicom.py");
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["explicit", "one_slice", "enhanced", "big_endian", "jpeg_2000_signed"] {
+        let opened = Source::from(fixture(name)).open().unwrap();
+        let header = opened.header().clone();
+        let (labels, names) = labels_like(&opened.image().unwrap());
+        let written = folder.path().join(format!("{name}.dcm"));
+        let classes = class_indices(&labels, &names);
+        io::create(&written)
+            .unwrap()
+            .like(&header)
+            .classes(&classes, &names, labels.affine)
+            .unwrap();
+        let expected = folder.path().join(format!("{name}.json"));
+        let named: Vec<_> = names[1..].iter().map(|label| (label.value, &label.name)).collect();
+        let told = serde_json::json!({
+            "shape": labels.shape(),
+            "labels": labels.voxels.iter().collect::<Vec<_>>(),
+            "names": named,
+            "affine": labels.affine.0,
+        });
+        std::fs::write(&expected, told.to_string()).unwrap();
+        let judged = std::process::Command::new(&python)
+            .arg(&script)
+            .args([fixture(name), written, expected])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&judged.stderr);
+        assert!(judged.status.success(), "{name}: {said}");
+    }
+}
