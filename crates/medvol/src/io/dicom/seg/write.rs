@@ -172,7 +172,7 @@ fn common(series: &Series, uids: &Uids) -> DataSet {
         (tags::SOFTWARE_VERSIONS, env!("CARGO_PKG_VERSION")),
         (tags::CONTENT_LABEL, "SEGMENTATION"),
         (tags::CONTENT_DESCRIPTION, "Segmentation by a neural network"),
-        (tags::CONTENT_CREATOR, SOFTWARE),
+        (tags::CONTENT_CREATOR, "scnas^"),
         (tags::PHOTOMETRIC, "MONOCHROME2"),
         (tags::LOSSY, "00"),
         (tags::SEGMENTATION_TYPE, "BINARY"),
