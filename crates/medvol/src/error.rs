@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use crate::io::dicom::Problem;
 use crate::preprocess::PreprocessFault;
 
 /// A result with this crate's [`Error`].
@@ -79,6 +80,15 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong.
         reason: String,
+    },
+
+    /// A DICOM file, or a folder of them, that is not read.
+    #[error("{} {problem}", path.display())]
+    Dicom {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong.
+        problem: Box<Problem>,
     },
 
     /// More voxels than can be held.

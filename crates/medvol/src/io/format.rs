@@ -4,15 +4,17 @@ use std::fmt::Debug;
 use std::io::{self, Write};
 use std::path::Path;
 
+use super::dicom::Dicom;
 use super::grid::{Grid, Header};
 use super::nifti::Nifti;
 use super::source::Source;
 use super::stream::Stream;
 use super::voxels::{NumberType, Stored};
+use crate::class_map::Label;
 use crate::error::Result;
 
 /// All formats, the one that is written unless another is asked for first.
-pub const FORMATS: &[&dyn Format] = &[&Nifti];
+pub const FORMATS: &[&dyn Format] = &[&Nifti, &Dicom];
 
 /// A file format: how its headers are read and written. Voxels are read and written by what all
 /// formats share.
@@ -51,6 +53,8 @@ pub struct Content<'a> {
     /// Hands all voxels on in their order (width fastest, then height, depth, channels), as
     /// little-endian numbers.
     pub voxels: &'a dyn Fn(&mut dyn Write) -> io::Result<()>,
+    /// What the values of a label map mean, as far as it is known.
+    pub labels: Option<&'a [Label]>,
     /// The header of an image on the same grid, whose words about space are to be kept as far as
     /// the format can.
     pub reference: Option<&'a Header>,

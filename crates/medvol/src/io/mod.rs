@@ -20,6 +20,7 @@
 //! ```
 
 mod create;
+pub mod dicom;
 mod format;
 mod grid;
 mod nifti;

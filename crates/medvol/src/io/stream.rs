@@ -32,11 +32,14 @@ impl Stream {
     /// Bytes that can be looked at before they are read.
     pub const START: usize = 512;
 
-    /// Opens a file.
+    /// Opens a file. Of a folder there are no bytes: its format reads the files itself.
     ///
     /// # Errors
     /// [`Error::Read`]. What is wrong further on is said by the reader that comes to it.
     pub(super) fn open(source: &Source) -> Result<Self> {
+        if source.path().is_dir() {
+            return Ok(Self::decoded(source, Box::new(std::io::empty()), 0));
+        }
         let unreadable = |error| Error::Read { path: source.path().to_path_buf(), source: error };
         let file = open_file(source).map_err(unreadable)?;
         let length = file.metadata().map_err(unreadable)?.len();
@@ -57,6 +60,19 @@ impl Stream {
             read: 0,
             at_most,
         })
+    }
+
+    /// Bytes that a format has taken out of a source itself: `bytes` of them. An error of this
+    /// crate within one of `reader` is handed on as it is.
+    pub(super) fn decoded(source: &Source, reader: Box<dyn Read>, bytes: u64) -> Self {
+        Self {
+            source: source.clone(),
+            start: Cursor::default(),
+            failed: None,
+            rest: reader,
+            read: 0,
+            at_most: bytes,
+        }
     }
 
     /// What is read.
@@ -115,7 +131,10 @@ impl Stream {
                     return Err(self.truncated(expected, self.read));
                 }
                 Err(source) => {
-                    return Err(Error::Read { path: self.source.path().to_path_buf(), source });
+                    return Err(source.downcast::<Error>().unwrap_or_else(|source| Error::Read {
+                        path: self.source.path().to_path_buf(),
+                        source,
+                    }));
                 }
             }
         }
