@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use crate::digits::significant;
 use crate::io::dicom::Problem;
 use crate::preprocess::PreprocessFault;
 
@@ -155,9 +156,9 @@ pub enum Error {
     /// An image and its label map, or another channel of it, have the same shape but lie at
     /// different places in space.
     #[error(
-        "{} and {} of the same case lie {distance_mm:.3} mm apart (allowed: {tolerance_mm:.3} mm); \
-         copy the sform and qform of the first to the second if their voxels do belong together",
-        image.display(), other.display()
+        "{} and {} of the same case lie {} mm apart (allowed: {} mm); copy the sform and qform of \
+         the first to the second if their voxels do belong together",
+        image.display(), other.display(), significant(*distance_mm, 3), significant(*tolerance_mm, 3)
     )]
     PlaceMismatch {
         /// The image.
@@ -168,6 +169,17 @@ pub enum Error {
         distance_mm: f64,
         /// Largest distance that counts as the same place.
         tolerance_mm: f64,
+    },
+
+    /// A header that can be read in two ways, and nothing in it says which is meant.
+    #[error("{}: {reason}; {remedy}", path.display())]
+    UncertainPlace {
+        /// The file.
+        path: PathBuf,
+        /// Both readings.
+        reason: String,
+        /// What to do.
+        remedy: String,
     },
 
     /// A label map holds a value that the data set does not list.

@@ -2,11 +2,11 @@
 //! absolute deviation.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 
 use super::examine::Facts;
 use super::labels::{FEW_VOXELS, Labels};
 use super::{Finding, Fix, Kind, Severity};
+use crate::affine::PLAUSIBLE_MM;
 use crate::dataset::Dataset;
 use crate::orient::median_spacing;
 use crate::preprocess::MAX_VOXELS;
@@ -21,8 +21,6 @@ const OUTLIER: f64 = 8.0;
 const LEAST_DEVIATION: f64 = 0.25;
 /// One part in so many of all cases is a group of its own.
 const GROUP: usize = 20;
-/// Spacings outside of these (mm) are mixed-up units, most likely.
-const PLAUSIBLE_MM: RangeInclusive<f64> = 0.02..=20.0;
 /// Spacings within this factor of the usual one are never extreme.
 const USUAL_SPACING: f64 = 3.0;
 /// A label that so many of ten cases hold is missed where it is not.

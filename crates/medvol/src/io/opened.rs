@@ -29,7 +29,7 @@ pub fn open(sources: &[Source]) -> Result<Opened> {
     let mut parts = vec![first];
     for source in others {
         let part = Part::open(source)?;
-        parts[0].header.grid.check_same_place(parts[0].source(), source, &part.header.grid)?;
+        parts[0].header.check_same_place(parts[0].source(), source, &part.header)?;
         header.grid.channels += part.header.grid.channels;
         parts.push(part);
     }
@@ -70,13 +70,15 @@ impl Opened {
         }
     }
 
-    /// The same, as training and prediction want it: with `channels` channels, which is seen at
-    /// once, and only finite voxels, which [`Self::image`] and [`Self::raw`] will see.
+    /// The same, as training and prediction want it: with `channels` channels and a certain place,
+    /// which is seen at once, and only finite voxels, which [`Self::image`] and [`Self::raw`] will
+    /// see.
     ///
     /// # Errors
-    /// [`Error::ChannelCount`].
+    /// [`Error::ChannelCount`], [`Error::UncertainPlace`].
     pub fn checked(self, channels: usize) -> Result<Self> {
         self.check_channels(channels)?;
+        self.parts.iter().try_for_each(|part| part.header.check_certain(part.source()))?;
         Ok(Self { finite_only: true, ..self })
     }
 

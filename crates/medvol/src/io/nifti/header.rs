@@ -1,17 +1,16 @@
 //! The 348-byte NIfTI-1 header: <https://nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h>.
 //!
-//! Read as nibabel does where files bend the standard: a quaternion factor of 0 counts as 1,
-//! negative spacings by their absolute value, spacings of 0 as 1, a data offset of 0 as 352,
-//! `bitpix` is ignored (`datatype` says it all). Two departures from nibabel, towards the standard:
-//! a file with neither sform nor qform has its first voxel at the origin and no flip (the standard'
-//! s method 1), and spatial units of metres or micrometres are converted to mm.
+//! Read as nibabel does where files bend the standard: a data offset of 0 counts as 352, `bitpix` is
+//! ignored (`datatype` says it all). What it says of space is for `geometry.rs` to understand.
 
 use std::path::Path;
 
+use super::geometry::Space;
 use super::quaternion;
 use crate::affine::Affine;
 use crate::error::{Error, Result};
 use crate::io::grid::Grid;
+use crate::io::place::Place;
 use crate::io::voxels::NumberType;
 
 /// Bytes of a header.
@@ -37,6 +36,7 @@ const CODES: [(i16, NumberType); 10] = [
 #[derive(Debug)]
 pub(super) struct Parsed {
     pub(super) grid: Grid,
+    pub(super) place: Place,
     pub(super) numbers: NumberType,
     /// Byte at which the voxels begin.
     pub(super) offset: u64,
@@ -98,6 +98,8 @@ pub(super) fn parse(path: &Path, bytes: [u8; BYTES]) -> Result<Parsed> {
     let fields = byte_order(path, bytes)?;
     check_magic(path, &fields.bytes)?;
     let (channels, shape) = dimensions(path, &fields)?;
+    let (affine, place) =
+        space(&fields, shape).place().map_err(|reason| invalid(path, reason))?;
     let code = fields.i16(70);
     let numbers = CODES.iter().find(|(c, _)| *c == code).map(|(_, numbers)| *numbers);
     let numbers = numbers.ok_or_else(|| {
@@ -110,7 +112,8 @@ pub(super) fn parse(path: &Path, bytes: [u8; BYTES]) -> Result<Parsed> {
         )
     })?;
     Ok(Parsed {
-        grid: Grid { channels, shape, affine: affine(path, &fields)? },
+        grid: Grid { channels, shape, affine },
+        place,
         numbers,
         offset: offset(path, &fields)?,
         scale: scale(path, &fields)?,
@@ -207,56 +210,21 @@ fn scale(path: &Path, fields: &Fields) -> Result<(f64, f64)> {
     Ok((slope, intercept))
 }
 
-fn affine(path: &Path, fields: &Fields) -> Result<Affine> {
-    let (qform_code, sform_code) = (fields.i16(252), fields.i16(254));
-    let (kind, mut affine) = if sform_code > 0 {
-        ("sform", sform(fields))
-    } else if qform_code > 0 {
-        ("qform", qform(fields))
-    } else {
-        ("spacing", Affine::from_spacing(pixdim(fields)))
-    };
-    let mm_per_unit = match fields.bytes[123] & 0b111 {
-        1 => 1e3,
-        3 => 1e-3,
-        _ => 1.0,
-    };
-    for value in affine.0[..3].iter_mut().flatten() {
-        *value *= mm_per_unit;
+/// What it says of space.
+fn space(fields: &Fields, [depth, height, width]: [usize; 3]) -> Space {
+    let three = |at: usize| [0, 1, 2].map(|n| fields.f32(at + 4 * n));
+    let row = |at: usize| [0, 1, 2, 3].map(|n| fields.f32(at + 4 * n));
+    Space {
+        extents: [width, height, depth],
+        pixdim: three(80),
+        qfac: fields.f32(76),
+        qform_code: fields.i16(252).into(),
+        sform_code: fields.i16(254).into(),
+        quaternion: three(256),
+        offset: three(268),
+        rows: [280, 296, 312].map(row),
+        unit: fields.bytes[123] & 0b111,
     }
-    if !affine.is_invertible() {
-        return Err(invalid(path, format!("its {kind} gives a singular matrix {:?}", affine.0)));
-    }
-    Ok(affine)
-}
-
-/// Spacing (depth, height, width).
-fn pixdim(fields: &Fields) -> [f64; 3] {
-    [3, 2, 1].map(|n| match fields.f32(76 + 4 * n).abs() {
-        0.0 => 1.0,
-        spacing => spacing,
-    })
-}
-
-fn sform(fields: &Fields) -> Affine {
-    let mut matrix = Affine::IDENTITY.0;
-    for (row, out) in matrix.iter_mut().take(3).enumerate() {
-        for (column, value) in out.iter_mut().enumerate() {
-            *value = fields.f32(280 + 16 * row + 4 * column);
-        }
-    }
-    Affine(matrix)
-}
-
-fn qform(fields: &Fields) -> Affine {
-    let [dz, dy, dx] = pixdim(fields);
-    let handedness = if fields.f32(76) < 0.0 { -1.0 } else { 1.0 };
-    let origin = [268, 272, 276].map(|at| fields.f32(at));
-    quaternion::to_affine(
-        [256, 260, 264].map(|at| fields.f32(at)),
-        [dx, dy, dz * handedness],
-        origin,
-    )
 }
 
 /// A little-endian header for voxels of `numbers` that begin at [`DATA_OFFSET`]. What it says about
@@ -344,10 +312,11 @@ impl Writer {
             self.put(at, &fields.take::<2>(at));
         }
         self.put(123, &fields.bytes[123..124]);
-        if grid.channels == of.channels {
-            (40..56).step_by(2).for_each(|at| self.put(at, &fields.take::<2>(at)));
-        } else if grid.channels == 1 {
+        if grid.channels == 1 {
+            // An image of two dimensions has a map of two; one of many volumes, a map of one.
             self.put(40, &fields.i16(40).min(3).to_le_bytes());
+        } else if grid.channels == of.channels {
+            (40..56).step_by(2).for_each(|at| self.put(at, &fields.take::<2>(at)));
         }
     }
 }

@@ -6,6 +6,7 @@
 //! its writer is not atomic. Working around all of it takes more code than the 348 bytes of header
 //! do.
 
+mod geometry;
 mod header;
 mod quaternion;
 mod write;
@@ -58,7 +59,8 @@ impl Format for Nifti {
             big_endian: header.fields.big_endian,
             scale,
         };
-        Ok((Header { grid, format: self, own: Arc::new(header.fields) }, stored))
+        let own = Arc::new(header.fields);
+        Ok((Header { grid, place: header.place, format: self, own }, stored))
     }
 
     fn write(&self, path: &Path, content: &Content) -> Result<()> {
