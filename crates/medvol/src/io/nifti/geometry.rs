@@ -256,7 +256,8 @@ impl Space {
     fn scale(&self, taken: &Affine, remarks: &mut Vec<Remark>) -> f64 {
         let stated = self.stated_scale();
         if !matches!(self.unit, 0..=3) {
-            let message = format!("its unit of length is {}, which is none: mm are taken", self.unit);
+            let message =
+                format!("its unit of length is {}, which is none: mm are taken", self.unit);
             remarks.push(Remark::warning(message, "set the unit in its header to mm (2)"));
         }
         if stated == 1.0 {

@@ -98,8 +98,7 @@ pub(super) fn parse(path: &Path, bytes: [u8; BYTES]) -> Result<Parsed> {
     let fields = byte_order(path, bytes)?;
     check_magic(path, &fields.bytes)?;
     let (channels, shape) = dimensions(path, &fields)?;
-    let (affine, place) =
-        space(&fields, shape).place().map_err(|reason| invalid(path, reason))?;
+    let (affine, place) = space(&fields, shape).place().map_err(|reason| invalid(path, reason))?;
     let code = fields.i16(70);
     let numbers = CODES.iter().find(|(c, _)| *c == code).map(|(_, numbers)| *numbers);
     let numbers = numbers.ok_or_else(|| {
