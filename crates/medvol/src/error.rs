@@ -245,7 +245,11 @@ pub enum Error {
     },
 
     /// Nothing would be left of a data set in a corrected copy.
-    #[error("{}: every case has errors that cannot be fixed safely", path.display())]
+    #[error(
+        "{}: every case that could be trained with has errors that cannot be fixed safely; put \
+         right what the check says of them",
+        path.display()
+    )]
     NothingFixable {
         /// The data set.
         path: PathBuf,

@@ -241,7 +241,7 @@ fn metrics_have_names_of_their_own_and_are_known_by_their_keys() {
 fn a_single_voxel_has_a_surface() {
     let voxel = Array3::<u16>::ones((1, 1, 1));
     let scores = score(&voxel, &voxel);
-    assert_eq!((scores.hd95_mm, scores.surface_dice), (Some(0.0), Some(1.0)));
+    assert_eq!((scores[Metric::Hd95Mm], scores[Metric::SurfaceDice]), (Some(0.0), Some(1.0)));
 }
 
 #[test]

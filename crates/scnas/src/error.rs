@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use medvol::check::Finding;
+use medvol::significant;
 
 use crate::memory::text;
 
@@ -206,7 +207,7 @@ pub enum Unlike {
     #[error(transparent)]
     Shapes(#[from] medvol::metrics::ShapeMismatch),
     /// They lie at different places.
-    #[error("the two maps lie up to {mm:.3} mm apart; expected the same affine")]
+    #[error("the two maps lie up to {} mm apart; expected the same affine", significant(*mm, 3))]
     Apart { mm: f64 },
 }
 

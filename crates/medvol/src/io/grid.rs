@@ -47,11 +47,6 @@ pub struct Header {
 }
 
 impl Header {
-    /// How far another volume of the same case may lie from this one, in mm.
-    pub fn place_tolerance_mm(&self) -> f64 {
-        tolerance_mm(&self.grid.affine)
-    }
-
     /// Whether another volume on a grid of the same shape lies where this one does, by any reading
     /// of both headers.
     pub fn lies_on(&self, other: &Self) -> bool {
@@ -59,7 +54,8 @@ impl Header {
         self.readings().any(|a| other.readings().any(|b| near(a, b)))
     }
 
-    fn readings(&self) -> impl Iterator<Item = &Affine> {
+    /// All affines by which it can be read, the one that is taken first.
+    pub(crate) fn readings(&self) -> impl Iterator<Item = &Affine> {
         std::iter::once(&self.grid.affine).chain(&self.place.others)
     }
 
@@ -81,7 +77,7 @@ impl Header {
         }
         if !self.lies_on(other) {
             let distance_mm = self.grid.affine.max_displacement(&other.grid.affine, image_shape);
-            let tolerance_mm = self.place_tolerance_mm();
+            let tolerance_mm = tolerance_mm(&self.grid.affine);
             return Err(Error::PlaceMismatch { image, other: path, distance_mm, tolerance_mm });
         }
         Ok(())
