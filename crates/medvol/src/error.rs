@@ -51,6 +51,41 @@ pub enum Error {
     #[error("an image needs at least one file")]
     NoSource,
 
+    /// A header names a file for its voxels that cannot be read.
+    #[error("cannot read {}, in which {} has its voxels: {source}; the two belong together, under these names", file.display(), path.display())]
+    DataFile {
+        /// The header.
+        path: PathBuf,
+        /// The file that it names.
+        file: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+
+    /// One file of a pair of header and voxels cannot be read.
+    #[error("{} is half of a pair, but {} cannot be read: {source}; put both into one folder, or convert the pair to one file", path.display(), file.display())]
+    OtherHalf {
+        /// The half that is there.
+        path: PathBuf,
+        /// The other one.
+        file: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+
+    /// Two segments share a voxel, which one label map cannot say.
+    #[error("{}: the segments {first:?} and {second:?} overlap at voxel {voxel:?} (depth, height, width), so they are no label map; export one without overlaps", path.display())]
+    Overlap {
+        /// The file.
+        path: PathBuf,
+        /// The name of the segment in the lower layer.
+        first: String,
+        /// The name of the other one.
+        second: String,
+        /// (depth, height, width)
+        voxel: [usize; 3],
+    },
+
     /// A file in none of the formats of [`io`](crate::io).
     #[error("{} is in no format that can be read; convert it to NIfTI-1 (.nii or .nii.gz)", path.display())]
     UnknownFormat {
@@ -74,8 +109,8 @@ pub enum Error {
         reason: String,
     },
 
-    /// A NIfTI-1 header that contradicts itself or the format.
-    #[error("{}: the NIfTI header is invalid: {reason}", path.display())]
+    /// A header that contradicts itself or the format.
+    #[error("{}: its header is invalid: {reason}", path.display())]
     Header {
         /// The file.
         path: PathBuf,

@@ -99,6 +99,7 @@ impl Header {
     }
 }
 
-fn tolerance_mm(affine: &Affine) -> f64 {
+/// How far volumes that belong together may lie apart, in mm.
+pub(super) fn tolerance_mm(affine: &Affine) -> f64 {
     PLACE_TOLERANCE * affine.spacing().into_iter().fold(f64::INFINITY, f64::min)
 }

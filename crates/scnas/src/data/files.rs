@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use medvol::io::{Source, stem_and_ending};
+use medvol::io::{Source, is_part_of_another, stem_and_ending};
 use medvol::{CaseFiles, Dataset};
 
 use crate::error::{Error, Place, Result};
@@ -29,7 +29,9 @@ pub fn images_in(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
         }
         // Also what turns out to be no file, such as a link to nowhere: better an error than a case
         // that is silently left out.
-        found.extend(case_name(&path).map(|name| (name, path)));
+        if !is_part_of_another(&path) {
+            found.extend(case_name(&path).map(|name| (name, path)));
+        }
     }
     found.sort();
     Ok(found)
