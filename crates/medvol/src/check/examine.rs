@@ -114,7 +114,7 @@ pub fn examine(dataset: &Dataset, case: &CaseFiles) -> (Examination, Loaded) {
     let mut examiner = Examiner { dataset, findings: Vec::new() };
     let mut facts = Facts::of(dataset, case);
     let read: Vec<Option<(Header, Image)>> =
-        case.images.iter().map(|source| examiner.read(source)).collect();
+        case.images.iter().map(|source| examiner.read(source, None)).collect();
     let readable = || {
         let sources = case.images.iter().zip(&read);
         sources.filter_map(|(source, read)| read.as_ref().map(|read| (source, read)))
@@ -142,7 +142,7 @@ pub fn examine(dataset: &Dataset, case: &CaseFiles) -> (Examination, Loaded) {
     }
     let mut label_map = None;
     if let Some(source) = &case.label
-        && let Some((header, labels)) = examiner.read(source)
+        && let Some((header, labels)) = examiner.read(source, first.map(|(_, image)| image))
     {
         if let Some(first) = first {
             examiner.same_grid(first, (source, &header), Kind::AffineMismatch);
@@ -182,9 +182,17 @@ impl Examiner<'_> {
         path.strip_prefix(&self.dataset.root).unwrap_or(path).display().to_string()
     }
 
-    fn read(&mut self, source: &Source) -> Option<(Header, Image)> {
+    /// Reads an image; a label map is brought to the grid of its image, as far as its format asks
+    /// for it.
+    fn read(&mut self, source: &Source, of_image: Option<&Header>) -> Option<(Header, Image)> {
         let shown = self.shown(source);
-        let read = |opened: Opened| Ok((opened.header().clone(), opened.image()?));
+        let read = |opened: Opened| {
+            let opened = match of_image {
+                Some(image) => opened.on_grid_of(&image.grid),
+                None => opened,
+            };
+            Ok((opened.header().clone(), opened.image()?))
+        };
         let finding = match source.open().and_then(read) {
             Ok(read) => return Some(read),
             Err(Error::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {

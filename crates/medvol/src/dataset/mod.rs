@@ -129,7 +129,7 @@ impl Dataset {
     /// The label map of a case whose image has this header.
     fn labels_on(&self, image: &Header, case: &CaseFiles) -> Result<Option<LabelMap>> {
         let Some(source) = &case.label else { return Ok(None) };
-        let opened = source.open()?.on_grid_of(image);
+        let opened = source.open()?.on_grid_of(&image.grid);
         image.check_same_place(&case.images[0], source, opened.header())?;
         let label_map = opened.labels()?;
         let class_map = ClassMap::new(&self.labels);

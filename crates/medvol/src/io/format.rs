@@ -94,6 +94,17 @@ pub fn default_ending() -> &'static str {
     FORMATS[0].endings()[0]
 }
 
+/// The ending of files that answer to a source: those of its format, by its name. Where the format
+/// has compressed files, too, that of the program's own choice.
+pub fn ending_like(source: &Source) -> &'static str {
+    let (_, ending) = source.stem_and_ending();
+    let known = endings().find(|known| known.eq_ignore_ascii_case(ending));
+    match known {
+        Some(known) if default_ending().strip_suffix(".gz") != Some(known) => known,
+        _ => default_ending(),
+    }
+}
+
 /// A file's name without folder and without the ending of a format that can be read, and that
 /// ending (or none), in upper or lower case as it is: `imagesTr/case_1.nii.gz` → `("case_1",
 /// ".nii.gz")`.

@@ -95,10 +95,10 @@ impl Opened {
     /// The same, of a label map on the grid of its image: where a format stores label maps without
     /// the empty space around them, and the voxels are voxels of the image, it is put back. All
     /// others stay as they are.
-    pub fn on_grid_of(mut self, image: &Header) -> Self {
+    pub fn on_grid_of(mut self, image: &Grid) -> Self {
         let part = &self.parts[0].header;
-        let cropped = part.format.may_be_cropped(part) && part.grid.shape != image.grid.shape;
-        if let Some(crop) = cropped.then(|| Crop::of(&part.grid, &image.grid)).flatten() {
+        let cropped = part.format.may_be_cropped(part) && part.grid.shape != image.shape;
+        if let Some(crop) = cropped.then(|| Crop::of(&part.grid, image)).flatten() {
             self.header.grid = crop.whole;
             self.crop = Some(crop);
         }
@@ -113,6 +113,9 @@ impl Opened {
     /// [`Error::NotFinite`] if it is [`checked`](Self::checked) (otherwise voxels that are not
     /// finite are returned as they are).
     pub fn image(self) -> Result<Image> {
+        if self.crop.is_some() {
+            return self.labels().map(as_image);
+        }
         let mut images = Vec::new();
         for part in self.parts {
             let source = part.source().clone();
@@ -132,7 +135,7 @@ impl Opened {
     /// Those of [`Self::image`].
     pub fn raw(mut self) -> Result<RawImage> {
         let [part] = self.parts.as_slice() else { return self.image().map(RawImage::from) };
-        if part.is_layered() || !part.stored.numbers.is_short() {
+        if self.crop.is_some() || part.is_layered() || !part.stored.numbers.is_short() {
             return self.image().map(RawImage::from);
         }
         let Part { header, mut stored } = self.parts.remove(0);
@@ -199,8 +202,7 @@ impl Part {
 
     fn image(self) -> Result<Image> {
         if self.is_layered() {
-            let LabelMap { voxels, affine } = self.labels()?;
-            return Ok(Image { voxels: voxels.mapv(f32::from).insert_axis(Axis(0)), affine });
+            return self.labels().map(as_image);
         }
         let source = self.source().clone();
         let order = Order::of(&self.header.grid, self.stored.channels_at);
@@ -236,6 +238,11 @@ impl Part {
         };
         Ok(LabelMap { voxels, affine: header.grid.affine })
     }
+}
+
+fn as_image(labels: LabelMap) -> Image {
+    let voxels = labels.voxels.mapv(f32::from).insert_axis(Axis(0));
+    Image { voxels, affine: labels.affine }
 }
 
 /// Voxels in their order as an array.
