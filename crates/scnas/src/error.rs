@@ -186,7 +186,9 @@ pub enum Place {
     #[error("one file for {images} images; give a folder")]
     OneFile { images: usize },
     /// A place for label maps that is neither a folder nor the name of one.
-    #[error("expected a folder, or a file name that ends as an image's (such as .nii.gz, .nrrd or .mha)")]
+    #[error(
+        "expected a folder, or a file name that ends as an image's (such as .nii.gz, .nrrd or .mha)"
+    )]
     NoFolder,
     /// An output that is an input or belongs to a data set.
     #[error("this would overwrite an input or a file of a data set")]

@@ -35,6 +35,7 @@ use std::sync::Arc;
 
 use super::format::{Content, Format};
 use super::grid::Header;
+use super::place::Place;
 use super::source::Source;
 use super::stream::Stream;
 use super::voxels::{NumberType, Stored};
@@ -100,8 +101,10 @@ impl Format for Dicom {
             numbers,
             big_endian: false,
             scale,
+            channels_at: 3,
         };
-        Ok((Header { grid, format: self, own }, stored))
+        let place = Place::default();
+        Ok((Header { grid, place, format: self, own }, stored))
     }
 
     /// A segmentation of the series that is the reference.
