@@ -56,8 +56,8 @@ impl Plan {
             let path = dataset.description.clone();
             return Err(Error::NoForeground { path, found: dataset.labels.len() });
         }
-        let headers =
-            cases.iter().map(|case| cohort.header(case)).collect::<Result<Vec<&Header>>>()?;
+        let headers = cases.iter().map(|case| cohort.header(case));
+        let headers = headers.collect::<Result<Vec<&Header>>>()?;
         let spacings = headers.iter().map(|header| canonical_spacing(&header.grid.affine));
         let spacing = data.spacing.or_else(|| median_spacing(spacings)).unwrap_or([1.0; 3]);
         let shapes: Vec<[f64; 3]> =

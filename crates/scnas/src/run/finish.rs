@@ -87,7 +87,7 @@ impl Run<'_> {
         let predictor = ImagePredictor::new(slice::from_ref(&model), Options::of(&model))?;
         for files in &self.held_out_files {
             let header = self.cohort.header(files)?;
-            predictor.check(&files.name, header.grid.shape, header.bytes)?;
+            predictor.check(&files.name, header.grid.shape, header.raw_bytes)?;
             let needed = SCORED_VOXEL * header.grid.shape.iter().product::<usize>() as u64;
             if let Some(allowed) = memory::free().filter(|&free| free < needed) {
                 let purpose = Purpose::Scoring { name: files.name.clone() };
