@@ -255,7 +255,7 @@ pub enum Error {
         /// Its name.
         case: String,
         /// Why not.
-        fault: PreprocessFault,
+        fault: Box<PreprocessFault>,
     },
 
     /// Scores do not lie on the grid they are to be restored from.

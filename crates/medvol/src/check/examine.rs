@@ -78,10 +78,10 @@ impl Examination {
     }
 }
 
-/// The voxels of a case that has been [`examine`]d.
-#[derive(Debug)]
+/// The voxels of a case that has been [`examine`]d; nothing where an error was found.
+#[derive(Debug, Default)]
 pub struct Loaded {
-    /// One a source; empty where an error was found.
+    /// One a source.
     images: Vec<Image>,
     labels: Option<Image>,
 }
@@ -91,7 +91,7 @@ impl Loaded {
     /// where an error was found.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`] where the channels of several sources cannot be joined.
+    /// Channels of several sources that cannot be joined.
     pub fn into_case(self) -> Result<Option<(Image, Option<LabelMap>)>> {
         if self.images.is_empty() {
             return Ok(None);
@@ -160,9 +160,13 @@ pub fn examine(dataset: &Dataset, case: &CaseFiles) -> (Examination, Loaded) {
     }
     let findings: Vec<Finding> =
         examiner.findings.into_iter().map(|finding| finding.of(&case.name)).collect();
-    let good = findings.iter().all(|finding| finding.severity < Severity::Error);
-    let images = read.into_iter().flatten().filter(|_| good).map(|(_, image)| image).collect();
-    (Examination { findings, facts }, Loaded { images, labels: label_map })
+    let loaded = if findings.iter().all(|finding| finding.severity < Severity::Error) {
+        let images = read.into_iter().flatten().map(|(_, image)| image).collect();
+        Loaded { images, labels: label_map }
+    } else {
+        Loaded::default()
+    };
+    (Examination { findings, facts }, loaded)
 }
 
 /// A case being looked at.
