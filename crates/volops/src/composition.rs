@@ -52,7 +52,7 @@ pub fn max_pool3d(x: Tensor<5>, stride: usize) -> Tensor<5> {
 
 /// See [`crate::avg_pool3d`].
 pub fn avg_pool3d(x: Tensor<5>, stride: usize) -> Tensor<5> {
-    let device = x.device();
+    let (device, dtype) = (x.device(), x.dtype());
     SPATIAL.into_iter().fold(x, |x, axis| {
         let size = x.dims()[axis];
         let [a, b, c] = windows(x, axis, stride, 0.0);
@@ -65,7 +65,7 @@ pub fn avg_pool3d(x: Tensor<5>, stride: usize) -> Tensor<5> {
             .collect();
         let mut shape = [1; 5];
         shape[axis] = share.len();
-        sum * Tensor::from_data(TensorData::new(share, shape), &device)
+        sum * Tensor::from_data(TensorData::new(share, shape), (&device, dtype))
     })
 }
 

@@ -13,7 +13,8 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use proptest::prelude::*;
 use support::{assert_close, devices, gradients, inputs, random, values};
 use volops::{
-    AdamStep, AvgPool3d, Conv3d, ConvSpec, DepthwiseSpec, MaxPool3d, Normed, Term, composition,
+    AdamStep, AvgPool3d, Concat, Conv3d, ConvSpec, ConvTranspose3d, Depthwise3d, DepthwiseSpec,
+    Kept, Kernels, LeakyRelu, MaxPool3d, Normed, Operation, Term, Upsample2, composition,
 };
 
 /// The largest error allowed, relative to the largest element of the reference.
@@ -228,10 +229,75 @@ proptest! {
     }
 
     #[test]
+    fn every_operation_may_be_a_weighted_term([n, c, d, h, w] in shapes(5), kind in 0..7usize) {
+        let [x, acc] = [[n, c, d, h, w], if kind < 3 { [n, c, d, h, w] } else { [n, c, 2 * d, 2 * h, 2 * w] }];
+        let acc = if kind == 5 { [n, 2 * c, d, h, w] } else if kind == 6 { x } else { acc };
+        let spec = ConvSpec { kernel: [3; 3], stride: 1, slope: Some(0.01) };
+        let depthwise = DepthwiseSpec { kernel: [3; 3], dilation: 1, stride: 1, slope: None };
+        let weight = [c, if kind == 1 { 1 } else { c }, 3, 3, 3];
+        check(
+            "weighted_sum",
+            [acc, x, weight, [1; 5]],
+            |[acc, x, weight, z]| {
+                let both = [x.clone(), weight.clone()];
+                let term = match kind {
+                    0 => Term::new(Conv3d(spec), both),
+                    1 => Term::new(Depthwise3d(depthwise), both),
+                    2 => Term::new(LeakyRelu { slope: 0.1 }, [x.clone()]),
+                    3 => Term::new(ConvTranspose3d { slope: Some(0.01) }, both),
+                    4 => Term::new(Upsample2, [x.clone()]),
+                    5 => Term::new(Concat, [x.clone(), x.clone()]),
+                    _ => Term::new(MinPool3d, [x.clone()]),
+                };
+                let term = Term { z: Some(z.reshape([1])), ..term };
+                anchored(volops::weighted_sum(vec![Term::identity(acc), term]), x, weight)
+            },
+            |[acc, x, weight, z]| {
+                let of = x.clone();
+                let y = match kind {
+                    0 => composition::conv3d(of, weight.clone(), spec),
+                    1 => composition::depthwise3d(of, weight.clone(), depthwise),
+                    2 => composition::leaky_relu(of, 0.1),
+                    3 => composition::conv_transpose3d(of, weight.clone(), Some(0.01)),
+                    4 => composition::upsample2(of),
+                    5 => Tensor::cat(vec![of.clone(), of], 1),
+                    _ => composition::max_pool3d(of.neg(), 1).neg(),
+                };
+                let sum = composition::add_scaled(Some(acc), y, Some(z.reshape([1])));
+                anchored(sum, x, weight)
+            },
+        );
+    }
+
+    #[test]
     fn concat_equals_the_stock_operation([n, c, d, h, w] in shapes(9), more in 0..3usize) {
         let parts = array::from_fn::<_, 4, _>(|i| [n, c + i * more, d, h, w]);
         check("concat", parts, volops::concat, |parts| Tensor::cat(parts.to_vec(), 1));
     }
+}
+
+/// The smallest value in a 3³ window, from stock operations only.
+#[derive(Debug)]
+struct MinPool3d;
+
+impl Operation for MinPool3d {
+    fn forward(
+        &self,
+        kernels: &dyn Kernels,
+        sum: Option<Tensor<5>>,
+        z: Option<&Tensor<1>>,
+        inputs: Vec<Tensor<5>>,
+        _: bool,
+    ) -> (Tensor<5>, Kept) {
+        let y = composition::max_pool3d(inputs[0].clone().neg(), 1).neg();
+        (kernels.add_scaled(sum, y, z), Kept::new())
+    }
+}
+
+/// `y`, and something of `x` and `weight`, so that both have a gradient whether `y` is of them or
+/// not.
+fn anchored(y: Tensor<5>, x: Tensor<5>, weight: Tensor<5>) -> Tensor<5> {
+    y + (x.sum() + weight.sum()).reshape([1; 5])
 }
 
 #[test]
