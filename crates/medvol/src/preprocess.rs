@@ -224,7 +224,7 @@ impl<'a> Resampled<'a> {
 }
 
 fn check(name: &str, voxels: &View, affine: &Affine, spacing_mm: [f64; 3]) -> Result<()> {
-    let refuse = |fault| Err(Error::Preprocess { case: name.to_string(), fault });
+    let refuse = |fault| Err(Error::Preprocess { case: name.to_string(), fault: Box::new(fault) });
     if !spacing_mm.iter().all(|mm| mm.is_finite() && *mm > 0.0) {
         return refuse(PreprocessFault::Spacing { spacing_mm });
     }
@@ -275,7 +275,7 @@ fn grid_shape(name: &str, geometry: &Geometry, from: [f64; 3]) -> Result<[usize;
             to_mm: geometry.spacing_mm,
             resampled: shape,
         };
-        return Err(Error::Preprocess { case: name.to_string(), fault });
+        return Err(Error::Preprocess { case: name.to_string(), fault: Box::new(fault) });
     }
     Ok(shape)
 }

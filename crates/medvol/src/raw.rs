@@ -111,6 +111,19 @@ impl View<'_> {
         }
     }
 
+    /// The values of a channel.
+    pub fn values(&self, channel: usize) -> Box<dyn Iterator<Item = f32> + '_> {
+        match self {
+            View::Integers(stored, scale) => {
+                let stored = stored.index_axis(Axis(0), channel);
+                Box::new(stored.into_iter().map(|&stored| value(stored, *scale)))
+            }
+            View::Floats(values) => {
+                Box::new(values.index_axis(Axis(0), channel).into_iter().copied())
+            }
+        }
+    }
+
     /// The values of a box of a channel, in standard layout.
     pub fn block(&self, channel: usize, block: Block) -> Array3<f32> {
         match self {

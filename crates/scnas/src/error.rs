@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use medvol::check::Finding;
+use medvol::significant;
 
 use crate::memory::text;
 
@@ -173,16 +174,16 @@ pub enum Error {
 #[non_exhaustive]
 pub enum Place {
     /// Neither an image, nor a folder, nor a data set.
-    #[error("expected an image (.nii or .nii.gz), a folder of images or a data set")]
+    #[error("expected an image (such as .nii.gz, .nrrd or .mha), a folder of images or a data set")]
     NoImage,
     /// Neither a folder nor a label map.
-    #[error("expected a folder, or a file .nii or .nii.gz")]
+    #[error("expected a folder, or an image file (such as .nii.gz, .nrrd or .mha)")]
     NoLabelMap,
     /// A folder without images; `training`: a data set's training images were wanted too.
     #[error("no images to predict found there")]
     NoImages { training: bool },
     /// A folder without label maps.
-    #[error("expected label maps (.nii or .nii.gz), found none")]
+    #[error("expected label maps (such as .nii.gz, .nrrd or .mha), found none")]
     NoLabelMaps,
     /// A name that is no text.
     #[error("expected a name in UTF-8; rename this file")]
@@ -191,7 +192,9 @@ pub enum Place {
     #[error("one file for {images} images; give a folder")]
     OneFile { images: usize },
     /// A place for label maps that is neither a folder nor the name of one.
-    #[error("expected a folder, or a file name ending in .nii or .nii.gz")]
+    #[error(
+        "expected a folder, or a file name that ends as an image's (such as .nii.gz, .nrrd or .mha)"
+    )]
     NoFolder,
     /// An output that is an input or belongs to a data set.
     #[error("this would overwrite an input or a file of a data set")]
@@ -213,7 +216,7 @@ pub enum Unlike {
     #[error(transparent)]
     Shapes(#[from] medvol::metrics::ShapeMismatch),
     /// They lie at different places.
-    #[error("the two maps lie up to {mm:.3} mm apart; expected the same affine")]
+    #[error("the two maps lie up to {} mm apart; expected the same affine", significant(*mm, 3))]
     Apart { mm: f64 },
 }
 

@@ -229,7 +229,7 @@ proptest! {
 
     #[test]
     fn concat_equals_the_stock_operation([n, c, d, h, w] in shapes(9), more in 0..3usize) {
-        let parts = array::from_fn(|i| [n, c + i * more, d, h, w]);
+        let parts = array::from_fn::<_, 4, _>(|i| [n, c + i * more, d, h, w]);
         check("concat", parts, volops::concat, |parts| Tensor::cat(parts.to_vec(), 1));
     }
 }

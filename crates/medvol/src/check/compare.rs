@@ -2,12 +2,13 @@
 //! absolute deviation.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 
 use super::examine::Facts;
+use super::geometry::{CHECK_UNIT, implausible};
 use super::labels::{FEW_VOXELS, Labels};
 use super::{Finding, Fix, Kind, Severity};
 use crate::dataset::Dataset;
+use crate::digits::{lengths_mm, significant};
 use crate::orient::median_spacing;
 use crate::preprocess::MAX_VOXELS;
 
@@ -21,8 +22,6 @@ const OUTLIER: f64 = 8.0;
 const LEAST_DEVIATION: f64 = 0.25;
 /// One part in so many of all cases is a group of its own.
 const GROUP: usize = 20;
-/// Spacings outside of these (mm) are mixed-up units, most likely.
-const PLAUSIBLE_MM: RangeInclusive<f64> = 0.02..=20.0;
 /// Spacings within this factor of the usual one are never extreme.
 const USUAL_SPACING: f64 = 3.0;
 /// A label that so many of ten cases hold is missed where it is not.
@@ -102,13 +101,18 @@ fn spacings(facts: &[Facts]) -> Vec<Finding> {
         median_spacing(grids().filter(|(case, _)| case.labelled).map(|(_, (_, spacing))| spacing));
     let mut findings = Vec::new();
     for (case, (shape, spacing)) in grids() {
+        // Along an axis of one voxel nothing is resampled.
+        let long = |axis: usize| shape[axis] > 1;
         let voxels = target.map_or(0.0, |target| {
-            (0..3).map(|axis| (shape[axis] as f64 * spacing[axis] / target[axis]).ceil()).product()
+            let along = |axis: usize| (shape[axis] as f64 * spacing[axis] / target[axis]).ceil();
+            (0..3).filter(|&axis| long(axis)).map(along).product()
         });
         if voxels > MAX_VOXELS {
             let message = format!(
-                "{voxels:.1e} voxels when resampled to the usual spacing, {target:?} mm; it has \
-                 {shape:?} of {spacing:?} mm"
+                "{voxels:.1e} voxels when resampled to the usual spacing, {}; it has {shape:?} of \
+                 {}",
+                lengths_mm(target.unwrap_or_default()),
+                lengths_mm(spacing)
             );
             findings.push(
                 Finding::error(Kind::ExtremeSpacing, message, "check the unit of its spacing")
@@ -123,24 +127,22 @@ fn spacings(facts: &[Facts]) -> Vec<Finding> {
                 && !(1.0 / USUAL_SPACING..=USUAL_SPACING).contains(&factor);
             extreme.then(|| {
                 format!(
-                    "{:.3} mm along {}, usual are {:.3} mm",
-                    spacing[axis],
+                    "{} mm along {}, usual are {} mm",
+                    significant(spacing[axis], 3),
                     ["z", "y", "x"][axis],
-                    usual.median.exp()
+                    significant(usual.median.exp(), 3)
                 )
             })
         };
-        let found: Vec<String> = (0..3).filter_map(far).collect();
+        let found: Vec<String> = (0..3).filter(|&axis| long(axis)).filter_map(far).collect();
         let message = if !found.is_empty() {
             format!("a spacing unlike the other cases': {}", found.join("; "))
-        } else if spacing.iter().any(|mm| !PLAUSIBLE_MM.contains(mm)) {
-            format!("a spacing of {spacing:?} mm (depth, height, width)")
+        } else if let Some(message) = implausible(shape, spacing) {
+            message
         } else {
             continue;
         };
-        let remedy = "check the unit in its header (NIfTI spacings are in mm unless it says \
-                      otherwise) and that it is an image of this kind";
-        findings.push(Finding::warning(Kind::ExtremeSpacing, message, remedy).of(&case.name));
+        findings.push(Finding::warning(Kind::ExtremeSpacing, message, CHECK_UNIT).of(&case.name));
     }
     findings
 }
@@ -161,12 +163,11 @@ fn intensities(dataset: &Dataset, facts: &[Facts]) -> Vec<Finding> {
         for (case, i) in of_channel() {
             if contrast.is_outlier(i.sd.ln()) || brightness.is_outlier(i.mean / i.sd) {
                 let message = format!(
-                    "channel {channel} has intensities of {:.4} ± {:.4}; usual are about {:.4} ± \
-                     {:.4}",
-                    i.mean,
-                    i.sd,
-                    brightness.median * contrast.median.exp(),
-                    contrast.median.exp()
+                    "channel {channel} has intensities of {} ± {}; usual are about {} ± {}",
+                    significant(i.mean, 4),
+                    significant(i.sd, 4),
+                    significant(brightness.median * contrast.median.exp(), 4),
+                    significant(contrast.median.exp(), 4)
                 );
                 let remedy =
                     "check its units and scale factor, and that it is of the same modality";

@@ -49,7 +49,7 @@ impl Destination<'_> {
     /// [`Error::Unsupported`] for a shape the format cannot hold, [`Error::Header`] for a singular
     /// affine, [`Error::Write`].
     pub fn labels(&self, labels: &LabelMap) -> Result<()> {
-        self.write_values(labels.grid(), labels.voxels.iter().copied())
+        self.write_values(labels.grid(), labels.voxels.iter().copied(), None)
     }
 
     /// Writes class indices `[depth, height, width]` as the label map that `labels` make of them,
@@ -62,7 +62,7 @@ impl Destination<'_> {
         let grid = Grid { channels: 1, shape: classes.dim().into(), affine };
         let map = ClassMap::new(labels);
         let values = classes.iter().map(|&class| map.value(class.into()).unwrap_or(0));
-        self.write_values(grid, values)
+        self.write_values(grid, values, Some(labels))
     }
 
     /// Writes an image as f32: three-dimensional if it has one channel, else with the channels as
@@ -72,14 +72,19 @@ impl Destination<'_> {
     /// As [`Self::labels`].
     pub fn image(&self, image: &Image) -> Result<()> {
         let bytes = image.voxels.iter().flat_map(|value| value.to_le_bytes());
-        self.write(image.grid(), NumberType::F32, bytes)
+        self.write(image.grid(), NumberType::F32, bytes, None)
     }
 
-    fn write_values(&self, grid: Grid, values: impl Iterator<Item = u16> + Clone) -> Result<()> {
+    fn write_values(
+        &self,
+        grid: Grid,
+        values: impl Iterator<Item = u16> + Clone,
+        labels: Option<&[Label]>,
+    ) -> Result<()> {
         if values.clone().all(|value| value <= 255) {
-            self.write(grid, NumberType::U8, values.map(|value| value as u8))
+            self.write(grid, NumberType::U8, values.map(|value| value as u8), labels)
         } else {
-            self.write(grid, NumberType::U16, values.flat_map(u16::to_le_bytes))
+            self.write(grid, NumberType::U16, values.flat_map(u16::to_le_bytes), labels)
         }
     }
 
@@ -88,12 +93,14 @@ impl Destination<'_> {
         grid: Grid,
         numbers: NumberType,
         bytes: impl Iterator<Item = u8> + Clone,
+        labels: Option<&[Label]>,
     ) -> Result<()> {
         let same_place =
             |header: &&Header| header.grid.shape == grid.shape && header.grid.affine == grid.affine;
         let reference = self.reference.filter(same_place);
         let voxels = |to: &mut dyn Write| write_pieces(to, bytes.clone());
-        self.format.write(&self.path, &Content { grid, numbers, voxels: &voxels, reference })
+        self.format
+            .write(&self.path, &Content { grid, numbers, voxels: &voxels, reference, labels })
     }
 }
 

@@ -27,12 +27,16 @@ pub struct Header {
 }
 
 impl Header {
-    /// Extents `[depth, height, width]` in voxels of `spacing` mm, in canonical orientation.
+    /// Shape `[depth, height, width]` in voxels of `spacing` mm, in canonical orientation; an axis
+    /// of one voxel keeps it.
     pub fn resampled(&self, spacing: [f64; 3]) -> [f64; 3] {
         let Grid { affine, shape, .. } = &self.grid;
-        let shape = Orientation::of(affine).canonical_axes(*shape);
-        let own = canonical_spacing(affine);
-        [0, 1, 2].map(|axis| shape[axis] as f64 * own[axis] / spacing[axis])
+        let (own, axes) =
+            (canonical_spacing(affine), Orientation::of(affine).canonical_axes(*shape));
+        [0, 1, 2].map(|axis| match axes[axis] {
+            1 => 1.0,
+            voxels => voxels as f64 * own[axis] / spacing[axis],
+        })
     }
 }
 

@@ -329,9 +329,9 @@ mod tests {
         let csv = evaluation().csv();
         assert!(csv.starts_with("case,a,\"b, c\",mean,a jaccard,a sensitivity,"), "{csv}");
         let lines: Vec<&str> = csv.lines().collect();
-        assert_eq!(lines[1], "x,0.5,,0.5,,,,,2,,,,,,,,,,,,,");
+        assert!(lines[1].starts_with("x,0.5,,0.5,,,,,2,,,"), "{csv}");
         let columns = |line: &str| line.replace("b, c", "b").split(',').count();
-        assert!(lines.iter().all(|line| columns(line) == 4 + 2 * 9), "{csv}");
+        assert!(lines.iter().all(|line| columns(line) == 4 + 2 * (Metric::ALL.len() - 1)), "{csv}");
     }
 
     #[test]
