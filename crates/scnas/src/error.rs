@@ -10,7 +10,9 @@ use medvol::significant;
 
 use crate::memory::text;
 
-/// Errors of this crate.
+/// Errors of this crate. A field is what its message says it is; sizes are in bytes, paths as they
+/// were given.
+#[allow(missing_docs)]
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -60,6 +62,9 @@ pub enum Error {
         "{case}: expected a label map; found none; give the case one, or take it out of the data set"
     )]
     NoLabels { case: String },
+    /// A case was not read for an error in it, which the check that found it should have told.
+    #[error("a case could not be read; check the data set")]
+    Unread,
     /// A case whose image and labels have different shapes.
     #[error("{case}: {source}; give image and label map the same grid")]
     Shapes { case: String, source: medvol::metrics::ShapeMismatch },
@@ -164,6 +169,7 @@ pub enum Error {
 }
 
 /// What is wrong with an input or an output.
+#[allow(missing_docs)]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Place {
@@ -202,6 +208,7 @@ pub enum Place {
 }
 
 /// Why two label maps cannot be compared.
+#[allow(missing_docs)]
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unlike {
@@ -213,7 +220,8 @@ pub enum Unlike {
     Apart { mm: f64 },
 }
 
-/// What memory is needed for.
+/// What memory is needed for; sizes in bytes.
+#[allow(missing_docs)]
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Purpose {
@@ -295,7 +303,9 @@ impl Purpose {
 pub struct Difference {
     /// The setting; `None` where a line of a file is all that is known.
     pub key: Option<String>,
+    /// Its value when the run began.
     pub before: String,
+    /// Its value now.
     pub now: String,
 }
 
@@ -348,3 +358,16 @@ pub fn shortened(names: &[String]) -> String {
 
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn no_message_names_an_option_of_a_command() {
+        let messages: Vec<&str> =
+            include_str!("error.rs").lines().filter(|line| line.contains("#[error(\"")).collect();
+        assert!(messages.len() > 30, "{}", messages.len());
+        for message in messages {
+            assert!(!message.contains("--"), "{message}");
+        }
+    }
+}

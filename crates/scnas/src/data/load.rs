@@ -21,11 +21,11 @@ const MUCH_COARSER: f64 = 3.0;
 
 /// Cases of a run in memory.
 pub struct LoadedCases {
-    /// Preprocessed; without those in which an error was found.
+    /// Preprocessed, in order; without those in which an error was found.
     pub cases: Vec<Case>,
     /// What was found about each, if they were examined.
     pub examinations: Vec<Examination>,
-    /// Why the first of those in which no error was found could not be preprocessed.
+    /// Why the first that is missing is.
     pub unfit: Option<Error>,
 }
 
@@ -83,10 +83,11 @@ pub fn load_cases(
         for (examination, case) in next.par_iter().map(load).collect::<Result<Vec<_>>>()? {
             all.examinations.extend(examination);
             match case {
-                Ok(case) => {
-                    held += case.as_ref().map_or(0.0, bytes);
-                    all.cases.extend(case);
+                Ok(Some(case)) => {
+                    held += bytes(&case);
+                    all.cases.push(case);
                 }
+                Ok(None) => drop(all.unfit.get_or_insert(Error::Unread)),
                 Err(error) if examined => drop(all.unfit.get_or_insert(error)),
                 Err(error) => return Err(error),
             }

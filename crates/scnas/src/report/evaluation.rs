@@ -17,6 +17,7 @@ pub const TOLERANCE_MM: f64 = 1.0;
 /// Scores of one case.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CaseScore {
+    /// Name of the case.
     pub case: String,
     /// By metric, per foreground class; `None` where the class is not scored.
     #[serde(flatten)]
@@ -31,13 +32,16 @@ pub struct Evaluation {
     /// Up to this distance in mm surfaces agree; `None` in files that know Dice only.
     #[serde(default)]
     pub tolerance_mm: Option<f64>,
+    /// In the order they were scored.
     pub cases: Vec<CaseScore>,
 }
 
 /// Mean and standard deviation over cases.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MeanSd {
+    /// Arithmetic mean.
     pub mean: f64,
+    /// Sample standard deviation.
     pub sd: f64,
 }
 
