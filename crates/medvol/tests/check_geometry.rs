@@ -125,6 +125,7 @@ fn a_label_map_that_lost_its_place_gets_all_that_the_header_of_its_image_says_of
     // A sform in another space than the qform.
     patch(&image, CODES + 2, &[4, 0]);
     patch(&image, 292, &70_f32.to_le_bytes());
+    patch(&image, 268, &33_f32.to_le_bytes());
     patch(&labels, CODES, &[0; 4]);
     let report = checked(folder.path());
     let errors = of_kind(&report, Kind::AffineMismatch, Severity::Error);
@@ -172,7 +173,7 @@ fn how_far_labels_are_from_integers_is_said_in_digits_that_count() {
 
 /// What is found in an image of 1 mm, or whatever `change` makes of it.
 fn looked(change: impl FnOnce(&mut Image)) -> Vec<(Kind, String)> {
-    let voxels = Array4::from_shape_fn((2, 6, 7, 8), |(c, k, j, i)| {
+    let voxels = Array4::from_shape_fn((2, 12, 14, 16), |(c, k, j, i)| {
         ((c * 31 + k * 17 + j * 7 + i * 3) % 23) as f32
     });
     let mut image = Image { voxels, affine: Affine::IDENTITY };
