@@ -96,9 +96,9 @@ fn affine() -> Affine {
     ])
 }
 
-/// All endings that files are written with.
-fn endings() -> Vec<&'static str> {
-    io::endings().collect()
+/// All endings but that of DICOM, which is written only like a series.
+fn endings() -> impl Iterator<Item = &'static str> {
+    io::endings().filter(|ending| *ending != ".dcm")
 }
 
 #[test]
@@ -399,5 +399,10 @@ fn answers_have_the_ending_of_the_question() {
         ("series", ".nii.gz"),
     ] {
         assert_eq!(io::ending_like(&Source::from(question)), answer, "{question}");
+        assert_eq!(io::image_ending_like(&Source::from(question)), answer, "{question}");
     }
+    // DICOM has label maps, only.
+    let slice = Source::from("IM0001.dcm");
+    assert_eq!(io::ending_like(&slice), ".dcm");
+    assert_eq!(io::image_ending_like(&slice), ".nii.gz");
 }

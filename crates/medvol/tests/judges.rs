@@ -41,9 +41,10 @@ fn as_image(labels: &Array3<u16>) -> Array4<f32> {
     labels.mapv(f32::from).insert_axis(ndarray::Axis(0))
 }
 
-/// Images of one channel and of three, and label maps, in every format.
+/// Images of one channel and of three, and label maps, in every format but DICOM, which is written
+/// only like a series.
 fn write_all(folder: &Path, written: &mut Vec<Value>) {
-    for ending in io::endings() {
+    for ending in io::endings().filter(|ending| *ending != ".dcm") {
         for channels in [1, 3] {
             let voxels = Array4::from_shape_fn((channels, 3, 4, 5), |(c, k, j, i)| {
                 (1000 * c + 100 * k + 10 * j + i) as f32 - 50.5

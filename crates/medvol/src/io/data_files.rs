@@ -96,6 +96,21 @@ pub(super) fn beside(
     Ok(Stream::decoded(&source, Box::new(parts), at_most))
 }
 
+/// How a header names the file beside it that is going to hold its voxels.
+///
+/// # Errors
+/// [`Error::Unsupported`] for a name that headers cannot hold: a sign of percent makes a pattern.
+pub(super) fn written_beside<'a>(header: &Path, data: &'a Path) -> Result<&'a str> {
+    let name = data.file_name().and_then(|name| name.to_str());
+    name.filter(|name| !name.contains('%')).ok_or_else(|| Error::Unsupported {
+        path: header.to_path_buf(),
+        reason:
+            "its data file would have a name that a header cannot hold; choose a name in UTF-8 \
+                 without %, or a format of one file (.nrrd, .mha)"
+                .into(),
+    })
+}
+
 impl Layout {
     fn with(self, bytes: u64) -> Self {
         Self { bytes, ..self }

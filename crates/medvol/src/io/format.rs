@@ -58,6 +58,11 @@ pub trait Format: Debug + Sync {
         false
     }
 
+    /// Whether it writes images, and not only label maps.
+    fn writes_images(&self) -> bool {
+        true
+    }
+
     /// Writes a file, complete or not at all.
     ///
     /// # Errors
@@ -94,13 +99,22 @@ pub fn default_ending() -> &'static str {
     FORMATS[0].endings()[0]
 }
 
-/// The ending of files that answer to a source: those of its format, by its name. Where the format
-/// has compressed files, too, that of the program's own choice.
+/// The ending of label maps that answer to a source: that of its format, by its name; of NIfTI the
+/// compressed one.
 pub fn ending_like(source: &Source) -> &'static str {
     let (_, ending) = source.stem_and_ending();
     let known = endings().find(|known| known.eq_ignore_ascii_case(ending));
     match known {
         Some(known) if default_ending().strip_suffix(".gz") != Some(known) => known,
+        _ => default_ending(),
+    }
+}
+
+/// The ending of images that answer to a source: as [`ending_like`], where its format has images.
+pub fn image_ending_like(source: &Source) -> &'static str {
+    let ending = ending_like(source);
+    match by_ending(Path::new(ending)) {
+        Some(format) if format.writes_images() => ending,
         _ => default_ending(),
     }
 }

@@ -41,8 +41,8 @@ mod voxels;
 
 pub use create::{Destination, create};
 pub use format::{
-    Content, FORMATS, Format, Join, default_ending, ending_like, endings, is_part_of_another,
-    stem_and_ending,
+    Content, FORMATS, Format, Join, default_ending, ending_like, endings, image_ending_like,
+    is_part_of_another, stem_and_ending,
 };
 pub use grid::{Grid, Header};
 pub use opened::{Opened, open};

@@ -229,11 +229,11 @@ fn plan_jobs(request: &Request, channels: usize) -> Result<Vec<Job>> {
     protected.add_data_set_around(if here { Path::new(".") } else { folder });
     let mut jobs = Vec::new();
     for (name, inputs) in files {
-        let ending = io::ending_like(&inputs[0]);
+        let (ending, images) = (io::ending_like(&inputs[0]), io::image_ending_like(&inputs[0]));
         let labels = if single { out.clone() } else { folder.join(format!("{name}{ending}")) };
         let stem = case_name(&labels).unwrap_or_else(|| name.clone());
         let probabilities =
-            request.probabilities.then(|| folder.join(format!("{stem}_probabilities{ending}")));
+            request.probabilities.then(|| folder.join(format!("{stem}_probabilities{images}")));
         protected.check(&labels)?;
         probabilities.iter().try_for_each(|path| protected.check(path))?;
         jobs.push(Job { name, inputs, labels, probabilities });

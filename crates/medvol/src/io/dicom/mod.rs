@@ -108,6 +108,10 @@ impl Format for Dicom {
     }
 
     /// A segmentation of the series that is the reference.
+    fn writes_images(&self) -> bool {
+        false
+    }
+
     fn write(&self, path: &Path, content: &Content) -> Result<()> {
         let failed = |problem| dicom(path, problem);
         let series = content

@@ -12,6 +12,7 @@ use super::header::{MATRIX, OFFSET, SPACING, type_name};
 use crate::affine::{Affine, norm};
 use crate::atomic::atomic_write_with;
 use crate::error::{Error, Result};
+use crate::io::data_files::written_beside;
 use crate::io::format::Content;
 
 pub(super) fn write(path: &Path, content: &Content) -> Result<()> {
@@ -19,14 +20,7 @@ pub(super) fn write(path: &Path, content: &Content) -> Result<()> {
     let apart = extension.eq_ignore_ascii_case("mhd").then(|| path.with_extension("zraw"));
     let (data_size, data_file) = match &apart {
         Some(data) => {
-            let name = data.file_name().and_then(|name| name.to_str()).filter(|n| !n.contains('%'));
-            let name = name.ok_or_else(|| Error::Unsupported {
-                path: path.to_path_buf(),
-                reason:
-                    "its data file would have a name that MetaImage headers cannot hold; write \
-                         .mha, or choose a name in UTF-8 without %"
-                        .into(),
-            })?;
+            let name = written_beside(path, data)?;
             atomic_write_with(data, |file| compressed(file, content))?;
             (String::new(), name)
         }

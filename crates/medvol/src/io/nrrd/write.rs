@@ -16,6 +16,7 @@ use super::{Own, segments};
 use crate::atomic::atomic_write_with;
 use crate::class_map::Label;
 use crate::error::{Error, Result};
+use crate::io::data_files::written_beside;
 use crate::io::format::Content;
 use crate::io::voxels::NumberType;
 
@@ -32,15 +33,7 @@ pub(super) fn write(path: &Path, content: &Content) -> Result<()> {
         }
     }
     if let Some(data) = &apart {
-        let data_name =
-            data.file_name().and_then(|name| name.to_str()).filter(|name| !name.contains('%'));
-        let data_name = data_name.ok_or_else(|| Error::Unsupported {
-            path: path.to_path_buf(),
-            reason:
-                "its data file would have a name that NRRD headers cannot hold; write .nrrd, or \
-                     choose a name in UTF-8 without %"
-                    .into(),
-        })?;
+        let data_name = written_beside(path, data)?;
         atomic_write_with(data, |file| compressed(file, content))?;
         header.push_str(&format!("data file: {data_name}\n"));
         return atomic_write_with(path, |file| file.write_all(header.as_bytes()));
