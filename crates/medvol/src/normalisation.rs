@@ -75,6 +75,14 @@ impl Normalisation {
         Self::named(name).unwrap_or_default()
     }
 
+    /// The same before anything is measured.
+    pub fn unmeasured(self) -> Self {
+        match self {
+            Self::Ct { .. } => Self::Ct { statistics: None },
+            Self::ZScore | Self::None | Self::Rescale | Self::Rgb => self,
+        }
+    }
+
     /// Greatest value that is as good as nothing: a border of such voxels is cut off, as is one
     /// of 0.
     pub(crate) fn nothing(self) -> f32 {
