@@ -69,10 +69,11 @@ fn every_fixture_read_raw_has_the_same_values_in_half_the_memory_if_they_are_sho
         assert_eq!((header, bytes), (image.grid(), raw.bytes()), "{name}");
 
         let spacing = canonical_spacing(&image.affine);
-        let whole = preprocess(name, &image, None, &[], spacing).unwrap();
+        let whole = preprocess(name, &image, None, &[], spacing, &[]).unwrap();
         let [_, depth, height, width]: [usize; 4] = whole.image.dim().into();
-        let window =
-            Preprocessed::new(name, &raw, spacing).unwrap().window([0; 3], [depth, height, width]);
+        let window = Preprocessed::new(name, &raw, spacing, &[])
+            .unwrap()
+            .window([0; 3], [depth, height, width]);
         assert_eq!(window, whole.image.into_raw_vec_and_offset().0, "{name}");
     }
 }

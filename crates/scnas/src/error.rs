@@ -54,6 +54,9 @@ pub enum Error {
     /// A data set has no foreground label.
     #[error("{}: expected a background label and at least one foreground label; found {found} label(s); list every label value under \"labels\"", path.display())]
     NoForeground { path: PathBuf, found: usize },
+    /// What a channel is normalised by cannot be measured.
+    #[error("channel {channel} is to be normalised by the training cases, which have no voxel")]
+    NothingToMeasure { channel: usize },
     /// A case of a run's plan is not in the data set any more.
     #[error("{}: expected the case {case} of this run's plan; found no such case; put it back, or start a new run in another folder", path.display())]
     CaseGone { path: PathBuf, case: String },

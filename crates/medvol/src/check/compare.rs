@@ -2,6 +2,7 @@
 //! absolute deviation.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use super::examine::Facts;
 use super::geometry::{CHECK_UNIT, implausible};
@@ -9,6 +10,7 @@ use super::labels::{FEW_VOXELS, Labels};
 use super::{Finding, Fix, Kind, Severity};
 use crate::dataset::Dataset;
 use crate::digits::{lengths_mm, significant};
+use crate::normalisation::Normalisation;
 use crate::orient::median_spacing;
 use crate::preprocess::MAX_VOXELS;
 
@@ -24,6 +26,13 @@ const LEAST_DEVIATION: f64 = 0.25;
 const GROUP: usize = 20;
 /// Spacings within this factor of the usual one are never extreme.
 const USUAL_SPACING: f64 = 3.0;
+/// What lies about a patient in a CT, in Hounsfield units: air, or what scanners write beyond the
+/// circle that they see.
+const AROUND: RangeInclusive<f32> = -8192.0..=-900.0;
+/// Bone, at least a little of it, is denser than this, and all else than …
+const BONE: f32 = 150.0;
+/// … this much is not to be seen in a CT.
+const METAL: f32 = 65536.0;
 /// A label that so many of ten cases hold is missed where it is not.
 const NEARLY_ALL_OF_TEN: usize = 9;
 
@@ -70,6 +79,7 @@ pub(super) fn compare(dataset: &Dataset, facts: &[Facts]) -> Vec<Finding> {
     findings.extend(duplicates(facts));
     findings.extend(spacings(facts));
     findings.extend(intensities(dataset, facts));
+    findings.extend(suspected_ct(dataset, facts));
     findings.extend(labels(dataset, facts));
     findings
 }
@@ -145,6 +155,30 @@ fn spacings(facts: &[Facts]) -> Vec<Finding> {
         findings.push(Finding::warning(Kind::ExtremeSpacing, message, CHECK_UNIT).of(&case.name));
     }
     findings
+}
+
+/// Channels that hold Hounsfield units, as it seems, and are not called so.
+fn suspected_ct(dataset: &Dataset, facts: &[Facts]) -> Vec<Finding> {
+    let unnamed = |(_, name): &(usize, &String)| Normalisation::named(name).is_none();
+    let suspect = |(channel, name): (usize, &String)| {
+        let known: Vec<_> = facts.iter().filter_map(|case| case.intensities.get(channel)).collect();
+        let like_ct =
+            known.iter().filter(|i| AROUND.contains(&i.min) && (BONE..METAL).contains(&i.max));
+        let alike = like_ct.count();
+        if alike == 0 || 2 * alike < known.len() {
+            return None;
+        }
+        let message = format!(
+            "channel {channel} ({name:?}) seems to be CT: in {alike} of {} cases it goes from air \
+             (below -900) to bone; but images that are not called CT are normalised one by one, \
+             and what surrounds the patient changes that",
+            known.len()
+        );
+        let remedy = "if it is CT in Hounsfield units, call the channel \"CT\" in the description, or \
+                      set data.normalisation; otherwise set that to \"zscore\"";
+        Some(Finding::warning(Kind::SuspectedCt, message, remedy))
+    };
+    dataset.channels.iter().enumerate().filter(unnamed).filter_map(suspect).collect()
 }
 
 /// Contrast and the mean in units of it: both are free of the unit of an image, and of how much air

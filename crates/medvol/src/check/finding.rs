@@ -81,6 +81,8 @@ kinds! {
     ConstantImage = "constant-image",
     /// A few voxels, or a whole image, far from what is usual.
     OutlierIntensity = "outlier-intensity",
+    /// Intensities like those of CT in a channel that is not called so.
+    SuspectedCt = "suspected-ct",
     /// The same voxels as another case.
     DuplicateImage = "duplicate-image",
     /// A header that contradicts itself about the place of its voxels.

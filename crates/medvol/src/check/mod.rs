@@ -18,7 +18,7 @@
 //!     // Nothing where it found an error: the report will say which.
 //!     if let Some((image, labels)) = loaded.into_case()? {
 //!         let (labels, listed) = (labels.as_ref(), &dataset.labels);
-//!         cases.push(preprocess(&files.name, &image, labels, listed, spacing_mm)?);
+//!         cases.push(preprocess(&files.name, &image, labels, listed, spacing_mm, &[])?);
 //!     }
 //! }
 //! let report = conclude(&dataset, &Options::default(), examinations);

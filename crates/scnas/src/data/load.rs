@@ -57,7 +57,8 @@ pub fn load_cases(
         };
         let preprocessed = read.and_then(|read| {
             let Some((image, labels)) = read else { return Ok(None) };
-            preprocess(&file.name, &image, labels.as_ref(), &plan.labels, plan.spacing).map(Some)
+            let (labels, channels) = (labels.as_ref(), &plan.normalisation[..]);
+            preprocess(&file.name, &image, labels, &plan.labels, plan.spacing, channels).map(Some)
         });
         match progress(done.fetch_add(1, Ordering::Relaxed) + 1) {
             true => Ok((examination, preprocessed.map_err(Error::from))),

@@ -73,7 +73,7 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn of(job: Job<'a>, observer: &dyn Observer) -> Result<Self> {
-        let Job { cohort, plan, folder, config, device, check } = job;
+        let Job { cohort, mut plan, folder, config, device, check } = job;
         config.predict.largest_component_classes(&plan.labels)?;
         let (training_files, held_out_files) = plan.split(&cohort.dataset)?;
         if training_files.len() < 2 {
@@ -83,9 +83,11 @@ impl<'a> Run<'a> {
         let dir = RunDir::open(&folder, &config, &plan)?;
         let files: Vec<CaseFiles> = training_files.iter().chain(&held_out_files).cloned().collect();
         let mut training = load(cohort, &files, &plan, check, observer)?;
+        let mut held_out = training.split_off(training_files.len());
+        plan.measure(&mut training, &mut held_out)?;
         dir.begin(&config, &plan)?;
-        dir.same_or_new("data.json", &to_json(&checksums(&training)))?;
-        let held_out = training.split_off(training_files.len());
+        let all = training.iter().chain(&held_out);
+        dir.same_or_new("data.json", &to_json(&checksums(all)))?;
         let [d, h, w] = plan.patch;
         observer.message(&format!(
             "{}: {} training and {} held-out cases, {} channel(s), {} classes, patch {d}×{h}×{w} \
