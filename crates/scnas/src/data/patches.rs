@@ -139,7 +139,7 @@ mod tests {
     fn a_case_without_labels_does_not_train_as_background() {
         let (image, labels) = phantom(1, 0, 3.0);
         let listed = [0, 1, 2].map(|value| Label { value, name: value.to_string() });
-        let case = |name: &str, labels| preprocess(name, &image, labels, &listed, [3.0; 3]);
+        let case = |name: &str, labels| preprocess(name, &image, labels, &listed, [3.0; 3], &[]);
         let cases = [case("labelled", Some(&labels)).unwrap(), case("bare", None).unwrap()];
         let patches =
             Patches { cases: &cases, patch: [8; 3], foreground: 0.0, augment: None, seed: 0 };
