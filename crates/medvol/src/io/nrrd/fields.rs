@@ -121,5 +121,37 @@ fn file_names(text: &str) -> std::result::Result<(FileNames, bool), String> {
 
 /// A key or value as it was before it was written as a part of a line.
 fn unescaped(text: &str) -> String {
-    text.replace("\\n", "\n").replace("\\\\", "\\")
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text.chars();
+    while let Some(character) = rest.next() {
+        match (character, rest.as_str().chars().next()) {
+            ('\\', Some('n')) => plain.push('\n'),
+            ('\\', Some('\\')) => plain.push('\\'),
+            _ => {
+                plain.push(character);
+                continue;
+            }
+        }
+        rest.next();
+    }
+    plain
+}
+
+/// The way there.
+pub(super) fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_with_line_breaks_and_backslashes_survive_being_a_line() {
+        for text in ["a\nb", "a\\nb", "\\", "\\\\n\n", ""] {
+            assert!(!escaped(text).contains('\n'));
+            assert_eq!(unescaped(&escaped(text)), text);
+        }
+        assert_eq!(unescaped("C:\\data"), "C:\\data");
+    }
 }

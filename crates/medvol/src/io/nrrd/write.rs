@@ -10,6 +10,7 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use super::fields::escaped;
 use super::header::type_name;
 use super::words::SpaceWords;
 use super::{Own, segments};
@@ -28,8 +29,7 @@ pub(super) fn write(path: &Path, content: &Content) -> Result<()> {
         let labels =
             labels(content).map_err(|source| Error::Write { path: path.to_path_buf(), source })?;
         for (key, value) in segments::keys(&labels, content.grid.shape) {
-            let value = value.replace('\\', "\\\\").replace('\n', "\\n");
-            header.push_str(&format!("{key}:={value}\n"));
+            header.push_str(&format!("{key}:={}\n", escaped(&value)));
         }
     }
     if let Some(data) = &apart {
