@@ -13,7 +13,7 @@ use super::{Finding, Fix, Kind, Report};
 use crate::atomic::atomic_write;
 use crate::dataset::{CaseFiles, Dataset};
 use crate::error::{Error, Result};
-use crate::io::{self, Source, default_ending};
+use crate::io::{self, Source, default_ending, ending_like, writes_images};
 use crate::new_folder::write_folder;
 use crate::volume::LabelMap;
 
@@ -117,14 +117,20 @@ fn write_case(
     images: &str,
     fixes: &BTreeSet<Fix>,
 ) -> Result<Value> {
-    let named = |original: &Source, below: &str| {
-        let (_, ending) = original.stem_and_ending();
-        let ending = if ending.is_empty() { default_ending() } else { ending };
+    let named = |original: &Source, below: &str, copied: bool| {
+        let ending = match original.stem_and_ending() {
+            (_, "") if copied => ending_like(original),
+            (_, ending) if copied || writes_images(ending) => ending,
+            _ => default_ending(),
+        };
         format!("{below}/{}{ending}", case.name)
     };
-    let image = named(&case.images[0], images);
+    let copied = case.images.len() == 1
+        && case.images[0].path().is_file()
+        && !fixes.contains(&Fix::ZeroVoxels);
+    let image = named(&case.images[0], images, copied);
     match case.images.as_slice() {
-        [source] if !fixes.contains(&Fix::ZeroVoxels) => copy(source, &folder.join(&image))?,
+        [source] if copied => copy(source, &folder.join(&image))?,
         sources => {
             let opened = io::open(sources)?;
             let header = opened.header().clone();
@@ -138,8 +144,9 @@ fn write_case(
         entry["subject"] = json!(subject);
     }
     if let Some(source) = &case.label {
-        let label = named(source, "labelsTr");
-        if fixes.is_empty() {
+        let copied = fixes.is_empty() && source.path().is_file();
+        let label = named(source, "labelsTr", copied);
+        if copied {
             copy(source, &folder.join(&label))?;
         } else {
             let opened = source.open()?;

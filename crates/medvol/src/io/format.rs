@@ -41,6 +41,11 @@ pub trait Format: Debug + Sync {
         None
     }
 
+    /// Whether a folder is one image, of which its files are the slices.
+    fn is_image(&self, _folder: &Path) -> bool {
+        false
+    }
+
     /// Reads and validates the header at the beginning of a stream, and nothing more.
     ///
     /// # Errors
@@ -58,7 +63,7 @@ pub trait Format: Debug + Sync {
         false
     }
 
-    /// Whether it writes images, and not only label maps.
+    /// Whether it writes images, and not only label maps of an image it has read.
     fn writes_images(&self) -> bool {
         true
     }
@@ -99,11 +104,14 @@ pub fn default_ending() -> &'static str {
     FORMATS[0].endings()[0]
 }
 
-/// The ending of label maps that answer to a source: that of its format, by its name; of NIfTI the
-/// compressed one.
+/// The ending of label maps that answer to a source: that of its format, by its name, or by what is
+/// in it if that has no ending; of NIfTI the compressed one.
 pub fn ending_like(source: &Source) -> &'static str {
     let (_, ending) = source.stem_and_ending();
-    let known = endings().find(|known| known.eq_ignore_ascii_case(ending));
+    let known = endings().find(|known| known.eq_ignore_ascii_case(ending)).or_else(|| {
+        let stream = Stream::open(source).ok()?;
+        Some(of_source(source, stream.start())?.endings()[0])
+    });
     match known {
         Some(known) if default_ending().strip_suffix(".gz") != Some(known) => known,
         _ => default_ending(),
@@ -113,10 +121,17 @@ pub fn ending_like(source: &Source) -> &'static str {
 /// The ending of images that answer to a source: as [`ending_like`], where its format has images.
 pub fn image_ending_like(source: &Source) -> &'static str {
     let ending = ending_like(source);
-    match by_ending(Path::new(ending)) {
-        Some(format) if format.writes_images() => ending,
-        _ => default_ending(),
-    }
+    if writes_images(ending) { ending } else { default_ending() }
+}
+
+/// Whether files with this ending hold images, and not only label maps.
+pub(crate) fn writes_images(ending: &str) -> bool {
+    by_ending(Path::new(ending)).is_some_and(Format::writes_images)
+}
+
+/// Whether a folder is one image, of which its files are the slices.
+pub fn is_image(folder: &Path) -> bool {
+    folder.is_dir() && FORMATS.iter().any(|format| format.is_image(folder))
 }
 
 /// A file's name without folder and without the ending of a format that can be read, and that

@@ -42,7 +42,7 @@ mod voxels;
 pub use create::{Destination, create};
 pub use format::{
     Content, FORMATS, Format, Join, default_ending, ending_like, endings, image_ending_like,
-    is_part_of_another, stem_and_ending,
+    is_image, is_part_of_another, stem_and_ending,
 };
 pub use grid::{Grid, Header};
 pub use opened::{Opened, open};
@@ -51,4 +51,5 @@ pub use source::Source;
 pub use stream::Stream;
 pub use voxels::{NumberType, Stored};
 
+pub(crate) use format::writes_images;
 pub(crate) use opened::{INTEGER_TOLERANCE, joined};

@@ -7,8 +7,8 @@ use super::format::stem_and_ending;
 use super::opened::{Opened, open};
 use crate::error::Result;
 
-/// One place that voxels are read from: a file. An image is a list of these, in the order of its
-/// channels.
+/// One place that voxels are read from: a file, or a folder of slices. An image is a list of these,
+/// in the order of its channels.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Source {
     path: PathBuf,

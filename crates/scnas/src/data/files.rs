@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use medvol::io::{Source, is_part_of_another, stem_and_ending};
+use medvol::io::{Source, is_image, is_part_of_another, stem_and_ending};
 use medvol::{CaseFiles, Dataset};
 
 use crate::error::{Error, Place, Result};
@@ -14,7 +14,15 @@ pub fn case_name(path: &Path) -> Option<String> {
     (!ending.is_empty() && !stem.is_empty() && !stem.starts_with('.')).then(|| stem.to_string())
 }
 
-/// The image files of a folder, `(name, path)`, sorted.
+/// The name of an image whose slices are the files of a folder: that of the folder. `None` for other
+/// folders.
+pub fn folder_name(folder: &Path) -> Option<String> {
+    let name = |path: &Path| path.file_name()?.to_str().map(str::to_owned);
+    let named = || name(folder).or_else(|| name(&folder.canonicalize().ok()?));
+    is_image(folder).then(named).flatten()
+}
+
+/// The images of a folder, `(name, path)`, sorted: files, and folders of slices.
 ///
 /// # Errors
 /// A folder that cannot be read; a file whose name is no text.
@@ -30,7 +38,8 @@ pub fn images_in(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
         // Also what turns out to be no file, such as a link to nowhere: better an error than a case
         // that is silently left out.
         if !is_part_of_another(&path) {
-            found.extend(case_name(&path).map(|name| (name, path)));
+            let name = case_name(&path).or_else(|| folder_name(&path));
+            found.extend(name.map(|name| (name, path)));
         }
     }
     found.sort();

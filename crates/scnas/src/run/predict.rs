@@ -12,7 +12,7 @@ use medvol::io::{self, Source};
 use medvol::stitch::Blend;
 
 use crate::data::files::{
-    Protected, case_name, files_of, images_in, join_channels, refuse_same_names,
+    Protected, case_name, files_of, folder_name, images_in, join_channels, refuse_same_names,
 };
 use crate::error::{Error, Place, Result};
 use crate::memory;
@@ -199,6 +199,9 @@ fn plan_jobs(request: &Request, channels: usize) -> Result<Vec<Job>> {
             let training = dataset.cases.iter().filter(|_| *training);
             let cases = dataset.test.iter().chain(training);
             cases.map(|case| (case.name.clone(), case.images.clone())).collect()
+        } else if let Some(name) = folder_name(input) {
+            single_files.push((name, input.clone()));
+            continue;
         } else if input.is_dir() {
             join_channels(images_in(input)?, channels)
         } else if let Some(name) = case_name(input) {

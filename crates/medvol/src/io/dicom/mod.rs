@@ -34,7 +34,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::format::{Content, Format};
-use super::grid::Header;
+use super::grid::{Grid, Header};
 use super::place::Place;
 use super::source::Source;
 use super::stream::Stream;
@@ -42,8 +42,6 @@ use super::voxels::{NumberType, Stored};
 use crate::atomic::atomic_write;
 use crate::class_map::Label;
 use crate::error::{Error, Result};
-use head::is_segmentation;
-use object::Object;
 use seg::Segmentation;
 use series::dicom;
 use voxels::reader;
@@ -66,52 +64,50 @@ impl Format for Dicom {
     }
 
     fn probe(&self, source: &Source, start: &[u8]) -> bool {
-        object::has_mark(start) || source.path().is_dir()
+        object::has_mark(start) || series::any_in(source.path())
+    }
+
+    fn is_image(&self, folder: &Path) -> bool {
+        series::is_image(folder)
+    }
+
+    /// Only label maps, of a series.
+    fn writes_images(&self) -> bool {
+        false
     }
 
     fn open(&'static self, stream: Stream) -> Result<(Header, Stored)> {
         let source = stream.source().clone();
         let path = source.path();
-        let failed = |problem| dicom(path, problem);
         let segmentation = match path.is_dir() {
             true => None,
-            false => Object::open(path)
-                .map_err(failed)
-                .map(|object| is_segmentation(&object.data).then_some(object))?,
+            false => Segmentation::open(path).map_err(|problem| dicom(path, problem))?,
         };
-        let (grid, numbers, scale, planes, own): (_, _, _, Box<dyn Read>, Own) = match segmentation
-        {
-            Some(object) => {
-                let segmentation = Segmentation::of(path, object).map_err(failed)?;
-                let grid = segmentation.grid;
-                (grid, NumberType::U16, (1.0, 0.0), reader(segmentation.planes()), Arc::new(()))
-            }
-            None => {
-                let series = Series::open(path)?;
-                let planes = reader(voxels::read(series.planes.clone(), series.numbers));
-                (series.grid, series.numbers, series.scale, planes, Arc::new(series))
-            }
+        let opened = match segmentation {
+            Some(labels) => of_segmentation(labels),
+            None => of_series(Series::open(path)?),
         };
-        let count = grid.voxels();
-        let bytes = count.saturating_mul(numbers.bytes() as u64);
+        let count = opened.grid.voxels();
+        let bytes = count.saturating_mul(opened.numbers.bytes() as u64);
         let stored = Stored {
-            stream: Stream::decoded(&source, planes, bytes),
+            stream: Stream::decoded(&source, opened.planes, bytes),
             offset: 0,
             count,
-            numbers,
+            numbers: opened.numbers,
             big_endian: false,
-            scale,
+            scale: opened.scale,
             channels_at: 3,
         };
-        let place = Place::default();
+        let Opened { grid, place, own, .. } = opened;
         Ok((Header { grid, place, format: self, own }, stored))
     }
 
-    /// A segmentation of the series that is the reference.
-    fn writes_images(&self) -> bool {
-        false
+    /// Writers of segmentations leave out planes without a label.
+    fn may_be_cropped(&self, header: &Header) -> bool {
+        header.own.is::<OfSegmentation>()
     }
 
+    /// A segmentation of the series that is the reference.
     fn write(&self, path: &Path, content: &Content) -> Result<()> {
         let failed = |problem| dicom(path, problem);
         let series = content
@@ -136,8 +132,40 @@ impl Format for Dicom {
     }
 }
 
-/// What a format keeps of a header.
-type Own = Arc<dyn Any + Send + Sync>;
+/// What is known before voxels are read.
+struct Opened {
+    grid: Grid,
+    place: Place,
+    numbers: NumberType,
+    scale: (f64, f64),
+    planes: Box<dyn Read>,
+    own: Arc<dyn Any + Send + Sync>,
+}
+
+/// What a segmentation leaves in its header: that it is one.
+struct OfSegmentation;
+
+fn of_segmentation(segmentation: Segmentation) -> Opened {
+    Opened {
+        grid: segmentation.grid,
+        place: Place::default(),
+        numbers: NumberType::U16,
+        scale: (1.0, 0.0),
+        planes: reader(segmentation.planes()),
+        own: Arc::new(OfSegmentation),
+    }
+}
+
+fn of_series(series: Series) -> Opened {
+    Opened {
+        grid: series.grid,
+        place: Place { others: Vec::new(), remarks: series.remarks() },
+        numbers: series.numbers,
+        scale: series.scale,
+        planes: reader(voxels::read(series.planes.clone(), series.numbers)),
+        own: Arc::new(series),
+    }
+}
 
 /// The labels that occur, without names.
 fn numbered(voxels: &[u16]) -> Vec<Label> {

@@ -81,6 +81,11 @@ impl Place {
         })
     }
 
+    /// Whether the object tells how far slices are apart, or how thick.
+    pub fn tells_spacing(&self) -> bool {
+        self.told_spacing.is_some()
+    }
+
     /// Row and column directions.
     pub fn orientation(&self) -> [f64; 6] {
         let ([a, b, c], [d, e, f]) = (self.along_row, self.along_column);

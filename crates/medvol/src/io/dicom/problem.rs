@@ -23,80 +23,132 @@ pub enum Problem {
         "is truncated: an element ends at byte {expected}, the file at byte {found}; copy or \
          download it again"
     )]
-    #[allow(missing_docs)]
-    Truncated { expected: u64, found: u64 },
+    Truncated {
+        /// What there should be.
+        expected: u64,
+        /// What there is.
+        found: u64,
+    },
 
     /// The elements contradict each other.
     #[error("is damaged at byte {at}: {what}")]
-    #[allow(missing_docs)]
-    Damaged { at: u64, what: &'static str },
+    Damaged {
+        /// Byte of the file.
+        at: u64,
+        /// What is wrong there.
+        what: &'static str,
+    },
 
     /// A data set that grows beyond all bounds when it is decompressed.
     #[error("holds more than {most} bytes once it is inflated; store it uncompressed")]
-    #[allow(missing_docs)]
-    Inflated { most: u64 },
+    Inflated {
+        /// Bytes at most.
+        most: u64,
+    },
 
     /// A compression that cannot be read here.
     #[error(
         "has pixels compressed as {name} ({uid}), which is not read here; decompress it first, for \
          example with `gdcmconv --raw` or `dcmconv`"
     )]
-    #[allow(missing_docs)]
-    Compression { name: &'static str, uid: String },
+    Compression {
+        /// What the standard calls it.
+        name: &'static str,
+        /// Its unique identifier.
+        uid: String,
+    },
 
     /// The decoder refuses the compressed pixels.
     #[error("frame {frame}: its {codec} pixels cannot be decoded: {reason}")]
-    #[allow(missing_docs)]
-    Decode { frame: u32, codec: &'static str, reason: String },
+    Decode {
+        /// Frame, from 1.
+        frame: u32,
+        /// How they are compressed.
+        codec: &'static str,
+        /// The decoder's words.
+        reason: String,
+    },
 
     /// The compressed picture has another size than the object says.
     #[error(
         "frame {frame}: expected {expected:?} rows and columns, found {found:?} in the compressed \
          pixels"
     )]
-    #[allow(missing_docs)]
-    FrameSize { frame: u32, expected: [u32; 2], found: [u32; 2] },
+    FrameSize {
+        /// Frame, from 1.
+        frame: u32,
+        /// What there should be.
+        expected: [u32; 2],
+        /// What there is.
+        found: [u32; 2],
+    },
 
     /// Compressed pixels from which no frame can be told.
     #[error("has {frames} frames in {fragments} fragments, and no table tells where each begins")]
-    #[allow(missing_docs)]
-    FrameBegins { frames: u32, fragments: usize },
+    FrameBegins {
+        /// Number of frames.
+        frames: u32,
+        /// Number of fragments.
+        fragments: usize,
+    },
 
     /// An attribute is not there, is empty, or is no number where one is needed.
     #[error("has no usable {attribute}; {needed}")]
-    #[allow(missing_docs)]
-    Missing { attribute: Attribute, needed: &'static str },
+    Missing {
+        /// The attribute.
+        attribute: Attribute,
+        /// Why it is needed.
+        needed: &'static str,
+    },
 
     /// An attribute has a value that makes no sense, or is not read.
     #[error("has {attribute} {found}; expected {expected}")]
-    #[allow(missing_docs)]
-    Value { attribute: Attribute, found: String, expected: &'static str },
+    Value {
+        /// The attribute.
+        attribute: Attribute,
+        /// What there is.
+        found: String,
+        /// What there should be.
+        expected: &'static str,
+    },
 
     /// Fewer pixels than the object says.
     #[error("announces {expected} bytes of pixels and holds {found}; copy or download it again")]
-    #[allow(missing_docs)]
-    FewPixels { expected: u64, found: u64 },
+    FewPixels {
+        /// What there should be.
+        expected: u64,
+        /// What there is.
+        found: u64,
+    },
 
     /// Several samples a pixel, or indices into a palette.
     #[error(
         "is a colour image ({photometric}, {samples} samples a pixel); expected MONOCHROME1 or \
          MONOCHROME2"
     )]
-    #[allow(missing_docs)]
-    Colour { photometric: String, samples: u32 },
+    Colour {
+        /// Photometric Interpretation.
+        photometric: String,
+        /// Samples per pixel.
+        samples: u32,
+    },
 
     /// Several frames whose places are not told.
     #[error(
         "holds {frames} frames without functional groups that place them in space; convert it to \
          an enhanced object or to NIfTI"
     )]
-    #[allow(missing_docs)]
-    FramesWithoutPlace { frames: u32 },
+    FramesWithoutPlace {
+        /// Number of frames.
+        frames: u32,
+    },
 
     /// A folder without a DICOM image that has a place in space.
     #[error("holds no DICOM images with a place in space; {left_out}")]
-    #[allow(missing_docs)]
-    NoImages { left_out: LeftOut },
+    NoImages {
+        /// What there is instead.
+        left_out: LeftOut,
+    },
 
     /// Several series in one folder.
     #[error("holds {} series; put each into a folder of its own:{}", .0.len(), Lines(.0))]
@@ -107,18 +159,26 @@ pub enum Problem {
         "{} and {} have different {difference}; slices of one volume must agree: put those that \
          do into a folder of their own", first.display(), other.display()
     )]
-    #[allow(missing_docs)]
-    Differ { first: PathBuf, other: PathBuf, difference: Difference },
+    Differ {
+        /// One of them.
+        first: PathBuf,
+        /// The other.
+        other: PathBuf,
+        /// In what they differ.
+        difference: Difference,
+    },
 
     /// Two slices at one place.
     #[error(
         "{} and {} lie at the same place {position_mm:?} (mm, LPS){}; put each volume into a \
          folder of its own", first.display(), other.display(), Apart(apart)
     )]
-    #[allow(missing_docs)]
     SamePlace {
+        /// One of them.
         first: PathBuf,
+        /// The other.
         other: PathBuf,
+        /// Of the first pixel, in mm (x to the left, y to the back, z to the head).
         position_mm: [f64; 3],
         /// What tells them apart.
         apart: Option<Box<Difference>>,
@@ -130,32 +190,52 @@ pub enum Problem {
          {missing} of them seem to be missing; complete the series", before.display(),
         after.display()
     )]
-    #[allow(missing_docs)]
-    Gap { before: PathBuf, after: PathBuf, gap_mm: f64, spacing_mm: f64, missing: u64 },
+    Gap {
+        /// The slice before the widest gap.
+        before: PathBuf,
+        /// The slice behind it.
+        after: PathBuf,
+        /// Its width in mm.
+        gap_mm: f64,
+        /// Distance of slices elsewhere, in mm.
+        spacing_mm: f64,
+        /// Slices missing in all.
+        missing: u64,
+    },
 
     /// Slices that are not equally far apart.
     #[error(
         "has slices {smallest_mm:.3} to {largest_mm:.3} mm apart; expected equal distances: \
          resample it to a regular grid (for example with dcm2niix)"
     )]
-    #[allow(missing_docs)]
-    Uneven { smallest_mm: f64, largest_mm: f64 },
+    Uneven {
+        /// The smallest distance of neighbours, in mm.
+        smallest_mm: f64,
+        /// The largest, in mm.
+        largest_mm: f64,
+    },
 
     /// A slice beside the line on which the others lie.
     #[error(
         "{} lies {off_mm:.3} mm from its place on the grid of the other slices; expected a regular \
          grid: resample it (for example with dcm2niix)", slice.display()
     )]
-    #[allow(missing_docs)]
-    OffTheGrid { slice: PathBuf, off_mm: f64 },
+    OffTheGrid {
+        /// The file of the slice.
+        slice: PathBuf,
+        /// How far it is off, in mm.
+        off_mm: f64,
+    },
 
     /// The slices are not stacked along their normal.
     #[error(
         "has slices stacked {degrees:.2} degrees off their normal (a tilted gantry); resample it \
          to a straight grid (for example with dcm2niix)"
     )]
-    #[allow(missing_docs)]
-    Tilt { degrees: f64 },
+    Tilt {
+        /// Between the stack and the normal.
+        degrees: f64,
+    },
 
     /// A label map is to be written and nobody says what its labels are.
     #[error("cannot be written as a segmentation without labels besides the background")]
@@ -163,8 +243,10 @@ pub enum Problem {
 
     /// A voxel with a label that is not among those to be written.
     #[error("cannot be written: voxels have label {value}, which has no name")]
-    #[allow(missing_docs)]
-    UnnamedLabel { value: u16 },
+    UnnamedLabel {
+        /// The label.
+        value: u16,
+    },
 
     /// A segmentation is to be written without the image that it belongs to.
     #[error(
@@ -179,16 +261,24 @@ pub enum Problem {
 
     /// A value with more bytes than the format can hold.
     #[error("cannot be written: the value of {tag:08X} is too long")]
-    #[allow(missing_docs)]
-    TooLong { tag: u32 },
+    TooLong {
+        /// Group and element of the attribute.
+        tag: u32,
+    },
 
     /// Segments of a segmentation overlap, which a label map cannot hold.
     #[error(
         "has segments with the labels {first} and {second} in one voxel, frame {frame}; a label map holds one \
          label a voxel: export the segments one by one"
     )]
-    #[allow(missing_docs)]
-    Overlap { frame: u32, first: u16, second: u16 },
+    Overlap {
+        /// Frame, from 1.
+        frame: u32,
+        /// One of them.
+        first: u16,
+        /// Another label.
+        second: u16,
+    },
 }
 
 /// How many files of a folder were left out, and why.

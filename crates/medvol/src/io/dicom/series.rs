@@ -1,6 +1,7 @@
 //! A series: the one image in a folder of slices, or in a file, in the order of its slices.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -8,12 +9,13 @@ use rayon::prelude::*;
 use super::attributes as tags;
 use super::data_set::DataSet;
 use super::head::{Head, Kind, Slice};
+use super::object::{START, has_mark};
 use super::pixels::PixelFormat;
 use super::place::{Place, Unstackable, stack};
 use super::problem::{Difference, LeftOut, Problem, SeriesSummary};
 use super::voxels::Plane;
 use crate::error::{Error, Result};
-use crate::io::{Grid, NumberType};
+use crate::io::{Grid, NumberType, Remark};
 
 /// A series of slices on one grid.
 #[derive(Debug)]
@@ -105,6 +107,24 @@ impl Series {
     pub fn left_out(&self) -> &LeftOut {
         &self.left_out
     }
+
+    /// What is to be said of it.
+    pub(super) fn remarks(&self) -> Vec<Remark> {
+        let mut remarks = Vec::new();
+        if !self.left_out.is_empty() {
+            remarks.push(Remark::note(
+                format!("its folder holds more than the series; {}", self.left_out),
+                "none needed if no slices are among them",
+            ));
+        }
+        if self.planes.len() == 1 && !self.place.tells_spacing() {
+            remarks.push(Remark::warning(
+                "its one slice tells no thickness: 1 mm is taken",
+                "give the whole series",
+            ));
+        }
+        remarks
+    }
 }
 
 impl ObjectId {
@@ -116,30 +136,58 @@ impl ObjectId {
     }
 }
 
+/// Whether a path is a folder with a DICOM file.
+pub(super) fn any_in(path: &Path) -> bool {
+    files_in(path).is_ok_and(|files| {
+        files.iter().any(|file| {
+            let mut start = Vec::new();
+            crate::open_file(file)
+                .is_ok_and(|opened| opened.take(START).read_to_end(&mut start).is_ok())
+                && has_mark(&start)
+        })
+    })
+}
+
+/// Whether the images of a folder are slices of one. Several objects of many frames each are an
+/// image each.
+pub(super) fn is_image(folder: &Path) -> bool {
+    let mut objects = 0;
+    for file in files_in(folder).unwrap_or_default() {
+        match Head::read(&file).map(|head| head.kind) {
+            // What is wrong with it is said where it is opened.
+            Ok(Kind::Image { slices, .. }) if slices.len() == 1 => return true,
+            Ok(Kind::Image { .. }) => objects += 1,
+            Ok(_) | Err(_) => {}
+        }
+    }
+    objects == 1
+}
+
+/// The files of a folder, in the order of their names.
+fn files_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries: std::io::Result<Vec<PathBuf>> =
+        folder.read_dir()?.map(|entry| entry.map(|entry| entry.path())).collect();
+    let mut files: Vec<PathBuf> = entries?.into_iter().filter(|path| path.is_file()).collect();
+    files.sort();
+    Ok(files)
+}
+
 pub(super) fn dicom(path: &Path, problem: Problem) -> Error {
     Error::Dicom { path: path.to_path_buf(), problem: Box::new(problem) }
 }
 
 /// The heads of the DICOM files of a folder in the order of their names, or of one file.
 fn heads(path: &Path) -> Result<(Vec<Head>, LeftOut)> {
-    let unreadable = |source| Error::Read { path: path.to_path_buf(), source };
     let read = |path: &Path| Head::read(path).map_err(|problem| dicom(path, problem));
     if !path.is_dir() {
         return Ok((vec![read(path)?], LeftOut::default()));
     }
-    let mut files = Vec::new();
-    for entry in path.read_dir().map_err(unreadable)? {
-        let file = entry.map_err(unreadable)?.path();
-        if file.is_file() {
-            files.push(file);
-        }
-    }
-    files.sort();
+    let files =
+        files_in(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
     let count = files.len();
     let heads: Vec<Result<Option<Head>>> = files
         .into_par_iter()
         .map(|file| match Head::read(&file) {
-            // Of the format, and the index of a medium.
             Err(Problem::NoMark) => Ok(None),
             Err(problem) => Err(dicom(&file, problem)),
             Ok(head) => Ok(Some(head)),

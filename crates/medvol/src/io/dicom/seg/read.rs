@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::attributes as tags;
 use super::super::data_set::DataSet;
-use super::super::head::slices;
+use super::super::head::{is_segmentation, slices};
 use super::super::object::Object;
 use super::super::pixels::PixelFormat;
 use super::super::place::stack;
@@ -37,8 +37,13 @@ struct Layer {
 }
 
 impl Segmentation {
-    /// Of an opened object that is one.
-    pub fn of(path: &Path, object: Object) -> std::result::Result<Self, Problem> {
+    /// Opens a file, if it is one.
+    pub fn open(path: &Path) -> std::result::Result<Option<Self>, Problem> {
+        let object = Object::open(path)?;
+        is_segmentation(&object.data).then(|| Self::of(path, object)).transpose()
+    }
+
+    fn of(path: &Path, object: Object) -> std::result::Result<Self, Problem> {
         let data = &object.data;
         let kind = data.text(tags::SEGMENTATION_TYPE).unwrap_or_else(|| "BINARY".into());
         let format = PixelFormat::of(data)?;
