@@ -162,6 +162,10 @@ impl Term {
     }
 }
 
+/// Most terms that a step of the tape adds to the sum before them. Where a long sum is cut decides
+/// how its gradients are rounded, so it follows the number of terms, not that of their inputs.
+const MOST_TERMS: usize = 10;
+
 /// `Σ z · operation(inputs)`, added up in the order of the terms.
 ///
 /// On the CPU what a norm or a pooling makes is never in memory: it is added to the sum as it is
@@ -176,8 +180,12 @@ pub fn weighted_sum(terms: Vec<Term>) -> Tensor<5> {
     let mut step: Vec<Term> = terms.next().into_iter().collect();
     loop {
         let mut size: usize = step.iter().map(Term::size).sum();
-        while let Some(term) = terms.next_if(|term| size + term.size() <= MOST_INPUTS) {
+        let mut taken = 1;
+        while let Some(term) =
+            terms.next_if(|term| taken < MOST_TERMS && size + term.size() <= MOST_INPUTS)
+        {
             size += term.size();
+            taken += 1;
             step.push(term);
         }
         let sum = one_step(step);
