@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use crate::digits::significant;
 use crate::io::dicom::Problem;
 use crate::preprocess::PreprocessFault;
 
@@ -50,6 +51,41 @@ pub enum Error {
     #[error("an image needs at least one file")]
     NoSource,
 
+    /// A header names a file for its voxels that cannot be read.
+    #[error("cannot read {}, in which {} has its voxels: {source}; the two belong together, under these names", file.display(), path.display())]
+    DataFile {
+        /// The header.
+        path: PathBuf,
+        /// The file that it names.
+        file: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+
+    /// One file of a pair of header and voxels cannot be read.
+    #[error("{} is half of a pair, but {} cannot be read: {source}; put both into one folder, or convert the pair to one file", path.display(), file.display())]
+    OtherHalf {
+        /// The half that is there.
+        path: PathBuf,
+        /// The other one.
+        file: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+
+    /// Two segments share a voxel, which one label map cannot say.
+    #[error("{}: the segments {first:?} and {second:?} overlap at voxel {voxel:?} (depth, height, width), so they are no label map; export one without overlaps", path.display())]
+    Overlap {
+        /// The file.
+        path: PathBuf,
+        /// The name of the segment in the lower layer.
+        first: String,
+        /// The name of the other one.
+        second: String,
+        /// (depth, height, width)
+        voxel: [usize; 3],
+    },
+
     /// A file in none of the formats of [`io`](crate::io).
     #[error("{} is in no format that can be read; convert it to NIfTI-1 (.nii or .nii.gz)", path.display())]
     UnknownFormat {
@@ -73,8 +109,8 @@ pub enum Error {
         reason: String,
     },
 
-    /// A NIfTI-1 header that contradicts itself or the format.
-    #[error("{}: the NIfTI header is invalid: {reason}", path.display())]
+    /// A header that contradicts itself or the format.
+    #[error("{}: its header is invalid: {reason}", path.display())]
     Header {
         /// The file.
         path: PathBuf,
@@ -155,9 +191,9 @@ pub enum Error {
     /// An image and its label map, or another channel of it, have the same shape but lie at
     /// different places in space.
     #[error(
-        "{} and {} of the same case lie {distance_mm:.3} mm apart (allowed: {tolerance_mm:.3} mm); \
-         copy the sform and qform of the first to the second if their voxels do belong together",
-        image.display(), other.display()
+        "{} and {} of the same case lie {} mm apart (allowed: {} mm); copy the sform and qform of \
+         the first to the second if their voxels do belong together",
+        image.display(), other.display(), significant(*distance_mm, 3), significant(*tolerance_mm, 3)
     )]
     PlaceMismatch {
         /// The image.
@@ -168,6 +204,17 @@ pub enum Error {
         distance_mm: f64,
         /// Largest distance that counts as the same place.
         tolerance_mm: f64,
+    },
+
+    /// A header that can be read in two ways, and nothing in it says which is meant.
+    #[error("{}: {reason}; {remedy}", path.display())]
+    UncertainPlace {
+        /// The file.
+        path: PathBuf,
+        /// Both readings.
+        reason: String,
+        /// What to do.
+        remedy: String,
     },
 
     /// A label map holds a value that the data set does not list.
@@ -208,7 +255,7 @@ pub enum Error {
         /// Its name.
         case: String,
         /// Why not.
-        fault: PreprocessFault,
+        fault: Box<PreprocessFault>,
     },
 
     /// Scores do not lie on the grid they are to be restored from.
@@ -233,7 +280,11 @@ pub enum Error {
     },
 
     /// Nothing would be left of a data set in a corrected copy.
-    #[error("{}: every case has errors that cannot be fixed safely", path.display())]
+    #[error(
+        "{}: every case that could be trained with has errors that cannot be fixed safely; put \
+         right what the check says of them",
+        path.display()
+    )]
     NothingFixable {
         /// The data set.
         path: PathBuf,

@@ -56,9 +56,18 @@ struct ComponentsCase {
     corners: Vec<u32>,
 }
 
+/// What `fixtures/metrics_2d.py` wrote: maps of one slice.
+#[derive(Deserialize)]
+struct Flat {
+    scores: Vec<ScoreCase>,
+}
+
+fn read<T: serde::de::DeserializeOwned>(name: &str) -> T {
+    serde_json::from_str(&std::fs::read_to_string(common::fixture(name)).unwrap()).unwrap()
+}
+
 fn fixture() -> Fixture {
-    serde_json::from_str(&std::fs::read_to_string(common::fixture("metrics.json")).unwrap())
-        .unwrap()
+    read("metrics.json")
 }
 
 /// A map from a string of one digit per voxel.
@@ -101,8 +110,11 @@ fn the_largest_component_scores_as_the_cleaned_map_does_and_stray_voxels_cost_no
 
 #[test]
 fn scores_are_those_of_medpy_and_monai() {
-    let cases = fixture().scores;
-    assert!(cases.len() >= 7);
+    let cases = [fixture().scores, read::<Flat>("metrics_2d.json").scores]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>();
+    assert!(cases.len() >= 9);
     for (number, case) in cases.iter().enumerate() {
         let (prediction, reference) =
             (map(case.shape, &case.prediction), map(case.shape, &case.reference));
@@ -226,6 +238,13 @@ fn metrics_have_names_of_their_own_and_are_known_by_their_keys() {
 }
 
 #[test]
+fn a_single_voxel_has_a_surface() {
+    let voxel = Array3::<u16>::ones((1, 1, 1));
+    let scores = score(&voxel, &voxel);
+    assert_eq!((scores[Metric::Hd95Mm], scores[Metric::SurfaceDice]), (Some(0.0), Some(1.0)));
+}
+
+#[test]
 fn a_plane_moved_by_a_voxel_is_one_spacing_away() {
     for (axis, spacing) in SPACING.into_iter().enumerate() {
         let plane = |at: usize| {
@@ -303,6 +322,8 @@ proptest! {
 
     #[test]
     fn background_around_changes_nothing((p, r) in any_two_maps(), before in 0_usize..3, after in 0_usize..3) {
+        // A slice more makes another thing of a map of one slice.
+        prop_assume!(p.shape().iter().all(|&extent| extent > 1));
         let pad = |map: &Array3<u16>| {
             let (d, h, w) = map.dim();
             let mut padded = Array3::zeros((d + before, h + before + after, w + after));

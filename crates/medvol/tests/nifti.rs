@@ -69,10 +69,11 @@ fn every_fixture_read_raw_has_the_same_values_in_half_the_memory_if_they_are_sho
         assert_eq!((header, bytes), (image.grid(), raw.bytes()), "{name}");
 
         let spacing = canonical_spacing(&image.affine);
-        let whole = preprocess(name, &image, None, &[], spacing).unwrap();
+        let whole = preprocess(name, &image, None, &[], spacing, &[]).unwrap();
         let [_, depth, height, width]: [usize; 4] = whole.image.dim().into();
-        let window =
-            Preprocessed::new(name, &raw, spacing).unwrap().window([0; 3], [depth, height, width]);
+        let window = Preprocessed::new(name, &raw, spacing, &[])
+            .unwrap()
+            .window([0; 3], [depth, height, width]);
         assert_eq!(window, whole.image.into_raw_vec_and_offset().0, "{name}");
     }
 }
@@ -108,25 +109,6 @@ fn a_file_that_is_of_no_format_by_content_or_name_is_refused_with_its_name() {
     let error = read_image(&path).unwrap_err();
     assert!(matches!(&error, Error::UnknownFormat { .. }));
     assert!(error.to_string().contains("notes.txt"), "{error}");
-}
-
-#[test]
-fn a_file_with_neither_sform_nor_qform_has_its_spacing_and_no_flip() {
-    let (_folder, path, _) = written();
-    patch(&path, 252, &[0; 4]);
-    // A negative spacing counts by its absolute value, a spacing of zero as 1.
-    patch(&path, 80, &(-1.5_f32).to_le_bytes());
-    patch(&path, 84, &0_f32.to_le_bytes());
-    assert_eq!(read_image(&path).unwrap().affine, Affine::from_spacing([2.0, 1.0, 1.5]));
-}
-
-#[test]
-fn units_of_micrometres_are_converted() {
-    let (_folder, path, image) = written();
-    patch(&path, 123, &[3]);
-    let spacing = read_grid(&path).unwrap().affine.spacing();
-    let want = image.affine.spacing().map(|mm| mm / 1000.0);
-    assert!(spacing.iter().zip(want).all(|(mm, want)| (mm - want).abs() < 1e-12), "{spacing:?}");
 }
 
 #[test]
@@ -215,7 +197,7 @@ fn a_small_file_that_announces_a_huge_volume_is_refused_before_memory_is_taken()
 #[test]
 fn headers_that_contradict_the_format_are_refused_with_their_reason() {
     let nan = f32::NAN.to_le_bytes();
-    let cases: [(&str, usize, &[u8]); 10] = [
+    let cases: [(&str, usize, &[u8]); 8] = [
         ("dimension", 42, &(-5_i16).to_le_bytes()),
         ("dimension", 44, &0_i16.to_le_bytes()),
         ("dimensions", 40, &1_i16.to_le_bytes()),
@@ -224,8 +206,6 @@ fn headers_that_contradict_the_format_are_refused_with_their_reason() {
         ("begin at byte", 108, &400.5_f32.to_le_bytes()),
         ("begin at byte", 108, &nan),
         ("intercept", 116, &nan),
-        ("singular", 280, &nan),
-        ("singular", 280, &[0; 48]),
     ];
     for (reason, at, bytes) in cases {
         let (_folder, path, _) = written();
@@ -246,9 +226,6 @@ fn other_kinds_of_files_are_refused_with_what_to_convert_them_to() {
     let text = folder.path().join("text.nii");
     fs::write(&text, "not an image".repeat(100)).unwrap();
     let cases = [
-        (fixture("bad_nifti2.nii.gz"), "NIfTI-2"),
-        (fixture("bad_pair.hdr"), "pair"),
-        (fixture("bad_pair.img"), "pair"),
         (fixture("bad_complex.nii.gz"), "data type 32"),
         (fixture("bad_5d.nii.gz"), "dimension"),
         (path, "Analyze"),

@@ -18,9 +18,9 @@ use crate::said::said;
 
 /// Segment images with a model
 ///
-/// Reads NIfTI images and a model.safetensors; needs nothing else of the run. Writes for each image
-/// a label map <name>.nii.gz on the image's own grid, with its affine. Predictions written before
-/// are replaced; images and label maps of data sets never are. An image that cannot be predicted is
+/// Reads images and a model.safetensors; needs nothing else of the run. Writes for each image a
+/// label map of its name on the image's own grid, in its format (NIfTI: .nii.gz), with what its
+/// header says of space. Predictions written before are replaced; images and label maps of data sets never are. An image that cannot be predicted is
 /// reported and the others are done; the exit code is then 1.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -33,7 +33,7 @@ Examples:
   scnas predict folder_of_scans --model cv/fold-0 --model cv/fold-1 --out predictions \
                         --largest-component liver")]
 pub struct PredictArgs {
-    /// Images (.nii, .nii.gz), folders of images, or data sets (their test images). Channels in
+    /// Images (NIfTI, NRRD, MetaImage), folders of images, or data sets (their test images). Channels in
     /// files of their own are joined where all files are named as nnU-Net does:
     /// CASE_0000.nii.gz, CASE_0001.nii.gz, …
     #[arg(required = true, value_name = "INPUT")]
@@ -43,13 +43,14 @@ pub struct PredictArgs {
     /// then the first one's)
     #[arg(long, short, required = true, value_name = "FILE")]
     pub model: Vec<PathBuf>,
-    /// Folder for the label maps; for a single image also a file name ending in .nii or .nii.gz
+    /// Folder for the label maps; for a single image also a file name, whose ending says
+    /// the format (.nii.gz, .nrrd, .seg.nrrd, .mha, …)
     #[arg(long, short, value_name = "DIR|FILE")]
     pub out: PathBuf,
     /// Of data sets, predict the training images too
     #[arg(long)]
     pub training: bool,
-    /// Also write <name>_probabilities.nii.gz, the classes as channels
+    /// Also write <name>_probabilities, in the same format, the classes as channels
     #[arg(long)]
     pub probabilities: bool,
     /// Overlap of neighbouring windows, 0 to less than 1 [default: the model's, usually 0.5]

@@ -41,6 +41,7 @@ fn model_and_volume_of(dir: &Path, volume: [usize; 3], patch: usize, width: usiz
         labels: (0..CLASSES as u16).map(|value| Label { value, name: value.to_string() }).collect(),
         spacing: [1.0; 3],
         patch: [patch; 3],
+        normalisation: vec![],
         folds: vec![vec!["x".into()], vec!["y".into()]],
         fold: 0,
         training: None,

@@ -6,10 +6,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use medvol::check::Finding;
+use medvol::significant;
 
 use crate::memory::text;
 
-/// Errors of this crate.
+/// Errors of this crate. A field is what its message says it is; sizes are in bytes, paths as they
+/// were given.
+#[allow(missing_docs)]
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -51,6 +54,9 @@ pub enum Error {
     /// A data set has no foreground label.
     #[error("{}: expected a background label and at least one foreground label; found {found} label(s); list every label value under \"labels\"", path.display())]
     NoForeground { path: PathBuf, found: usize },
+    /// What a channel is normalised by cannot be measured.
+    #[error("channel {channel} is to be normalised by the training cases, which have no voxel")]
+    NothingToMeasure { channel: usize },
     /// A case of a run's plan is not in the data set any more.
     #[error("{}: expected the case {case} of this run's plan; found no such case; put it back, or start a new run in another folder", path.display())]
     CaseGone { path: PathBuf, case: String },
@@ -59,6 +65,9 @@ pub enum Error {
         "{case}: expected a label map; found none; give the case one, or take it out of the data set"
     )]
     NoLabels { case: String },
+    /// A case was not read for an error in it, which the check that found it should have told.
+    #[error("a case could not be read; check the data set")]
+    Unread,
     /// A case whose image and labels have different shapes.
     #[error("{case}: {source}; give image and label map the same grid")]
     Shapes { case: String, source: medvol::metrics::ShapeMismatch },
@@ -163,20 +172,21 @@ pub enum Error {
 }
 
 /// What is wrong with an input or an output.
+#[allow(missing_docs)]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Place {
     /// Neither an image, nor a folder, nor a data set.
-    #[error("expected an image (.nii or .nii.gz), a folder of images or a data set")]
+    #[error("expected an image (such as .nii.gz, .nrrd or .mha), a folder of images or a data set")]
     NoImage,
     /// Neither a folder nor a label map.
-    #[error("expected a folder, or a file .nii or .nii.gz")]
+    #[error("expected a folder, or an image file (such as .nii.gz, .nrrd or .mha)")]
     NoLabelMap,
     /// A folder without images; `training`: a data set's training images were wanted too.
     #[error("no images to predict found there")]
     NoImages { training: bool },
     /// A folder without label maps.
-    #[error("expected label maps (.nii or .nii.gz), found none")]
+    #[error("expected label maps (such as .nii.gz, .nrrd or .mha), found none")]
     NoLabelMaps,
     /// A name that is no text.
     #[error("expected a name in UTF-8; rename this file")]
@@ -185,7 +195,9 @@ pub enum Place {
     #[error("one file for {images} images; give a folder")]
     OneFile { images: usize },
     /// A place for label maps that is neither a folder nor the name of one.
-    #[error("expected a folder, or a file name ending in .nii or .nii.gz")]
+    #[error(
+        "expected a folder, or a file name that ends as an image's (such as .nii.gz, .nrrd or .mha)"
+    )]
     NoFolder,
     /// An output that is an input or belongs to a data set.
     #[error("this would overwrite an input or a file of a data set")]
@@ -199,6 +211,7 @@ pub enum Place {
 }
 
 /// Why two label maps cannot be compared.
+#[allow(missing_docs)]
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unlike {
@@ -206,11 +219,12 @@ pub enum Unlike {
     #[error(transparent)]
     Shapes(#[from] medvol::metrics::ShapeMismatch),
     /// They lie at different places.
-    #[error("the two maps lie up to {mm:.3} mm apart; expected the same affine")]
+    #[error("the two maps lie up to {} mm apart; expected the same affine", significant(*mm, 3))]
     Apart { mm: f64 },
 }
 
-/// What memory is needed for.
+/// What memory is needed for; sizes in bytes.
+#[allow(missing_docs)]
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Purpose {
@@ -292,7 +306,9 @@ impl Purpose {
 pub struct Difference {
     /// The setting; `None` where a line of a file is all that is known.
     pub key: Option<String>,
+    /// Its value when the run began.
     pub before: String,
+    /// Its value now.
     pub now: String,
 }
 
@@ -345,3 +361,16 @@ pub fn shortened(names: &[String]) -> String {
 
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn no_message_names_an_option_of_a_command() {
+        let messages: Vec<&str> =
+            include_str!("error.rs").lines().filter(|line| line.contains("#[error(\"")).collect();
+        assert!(messages.len() > 30, "{}", messages.len());
+        for message in messages {
+            assert!(!message.contains("--"), "{message}");
+        }
+    }
+}

@@ -50,7 +50,7 @@
 //! # }
 //! ```
 
-#![deny(unsafe_code)]
+#![deny(missing_docs, unsafe_code)]
 
 pub mod data;
 pub mod error;

@@ -64,6 +64,7 @@ fn model(seed: u64) -> Model {
             .collect(),
         spacing: [1.0; 3],
         patch: [8, 16, 16],
+        normalisation: vec![],
         folds: vec![vec!["x".into()], vec!["y".into()]],
         fold: 0,
         training: None,

@@ -199,6 +199,7 @@ fn a_written_u_resnet_is_read_back_and_scores_the_same() {
         labels: [0, 1, 2].map(label).to_vec(),
         spacing: [1.0; 3],
         patch: PATCH,
+        normalisation: vec![],
         folds: vec![vec!["x".into()], vec!["y".into()]],
         fold: 0,
         training: None,

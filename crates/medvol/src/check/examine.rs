@@ -10,7 +10,7 @@ use super::labels::Labels;
 use super::{Finding, Fix, Kind, Severity};
 use crate::dataset::{CaseFiles, Dataset};
 use crate::error::{Error, Result};
-use crate::io::{Opened, Source, joined};
+use crate::io::{Header, Opened, Source, joined};
 use crate::orient::Orientation;
 use crate::volume::{Image, LabelMap};
 
@@ -78,10 +78,10 @@ impl Examination {
     }
 }
 
-/// The voxels of a case that has been [`examine`]d.
-#[derive(Debug)]
+/// The voxels of a case that has been [`examine`]d; nothing where an error was found.
+#[derive(Debug, Default)]
 pub struct Loaded {
-    /// One a source; empty where an error was found.
+    /// One a source.
     images: Vec<Image>,
     labels: Option<Image>,
 }
@@ -91,7 +91,7 @@ impl Loaded {
     /// where an error was found.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`] where the channels of several sources cannot be joined.
+    /// Channels of several sources that cannot be joined.
     pub fn into_case(self) -> Result<Option<(Image, Option<LabelMap>)>> {
         if self.images.is_empty() {
             return Ok(None);
@@ -113,41 +113,39 @@ impl Loaded {
 pub fn examine(dataset: &Dataset, case: &CaseFiles) -> (Examination, Loaded) {
     let mut examiner = Examiner { dataset, findings: Vec::new() };
     let mut facts = Facts::of(dataset, case);
-    let images: Vec<Option<Image>> =
-        case.images.iter().map(|source| examiner.read(source)).collect();
-    let first =
-        case.images.iter().zip(&images).find_map(|(source, image)| Some((source, image.as_ref()?)));
-    if let Some((source, image)) = first {
-        let axes = Orientation::of(&image.affine);
+    let read: Vec<Option<(Header, Image)>> =
+        case.images.iter().map(|source| examiner.read(source, None)).collect();
+    let readable = || {
+        let sources = case.images.iter().zip(&read);
+        sources.filter_map(|(source, read)| read.as_ref().map(|read| (source, read)))
+    };
+    let first = readable().next().map(|(source, (header, _))| (source, header));
+    if let Some((source, header)) = first {
+        let (axes, grid) = (Orientation::of(&header.grid.affine), &header.grid);
         facts.grid =
-            Some((axes.canonical_axes(image.shape()), axes.canonical_axes(image.affine.spacing())));
-        examiner.geometry(source, &image.affine);
+            Some((axes.canonical_axes(grid.shape), axes.canonical_axes(grid.affine.spacing())));
+        examiner.geometry(source, header);
     }
-    for (source, image) in case
-        .images
-        .iter()
-        .zip(&images)
-        .filter_map(|(source, image)| Some((source, image.as_ref()?)))
-    {
+    for (source, (header, image)) in readable() {
         examiner.voxels(source, image);
         facts.intensities.extend(image.voxels.outer_iter().map(Intensity::of));
         if let Some(first) = first.filter(|(first, _)| *first != source) {
-            examiner.same_grid(first, (source, image), Kind::ChannelGrid);
+            examiner.same_grid(first, (source, header), Kind::ChannelGrid);
         }
     }
-    if images.iter().all(Option::is_some) {
+    if read.iter().all(Option::is_some) {
         examiner.channels(case, facts.intensities.len());
         examiner.contrast(&case.images[0], &facts.intensities);
         if facts.intensities.iter().any(|channel| !channel.is_constant()) {
-            facts.digest = Some(digest(images.iter().flatten()));
+            facts.digest = Some(digest(readable().map(|(_, (_, image))| image)));
         }
     }
     let mut label_map = None;
     if let Some(source) = &case.label
-        && let Some(labels) = examiner.read(source)
+        && let Some((header, labels)) = examiner.read(source, first.map(|(_, image)| image))
     {
         if let Some(first) = first {
-            examiner.same_grid(first, (source, &labels), Kind::AffineMismatch);
+            examiner.same_grid(first, (source, &header), Kind::AffineMismatch);
         }
         facts.labels = examiner.labels(source, &labels);
         label_map = Some(labels);
@@ -162,9 +160,13 @@ pub fn examine(dataset: &Dataset, case: &CaseFiles) -> (Examination, Loaded) {
     }
     let findings: Vec<Finding> =
         examiner.findings.into_iter().map(|finding| finding.of(&case.name)).collect();
-    let good = findings.iter().all(|finding| finding.severity < Severity::Error);
-    let images = if good { images.into_iter().flatten().collect() } else { Vec::new() };
-    (Examination { findings, facts }, Loaded { images, labels: label_map })
+    let loaded = if findings.iter().all(|finding| finding.severity < Severity::Error) {
+        let images = read.into_iter().flatten().map(|(_, image)| image).collect();
+        Loaded { images, labels: label_map }
+    } else {
+        Loaded::default()
+    };
+    (Examination { findings, facts }, loaded)
 }
 
 /// A case being looked at.
@@ -184,10 +186,19 @@ impl Examiner<'_> {
         path.strip_prefix(&self.dataset.root).unwrap_or(path).display().to_string()
     }
 
-    fn read(&mut self, source: &Source) -> Option<Image> {
+    /// Reads an image; a label map is brought to the grid of its image, as far as its format asks
+    /// for it.
+    fn read(&mut self, source: &Source, of_image: Option<&Header>) -> Option<(Header, Image)> {
         let shown = self.shown(source);
-        let finding = match source.open().and_then(Opened::image) {
-            Ok(image) => return Some(image),
+        let read = |opened: Opened| {
+            let opened = match of_image {
+                Some(image) => opened.on_grid_of(&image.grid),
+                None => opened,
+            };
+            Ok((opened.header().clone(), opened.image()?))
+        };
+        let finding = match source.open().and_then(read) {
+            Ok(read) => return Some(read),
             Err(Error::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                 Finding::error(
                     Kind::MissingFile,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Finding, Kind};
 use crate::dataset::{CaseFiles, Dataset};
-use crate::io::{Source, stem_and_ending};
+use crate::io::{Source, is_part_of_another, stem_and_ending};
 
 /// Compares the number of cases with what is announced and what is needed.
 pub(super) fn counts(dataset: &Dataset) -> Vec<Finding> {
@@ -79,5 +79,5 @@ pub(super) fn unlisted(dataset: &Dataset) -> Vec<Finding> {
 /// Hidden files such as the `._*` of archives made on a Mac are nobody's images.
 fn is_visible_image(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    !name.starts_with('.') && !stem_and_ending(&name).1.is_empty()
+    !name.starts_with('.') && !stem_and_ending(&name).1.is_empty() && !is_part_of_another(path)
 }

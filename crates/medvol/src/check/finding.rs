@@ -81,8 +81,12 @@ kinds! {
     ConstantImage = "constant-image",
     /// A few voxels, or a whole image, far from what is usual.
     OutlierIntensity = "outlier-intensity",
+    /// Intensities like those of CT in a channel that is not called so.
+    SuspectedCt = "suspected-ct",
     /// The same voxels as another case.
     DuplicateImage = "duplicate-image",
+    /// A header that contradicts itself about the place of its voxels.
+    Geometry = "geometry",
     /// A spacing that is implausible, or far from that of other cases.
     ExtremeSpacing = "extreme-spacing",
     /// Not stored in canonical orientation.
@@ -115,7 +119,7 @@ impl fmt::Display for Kind {
 pub enum Fix {
     /// Voxels that are not finite become 0.
     ZeroVoxels,
-    /// The label map gets the image's affine.
+    /// The label map gets what the image's header says of its place.
     CopyAffine,
     /// Labels are rounded to integers.
     RoundLabels,

@@ -50,7 +50,9 @@ pub fn fix(
     let mut fixed = Fixed::default();
     let (training, test) =
         (kept(&dataset.cases, report, &mut fixed), kept(&dataset.test, report, &mut fixed));
-    if training.is_empty() && test.is_empty() {
+    let had_labels = dataset.cases.iter().any(|case| case.label.is_some());
+    let none_left = training.iter().all(|case| case.label.is_none());
+    if had_labels && none_left || training.is_empty() && test.is_empty() {
         return Err(Error::NothingFixable { path: dataset.root.clone() });
     }
     let mut go_on = true;
@@ -124,9 +126,11 @@ fn write_case(
     match case.images.as_slice() {
         [source] if !fixes.contains(&Fix::ZeroVoxels) => copy(source, &folder.join(&image))?,
         sources => {
-            let mut joined = io::open(sources)?.image()?;
+            let opened = io::open(sources)?;
+            let header = opened.header().clone();
+            let mut joined = opened.image()?;
             joined.voxels.mapv_inplace(|value| if value.is_finite() { value } else { 0.0 });
-            io::create(folder.join(&image))?.image(&joined)?;
+            io::create(folder.join(&image))?.like(&header).image(&joined)?;
         }
     }
     let mut entry = json!({ "image": format!("./{image}") });
@@ -138,15 +142,18 @@ fn write_case(
         if fixes.is_empty() {
             copy(source, &folder.join(&label))?;
         } else {
-            let map = source.open()?.image()?;
-            let affine = if fixes.contains(&Fix::CopyAffine) {
-                case.images[0].open()?.grid().affine
-            } else {
-                map.affine
+            let opened = source.open()?;
+            let header = match fixes.contains(&Fix::CopyAffine) {
+                true => case.images[0].open()?.header().clone(),
+                false => opened.header().clone(),
             };
             // NaN becomes 0, and all others were found to be near an integer in the range.
-            let voxels = map.voxels.index_axis(Axis(0), 0).mapv(|value| value.round() as u16);
-            io::create(folder.join(&label))?.labels(&LabelMap { voxels, affine })?;
+            let voxels = opened.image()?.voxels.index_axis_move(Axis(0), 0);
+            let map = LabelMap {
+                voxels: voxels.mapv(|value| value.round() as u16),
+                affine: header.grid.affine,
+            };
+            io::create(folder.join(&label))?.like(&header).labels(&map)?;
         }
         entry["label"] = json!(format!("./{label}"));
     }

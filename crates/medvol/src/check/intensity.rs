@@ -29,8 +29,13 @@ pub(super) struct Intensity {
 
 impl Intensity {
     pub(super) fn of(channel: ArrayView3<f32>) -> Self {
-        let finite = || channel.iter().copied().filter(|value| value.is_finite());
-        let mut samples: Vec<f32> = finite().step_by(channel.len().div_ceil(SAMPLES)).collect();
+        Self::measured(channel.len(), || channel.iter().copied())
+    }
+
+    /// Of `count` values, which can be gone through several times.
+    pub(super) fn measured<I: Iterator<Item = f32>>(count: usize, values: impl Fn() -> I) -> Self {
+        let finite = || values().filter(|value| value.is_finite());
+        let mut samples: Vec<f32> = finite().step_by(count.div_ceil(SAMPLES).max(1)).collect();
         if samples.is_empty() {
             return Self { min: 0.0, max: 0.0, low: 0.0, high: 0.0, mean: 0.0, sd: 0.0 };
         }
@@ -71,34 +76,33 @@ impl Intensity {
 impl Examiner<'_> {
     /// Channels without contrast, and voxels far from all others.
     pub(super) fn contrast(&mut self, source: &Source, channels: &[Intensity]) {
-        let shown = self.shown(source);
-        let constant: Vec<usize> =
-            (0..channels.len()).filter(|&n| channels[n].is_constant()).collect();
-        if constant.len() == channels.len() {
-            let message = format!("{shown}: all voxels are {}", channels[0].max);
-            self.add(Finding::error(
-                Kind::ConstantImage,
-                message,
-                "export the image again, or leave the case out",
-            ));
-        } else if !constant.is_empty() {
-            let message = format!("{shown}: all voxels of channel(s) {constant:?} are the same");
-            self.add(Finding::warning(
-                Kind::ConstantImage,
-                message,
-                "check whether this channel was recorded",
-            ));
-        }
-        for (n, channel) in channels.iter().enumerate() {
-            if let Some(value) = channel.spike() {
-                let message = format!(
-                    "{shown}: channel {n} reaches {value}, while 99.8 % of its voxels lie from {} \
-                     to {}",
-                    channel.low, channel.high
-                );
-                let remedy = "look at the image; a few such voxels spoil its normalisation";
-                self.add(Finding::warning(Kind::OutlierIntensity, message, remedy));
-            }
+        contrast(&self.shown(source), channels).into_iter().for_each(|finding| self.add(finding));
+    }
+}
+
+/// Channels without contrast, and voxels far from all others.
+pub(super) fn contrast(shown: &str, channels: &[Intensity]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let constant: Vec<usize> = (0..channels.len()).filter(|&n| channels[n].is_constant()).collect();
+    if constant.len() == channels.len() {
+        let value = channels.first().map_or(0.0, |channel| channel.max);
+        let message = format!("{shown}: all voxels are {value}");
+        let remedy = "export the image again, or leave the case out";
+        findings.push(Finding::error(Kind::ConstantImage, message, remedy));
+    } else if !constant.is_empty() {
+        let message = format!("{shown}: all voxels of channel(s) {constant:?} are the same");
+        let remedy = "check whether this channel was recorded";
+        findings.push(Finding::warning(Kind::ConstantImage, message, remedy));
+    }
+    for (n, channel) in channels.iter().enumerate() {
+        if let Some(value) = channel.spike() {
+            let message = format!(
+                "{shown}: channel {n} reaches {value}, while 99.8 % of its voxels lie from {} to {}",
+                channel.low, channel.high
+            );
+            let remedy = "look at the image; a few such voxels spoil its normalisation";
+            findings.push(Finding::warning(Kind::OutlierIntensity, message, remedy));
         }
     }
+    findings
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::examine::Examiner;
 use super::{Finding, Fix, Kind};
+use crate::digits::significant;
 use crate::io::{INTEGER_TOLERANCE, Source};
 use crate::volume::Image;
 
@@ -82,8 +83,10 @@ impl Examiner<'_> {
             ));
         }
         if inexact > 0 {
-            let message =
-                format!("{shown}: {inexact} voxel(s) are not integers, up to {farthest:.3} off");
+            let message = format!(
+                "{shown}: {inexact} voxel(s) are not integers, up to {} off",
+                significant(farthest, 2)
+            );
             let sure = farthest <= SURELY_ROUNDED;
             let remedy = if sure {
                 "round them"

@@ -18,7 +18,7 @@
 //!     // Nothing where it found an error: the report will say which.
 //!     if let Some((image, labels)) = loaded.into_case()? {
 //!         let (labels, listed) = (labels.as_ref(), &dataset.labels);
-//!         cases.push(preprocess(&files.name, &image, labels, listed, spacing_mm)?);
+//!         cases.push(preprocess(&files.name, &image, labels, listed, spacing_mm, &[])?);
 //!     }
 //! }
 //! let report = conclude(&dataset, &Options::default(), examinations);
@@ -28,7 +28,8 @@
 //!
 //! The description is `dataset/`'s; a case by itself `examine.rs`'s, with `geometry.rs`,
 //! `intensity.rs` and `labels.rs`; cases are held against each other in `compare.rs` and against
-//! folds in `folds.rs`. [`fix`](fix()) writes a corrected copy.
+//! folds in `folds.rs`. [`fix`](fix()) writes a corrected copy. [`look`](look()) is for an image that
+//! belongs to no data set.
 
 mod compare;
 mod examine;
@@ -39,6 +40,7 @@ mod folds;
 mod geometry;
 mod intensity;
 mod labels;
+mod look;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -53,6 +55,7 @@ pub use examine::{Examination, Loaded, examine};
 pub use finding::{Finding, Fix, Kind, Severity};
 pub use fix::{Fixed, fix};
 pub use folds::Misplaced;
+pub use look::look;
 
 /// Cases held in memory at a time, at most.
 const AT_A_TIME: usize = 4;

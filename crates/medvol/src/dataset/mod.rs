@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use crate::class_map::{ClassMap, Label};
 use crate::error::{Error, Result};
-use crate::io::{self, Grid, Source};
+use crate::io::{self, Header, Source};
 use crate::open::open_file;
 use crate::volume::{Image, LabelMap};
 
@@ -109,8 +109,8 @@ impl Dataset {
     /// [`checked`](io::Opened::checked) image, and those of [`Self::load_labels`].
     pub fn load(&self, case: &CaseFiles) -> Result<(Image, Option<LabelMap>)> {
         let opened = io::open(&case.images)?.checked(self.channels.len())?;
-        let grid = opened.grid();
-        Ok((opened.image()?, self.labels_on(&grid, case)?))
+        let header = opened.header().clone();
+        Ok((opened.image()?, self.labels_on(&header, case)?))
     }
 
     /// Reads and checks a case's label map, if it has one; of its images only the headers.
@@ -123,14 +123,14 @@ impl Dataset {
         if case.label.is_none() {
             return Ok(None);
         }
-        self.labels_on(&io::open(&case.images)?.grid(), case)
+        self.labels_on(io::open(&case.images)?.header(), case)
     }
 
-    /// The label map of a case whose image has this grid.
-    fn labels_on(&self, grid: &Grid, case: &CaseFiles) -> Result<Option<LabelMap>> {
+    /// The label map of a case whose image has this header.
+    fn labels_on(&self, image: &Header, case: &CaseFiles) -> Result<Option<LabelMap>> {
         let Some(source) = &case.label else { return Ok(None) };
-        let opened = source.open()?;
-        grid.check_same_place(&case.images[0], source, &opened.grid())?;
+        let opened = source.open()?.on_grid_of(&image.grid);
+        image.check_same_place(&case.images[0], source, opened.header())?;
         let label_map = opened.labels()?;
         let class_map = ClassMap::new(&self.labels);
         class_map.classes(label_map.voxels.view()).map_err(|(voxel, value)| {

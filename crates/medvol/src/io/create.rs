@@ -100,7 +100,7 @@ impl Destination<'_> {
         let reference = self.reference.filter(same_place);
         let voxels = |to: &mut dyn Write| write_pieces(to, bytes.clone());
         self.format
-            .write(&self.path, &Content { grid, numbers, voxels: &voxels, labels, reference })
+            .write(&self.path, &Content { grid, numbers, voxels: &voxels, reference, labels })
     }
 }
 

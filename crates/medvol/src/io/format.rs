@@ -2,11 +2,15 @@
 
 use std::fmt::Debug;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use ndarray::{Array3, Array4};
 
 use super::dicom::Dicom;
 use super::grid::{Grid, Header};
+use super::metaimage::MetaImage;
 use super::nifti::Nifti;
+use super::nrrd::Nrrd;
 use super::source::Source;
 use super::stream::Stream;
 use super::voxels::{NumberType, Stored};
@@ -14,7 +18,7 @@ use crate::class_map::Label;
 use crate::error::Result;
 
 /// All formats, the one that is written unless another is asked for first.
-pub const FORMATS: &[&dyn Format] = &[&Nifti, &Dicom];
+pub const FORMATS: &[&dyn Format] = &[&Nifti, &Nrrd, &MetaImage, &Dicom];
 
 /// A file format: how its headers are read and written. Voxels are read and written by what all
 /// formats share.
@@ -31,11 +35,33 @@ pub trait Format: Debug + Sync {
     /// format of its ending.
     fn probe(&self, source: &Source, start: &[u8]) -> bool;
 
+    /// The file under which an image is known, if this file is only another part of it: then a
+    /// folder that holds both holds one image.
+    fn is_part_of(&self, _path: &Path) -> Option<PathBuf> {
+        None
+    }
+
     /// Reads and validates the header at the beginning of a stream, and nothing more.
     ///
     /// # Errors
     /// Whatever is wrong with the file; what it announces is not believed before it is there.
     fn open(&'static self, stream: Stream) -> Result<(Header, Stored)>;
+
+    /// How the layers of a file become one label map, where it keeps one so. Its grid has one channel
+    /// then, and each layer has all voxels of it.
+    fn join<'a>(&self, _source: &'a Source, _header: &'a Header) -> Option<Join<'a>> {
+        None
+    }
+
+    /// Whether a label map with this header may be cut from the larger grid of its image.
+    fn may_be_cropped(&self, _header: &Header) -> bool {
+        false
+    }
+
+    /// Whether it writes images, and not only label maps.
+    fn writes_images(&self) -> bool {
+        true
+    }
 
     /// Writes a file, complete or not at all.
     ///
@@ -43,6 +69,9 @@ pub trait Format: Debug + Sync {
     /// What the format cannot hold, and those of writing.
     fn write(&self, path: &Path, content: &Content) -> Result<()>;
 }
+
+/// Makes a label map `[depth, height, width]` of layers `[layers, depth, height, width]`.
+pub type Join<'a> = Box<dyn FnOnce(&Array4<u16>) -> Result<Array3<u16>> + 'a>;
 
 /// What is to be written.
 pub struct Content<'a> {
@@ -70,12 +99,42 @@ pub fn default_ending() -> &'static str {
     FORMATS[0].endings()[0]
 }
 
+/// The ending of label maps that answer to a source: that of its format, by its name; of NIfTI the
+/// compressed one.
+pub fn ending_like(source: &Source) -> &'static str {
+    let (_, ending) = source.stem_and_ending();
+    let known = endings().find(|known| known.eq_ignore_ascii_case(ending));
+    match known {
+        Some(known) if default_ending().strip_suffix(".gz") != Some(known) => known,
+        _ => default_ending(),
+    }
+}
+
+/// The ending of images that answer to a source: as [`ending_like`], where its format has images.
+pub fn image_ending_like(source: &Source) -> &'static str {
+    let ending = ending_like(source);
+    match by_ending(Path::new(ending)) {
+        Some(format) if format.writes_images() => ending,
+        _ => default_ending(),
+    }
+}
+
 /// A file's name without folder and without the ending of a format that can be read, and that
-/// ending (or none): `imagesTr/case_1.nii.gz` → `("case_1", ".nii.gz")`.
+/// ending (or none), in upper or lower case as it is: `imagesTr/case_1.nii.gz` → `("case_1",
+/// ".nii.gz")`.
 pub fn stem_and_ending(file: &str) -> (&str, &str) {
     let name = file.rsplit('/').next().unwrap_or(file);
-    let ending = endings().find(|ending| name.ends_with(ending)).unwrap_or("");
-    (name.strip_suffix(ending).unwrap_or(name), ending)
+    let stem = |ending: &str| {
+        let (stem, end) = name.split_at_checked(name.len().checked_sub(ending.len())?)?;
+        end.eq_ignore_ascii_case(ending).then_some(stem.len())
+    };
+    name.split_at(endings().find_map(stem).unwrap_or(name.len()))
+}
+
+/// Whether a file is only a part of an image that is known by another file which is there: the
+/// voxels beside their header.
+pub fn is_part_of_another(path: &Path) -> bool {
+    by_ending(path).is_some_and(|format| format.is_part_of(path).is_some())
 }
 
 /// The format whose files end as a name does, in upper or lower case.

@@ -20,19 +20,33 @@
 //! ```
 
 mod create;
+mod crop;
+mod data_files;
 pub mod dicom;
+mod encoding;
+mod file_names;
 mod format;
 mod grid;
+mod gzip;
+mod lines;
+mod metaimage;
 mod nifti;
+mod nrrd;
 mod opened;
+mod order;
+mod place;
 mod source;
 mod stream;
 mod voxels;
 
 pub use create::{Destination, create};
-pub use format::{Content, FORMATS, Format, default_ending, endings, stem_and_ending};
+pub use format::{
+    Content, FORMATS, Format, Join, default_ending, ending_like, endings, image_ending_like,
+    is_part_of_another, stem_and_ending,
+};
 pub use grid::{Grid, Header};
 pub use opened::{Opened, open};
+pub use place::{Place, Remark, Weight};
 pub use source::Source;
 pub use stream::Stream;
 pub use voxels::{NumberType, Stored};

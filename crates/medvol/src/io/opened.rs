@@ -2,10 +2,12 @@
 
 use std::fmt;
 
-use ndarray::{Array3, Array4, Axis, concatenate};
+use ndarray::{Array4, Axis, concatenate};
 
+use super::crop::Crop;
 use super::format::of_source;
 use super::grid::{Grid, Header};
+use super::order::Order;
 use super::source::Source;
 use super::stream::Stream;
 use super::voxels::Stored;
@@ -29,11 +31,11 @@ pub fn open(sources: &[Source]) -> Result<Opened> {
     let mut parts = vec![first];
     for source in others {
         let part = Part::open(source)?;
-        parts[0].header.grid.check_same_place(parts[0].source(), source, &part.header.grid)?;
+        parts[0].header.check_same_place(parts[0].source(), source, &part.header)?;
         header.grid.channels += part.header.grid.channels;
         parts.push(part);
     }
-    Ok(Opened { header, parts, finite_only: false })
+    Ok(Opened { header, parts, finite_only: false, crop: None })
 }
 
 /// An image whose headers are read and whose voxels are not, yet.
@@ -42,6 +44,8 @@ pub struct Opened {
     /// At least one.
     parts: Vec<Part>,
     finite_only: bool,
+    /// The grid that label maps are brought to.
+    crop: Option<Crop>,
 }
 
 /// What is in one source.
@@ -64,20 +68,41 @@ impl Opened {
     /// The most bytes that [`Self::raw`] takes.
     pub fn raw_bytes(&self) -> u64 {
         match self.parts.as_slice() {
-            [part] => part.stored.count * if part.stored.numbers.is_short() { 2 } else { 4 },
+            [part] => {
+                let order = Order::of(&part.header.grid, part.stored.channels_at);
+                let number = if part.stored.numbers.is_short() { 2 } else { 4 };
+                // Twice as many while they are brought into order.
+                let copies = if order.is_standard() { 1 } else { 2 };
+                part.stored.count.saturating_mul(number * copies)
+            }
             // Twice as many while they are joined.
             _ => 2 * 4 * self.header.grid.voxels(),
         }
     }
 
-    /// The same, as training and prediction want it: with `channels` channels, which is seen at
-    /// once, and only finite voxels, which [`Self::image`] and [`Self::raw`] will see.
+    /// The same, as training and prediction want it: with `channels` channels and a certain place,
+    /// which is seen at once, and only finite voxels, which [`Self::image`] and [`Self::raw`] will
+    /// see.
     ///
     /// # Errors
-    /// [`Error::ChannelCount`].
+    /// [`Error::ChannelCount`], [`Error::UncertainPlace`].
     pub fn checked(self, channels: usize) -> Result<Self> {
         self.check_channels(channels)?;
+        self.parts.iter().try_for_each(|part| part.header.check_certain(part.source()))?;
         Ok(Self { finite_only: true, ..self })
+    }
+
+    /// The same, of a label map on the grid of its image: where a format stores label maps without
+    /// the empty space around them, and the voxels are voxels of the image, it is put back. All
+    /// others stay as they are.
+    pub fn on_grid_of(mut self, image: &Grid) -> Self {
+        let part = &self.parts[0].header;
+        let cropped = part.format.may_be_cropped(part) && part.grid.shape != image.shape;
+        if let Some(crop) = cropped.then(|| Crop::of(&part.grid, image)).flatten() {
+            self.header.grid = crop.whole;
+            self.crop = Some(crop);
+        }
+        self
     }
 
     /// Reads an image of any scalar type as f32, `[channels, depth, height, width]`, the file's
@@ -88,6 +113,9 @@ impl Opened {
     /// [`Error::NotFinite`] if it is [`checked`](Self::checked) (otherwise voxels that are not
     /// finite are returned as they are).
     pub fn image(self) -> Result<Image> {
+        if self.crop.is_some() {
+            return self.labels().map(as_image);
+        }
         let mut images = Vec::new();
         for part in self.parts {
             let source = part.source().clone();
@@ -106,18 +134,17 @@ impl Opened {
     /// # Errors
     /// Those of [`Self::image`].
     pub fn raw(mut self) -> Result<RawImage> {
-        if self.parts.len() > 1 || !self.parts[0].stored.numbers.is_short() {
+        let [part] = self.parts.as_slice() else { return self.image().map(RawImage::from) };
+        if self.crop.is_some() || part.is_layered() || !part.stored.numbers.is_short() {
             return self.image().map(RawImage::from);
         }
         let Part { header, mut stored } = self.parts.remove(0);
         let source = stored.stream.source().clone();
         let scale = std::mem::replace(&mut stored.scale, (1.0, 0.0));
+        let order = Order::of(&header.grid, stored.channels_at);
         let values = stored.read(|_, value| Ok(value as i16))?;
-        let image = RawImage::of_integers(
-            shaped(&source, &header.grid, values)?,
-            scale,
-            header.grid.affine,
-        );
+        let image =
+            RawImage::of_integers(shaped(&source, order, values)?, scale, header.grid.affine);
         if self.finite_only {
             check_finite(&source, &image.view())?;
         }
@@ -130,25 +157,11 @@ impl Opened {
     /// Those of [`Self::image`], [`Error::ChannelCount`], [`Error::LabelNotInteger`].
     pub fn labels(mut self) -> Result<LabelMap> {
         self.check_channels(1)?;
-        let Part { header, stored } = self.parts.remove(0);
-        let source = stored.stream.source().clone();
-        let [_, height, width] = header.grid.shape;
-        let values = stored.read(|index, value| {
-            let rounded = value.round();
-            // The negated comparison also refuses NaN.
-            if !((value - rounded).abs() <= INTEGER_TOLERANCE && (0.0..=65535.0).contains(&rounded))
-            {
-                return Err(Error::LabelNotInteger {
-                    path: source.path().to_path_buf(),
-                    voxel: [index / (height * width), index / width % height, index % width],
-                    value,
-                });
-            }
-            Ok(rounded as u16)
-        })?;
-        let voxels: Array3<u16> =
-            shaped(&source, &header.grid, values)?.index_axis_move(Axis(0), 0);
-        Ok(LabelMap { voxels, affine: header.grid.affine })
+        let labels = self.parts.remove(0).labels()?;
+        Ok(match self.crop {
+            Some(crop) => crop.uncropped(&labels),
+            None => labels,
+        })
     }
 
     fn check_channels(&self, expected: usize) -> Result<()> {
@@ -183,20 +196,61 @@ impl Part {
         self.stored.stream.source()
     }
 
+    fn is_layered(&self) -> bool {
+        self.header.format.join(self.source(), &self.header).is_some()
+    }
+
     fn image(self) -> Result<Image> {
+        if self.is_layered() {
+            return self.labels().map(as_image);
+        }
         let source = self.source().clone();
+        let order = Order::of(&self.header.grid, self.stored.channels_at);
         let values = self.stored.read(|_, value| Ok(value as f32))?;
-        let voxels = shaped(&source, &self.header.grid, values)?;
+        let voxels = shaped(&source, order, values)?;
         Ok(Image { voxels, affine: self.header.grid.affine })
+    }
+
+    /// All layers of a label map in one; most have one only.
+    fn labels(self) -> Result<LabelMap> {
+        let Self { header, stored } = self;
+        let source = stored.stream.source().clone();
+        let layers = stored.count / header.grid.voxels().max(1);
+        let layers = Grid { channels: layers as usize, ..header.grid };
+        let order = Order::of(&layers, stored.channels_at);
+        let values = stored.read(|index, value| {
+            let rounded = value.round();
+            // The negated comparison also refuses NaN.
+            if !((value - rounded).abs() <= INTEGER_TOLERANCE && (0.0..=65535.0).contains(&rounded))
+            {
+                return Err(Error::LabelNotInteger {
+                    path: source.path().to_path_buf(),
+                    voxel: order.voxel(index),
+                    value,
+                });
+            }
+            Ok(rounded as u16)
+        })?;
+        let layers = shaped(&source, order, values)?;
+        let voxels = match header.format.join(&source, &header) {
+            Some(join) => join(&layers)?,
+            None => layers.index_axis_move(Axis(0), 0),
+        };
+        Ok(LabelMap { voxels, affine: header.grid.affine })
     }
 }
 
+fn as_image(labels: LabelMap) -> Image {
+    let voxels = labels.voxels.mapv(f32::from).insert_axis(Axis(0));
+    Image { voxels, affine: labels.affine }
+}
+
 /// Voxels in their order as an array.
-fn shaped<T>(source: &Source, grid: &Grid, values: Vec<T>) -> Result<Array4<T>> {
-    let [depth, height, width] = grid.shape;
+fn shaped<T: Copy>(source: &Source, order: Order, values: Vec<T>) -> Result<Array4<T>> {
     let bytes = (values.len() * size_of::<T>()) as u64;
-    Array4::from_shape_vec((grid.channels, depth, height, width), values)
-        .map_err(|_| Error::OutOfMemory { path: source.path().to_path_buf(), bytes })
+    order
+        .array(values)
+        .ok_or_else(|| Error::OutOfMemory { path: source.path().to_path_buf(), bytes })
 }
 
 /// The channels of images on one grid as one image.

@@ -2,17 +2,13 @@
 
 use std::io::{BufReader, Cursor, Error as IoError, ErrorKind, Read};
 
-use flate2::bufread::MultiGzDecoder;
-
+use super::gzip::{GZIP_MARK, LARGEST_RATIO, Members};
 use super::source::Source;
 use crate::error::{Error, Result};
 use crate::open::open_file;
 
 /// Bytes read at a time; a multiple of every voxel's size.
 pub(super) const PIECE: usize = 1 << 16;
-
-/// Deflate cannot shrink more than this (RFC 1951: 258 bytes from two bits).
-const LARGEST_GZIP_RATIO: u64 = 1032;
 
 /// A file's bytes, of which the first are known before they are read. Compression (gzip) is seen by
 /// the first bytes, not by the name.
@@ -26,6 +22,8 @@ pub struct Stream {
     read: u64,
     /// Largest number of bytes the file can hold, uncompressed.
     at_most: u64,
+    /// Whether it may hold less.
+    compressed: bool,
 }
 
 impl Stream {
@@ -45,8 +43,9 @@ impl Stream {
         let length = file.metadata().map_err(unreadable)?.len();
         let mut file = BufReader::with_capacity(PIECE, file);
         let start = std::io::BufRead::fill_buf(&mut file).map_err(unreadable)?;
-        let (mut rest, at_most): (Box<dyn Read>, u64) = if start.starts_with(&[0x1f, 0x8b]) {
-            (Box::new(MultiGzDecoder::new(file)), length.saturating_mul(LARGEST_GZIP_RATIO))
+        let compressed = start.starts_with(&GZIP_MARK);
+        let (mut rest, at_most): (Box<dyn Read>, u64) = if compressed {
+            (Box::new(Members::new(file)), length.saturating_mul(LARGEST_RATIO))
         } else {
             (Box::new(file), length)
         };
@@ -59,20 +58,33 @@ impl Stream {
             rest,
             read: 0,
             at_most,
+            compressed,
         })
     }
 
-    /// Bytes that a format has taken out of a source itself: `bytes` of them. An error of this
+    /// Bytes that a format has taken out of a source itself: `at_most` of them. An error of this
     /// crate within one of `reader` is handed on as it is.
-    pub(super) fn decoded(source: &Source, reader: Box<dyn Read>, bytes: u64) -> Self {
+    pub(super) fn decoded(source: &Source, reader: Box<dyn Read>, at_most: u64) -> Self {
         Self {
             source: source.clone(),
             start: Cursor::default(),
             failed: None,
             rest: reader,
             read: 0,
-            at_most: bytes,
+            at_most,
+            compressed: true,
         }
+    }
+
+    /// The bytes that nobody has read, and the most there can be.
+    pub(super) fn into_rest(self) -> (impl Read + 'static, u64) {
+        let at_most = self.at_most.saturating_sub(self.read);
+        (Rest(self), at_most)
+    }
+
+    /// How many bytes nobody has read; None if that is not known before they are read.
+    pub(super) fn left(&self) -> Option<u64> {
+        (!self.compressed).then(|| self.at_most.saturating_sub(self.read))
     }
 
     /// What is read.
@@ -149,5 +161,14 @@ impl Stream {
 
     fn truncated(&self, expected: u64, found: u64) -> Error {
         Error::Truncated { path: self.source.path().to_path_buf(), expected, found }
+    }
+}
+
+/// A stream to be read by others.
+struct Rest(Stream);
+
+impl Read for Rest {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.next_bytes(buffer)
     }
 }

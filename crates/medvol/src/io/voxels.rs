@@ -50,7 +50,7 @@ impl NumberType {
     }
 }
 
-/// Voxels that are still in their file, in the order width (fastest), height, depth, channels.
+/// Voxels that are still in their file, in the order width (fastest), height, depth.
 pub struct Stored {
     /// The bytes, read up to the end of the header or further, but not beyond `offset`.
     pub stream: Stream,
@@ -64,6 +64,9 @@ pub struct Stored {
     pub big_endian: bool,
     /// Value = stored · slope + intercept; `(1, 0)` where there is no scale factor.
     pub scale: (f64, f64),
+    /// How many axes of space are faster than that of the channels: 3 where one channel follows
+    /// the other, 0 where all channels of a voxel stand side by side.
+    pub channels_at: usize,
 }
 
 impl Stored {

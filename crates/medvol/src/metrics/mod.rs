@@ -17,8 +17,9 @@
 //! counts as 0.
 //!
 //! **Surfaces.** The surface of a mask are its voxels with one of their 6 neighbours outside the
-//! mask or the image. Its points are the centres of these voxels, all of equal weight. So it is in
-//! MedPy (and with it nnU-Net 1) and MONAI; DeepMind's `surface-distance` instead weighs elements
+//! mask or the image. Along an axis of one voxel there are no neighbours and no edge: the surface of
+//! a mask of a two-dimensional image is its contour. Its points are the centres of these voxels, all
+//! of equal weight. So it is in MedPy (and with it nnU-Net 1) and MONAI; DeepMind's `surface-distance` instead weighs elements
 //! between voxels by area. Distances go from every surface voxel of either mask to the nearest one
 //! of the other, pooled; ASSD is their mean and HD95 their 95th percentile (between ranks: linear),
 //! as in MedPy. (MONAI's HD95 is the larger of the two one-sided percentiles.)
@@ -34,7 +35,7 @@ pub use table::{Better, LabelScores, Metric, Unit};
 
 use crate::components::{Connectivity, keep_largest_component};
 use overlap::{Counts, Found, find};
-use surface::{SurfaceDistances, surface_distances};
+use surface::{SurfaceDistances, axes_with_edges, surface_distances};
 
 /// Two label maps on different grids were compared.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -95,6 +96,7 @@ pub fn score_labels(
     tolerance_mm: f64,
 ) -> Result<Vec<LabelScores>, ShapeMismatch> {
     let found = find(prediction, reference, labels)?;
+    let edges = axes_with_edges(reference.dim().into());
     let voxel_ml = spacing_mm.iter().product::<f64>() / 1000.0;
     let score = |(Found { counts, bounds }, label): (Found, &u16)| {
         // All of both masks is in this box, so nothing changes by looking at nothing else.
@@ -104,7 +106,7 @@ pub fn score_labels(
         };
         let (predicted, expected) = (mask(prediction), mask(reference));
         let distances = if counts.in_both_maps() {
-            surface_distances(predicted.view(), expected.view(), spacing_mm)
+            surface_distances(predicted.view(), expected.view(), edges, spacing_mm)
         } else {
             None
         };

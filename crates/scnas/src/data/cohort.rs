@@ -23,16 +23,20 @@ pub struct Header {
     /// Shape, channels and place.
     pub grid: Grid,
     /// The most bytes that the voxels take as their files store them.
-    pub bytes: u64,
+    pub raw_bytes: u64,
 }
 
 impl Header {
-    /// Shape `[depth, height, width]` in voxels of `spacing` mm, in canonical orientation.
+    /// Shape `[depth, height, width]` in voxels of `spacing` mm, in canonical orientation; an axis
+    /// of one voxel keeps it.
     pub fn resampled(&self, spacing: [f64; 3]) -> [f64; 3] {
         let Grid { affine, shape, .. } = &self.grid;
         let (own, axes) =
             (canonical_spacing(affine), Orientation::of(affine).canonical_axes(*shape));
-        [0, 1, 2].map(|axis| axes[axis] as f64 * own[axis] / spacing[axis])
+        [0, 1, 2].map(|axis| match axes[axis] {
+            1 => 1.0,
+            voxels => voxels as f64 * own[axis] / spacing[axis],
+        })
     }
 }
 
@@ -45,17 +49,18 @@ impl Cohort {
         Self::read(Dataset::open(path)?)
     }
 
-    /// Reads the headers of the labelled cases.
+    /// Reads the headers of a data set's labelled cases.
     ///
     /// # Errors
     /// Those that cannot be read.
     pub fn read(dataset: Dataset) -> Result<Self> {
-        let labelled: Vec<&CaseFiles> = labelled(&dataset).collect();
+        let cases: Vec<&CaseFiles> = labelled(&dataset).collect();
         let header = |case: &&CaseFiles| -> Result<_> {
             let opened = io::open(&case.images)?;
-            Ok((case.name.clone(), Header { grid: opened.grid(), bytes: opened.raw_bytes() }))
+            let header = Header { grid: opened.grid(), raw_bytes: opened.raw_bytes() };
+            Ok((case.name.clone(), header))
         };
-        let headers = labelled.par_iter().map(header).collect::<Result<_>>()?;
+        let headers = cases.par_iter().map(header).collect::<Result<_>>()?;
         Ok(Self { dataset, headers })
     }
 
@@ -64,7 +69,7 @@ impl Cohort {
         labelled(&self.dataset)
     }
 
-    /// What the headers of a labelled case say.
+    /// What the headers of a labelled case's images say.
     ///
     /// # Errors
     /// [`Error::NoLabels`] for any other case.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use medvol::io::{Source, stem_and_ending};
+use medvol::io::{Source, is_part_of_another, stem_and_ending};
 use medvol::{CaseFiles, Dataset};
 
 use crate::error::{Error, Place, Result};
@@ -29,30 +29,80 @@ pub fn images_in(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
         }
         // Also what turns out to be no file, such as a link to nowhere: better an error than a case
         // that is silently left out.
-        found.extend(case_name(&path).map(|name| (name, path)));
+        if !is_part_of_another(&path) {
+            found.extend(case_name(&path).map(|name| (name, path)));
+        }
     }
     found.sort();
     Ok(found)
 }
 
-/// The images of a folder's files, `(name, sources)`. Where every file is one of exactly `channels`
-/// that nnU-Net would name so (`CASE_0000`, `CASE_0001`, …), each `CASE` is one image; otherwise
-/// each file is.
+/// The images of a folder's files, `(name, sources)`: files that nnU-Net would name so
+/// (`CASE_0000`, `CASE_0001`, …) are the channels of one image `CASE`, others are each an image.
+///
+/// A channel that is missing is among the sources all the same, so that it is missed by its name.
+/// Files of which each holds as many channels as there should be are images, whatever they are
+/// called; where there is one channel, all files must be numbered for their numbers to be left out.
 pub fn join_channels(files: Vec<(String, PathBuf)>, channels: usize) -> Vec<(String, Vec<Source>)> {
-    let mut cases: BTreeMap<&str, Vec<Source>> = BTreeMap::new();
-    let mut numbered = true;
-    // In order of names, and so of channels.
-    let sorted: BTreeSet<&(String, PathBuf)> = files.iter().collect();
-    for (name, path) in sorted {
-        let (case, number) = name.rsplit_once('_').unwrap_or((name, ""));
-        let found = cases.entry(case).or_default();
-        numbered &= !case.is_empty() && number == format!("{:04}", found.len());
-        found.push(path.into());
+    let alone = |(name, path): (String, PathBuf)| (name, vec![Source::from(path)]);
+    let numbered = |name: &str| {
+        let (case, number) = name.rsplit_once('_')?;
+        let channel = (number.len() == 4).then(|| number.parse::<usize>().ok())??;
+        (!case.is_empty()).then(|| (case.to_string(), channel))
+    };
+    if channels == 1 && !files.iter().all(|(name, _)| name.ends_with("_0000") && name.len() > 5) {
+        return files.into_iter().map(alone).collect();
     }
-    if numbered && cases.values().all(|files| files.len() == channels) {
-        return cases.into_iter().map(|(case, files)| (case.to_string(), files)).collect();
+    let mut cases: BTreeMap<(PathBuf, String), BTreeMap<usize, (String, PathBuf)>> =
+        BTreeMap::new();
+    let mut images = Vec::new();
+    for file in files {
+        let Some((case, channel)) = numbered(&file.0) else {
+            images.push(alone(file));
+            continue;
+        };
+        let folder = file.1.parent().map(Path::to_path_buf).unwrap_or_default();
+        let twice = cases.entry((folder, case.clone())).or_default().insert(channel, file);
+        // One image of two files, to be refused for its name.
+        images.extend(twice.map(|(_, path)| (case, vec![Source::from(path)])));
     }
-    files.into_iter().map(|(name, path)| (name, vec![path.into()])).collect()
+    for ((_, case), files) in cases {
+        if !files.keys().copied().eq(0..channels) && are_images(files.values(), channels) {
+            images.extend(files.into_values().map(alone));
+        } else {
+            images.push((case, channel_sources(&files, channels)));
+        }
+    }
+    images.sort();
+    images
+}
+
+/// Whether files, some of which can be read, are each an image of so many channels.
+fn are_images<'a>(files: impl Iterator<Item = &'a (String, PathBuf)>, channels: usize) -> bool {
+    let opened = files.filter_map(|(_, path)| Source::from(path).open().ok());
+    let found: Vec<usize> = opened.map(|opened| opened.grid().channels).collect();
+    !found.is_empty() && found.iter().all(|&found| found == channels)
+}
+
+/// The sources of the channels that there are and of those that there should be.
+fn channel_sources(files: &BTreeMap<usize, (String, PathBuf)>, channels: usize) -> Vec<Source> {
+    let last = files.last_key_value().map_or(0, |(&channel, _)| channel);
+    // A number far beyond all others is no channel.
+    let count = if last < channels + files.len() { channels.max(last + 1) } else { channels };
+    let named_like = files.values().next().map(|(_, path)| path.as_path());
+    let missing = |channel: usize| {
+        let like = named_like.unwrap_or(Path::new(""));
+        let name = like.file_name().unwrap_or_default().to_string_lossy();
+        let (stem, ending) = stem_and_ending(&name);
+        let case = stem.rsplit_once('_').map_or(stem, |(case, _)| case);
+        like.with_file_name(format!("{case}_{channel:04}{ending}"))
+    };
+    (0..count)
+        .map(|channel| {
+            files.get(&channel).map_or_else(|| missing(channel), |(_, path)| path.clone())
+        })
+        .map(Source::from)
+        .collect()
 }
 
 /// Refuses names that two files share: their results could not be told apart.
@@ -116,4 +166,66 @@ pub fn name_of_folder(folder: &Path) -> String {
     let full = folder.canonicalize().unwrap_or_else(|_| folder.into());
     let name = if full.is_file() { full.file_stem() } else { full.file_name() };
     name.map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use medvol::{Affine, Image};
+    use ndarray::Array4;
+
+    /// A folder of images, each with so many channels, joined for models of `channels` channels:
+    /// the names of the images, each with those of its files.
+    fn joined(files: &[(&str, usize)], channels: usize) -> Vec<(String, Vec<String>)> {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, count) in files {
+            let voxels = Array4::zeros((*count, 2, 2, 2));
+            let image = Image { voxels, affine: Affine::IDENTITY };
+            medvol::io::create(folder.path().join(name)).unwrap().image(&image).unwrap();
+        }
+        let file = |source: &Source| source.path().file_name().unwrap().to_string_lossy().into();
+        join_channels(images_in(folder.path()).unwrap(), channels)
+            .into_iter()
+            .map(|(name, sources)| (name, sources.iter().map(file).collect()))
+            .collect()
+    }
+
+    fn images(expected: &[(&str, &[&str])]) -> Vec<(String, Vec<String>)> {
+        let owned = |files: &[&str]| files.iter().map(|file| file.to_string()).collect();
+        expected.iter().map(|(name, files)| (name.to_string(), owned(files))).collect()
+    }
+
+    #[test]
+    fn numbered_files_are_channels_and_one_that_is_missing_is_missed_by_its_name() {
+        assert_eq!(
+            joined(&[("a_0000.nii", 1), ("a_0001.nii", 1), ("b_0001.nii", 1), ("c.nii", 2)], 2),
+            images(&[
+                ("a", &["a_0000.nii", "a_0001.nii"]),
+                ("b", &["b_0000.nii", "b_0001.nii"]),
+                ("c", &["c.nii"]),
+            ])
+        );
+        // One too many is for the reader of the headers to refuse.
+        assert_eq!(
+            joined(&[("a_0000.nii", 1), ("a_0001.nii", 1), ("a_0002.nii", 1)], 2),
+            images(&[("a", &["a_0000.nii", "a_0001.nii", "a_0002.nii"])])
+        );
+    }
+
+    #[test]
+    fn numbered_files_that_hold_all_channels_are_images() {
+        assert_eq!(
+            joined(&[("a_0001.nii", 2), ("a_0002.nii", 2), ("a_0007.nii", 2)], 2),
+            images(&[
+                ("a_0001", &["a_0001.nii"]),
+                ("a_0002", &["a_0002.nii"]),
+                ("a_0007", &["a_0007.nii"]),
+            ])
+        );
+        assert_eq!(
+            joined(&[("a_0000.nii", 1), ("a_0001.nii", 1)], 1),
+            images(&[("a_0000", &["a_0000.nii"]), ("a_0001", &["a_0001.nii"])])
+        );
+        assert_eq!(joined(&[("a_0000.nii", 1)], 1), images(&[("a", &["a_0000.nii"])]));
+    }
 }

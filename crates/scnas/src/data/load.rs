@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use medvol::check::{Examination, examine};
 use medvol::{Case, CaseFiles, preprocess};
 use rayon::prelude::*;
 
@@ -18,34 +19,58 @@ const CLASS: f64 = size_of::<u8>() as f64;
 /// A grid that is coarser by more is no remedy: little is to be seen on it.
 const MUCH_COARSER: f64 = 3.0;
 
-/// Reads and preprocesses labelled cases in parallel; `progress` hears how many are done. They may take
-/// `memory` bytes, what is needed to read them included; `None`: as many as they do.
+/// Cases of a run in memory.
+pub struct LoadedCases {
+    /// Preprocessed, in order; without those in which an error was found.
+    pub cases: Vec<Case>,
+    /// What was found about each, if they were examined.
+    pub examinations: Vec<Examination>,
+    /// Why the first that is missing is.
+    pub unfit: Option<Error>,
+}
+
+/// Reads and preprocesses labelled cases in parallel, and examines them on the way if `examined`.
+/// `progress` hears how many are done and says whether to go on. They may take `memory` bytes, what
+/// is needed to read them included; `None`: as many as they do.
 ///
 /// # Errors
-/// The first case, in order, that cannot be read or does not fit the data set; [`Error::Memory`]
-/// where there is not room for all.
+/// Unless they are examined, the first case, in order, that cannot be read or does not fit the data
+/// set; [`Error::Memory`] where there is not room for all; [`Error::Stopped`].
 pub fn load_cases(
     cohort: &Cohort,
     files: &[CaseFiles],
     plan: &Plan,
+    examined: bool,
     memory: Option<u64>,
-    progress: impl Fn(usize) + Sync,
-) -> Result<Vec<Case>> {
-    let need = |file: &CaseFiles| Ok(Need::of(file, cohort.header(file)?, plan));
+    progress: impl Fn(usize) -> bool + Sync,
+) -> Result<LoadedCases> {
+    let need = |file: &CaseFiles| Ok(Need::of(file, cohort.header(file)?, plan, examined));
     let needs = files.iter().map(need).collect::<Result<Vec<Need>>>()?;
     let done = AtomicUsize::new(0);
-    let load = |file: &CaseFiles| -> Result<Case> {
-        let (image, labels) = cohort.dataset.load(file)?;
-        let case = preprocess(&file.name, &image, labels.as_ref(), &plan.labels, plan.spacing)?;
-        progress(done.fetch_add(1, Ordering::Relaxed) + 1);
-        Ok(case)
+    let load = |file: &CaseFiles| -> Result<(Option<Examination>, Result<Option<Case>>)> {
+        let (examination, read) = match examined {
+            true => {
+                let (examination, loaded) = examine(&cohort.dataset, file);
+                (Some(examination), loaded.into_case())
+            }
+            false => (None, cohort.dataset.load(file).map(Some)),
+        };
+        let preprocessed = read.and_then(|read| {
+            let Some((image, labels)) = read else { return Ok(None) };
+            let (labels, channels) = (labels.as_ref(), &plan.normalisation[..]);
+            preprocess(&file.name, &image, labels, &plan.labels, plan.spacing, channels).map(Some)
+        });
+        match progress(done.fetch_add(1, Ordering::Relaxed) + 1) {
+            true => Ok((examination, preprocessed.map_err(Error::from))),
+            false => Err(Error::Stopped),
+        }
     };
     let memory = memory.map_or(f64::INFINITY, |bytes| bytes as f64);
-    let mut cases: Vec<Case> = Vec::with_capacity(files.len());
-    let (mut held, mut expected) = (0.0, 0.0);
+    let mut all = LoadedCases { cases: Vec::new(), examinations: Vec::new(), unfit: None };
+    let (mut read, mut held, mut expected) = (0, 0.0, 0.0);
     // As many at a time as fit for certain; what is cropped away of them makes room for more.
-    while cases.len() < files.len() {
-        let rest = &needs[cases.len()..];
+    while read < files.len() {
+        let rest = &needs[read..];
         let fitting = (1..=rest.len())
             .take_while(|&n| held + together(&rest[..n]) <= memory)
             .last()
@@ -54,12 +79,23 @@ pub fn load_cases(
             let kept = if expected > 0.0 { held / expected } else { 1.0 };
             return Err(too_many(plan, held + kept * together(rest), memory));
         }
-        let next = cases.len()..cases.len() + fitting;
         expected += rest[..fitting].iter().map(|need| need.held).sum::<f64>();
-        cases.extend(files[next.clone()].par_iter().map(load).collect::<Result<Vec<Case>>>()?);
-        held += cases[next].iter().map(bytes).sum::<f64>();
+        let next = &files[read..read + fitting];
+        for (examination, case) in next.par_iter().map(load).collect::<Result<Vec<_>>>()? {
+            all.examinations.extend(examination);
+            match case {
+                Ok(Some(case)) => {
+                    held += bytes(&case);
+                    all.cases.push(case);
+                }
+                Ok(None) => drop(all.unfit.get_or_insert(Error::Unread)),
+                Err(error) if examined => drop(all.unfit.get_or_insert(error)),
+                Err(error) => return Err(error),
+            }
+        }
+        read += fitting;
     }
-    Ok(cases)
+    Ok(all)
 }
 
 /// What a case needs at most, in bytes; its headers tell.
@@ -72,16 +108,17 @@ struct Need {
 }
 
 impl Need {
-    fn of(file: &CaseFiles, Header { grid, .. }: &Header, plan: &Plan) -> Self {
+    fn of(file: &CaseFiles, Header { grid, .. }: &Header, plan: &Plan, examined: bool) -> Self {
         let spacing = grid.affine.spacing();
         let volume = |extents: [f64; 3]| extents.iter().product::<f64>();
         let voxels = volume(grid.shape.map(|extent| extent as f64));
         let resampled = voxels * volume(spacing) / volume(plan.spacing);
         let channels = grid.channels as f64;
-        // The image, once more while the channels of several files are joined; the label map and
-        // its classes.
-        let read = voxels
-            * (IMAGE * channels * if file.images.len() > 1 { 2.0 } else { 1.0 } + LABEL + CLASS);
+        // The image, once more while the channels of several files are joined; the label map, which
+        // is looked at as an image, and its classes.
+        let joined = if file.images.len() > 1 { 2.0 } else { 1.0 };
+        let looked_at = if examined { IMAGE } else { 0.0 };
+        let read = voxels * (IMAGE * channels * joined + looked_at + LABEL + CLASS);
         // One channel between two axes, before and after.
         let between = 2.0 * IMAGE * voxels.max(resampled);
         Self { held: resampled * (IMAGE * channels + CLASS), passing: read + between }
@@ -132,7 +169,8 @@ mod tests {
         let load = |memory, overrides: &[String]| {
             let plan =
                 Plan::new(&cohort, &Config::load("default", None, overrides).unwrap()).unwrap();
-            load_cases(&cohort, &cohort.dataset.cases, &plan, memory, |_| ())
+            load_cases(&cohort, &cohort.dataset.cases, &plan, false, memory, |_| true)
+                .map(|loaded| loaded.cases)
         };
         let all = load(None, &[]).unwrap();
         let held = all.iter().map(bytes).sum::<f64>() as u64;

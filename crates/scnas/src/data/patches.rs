@@ -132,6 +132,24 @@ impl Patches<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use medvol::phantom::phantom;
+    use medvol::{Label, preprocess};
+
+    #[test]
+    fn a_case_without_labels_does_not_train_as_background() {
+        let (image, labels) = phantom(1, 0, 3.0);
+        let listed = [0, 1, 2].map(|value| Label { value, name: value.to_string() });
+        let case = |name: &str, labels| preprocess(name, &image, labels, &listed, [3.0; 3]);
+        let cases = [case("labelled", Some(&labels)).unwrap(), case("bare", None).unwrap()];
+        let patches =
+            Patches { cases: &cases, patch: [8; 3], foreground: 0.0, augment: None, seed: 0 };
+        let draw = |members: &[usize]| {
+            patches.draw(members, 0, Stream::TrainPatches, Stream::TrainAugmentation)
+        };
+        assert!(patches.batch(&draw(&[0])).is_ok());
+        let refused = patches.batch(&draw(&[0, 1]));
+        assert!(matches!(refused, Err(Error::NoLabels { case }) if case == "bare"));
+    }
 
     #[test]
     fn the_halves_are_disjoint_cover_all_cases_and_depend_on_seed_and_fold() {

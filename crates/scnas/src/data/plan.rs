@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use medvol::check::Fold;
-use medvol::{CaseFiles, Dataset, Label, canonical_spacing, median_spacing};
+use medvol::{
+    Case, CaseFiles, CtStatistics, Dataset, Label, Normalisation, canonical_spacing, median_spacing,
+};
+use ndarray::Axis;
 use serde::{Deserialize, Serialize};
 
 use crate::data::cohort::{Cohort, Header};
@@ -28,6 +31,9 @@ pub struct Plan {
     pub spacing: [f64; 3],
     /// Patch `[depth, height, width]` in voxels.
     pub patch: [usize; 3],
+    /// How each channel is normalised; empty where all are by a z-score of each image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub normalisation: Vec<Normalisation>,
     /// Names of the cases held out in each fold.
     pub folds: Vec<Vec<String>>,
     /// The fold held out.
@@ -56,8 +62,8 @@ impl Plan {
             let path = dataset.description.clone();
             return Err(Error::NoForeground { path, found: dataset.labels.len() });
         }
-        let headers =
-            cases.iter().map(|case| cohort.header(case)).collect::<Result<Vec<&Header>>>()?;
+        let headers = cases.iter().map(|case| cohort.header(case));
+        let headers = headers.collect::<Result<Vec<&Header>>>()?;
         let spacings = headers.iter().map(|header| canonical_spacing(&header.grid.affine));
         let spacing = data.spacing.or_else(|| median_spacing(spacings)).unwrap_or([1.0; 3]);
         let shapes: Vec<[f64; 3]> =
@@ -80,10 +86,43 @@ impl Plan {
             labels: dataset.labels.clone(),
             spacing,
             patch,
+            normalisation: normalisation(&dataset.channels, &data.normalisation)?,
             training: data.splits.is_some().then(|| training.clone()),
             folds: splits.into_iter().map(|split| split.held_out).collect(),
             fold: data.fold,
         })
+    }
+
+    /// How each channel is normalised, without what was measured.
+    pub fn schemes(&self) -> Vec<Normalisation> {
+        self.normalisation.iter().map(|channel| channel.unmeasured()).collect()
+    }
+
+    /// Measures what the normalisation needs to know of the training cases, unless it is known, and
+    /// then normalises these cases and the `others`, which were preprocessed by this plan.
+    ///
+    /// # Errors
+    /// [`Error::NothingToMeasure`].
+    pub fn measure(&mut self, training: &mut [Case], others: &mut [Case]) -> Result<()> {
+        for (n, channel) in self.normalisation.iter_mut().enumerate() {
+            let Normalisation::Ct { statistics: statistics @ None } = channel else { continue };
+            let measured = CtStatistics::measure(training.iter(), n);
+            let measured = measured.ok_or(Error::NothingToMeasure { channel: n })?;
+            for case in training.iter_mut().chain(&mut *others) {
+                measured.normalise(case.image.index_axis_mut(Axis(0), n));
+            }
+            *statistics = Some(measured);
+        }
+        Ok(())
+    }
+
+    /// This plan with what was measured for an earlier one, should they not differ in anything else.
+    pub fn measured_as(&self, earlier: &Self) -> Self {
+        let normalisation = match self.schemes() == earlier.schemes() {
+            true => earlier.normalisation.clone(),
+            false => self.normalisation.clone(),
+        };
+        Self { normalisation, ..self.clone() }
     }
 
     /// Names of the foreground classes.
@@ -156,6 +195,18 @@ pub fn to_json(value: &impl Serialize) -> Vec<u8> {
     let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
     bytes.push(b'\n');
     bytes
+}
+
+/// The normalisation of each channel, by name, or as the settings say.
+fn normalisation(channels: &[String], settings: &[String]) -> Result<Vec<Normalisation>> {
+    if !settings.is_empty() && settings.len() != channels.len() {
+        let expected = format!("one name for each of the {} channel(s)", channels.len());
+        return Err(Error::setting("data.normalisation", &expected, format!("{settings:?}")));
+    }
+    let names = if settings.is_empty() { channels } else { settings };
+    let found: Vec<_> = names.iter().map(|name| Normalisation::of_channel(name)).collect();
+    let usual = found.iter().all(|channel| *channel == Normalisation::ZScore);
+    Ok(if usual { Vec::new() } else { found })
 }
 
 /// Names of the cases of each subject; a case whose subject is not known stands alone. In the order

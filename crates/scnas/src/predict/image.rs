@@ -10,7 +10,7 @@ use std::cell::Cell;
 
 use medvol::components::{Connectivity, keep_largest_component};
 use medvol::sliding::Sliding;
-use medvol::{Affine, ClassMap, Image, Label, LabelMap, Preprocessed, RawImage};
+use medvol::{Affine, ClassMap, Image, Label, LabelMap, Normalisation, Preprocessed, RawImage};
 use ndarray::{Array3, Array4, Axis, s};
 
 use crate::data::plan::Plan;
@@ -71,6 +71,8 @@ impl Prediction {
 #[derive(Debug)]
 pub struct ImagePredictor<'a> {
     models: Vec<(&'a Model, Mixture)>,
+    /// Each that differs, as those of a cross-validation's folds do for CT.
+    normalisations: Vec<&'a [Normalisation]>,
     plan: &'a Plan,
     /// Channels and classes are those of all models.
     size: Size,
@@ -111,6 +113,7 @@ impl<'a> ImagePredictor<'a> {
                 format!("labels {:?}", plan.labels),
                 format!("spacing {:?}", plan.spacing),
                 format!("patch {:?}", plan.patch),
+                format!("normalisations {:?}", plan.schemes()),
             ]
         };
         for model in &models[1..] {
@@ -122,7 +125,14 @@ impl<'a> ImagePredictor<'a> {
                 return Err(unfit(format!("{first} and {other}")));
             }
         }
+        let mut normalisations: Vec<&[Normalisation]> = Vec::new();
+        for model in models {
+            if !normalisations.contains(&&model.card.plan.normalisation[..]) {
+                normalisations.push(&model.card.plan.normalisation);
+            }
+        }
         Ok(Self {
+            normalisations,
             models: models.iter().map(|model| (model, model.mixture())).collect(),
             plan,
             size: *size,
@@ -155,13 +165,19 @@ impl<'a> ImagePredictor<'a> {
     ) -> Result<Prediction> {
         let Options { settings, probabilities, .. } = &self.options;
         let (plan, classes) = (self.plan, self.size.classes);
-        let preprocessed = Preprocessed::new(name, image, plan.spacing)?;
+        let normalised = self.normalisations.iter();
+        let normalised = normalised
+            .map(|channels| Preprocessed::new(name, image, plan.spacing, channels))
+            .collect::<medvol::Result<Vec<_>>>()?;
+        let preprocessed = &normalised[0];
         let geometry = preprocessed.geometry();
         let predictors = self.predictors();
         let score = |corner: [usize; 3]| match observer.stop() {
             true => Err(Error::Stopped),
             false => {
-                mean_score(&predictors, preprocessed.window(corner.map(|c| c as isize), plan.patch))
+                let corner = corner.map(|c| c as isize);
+                let windows = normalised.iter().map(|image| image.window(corner, plan.patch));
+                mean_score(&predictors, windows.collect())
             }
         };
 
@@ -231,16 +247,21 @@ impl<'a> ImagePredictor<'a> {
         Ok(Prediction { classes: result, affine: image.affine, probabilities })
     }
 
-    fn predictors(&self) -> Vec<Predictor<'_>> {
+    /// Each with the place of its normalisation.
+    fn predictors(&self) -> Vec<(Predictor<'_>, usize)> {
         let models = self.models.iter();
-        let predictors = models.map(|(model, mixture)| Predictor {
-            network: model.network.as_ref(),
-            weights: &model.weights,
-            mixture,
-            patch: self.plan.patch,
-            classes: self.size.classes,
-            settings: self.options.settings.clone(),
-            mirror: model.card.mirror,
+        let predictors = models.map(|(model, mixture)| {
+            let own = |other: &&[Normalisation]| *other == &model.card.plan.normalisation[..];
+            let predictor = Predictor {
+                network: model.network.as_ref(),
+                weights: &model.weights,
+                mixture,
+                patch: self.plan.patch,
+                classes: self.size.classes,
+                settings: self.options.settings.clone(),
+                mirror: model.card.mirror,
+            };
+            (predictor, self.normalisations.iter().position(own).unwrap_or(0))
         });
         predictors.collect()
     }
@@ -275,17 +296,17 @@ impl<'a> ImagePredictor<'a> {
     }
 }
 
-/// Mean of what the networks say of a window.
-fn mean_score(predictors: &[Predictor], window: Vec<f32>) -> Result<Vec<f32>> {
-    let [first, others @ ..] = predictors else {
+/// Mean of what the networks say of a window, of which there is one for each normalisation.
+fn mean_score(predictors: &[(Predictor, usize)], mut windows: Vec<Vec<f32>>) -> Result<Vec<f32>> {
+    let [(first, own), others @ ..] = predictors else {
         return Err(Error::UnlikeModels { found: "none".into() });
     };
     if others.is_empty() {
-        return first.score(window);
+        return first.score(windows.swap_remove(*own));
     }
-    let mut mean = first.score(window.clone())?;
-    for predictor in others {
-        let more = predictor.score(window.clone())?;
+    let mut mean = first.score(windows[*own].clone())?;
+    for (predictor, own) in others {
+        let more = predictor.score(windows[*own].clone())?;
         mean.iter_mut().zip(more).for_each(|(sum, p)| *sum += p);
     }
     let count = predictors.len() as f32;

@@ -17,6 +17,7 @@ pub const TOLERANCE_MM: f64 = 1.0;
 /// Scores of one case.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CaseScore {
+    /// Name of the case.
     pub case: String,
     /// By metric, per foreground class; `None` where the class is not scored.
     #[serde(flatten)]
@@ -31,13 +32,16 @@ pub struct Evaluation {
     /// Up to this distance in mm surfaces agree; `None` in files that know Dice only.
     #[serde(default)]
     pub tolerance_mm: Option<f64>,
+    /// In the order they were scored.
     pub cases: Vec<CaseScore>,
 }
 
 /// Mean and standard deviation over cases.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MeanSd {
+    /// Arithmetic mean.
     pub mean: f64,
+    /// Sample standard deviation.
     pub sd: f64,
 }
 
@@ -325,9 +329,9 @@ mod tests {
         let csv = evaluation().csv();
         assert!(csv.starts_with("case,a,\"b, c\",mean,a jaccard,a sensitivity,"), "{csv}");
         let lines: Vec<&str> = csv.lines().collect();
-        assert_eq!(lines[1], "x,0.5,,0.5,,,,,2,,,,,,,,,,,,,");
+        assert!(lines[1].starts_with("x,0.5,,0.5,,,,,2,,,"), "{csv}");
         let columns = |line: &str| line.replace("b, c", "b").split(',').count();
-        assert!(lines.iter().all(|line| columns(line) == 4 + 2 * 9), "{csv}");
+        assert!(lines.iter().all(|line| columns(line) == 4 + 2 * (Metric::ALL.len() - 1)), "{csv}");
     }
 
     #[test]

@@ -3,16 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use medvol::io::{Opened, Source};
+use medvol::io::{Header, Source, Weight};
 use medvol::{ClassMap, Dataset, Label, LabelMap};
 
 use crate::data::files::{case_name, images_in, refuse_same_names};
 use crate::error::{Error, Place, Result, Unlike};
 use crate::observer::Observer;
 use crate::report::evaluation::{CaseScore, Evaluation, score};
-
-/// Two label maps of one case may lie this far apart, as a part of the smallest spacing.
-const PLACE_TOLERANCE: f64 = 0.1;
 
 /// What to score against what.
 #[derive(Clone, Debug)]
@@ -78,7 +75,7 @@ pub fn evaluate(scoring: &Scoring, observer: &dyn Observer) -> Result<Scored> {
     let mut failures = Vec::new();
     observer.begin("scoring cases", 0, pairs.len());
     for (done, pair) in pairs.iter().enumerate() {
-        match pair.score(&labels, *tolerance_mm) {
+        match pair.score(&labels, *tolerance_mm, observer) {
             Ok(case) => evaluation.cases.push(case),
             Err(error) => failures.push(error),
         }
@@ -144,43 +141,52 @@ fn matched(
 fn labels_found(pairs: &[Pair]) -> Vec<Label> {
     let files = pairs.iter().flat_map(|pair| [&pair.prediction, &pair.reference]);
     let mut values = BTreeSet::from([0]);
-    for map in files.filter_map(|path| read_labels(path).ok()) {
+    for (_, map) in files.filter_map(|path| read_labels(path).ok()) {
         values.extend(map.voxels.iter().copied());
     }
     values.into_iter().map(|value| Label { value, name: value.to_string() }).collect()
 }
 
 impl Pair {
-    fn score(&self, labels: &[Label], tolerance_mm: f64) -> Result<CaseScore> {
-        let [prediction, reference] = [&self.prediction, &self.reference];
+    fn score(
+        &self,
+        labels: &[Label],
+        tolerance_mm: f64,
+        observer: &dyn Observer,
+    ) -> Result<CaseScore> {
+        let (predicted_in, prediction) = read_listed(&self.prediction, labels)?;
+        let (expected_in, reference) = read_listed(&self.reference, labels)?;
         let unlike = |problem| Error::Unlike {
-            prediction: prediction.clone(),
-            reference: reference.clone(),
+            prediction: self.prediction.clone(),
+            reference: self.reference.clone(),
             problem,
         };
-        let [prediction, reference] =
-            [read_listed(prediction, labels)?, read_listed(reference, labels)?];
         let case = score(&self.name, &prediction, &reference, labels, tolerance_mm)
             .map_err(|shapes| unlike(shapes.into()))?;
-        let smallest = reference.affine.spacing().into_iter().fold(f64::INFINITY, f64::min);
-        let mm = reference.affine.max_displacement(&prediction.affine, reference.shape());
-        match mm > PLACE_TOLERANCE * smallest {
-            true => Err(unlike(Unlike::Apart { mm })),
-            false => Ok(case),
+        if !expected_in.lies_on(&predicted_in) {
+            let mm = reference.affine.max_displacement(&prediction.affine, reference.shape());
+            return Err(unlike(Unlike::Apart { mm }));
         }
+        // Distances and volumes are those of the reference's grid.
+        for remark in expected_in.place.remarks.iter().filter(|r| r.weight > Weight::Note) {
+            let file = self.reference.display();
+            observer.warning(&format!("{file}: {}; {}", remark.message, remark.remedy));
+        }
+        Ok(case)
     }
 }
 
-fn read_labels(path: &Path) -> medvol::Result<LabelMap> {
-    Source::from(path).open().and_then(Opened::labels)
+fn read_labels(path: &Path) -> medvol::Result<(Header, LabelMap)> {
+    let opened = Source::from(path).open()?.checked(1)?;
+    Ok((opened.header().clone(), opened.labels()?))
 }
 
-/// A label map that holds no other values than those of `labels`.
-fn read_listed(path: &Path, labels: &[Label]) -> Result<LabelMap> {
-    let map = read_labels(path)?;
+/// A label map that holds no other values than those of `labels`, and its header.
+fn read_listed(path: &Path, labels: &[Label]) -> Result<(Header, LabelMap)> {
+    let (header, map) = read_labels(path)?;
     let classes = ClassMap::new(labels);
     match classes.classes(map.voxels.view()) {
-        Ok(_) => Ok(map),
+        Ok(_) => Ok((header, map)),
         Err((voxel, value)) => {
             let listed = classes.values().to_vec();
             Err(medvol::Error::UnlistedLabel { path: path.into(), voxel, value, listed }.into())

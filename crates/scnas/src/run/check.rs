@@ -1,12 +1,14 @@
-//! The check of a data set before a run: errors end the run before it begins. What was found fit is
-//! remembered, so that a run that goes on does not read everything once more.
+//! The check of a data set, also before a run: errors end the run before it begins. A run that loads
+//! its cases looks at them on the way. What was found fit is remembered, so that a run that goes on
+//! does not look at it once more.
 
+use std::cell::Cell;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use medvol::Dataset;
-use medvol::check::{self, Finding, Fixed, Fold, Options, Report, Severity, fix};
+use medvol::check::{self, Examination, Finding, Fixed, Fold, Options, Report, Severity, fix};
 use medvol::io::Source;
 
 use crate::data::cohort::Cohort;
@@ -47,8 +49,7 @@ fn examine(
     labelled_only: bool,
     observer: &dyn Observer,
 ) -> Result<Report> {
-    let folds: Vec<Fold> = splits.map(read_unchecked).transpose()?.unwrap_or_default();
-    let options = Options { labelled_only, folds, memory: memory::free() };
+    let options = Options { labelled_only, folds: folds(splits)?, memory: memory::free() };
     let heard = |done: usize, total: usize| {
         if done == 0 {
             observer.begin("checking cases", 0, total);
@@ -59,18 +60,31 @@ fn examine(
     check::check(data, &options, heard)?.ok_or(Error::Stopped)
 }
 
-/// A data set opened for a run, with the run's plan, before its voxels were looked at.
+fn folds(splits: Option<&Path>) -> Result<Vec<Fold>> {
+    Ok(splits.map(read_unchecked).transpose()?.unwrap_or_default())
+}
+
+/// A data set opened for a run, with the run's plan, before its voxels are looked at.
 pub(super) struct Opened<'a> {
+    planned: Result<(Cohort, Plan)>,
+    check: Check<'a>,
+}
+
+/// The check of a run's data, as long as it is due.
+pub(super) struct Check<'a> {
     data: &'a Path,
     splits: Option<&'a Path>,
-    /// What says whether the files are those that were found fit before.
+    /// Where it is remembered what was found fit.
+    remembered: PathBuf,
+    /// What says whether the files are those.
     state: Option<String>,
-    planned: Result<(Cohort, Plan)>,
+    due: Cell<bool>,
 }
 
 impl<'a> Opened<'a> {
-    /// Opens a data set and derives the plan. What goes wrong is better said by the check.
-    pub fn new(data: &'a Path, config: &'a Config) -> Self {
+    /// Opens a data set and derives the plan. It need not be checked if `folder` says that it was
+    /// found fit.
+    pub fn new(data: &'a Path, config: &'a Config, folder: &Path) -> Self {
         let splits = config.data.splits.as_deref();
         let dataset = Dataset::open(data).map_err(Error::from);
         let state = dataset.as_ref().ok().and_then(|dataset| state(dataset, splits));
@@ -78,7 +92,9 @@ impl<'a> Opened<'a> {
             let plan = Plan::new(&cohort, config)?;
             Ok((cohort, plan))
         });
-        Self { data, splits, state, planned }
+        let remembered = folder.join("checked.txt");
+        let fit = state.is_some() && std::fs::read_to_string(&remembered).ok() == state;
+        Self { planned, check: Check { data, splits, remembered, state, due: Cell::new(!fit) } }
     }
 
     /// The plan, where there is one.
@@ -86,27 +102,62 @@ impl<'a> Opened<'a> {
         self.planned.as_ref().ok().map(|(_, plan)| plan)
     }
 
-    /// Checks the data, unless `folder` says that they were found fit.
+    /// The data set, its plan, and the check that is perhaps due.
     ///
     /// # Errors
-    /// Settings that cannot be; [`Error::Unfit`]; what keeps the data from being planned.
-    pub fn checked(self, folder: &Path, observer: &dyn Observer) -> Result<(Cohort, Plan)> {
-        let Self { data, splits, state, planned } = self;
-        let remembered = folder.join("checked.txt");
-        let fit = state.is_some() && std::fs::read_to_string(&remembered).ok() == state;
+    /// What keeps the data from being planned, which the check, if it is due, says better; settings
+    /// that cannot be.
+    pub fn planned(self, observer: &dyn Observer) -> Result<(Cohort, Plan, Check<'a>)> {
+        let Self { planned, check } = self;
         // Settings that cannot be are not worth a wait.
-        if fit || planned.as_ref().is_err_and(Error::is_of_settings) {
-            return planned;
+        if planned.as_ref().is_err_and(|error| !error.is_of_settings()) {
+            check.now(observer)?;
         }
-        let report = examine(data, splits, true, observer)?;
-        observer.checked(data, &report);
-        refuse_errors(data, splits, &report)?;
-        let planned = planned?;
-        if let Some(state) = state {
-            std::fs::create_dir_all(folder).map_err(|e| Error::file("create", folder, e))?;
-            medvol::atomic_write(&remembered, state.as_bytes())?;
+        planned.map(|(cohort, plan)| (cohort, plan, check))
+    }
+}
+
+impl Check<'_> {
+    /// Whether the cases are still to be looked at.
+    pub fn is_due(&self) -> bool {
+        self.due.get()
+    }
+
+    /// Looks at them, if that is due, without keeping anything.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`]; [`Error::Stopped`].
+    pub fn now(&self, observer: &dyn Observer) -> Result<()> {
+        if !self.is_due() {
+            return Ok(());
         }
-        Ok(planned)
+        let report = examine(self.data, self.splits, true, observer)?;
+        self.done(&report, observer)
+    }
+
+    /// Says what was found when the cases were loaded.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`].
+    pub fn conclude(
+        &self,
+        cohort: &Cohort,
+        examinations: Vec<Examination>,
+        observer: &dyn Observer,
+    ) -> Result<()> {
+        let options = Options { labelled_only: true, folds: folds(self.splits)?, memory: None };
+        self.done(&check::conclude(&cohort.dataset, &options, examinations), observer)
+    }
+
+    /// Tells of a report, and remembers if all is fit.
+    fn done(&self, report: &Report, observer: &dyn Observer) -> Result<()> {
+        observer.checked(self.data, report);
+        refuse_errors(self.data, self.splits, report)?;
+        self.due.set(false);
+        let Some(state) = &self.state else { return Ok(()) };
+        let folder = self.remembered.parent().unwrap_or(Path::new(""));
+        std::fs::create_dir_all(folder).map_err(|e| Error::file("create", folder, e))?;
+        Ok(medvol::atomic_write(&self.remembered, state.as_bytes())?)
     }
 }
 

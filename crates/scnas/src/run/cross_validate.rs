@@ -12,7 +12,8 @@ use crate::observer::Observer;
 use crate::report::cross_validation::CrossValidation;
 use crate::report::finished::{cross_validation, fold_folder, read_folds};
 use crate::run::check::Opened;
-use crate::run::pipeline::{Job, Order, Start};
+use crate::run::pipeline::{Order, Start};
+use crate::run::setup::Job;
 use crate::settings::Config;
 use crate::store::named::Named;
 use crate::store::run_folder::same_settings;
@@ -43,21 +44,22 @@ pub fn cross_validate(
     let Order { data, folder: out, mut config, device } = order;
     config.data.fold = 0;
     // What is asked for wrongly is said before anything is read or written.
-    let opened = Opened::new(data, &config);
+    let opened = Opened::new(data, &config, out);
     opened.plan().map_or(Ok(Vec::new()), |plan| folds(wanted, plan.folds.len()))?;
-    let (cohort, plan) = opened.checked(out, observer)?;
+    let (cohort, plan, check) = opened.planned(observer)?;
     if let Some(run) = found_in {
         warn_of_seen_cases(run, &plan, observer);
     }
     let of = plan.folds.len();
     let mut in_use = Vec::new();
     for fold in folds(wanted, of)? {
-        let folder = &fold_folder(out, fold);
+        let folder = fold_folder(out, fold);
         let mut config = config.clone();
         config.data.fold = fold;
         observer.message(&format!("fold {fold} of {of}: {}", folder.display()));
         let done = Plan::new(&cohort, &config).and_then(|plan| {
-            let job = Job { cohort: &cohort, plan, folder, config, device };
+            let (device, check) = (device.clone(), Some(&check));
+            let job = Job { cohort: &cohort, plan, folder, config, device, check };
             match named {
                 Some(named) => job.train(named, Start::Scratch, observer),
                 None => job.search(observer),

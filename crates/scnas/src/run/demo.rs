@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 use crate::observer::Observer;
 use crate::report::evaluation::TOLERANCE_MM;
 use crate::report::scoring::{Scored, Scoring, evaluate};
-use crate::run::pipeline::Job;
 use crate::run::predict::{Request, predict};
+use crate::run::setup::Job;
 use crate::settings::Config;
 
 /// Settings small enough for minutes on two cores.
@@ -69,7 +69,15 @@ pub fn demo(folders: &Folders, device: &Device, observer: &dyn Observer) -> Resu
     let cohort = Cohort::open(data)?;
     write_truth(&task, &cohort, truth)?;
     let plan = Plan::new(&cohort, &config)?;
-    Job { cohort: &cohort, plan, folder: run, config, device }.search(observer)?;
+    let job = Job {
+        cohort: &cohort,
+        plan,
+        folder: run.clone(),
+        config,
+        device: device.clone(),
+        check: None,
+    };
+    job.search(observer)?;
 
     let request = Request {
         inputs: vec![data.clone()],

@@ -15,11 +15,10 @@ use crate::error::{Error, Result};
 use crate::learn::batch::Batch;
 use crate::learn::optimiser::WeightAdam;
 use crate::learn::schedule::{Plateau, Schedule, warmup};
-use crate::network::architecture::Segmenter;
-use crate::network::mixture::Mixture;
 use crate::network::weights::Weights;
 use crate::observer::{EpochLine, Observer, SearchLine};
 use crate::run::setup::Run;
+use crate::run::validate::{Judged, validate};
 use crate::store::checkpoint;
 
 /// A phase of a run: what is drawn for an epoch, what a step does, what is kept between two steps.
@@ -110,13 +109,6 @@ pub(crate) struct Kept<'a, S> {
     pub average: Option<&'a mut Weights>,
 }
 
-/// A network that is validated.
-pub(crate) struct Judged<'a> {
-    pub network: &'a dyn Segmenter,
-    pub weights: &'a Weights,
-    pub mixture: Mixture,
-}
-
 /// Where a phase stands between two steps.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Place {
@@ -189,7 +181,7 @@ pub(crate) fn run<P: Phase>(run: &mut Run, phase: &mut P, observer: &dyn Observe
         let done = place.epoch + 1;
         let due = course.validate_every > 0 && done.is_multiple_of(course.validate_every);
         let dice =
-            (done == course.epochs || due).then(|| run.validate(&phase.judged())).transpose()?;
+            (done == course.epochs || due).then(|| validate(run, &phase.judged())).transpose()?;
         place.tally.add_time(&mut start);
         let tally = std::mem::take(&mut place.tally);
         let line = EpochLine {

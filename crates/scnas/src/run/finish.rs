@@ -39,13 +39,15 @@ impl Run<'_> {
         observer.begin("scoring held-out cases", 0, self.held_out_files.len());
         let predictor = ImagePredictor::new(slice::from_ref(model), Options::of(model))?;
         for (done, files) in self.held_out_files.iter().enumerate() {
-            let image = io::open(&files.images)?.checked(self.plan.channels.len())?.raw()?;
+            let opened = io::open(&files.images)?.checked(self.plan.channels.len())?;
+            let header = opened.header().clone();
+            let image = opened.raw()?;
             let predicted = predictor
                 .predict(&files.name, &image, &Within(observer))?
                 .labels(&self.plan.labels);
             drop(image);
             let file = format!("{}{}", files.name, io::default_ending());
-            io::create(predictions.join(file))?.labels(&predicted)?;
+            io::create(predictions.join(file))?.like(&header).labels(&predicted)?;
             let labels = self.cohort.dataset.load_labels(files)?;
             let labels = labels.ok_or_else(|| Error::NoLabels { case: files.name.clone() })?;
             let case = score(&files.name, &predicted, &labels, &self.plan.labels, TOLERANCE_MM)
@@ -85,7 +87,7 @@ impl Run<'_> {
         let predictor = ImagePredictor::new(slice::from_ref(&model), Options::of(&model))?;
         for files in &self.held_out_files {
             let header = self.cohort.header(files)?;
-            predictor.check(&files.name, header.grid.shape, header.bytes)?;
+            predictor.check(&files.name, header.grid.shape, header.raw_bytes)?;
             let needed = SCORED_VOXEL * header.grid.shape.iter().product::<usize>() as u64;
             if let Some(allowed) = memory::free().filter(|&free| free < needed) {
                 let purpose = Purpose::Scoring { name: files.name.clone() };

@@ -44,7 +44,14 @@ pub enum Subject {
     /// Patches like those of a data set.
     Data(PathBuf),
     /// Patches `[depth, height, width]`, each divisible by 8, without data.
-    Size { channels: usize, classes: usize, patch: [usize; 3] },
+    Size {
+        /// Of an image.
+        channels: usize,
+        /// Background included.
+        classes: usize,
+        /// In voxels.
+        patch: [usize; 3],
+    },
 }
 
 /// A part that can be measured.

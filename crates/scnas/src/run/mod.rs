@@ -15,4 +15,5 @@ pub mod preflight;
 pub mod search;
 pub mod setup;
 pub mod train;
+mod validate;
 pub mod workload;

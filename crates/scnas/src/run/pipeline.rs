@@ -6,7 +6,6 @@ use std::path::Path;
 use burn::tensor::Device;
 use serde_json::json;
 
-use crate::data::cohort::Cohort;
 use crate::data::files::name_of_folder;
 use crate::data::plan::{Plan, to_json};
 use crate::error::{Error, Result};
@@ -16,7 +15,7 @@ use crate::report::result::{RunResult, read_run};
 use crate::run::check::Opened;
 use crate::run::preflight::foresee;
 use crate::run::search::{search, weights_of};
-use crate::run::setup::Run;
+use crate::run::setup::{Job, Run};
 use crate::run::train::{prepare, train};
 use crate::settings::{Config, Then};
 use crate::space::genotype::{Genotype, Repair};
@@ -55,8 +54,10 @@ pub enum Start<'a> {
 /// [`Error::Stopped`] on request, with everything saved.
 pub fn run_search(order: Order, observer: &dyn Observer) -> Result<(RunResult, Evaluation)> {
     let Order { data, folder, config, device } = order;
-    let (cohort, plan) = Opened::new(data, &config).checked(folder, observer)?;
-    Job { cohort: &cohort, plan, folder, config, device }.search(observer)
+    let for_check = config.clone();
+    let (cohort, plan, check) = Opened::new(data, &for_check, folder).planned(observer)?;
+    let (folder, device, check) = (folder.into(), device.clone(), Some(&check));
+    Job { cohort: &cohort, plan, folder, config, device, check }.search(observer)
 }
 
 /// Trains a given architecture and scores it; a complete run is only read.
@@ -70,18 +71,10 @@ pub fn run_train(
     observer: &dyn Observer,
 ) -> Result<(RunResult, Evaluation)> {
     let Order { data, folder, config, device } = order;
-    let (cohort, plan) = Opened::new(data, &config).checked(folder, observer)?;
-    Job { cohort: &cohort, plan, folder, config, device }.train(named, start, observer)
-}
-
-/// A run on data that were checked.
-pub(super) struct Job<'a> {
-    pub cohort: &'a Cohort,
-    /// That of the data set with these settings.
-    pub plan: Plan,
-    pub folder: &'a Path,
-    pub config: Config,
-    pub device: &'a Device,
+    let for_check = config.clone();
+    let (cohort, plan, check) = Opened::new(data, &for_check, folder).planned(observer)?;
+    let (folder, device, check) = (folder.into(), device.clone(), Some(&check));
+    Job { cohort: &cohort, plan, folder, config, device, check }.train(named, start, observer)
 }
 
 impl Job<'_> {
@@ -127,7 +120,7 @@ impl Job<'_> {
             Start::Scratch => None,
             Start::Finetune(from) | Start::Inherit(from) => {
                 refuse_seen_cases(&self.plan, from)?;
-                Some(weights_of(from, self.device)?)
+                Some(weights_of(from, &self.device)?)
             }
         };
         let mut run = self.open(name, observer)?;
@@ -156,8 +149,11 @@ impl Job<'_> {
         if !complete {
             return Ok(None);
         }
-        claim(&RunDir::open(self.folder, &self.config, &self.plan)?, network)?;
-        let results = read_run(self.folder)?;
+        if let Some(check) = self.check {
+            check.now(observer)?;
+        }
+        claim(&RunDir::open(&self.folder, &self.config, &self.plan)?, network)?;
+        let results = read_run(&self.folder)?;
         observer.message(&format!("{}: this run is complete", self.folder.display()));
         Ok(Some(results))
     }
@@ -166,8 +162,7 @@ impl Job<'_> {
 impl<'a> Job<'a> {
     /// Begins or goes on with the run.
     fn open(self, network: &str, observer: &dyn Observer) -> Result<Run<'a>> {
-        let Self { cohort, plan, folder, config, device } = self;
-        let run = Run::open(cohort, plan, folder, config, device.clone(), observer)?;
+        let run = Run::of(self, observer)?;
         claim(&run.dir, network)?;
         volops::memory::keep_pages();
         Ok(run)

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use medvol::Dataset;
+use medvol::check::look;
 use medvol::io::{self, Source};
 use medvol::stitch::Blend;
 
@@ -228,10 +229,11 @@ fn plan_jobs(request: &Request, channels: usize) -> Result<Vec<Job>> {
     protected.add_data_set_around(if here { Path::new(".") } else { folder });
     let mut jobs = Vec::new();
     for (name, inputs) in files {
-        let labels = if single { out.clone() } else { folder.join(format!("{name}.nii.gz")) };
+        let (ending, images) = (io::ending_like(&inputs[0]), io::image_ending_like(&inputs[0]));
+        let labels = if single { out.clone() } else { folder.join(format!("{name}{ending}")) };
         let stem = case_name(&labels).unwrap_or_else(|| name.clone());
         let probabilities =
-            request.probabilities.then(|| folder.join(format!("{stem}_probabilities.nii.gz")));
+            request.probabilities.then(|| folder.join(format!("{stem}_probabilities{images}")));
         protected.check(&labels)?;
         probabilities.iter().try_for_each(|path| protected.check(path))?;
         jobs.push(Job { name, inputs, labels, probabilities });
@@ -244,13 +246,12 @@ fn check_headers(jobs: Vec<Job>, card: &Card) -> (Vec<Job>, Vec<(Job, Error)>) {
     let expected = card.size.channels;
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for job in jobs {
-        match io::open(&job.inputs).map(|opened| opened.grid()) {
-            Ok(grid) if grid.channels == expected => good.push(job),
-            Ok(grid) => {
-                let (found, names) = (grid.channels, card.plan.channels.clone());
+        match io::open(&job.inputs).and_then(|opened| opened.checked(expected)) {
+            Ok(_) => good.push(job),
+            Err(medvol::Error::ChannelCount { path, expected, found }) => {
+                let names = card.plan.channels.clone();
                 let problem = Place::Channels { expected, found, names };
-                let error = Error::place(job.inputs[0].path(), problem);
-                bad.push((job, error));
+                bad.push((job, Error::place(&path, problem)));
             }
             Err(error) => bad.push((job, error.into())),
         }
@@ -271,13 +272,17 @@ fn predict_one(
     observer: &dyn Observer,
 ) -> Result<()> {
     let opened = io::open(&job.inputs)?.checked(card.size.channels)?;
-    predictor.check(&job.name, opened.grid().shape, opened.raw_bytes())?;
+    let (header, labels) = (opened.header().clone(), &card.plan.labels);
+    predictor.check(&job.name, header.grid.shape, opened.raw_bytes())?;
     let image = opened.raw()?;
+    for finding in look(&job.inputs, &header, &image, card.plan.spacing) {
+        observer.warning(&format!("{}; {}", finding.message, finding.remedy));
+    }
     let prediction = predictor.predict(&job.name, &image, observer)?;
     drop(image);
     if let (Some(path), Some(probabilities)) = (&job.probabilities, &prediction.probabilities) {
-        io::create(path)?.image(probabilities)?;
+        io::create(path)?.like(&header).image(probabilities)?;
     }
-    let labels = &card.plan.labels;
-    Ok(io::create(&job.labels)?.classes(&prediction.classes, labels, prediction.affine)?)
+    let file = io::create(&job.labels)?;
+    Ok(file.like(&header).classes(&prediction.classes, labels, prediction.affine)?)
 }

@@ -1,14 +1,13 @@
 //! A run with its data in memory: what every phase works on.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use medvol::augment::AugmentSettings;
-use medvol::metrics::mean_sd;
 use medvol::{Case, CaseFiles, mirror_axes};
 
 use crate::data::cohort::Cohort;
-use crate::data::load::load_cases;
+use crate::data::load::{LoadedCases, load_cases};
 use crate::data::patches::{Patches, checksums};
 use crate::data::plan::{Plan, to_json};
 use crate::error::{Error, Result};
@@ -16,8 +15,7 @@ use crate::memory;
 use crate::network::architecture::Architecture;
 use crate::network::size::Size;
 use crate::observer::Observer;
-use crate::predict::windows::Predictor;
-use crate::run::epochs::Judged;
+use crate::run::check::Check;
 use crate::settings::Config;
 use crate::store::model::Card;
 use crate::store::run_folder::RunDir;
@@ -43,6 +41,19 @@ pub struct Run<'a> {
     pub(super) held_out_files: Vec<CaseFiles>,
 }
 
+/// A run to do, or to go on with, on a data set that is open.
+pub(super) struct Job<'a> {
+    pub cohort: &'a Cohort,
+    /// That of the data set with these settings.
+    pub plan: Plan,
+    /// The run folder.
+    pub folder: PathBuf,
+    pub config: Config,
+    pub device: Device,
+    /// The check of the data, which may be due.
+    pub check: Option<&'a Check<'a>>,
+}
+
 impl<'a> Run<'a> {
     /// Opens the run folder, new or to go on with, and loads all cases of the plan, which is that
     /// of the data set with these settings.
@@ -57,19 +68,26 @@ impl<'a> Run<'a> {
         device: Device,
         observer: &dyn Observer,
     ) -> Result<Self> {
+        let folder = folder.to_path_buf();
+        Self::of(Job { cohort, plan, folder, config, device, check: None }, observer)
+    }
+
+    pub(super) fn of(job: Job<'a>, observer: &dyn Observer) -> Result<Self> {
+        let Job { cohort, mut plan, folder, config, device, check } = job;
         config.predict.largest_component_classes(&plan.labels)?;
         let (training_files, held_out_files) = plan.split(&cohort.dataset)?;
         if training_files.len() < 2 {
             let (path, found) = (cohort.dataset.root.clone(), training_files.len());
             return Err(Error::TooFewTrainingCases { path, found });
         }
-        let dir = RunDir::open(folder, &config, &plan)?;
+        let dir = RunDir::open(&folder, &config, &plan)?;
         let files: Vec<CaseFiles> = training_files.iter().chain(&held_out_files).cloned().collect();
-        observer.begin("reading cases", 0, files.len());
-        let mut training =
-            load_cases(cohort, &files, &plan, memory::free(), |done| observer.advance(done))?;
-        dir.same_or_new("data.json", &to_json(&checksums(&training)))?;
-        let held_out = training.split_off(training_files.len());
+        let mut training = load(cohort, &files, &plan, check, observer)?;
+        let mut held_out = training.split_off(training_files.len());
+        plan.measure(&mut training, &mut held_out)?;
+        dir.begin(&config, &plan)?;
+        let all = training.iter().chain(&held_out);
+        dir.same_or_new("data.json", &to_json(&checksums(all)))?;
         let [d, h, w] = plan.patch;
         observer.message(&format!(
             "{}: {} training and {} held-out cases, {} channel(s), {} classes, patch {d}×{h}×{w} \
@@ -106,7 +124,7 @@ impl<'a> Run<'a> {
     }
 
     /// Validations between epochs do without mirrorings, which would only take time there.
-    const UNMIRRORED: [bool; 3] = [false; 3];
+    pub(super) const UNMIRRORED: [bool; 3] = [false; 3];
 
     /// The axes (depth, height, width) along which patches are mirrored, where they are varied.
     pub fn mirror(&self) -> [bool; 3] {
@@ -122,26 +140,6 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Mean Dice per foreground class over the held-out cases, on the preprocessed grid.
-    pub(super) fn validate(
-        &self,
-        Judged { network, weights, mixture }: &Judged,
-    ) -> Result<Vec<Option<f64>>> {
-        let predictor = Predictor {
-            network: *network,
-            weights,
-            mixture,
-            patch: self.plan.patch,
-            classes: self.size().classes,
-            settings: self.config.predict.clone(),
-            mirror: Self::UNMIRRORED,
-        };
-        let scores = self.held_out.iter().map(|case| predictor.validate(case));
-        let scores = scores.collect::<Result<Vec<Vec<Option<f64>>>>>()?;
-        let mean = |class: usize| mean_sd(scores.iter().filter_map(|s| s[class]));
-        Ok((0..predictor.classes - 1).map(|class| mean(class).map(|(mean, _)| mean)).collect())
-    }
-
     /// The description of a model of this run, whose weights have seen mirrored patches or not.
     pub fn card(&self, architecture: Architecture, mirrored: bool) -> Card {
         let mut card =
@@ -149,4 +147,28 @@ impl<'a> Run<'a> {
         card.mirror = if mirrored { self.mirror() } else { Self::UNMIRRORED };
         card
     }
+}
+
+/// All cases, in order, looked at on the way where the check is due.
+fn load(
+    cohort: &Cohort,
+    files: &[CaseFiles],
+    plan: &Plan,
+    check: Option<&Check>,
+    observer: &dyn Observer,
+) -> Result<Vec<Case>> {
+    let due = check.filter(|check| check.is_due());
+    let what = if due.is_some() { "checking cases" } else { "reading cases" };
+    observer.begin(what, 0, files.len());
+    let examined = due.is_some();
+    let progress = |done| {
+        observer.advance(done);
+        !(examined && observer.stop())
+    };
+    let LoadedCases { cases, examinations, unfit } =
+        load_cases(cohort, files, plan, examined, memory::free(), progress)?;
+    if let Some(check) = due {
+        check.conclude(cohort, examinations, observer)?;
+    }
+    unfit.map_or(Ok(cases), Err)
 }

@@ -15,8 +15,9 @@ use crate::network::mixture::Mixture;
 use crate::network::weights::{Tape, Weights};
 use crate::observer::Observer;
 use crate::random::{Stream, rng};
-use crate::run::epochs::{self, At, Course, Judged, Kept, Levels, NotFinite, Phase, finite};
+use crate::run::epochs::{self, At, Course, Kept, Levels, NotFinite, Phase, finite};
 use crate::run::setup::Run;
+use crate::run::validate::Judged;
 use crate::settings::TrainConfig;
 use crate::store::model::Model;
 

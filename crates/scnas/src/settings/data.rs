@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use medvol::Normalisation;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::settings::check;
 use crate::space::topology::DEPTH;
 
@@ -24,6 +25,11 @@ pub struct DataConfig {
     /// median of the training cases.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spacing: Option<[f64; 3]>,
+    /// How each channel's intensities are normalised: "zscore", "CT", "noNorm",
+    /// "rescale_to_0_1" or "rgb_to_0_1"; empty: by the names of the channels, as nnU-Net does
+    /// ("zscore" for any other name).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub normalisation: Vec<String>,
     /// Patch `[depth, height, width]` in voxels, each divisible by 8; absent: median case, at most
     /// `max_patch_voxels`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,6 +70,11 @@ impl DataConfig {
         if let Some(spacing) = self.spacing {
             let ok = spacing.iter().all(|&mm| mm.is_finite() && mm > 0.0);
             check(ok, "data.spacing", "three positive numbers in mm", format!("{spacing:?}"))?;
+        }
+        let unknown = self.normalisation.iter().find(|name| Normalisation::named(name).is_none());
+        if let Some(name) = unknown {
+            let expected = format!("names from {}", Normalisation::NAMES.join(", "));
+            return Err(Error::setting("data.normalisation", &expected, name));
         }
         let voxels = self.max_patch_voxels;
         check(voxels >= 512, "data.max_patch_voxels", "512 or more", voxels)?;

@@ -103,8 +103,13 @@ mod tests {
                 }
             }
         }
-        let overrides =
-            ["data.splits=x", "data.spacing=[1, 1, 1]", "data.patch=[8, 8, 8]"].map(String::from);
+        let overrides = [
+            "data.splits=x",
+            "data.spacing=[1, 1, 1]",
+            "data.patch=[8, 8, 8]",
+            "data.normalisation=[\"CT\"]",
+        ]
+        .map(String::from);
         let all = Config::load("default", None, &overrides).unwrap();
         let mut found = Vec::new();
         keys("", &toml::Table::try_from(all).unwrap(), &mut found);

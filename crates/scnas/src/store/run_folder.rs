@@ -22,7 +22,8 @@ pub struct RunDir {
 }
 
 impl RunDir {
-    /// Opens a run folder, new or to be resumed with the same settings.
+    /// Opens and locks a run folder, new or to be resumed with the same settings and plan. A new one
+    /// stays without them until it [begins](Self::begin).
     ///
     /// # Errors
     /// When the folder holds another run, is in use, or cannot be written.
@@ -44,11 +45,23 @@ impl RunDir {
         let settings = dir.file("config.toml");
         if settings.exists() {
             same_settings(&settings, config)?;
-        } else {
+        }
+        let file = dir.file("plan.json");
+        let plan = Plan::read(&file).map_or_else(|_| plan.clone(), |kept| plan.measured_as(&kept));
+        dir.is_same("plan.json", &to_json(&plan))?;
+        Ok(dir)
+    }
+
+    /// Writes settings and plan, unless they are there.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn begin(&self, config: &Config, plan: &Plan) -> Result<()> {
+        let settings = self.file("config.toml");
+        if !settings.exists() {
             medvol::atomic_write(&settings, config.to_toml().as_bytes())?;
         }
-        dir.same_or_new("plan.json", &to_json(plan))?;
-        Ok(dir)
+        self.same_or_new("plan.json", &to_json(plan))
     }
 
     /// A file of the run.
@@ -103,9 +116,20 @@ impl RunDir {
     /// # Errors
     /// When the run is another one, or the file cannot be read or written.
     pub fn same_or_new(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        match self.is_same(name, bytes)? {
+            true => Ok(()),
+            false => Ok(medvol::atomic_write(self.file(name), bytes)?),
+        }
+    }
+
+    /// Whether a file that says what the run is is there.
+    ///
+    /// # Errors
+    /// When it is that of another run, or cannot be read.
+    fn is_same(&self, name: &str, bytes: &[u8]) -> Result<bool> {
         let path = self.file(name);
         match std::fs::read(&path) {
-            Ok(found) if found == bytes => Ok(()),
+            Ok(found) if found == bytes => Ok(true),
             Ok(found) if serde_json::from_slice::<serde_json::Value>(&found).is_err() => {
                 Err(Error::DamagedRun { path })
             }
@@ -113,9 +137,7 @@ impl RunDir {
                 let differences = vec![first_difference(&found, bytes)];
                 Err(Error::AnotherRun { path, differences })
             }
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                Ok(medvol::atomic_write(&path, bytes)?)
-            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
             Err(e) => Err(Error::file("read", &path, e)),
         }
     }

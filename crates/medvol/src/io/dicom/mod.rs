@@ -35,6 +35,7 @@ use std::sync::Arc;
 
 use super::format::{Content, Format};
 use super::grid::Header;
+use super::place::Place;
 use super::source::Source;
 use super::stream::Stream;
 use super::voxels::{NumberType, Stored};
@@ -100,11 +101,17 @@ impl Format for Dicom {
             numbers,
             big_endian: false,
             scale,
+            channels_at: 3,
         };
-        Ok((Header { grid, format: self, own }, stored))
+        let place = Place::default();
+        Ok((Header { grid, place, format: self, own }, stored))
     }
 
     /// A segmentation of the series that is the reference.
+    fn writes_images(&self) -> bool {
+        false
+    }
+
     fn write(&self, path: &Path, content: &Content) -> Result<()> {
         let failed = |problem| dicom(path, problem);
         let series = content
