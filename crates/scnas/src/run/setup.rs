@@ -84,7 +84,7 @@ impl<'a> Run<'a> {
         let files: Vec<CaseFiles> = training_files.iter().chain(&held_out_files).cloned().collect();
         let mut training = load(cohort, &files, &plan, check, observer)?;
         dir.begin(&config, &plan)?;
-        dir.same_or_new("data.json", &to_json(&checksums(&training)))?;
+        dir.same_or_new("data.json", &to_json(&checksums(&training))?)?;
         let held_out = training.split_off(training_files.len());
         let [d, h, w] = plan.patch;
         observer.message(&format!(
