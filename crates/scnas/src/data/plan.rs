@@ -149,7 +149,7 @@ impl Plan {
     /// # Errors
     /// When the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        Ok(medvol::atomic_write(path, &to_json(self))?)
+        Ok(medvol::atomic_write(path, &to_json(self)?)?)
     }
 
     /// The files of the training cases and of the held-out ones, in the order of their names.
@@ -191,10 +191,13 @@ impl Plan {
 }
 
 /// Pretty JSON with a line end.
-pub fn to_json(value: &impl Serialize) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
+///
+/// # Errors
+/// [`Error::Json`]: an empty file must not stand for what could not be written.
+pub fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec_pretty(value)?;
     bytes.push(b'\n');
-    bytes
+    Ok(bytes)
 }
 
 /// The normalisation of each channel, by name, or as the settings say.

@@ -117,7 +117,7 @@ fn summarize(out: &Path, config: &Config, in_use: Vec<usize>) -> Result<CrossVal
     let Some(all) = cross_validation(out, complete)? else {
         return Err(Error::NoFoldComplete { path: out.into(), in_use });
     };
-    medvol::atomic_write(out.join("cross-validation.json"), &to_json(&all))?;
+    medvol::atomic_write(out.join("cross-validation.json"), &to_json(&all)?)?;
     medvol::atomic_write(out.join("cross-validation.csv"), all.csv().as_bytes())?;
     medvol::atomic_write(out.join("cross-validation.tex"), all.tex().as_bytes())?;
     Ok(CrossValidated { all, in_use })

@@ -124,7 +124,7 @@ impl Job<'_> {
             }
         };
         let mut run = self.open(name, observer)?;
-        run.dir.same_or_new("genotype.json", &to_json(architecture))?;
+        run.dir.same_or_new("genotype.json", &to_json(architecture)?)?;
         let mut model = prepare(&run, architecture.clone(), inherited.as_ref())?;
         if !matches!(start, Start::Inherit(_)) {
             foresee(&run, [false, true], architecture, observer)?;

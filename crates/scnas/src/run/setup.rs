@@ -87,7 +87,7 @@ impl<'a> Run<'a> {
         plan.measure(&mut training, &mut held_out)?;
         dir.begin(&config, &plan)?;
         let all = training.iter().chain(&held_out);
-        dir.same_or_new("data.json", &to_json(&checksums(all)))?;
+        dir.same_or_new("data.json", &to_json(&checksums(all))?)?;
         let [d, h, w] = plan.patch;
         observer.message(&format!(
             "{}: {} training and {} held-out cases, {} channel(s), {} classes, patch {d}×{h}×{w} \

@@ -48,7 +48,7 @@ impl RunDir {
         }
         let file = dir.file("plan.json");
         let plan = Plan::read(&file).map_or_else(|_| plan.clone(), |kept| plan.measured_as(&kept));
-        dir.is_same("plan.json", &to_json(&plan))?;
+        dir.is_same("plan.json", &to_json(&plan)?)?;
         Ok(dir)
     }
 
@@ -61,7 +61,7 @@ impl RunDir {
         if !settings.exists() {
             medvol::atomic_write(&settings, config.to_toml().as_bytes())?;
         }
-        self.same_or_new("plan.json", &to_json(plan))
+        self.same_or_new("plan.json", &to_json(plan)?)
     }
 
     /// A file of the run.
@@ -92,7 +92,7 @@ impl RunDir {
         self.lines.push(line);
         let mut text = Vec::new();
         for line in &self.lines {
-            text.extend(serde_json::to_vec(line).unwrap_or_default());
+            text.extend(serde_json::to_vec(line)?);
             text.push(b'\n');
         }
         Ok(medvol::atomic_write(self.file("log.jsonl"), &text)?)
@@ -108,7 +108,7 @@ impl RunDir {
     /// # Errors
     /// When the file cannot be written.
     pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
-        Ok(medvol::atomic_write(self.file(name), &to_json(value))?)
+        Ok(medvol::atomic_write(self.file(name), &to_json(value)?)?)
     }
 
     /// Writes a file that says what the run is, or checks that it is there with the same content.
