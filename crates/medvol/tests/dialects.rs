@@ -192,7 +192,7 @@ fn the_files_of_a_case_may_be_a_list_of_one_a_channel() {
 #[test]
 fn paths_may_be_those_of_windows_or_of_another_machine() {
     let (_folder, root) = small(&described());
-    let path = |text: String| move |case: usize| json!({"image": text.replace("CASE", &name(case)), "label": text.replace("images", "labels").replace("CASE", &name(case))});
+    let path = |text: String| move |case: usize| json!({"image": text.replace("CASE", &name(case)), "label": text.replace("images", "labels").replace("ImagesTR", "LabelsTR").replace("CASE", &name(case))});
     let absolute = root.join("imagesTr/CASE.nii.gz").display().to_string();
     for (text, moved) in [
         (".\\imagesTr\\CASE.nii.gz".to_string(), false),
@@ -204,7 +204,6 @@ fn paths_may_be_those_of_windows_or_of_another_machine() {
         ("D:\\Data\\Toy\\imagesTr\\CASE.nii.gz".to_string(), true),
         ("/home/nobody/somewhere/imagesTr/CASE.nii.gz".to_string(), true),
     ] {
-        let text = text.replace("labelsTR", "labelsTr");
         let description = with("training", (0..CASES).map(path(text.clone())).collect());
         fs::write(root.join("dataset.json"), description.to_string()).unwrap();
         let dataset = Dataset::open(&root).unwrap();

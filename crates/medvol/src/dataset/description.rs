@@ -30,6 +30,9 @@ const SILENT: &[&str] = &[
     "contact",
     "regions_class_order",
     "numvalidation",
+    // Where another of these three says it.
+    "modality",
+    "modalities",
 ];
 
 /// What the file says; empty where it says nothing or cannot be understood.
