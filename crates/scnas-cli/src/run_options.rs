@@ -24,7 +24,8 @@ pub const ARCHITECTURES: &str = "A run folder, a genotype.json, a model.safetens
 /// Data and settings of a run.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Data set: an MSD or nnU-Net raw folder, or a CSV file of image/label pairs
+    /// Data set: an MSD or nnU-Net raw folder, a JSON file with MONAI's lists,
+    /// or a CSV file of image/label pairs
     pub data: PathBuf,
     /// Run folder to write; a run that was stopped there goes on
     #[arg(long, value_name = "DIR")]

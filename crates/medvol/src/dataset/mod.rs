@@ -133,6 +133,11 @@ impl Dataset {
         is_table(path) || is_list(path) || path.join("dataset.json").exists()
     }
 
+    /// The file that lists the cases, or the description of those that lie in folders.
+    pub fn list(&self) -> &Path {
+        self.table.as_ref().unwrap_or(&self.description)
+    }
+
     /// Reads and checks one case.
     ///
     /// # Errors
@@ -249,7 +254,7 @@ pub(crate) fn survey(path: &Path) -> Result<Survey> {
         root: root.to_path_buf(),
         description: description_path,
         table: table.then(|| path.to_path_buf()),
-        name: description.name.unwrap_or_else(|| own_name(path, root)),
+        name: description.name.unwrap_or_else(|| own_name(path)),
         channels: description.channels.unwrap_or_default(),
         labels: description.labels.unwrap_or_default(),
         cases,
@@ -353,10 +358,16 @@ fn is_file(path: &Path, extension: &str) -> bool {
     path.extension().is_some_and(|found| found.eq_ignore_ascii_case(extension)) && path.is_file()
 }
 
-/// The name of a data set that does not say its own.
-fn own_name(path: &Path, root: &Path) -> String {
-    let named_by_folder = path == root || path.ends_with("dataset.json");
-    let name = if named_by_folder { root.file_name() } else { path.file_stem() };
+/// The name of a data set that does not say its own, however the way to it is spelled.
+fn own_name(path: &Path) -> String {
+    let full = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let name = if full.is_dir() {
+        full.file_name()
+    } else if full.ends_with("dataset.json") {
+        full.parent().and_then(Path::file_name)
+    } else {
+        full.file_stem()
+    };
     name.unwrap_or_default().to_string_lossy().into_owned()
 }
 
