@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use crate::dataset::Flaw;
 use crate::digits::significant;
 use crate::io::dicom::Problem;
 use crate::preprocess::PreprocessFault;
@@ -152,12 +153,10 @@ pub enum Error {
     },
 
     /// The description of a data set cannot be understood.
-    #[error("{}: {}", path.display(), problems.join("; "))]
+    #[error("{}", joined(problems))]
     Description {
-        /// The file.
-        path: PathBuf,
-        /// All that is wrong with it, each in a sentence.
-        problems: Vec<String>,
+        /// All that is wrong with its files.
+        problems: Vec<Flaw>,
     },
 
     /// An image has another number of channels than its data set.
@@ -279,10 +278,10 @@ pub enum Error {
         path: PathBuf,
     },
 
-    /// Nothing would be left of a data set in a corrected copy.
+    /// Nothing would be left to train on in a corrected copy of a data set.
     #[error(
-        "{}: every case that could be trained with has errors that cannot be fixed safely; put \
-         right what the check says of them",
+        "{}: no corrected copy: no training case with a label map would be left in it; put right by \
+         hand what the check says of them",
         path.display()
     )]
     NothingFixable {
@@ -294,4 +293,14 @@ pub enum Error {
 /// All endings, as in `.nii.gz or .nii`.
 fn endings() -> String {
     crate::io::endings().collect::<Vec<_>>().join(" or ")
+}
+
+/// Problems, those of one file behind its name.
+fn joined(problems: &[Flaw]) -> String {
+    let of_file = |problems: &[Flaw]| {
+        let texts: Vec<&str> = problems.iter().map(|problem| problem.text.as_str()).collect();
+        format!("{}: {}", problems[0].path.display(), texts.join("; "))
+    };
+    let files: Vec<String> = problems.chunk_by(|a, b| a.path == b.path).map(of_file).collect();
+    files.join("; ")
 }

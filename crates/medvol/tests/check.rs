@@ -205,13 +205,18 @@ fn a_subject_on_both_sides_of_a_split_is_found() {
 }
 
 #[test]
-fn training_is_checked_without_test_images_and_loose_files() {
+fn training_is_checked_without_test_images_but_loose_files_are_said() {
     let (_folder, root) = clean();
     fs::remove_dir_all(root.join("imagesTs")).unwrap();
     fs::copy(image_path(&root, 0), root.join("imagesTr/loose.nii.gz")).unwrap();
     assert_eq!(examine(&root, &Options::default()).findings.len(), 3);
     let report = examine(&root, &Options { labelled_only: true, ..Options::default() });
-    assert_eq!((report.findings.as_slice(), report.cases), ([].as_slice(), CASES));
+    assert_eq!((found(&report), report.cases), (vec![(None, "unlisted-file")], CASES));
+    let said = &report.findings[0];
+    assert!(
+        said.severity == Severity::Warning && said.message.contains("loose.nii.gz"),
+        "{said:?}"
+    );
 }
 
 #[test]

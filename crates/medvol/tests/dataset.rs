@@ -108,8 +108,8 @@ fn a_description_that_cannot_be_understood_is_refused_with_its_reason() {
         ("labels", (0..300).map(|n| (n.to_string(), json!("organ"))).collect(), "300 labels"),
         ("modality", json!({"0": "T1", "2": "T2"}), "without gaps"),
         ("modality", json!({}), "without gaps"),
-        ("training", json!([{"image": "x.nii"}, {"image": "y/x.nii.gz"}]), "\"x\" is listed twice"),
-        ("training", json!({"image": "x.nii"}), "expected a sequence"),
+        ("training", json!([{"image": "x.nii"}, {"image": "./x.nii"}]), "\"x\" is listed twice"),
+        ("training", json!({"image": "x.nii"}), "expected a list"),
     ];
     for (key, value, reason) in cases {
         let folder = tempfile::tempdir().unwrap();

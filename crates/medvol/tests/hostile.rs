@@ -286,7 +286,7 @@ proptest! {
     #[test]
     fn any_value_under_any_key_of_a_description_is_judged(
         changes in prop::collection::vec((prop::sample::select(vec![
-            "name", "modality", "channel_names", "labels", "training", "test", "numTraining", "file_ending", "dataset"
+            "name", "modality", "channel_names", "labels", "training", "test", "numTraining", "file_ending", "dataset", "validation", "numTest"
         ]), any_json()), 1..4)
     ) {
         let folder = tempfile::tempdir().unwrap();

@@ -230,7 +230,10 @@ fn a_table_that_cannot_be_understood_is_refused_with_its_lines() {
     for (text, named) in [
         ("scan,label\na.nii,b.nii\n", vec!["\"image\"", "scan, label"]),
         ("image,label\na.nii,b.nii\n,c.nii\nd.nii,e.nii,f.nii\n", vec!["line 3", "line: 4"]),
-        ("image,label\na/x.nii,b.nii\nc/x.nii,d.nii\n", vec!["\"x\" is listed twice"]),
+        (
+            "image,label\na/x.nii,b.nii\na/y.nii,c.nii\na/x.nii,d.nii\n",
+            vec!["\"x\" is listed twice", "pairs.csv", "line 2 and line 4"],
+        ),
         ("image,label,case\na.nii,b.nii,../x\n", vec!["../x"]),
         ("image,label\n", vec!["no cases"]),
         ("", vec!["\"image\""]),

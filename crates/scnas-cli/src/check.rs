@@ -38,7 +38,8 @@ Examples:
   scnas check DATA/Dataset004_Hippocampus --splits splits_final.json --json
   scnas check pairs.csv --fix corrected")]
 pub struct CheckArgs {
-    /// Data set: an MSD or nnU-Net raw folder, or a CSV file of image/label pairs
+    /// Data set: an MSD or nnU-Net raw folder, a JSON file with MONAI's lists,
+    /// or a CSV file of image/label pairs
     pub data: PathBuf,
     /// Also hold the cases against these folds: a splits_final.json of nnU-Net
     #[arg(long, value_name = "FILE")]
@@ -90,9 +91,10 @@ fn table(findings: &[Finding]) -> String {
         .iter()
         .filter(|finding| finding.severity > Severity::Note || !notes.contains_key(&finding.kind))
     {
-        if group != Some(&finding.case) {
-            group = Some(&finding.case);
-            let _ = writeln!(text, "{}", subject(finding));
+        let subject = finding.subject();
+        if group.as_ref() != Some(&subject) {
+            let _ = writeln!(text, "{subject}");
+            group = Some(subject);
         }
         let Finding { severity, kind, message, remedy, .. } = finding;
         let _ = writeln!(text, "  {severity:7}  {kind:17}  {message}\n{:30}→ {remedy}", "");
@@ -102,16 +104,11 @@ fn table(findings: &[Finding]) -> String {
         let _ = writeln!(
             text,
             "{number} times\n  note     {kind:17}  such as {}: {}",
-            subject(first),
+            first.subject(),
             first.message
         );
     }
     text
-}
-
-/// What a finding is about.
-fn subject(finding: &Finding) -> &str {
-    finding.case.as_deref().unwrap_or("data set")
 }
 
 fn summary(data: &Path, report: &Report) -> String {

@@ -42,7 +42,8 @@ Examples:
   scnas compare runs/found runs/random-1 runs/u-resnet
 The folder is runs/<data>/cross-validation-<search or architecture> if --out does not name another.")]
 pub struct CrossValidateArgs {
-    /// Data set: an MSD or nnU-Net raw folder, or a CSV file of image/label pairs
+    /// Data set: an MSD or nnU-Net raw folder, a JSON file with MONAI's lists,
+    /// or a CSV file of image/label pairs
     pub data: PathBuf,
     /// Folder to write; what is complete there is kept
     #[arg(long, value_name = "DIR")]

@@ -14,7 +14,7 @@ use scnas::settings::{Config, PRESETS};
 use serde_json::json;
 
 use crate::against_random;
-use crate::output::Output;
+use crate::output::{Output, warn};
 
 /// Help for an argument that names an architecture.
 pub const ARCHITECTURES: &str = "A run folder, a genotype.json, a model.safetensors, random, \
@@ -24,7 +24,8 @@ pub const ARCHITECTURES: &str = "A run folder, a genotype.json, a model.safetens
 /// Data and settings of a run.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Data set: an MSD or nnU-Net raw folder, or a CSV file of image/label pairs
+    /// Data set: an MSD or nnU-Net raw folder, a JSON file with MONAI's lists,
+    /// or a CSV file of image/label pairs
     pub data: PathBuf,
     /// Run folder to write; a run that was stopped there goes on
     #[arg(long, value_name = "DIR")]
@@ -54,6 +55,13 @@ pub struct SettingsArgs {
 }
 
 impl SettingsArgs {
+    /// Warns of settings of the training that are given where nothing is trained.
+    pub fn warn_of_untrained(&self) {
+        for line in self.set.iter().filter(|line| line.trim_start().starts_with("train.")) {
+            warn(format_args!("--set {line} has no effect: nothing is trained behind the search"));
+        }
+    }
+
     /// The settings: preset, then the file (or, without one, `base`), then `--set` and `more`.
     pub fn load(&self, base: Option<&Path>, more: &[String]) -> Result<Config> {
         let preset = self.preset.as_deref().unwrap_or("default");

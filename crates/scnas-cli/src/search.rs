@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use scnas::Device;
 use scnas::run::pipeline::{Order, run_search};
+use scnas::settings::Then;
 
 use crate::interrupt;
 use crate::output::Output;
@@ -33,6 +34,9 @@ pub struct SearchArgs {
 pub fn run(args: &SearchArgs, device: &Device, output: Output) -> Result<ExitCode> {
     interrupt::listen()?;
     let config = args.run.settings(None)?;
+    if config.search.then == Then::Inherit {
+        args.run.settings.warn_of_untrained();
+    }
     let folder = args.run.folder("search", &config);
     let progress = Progress::saving_every(output, args.run.settings.save_every);
     let order = Order { data: &args.run.data, folder: &folder, config, device };

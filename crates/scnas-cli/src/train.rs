@@ -74,6 +74,9 @@ pub fn run(args: &TrainArgs, device: &Device, output: Output) -> Result<ExitCode
             init.name()
         ),
     };
+    if init == Init::Inherit {
+        args.run.settings.warn_of_untrained();
+    }
     let config = args.run.settings(base_settings(args).as_deref())?;
     let mut named = match (&args.from, &args.arch) {
         (Some(folder), _) => Named::of_run(folder)?,

@@ -93,9 +93,9 @@ fn duplicates(facts: &[Facts]) -> Vec<Finding> {
             first.insert(digest, case);
             continue;
         };
-        let message = format!("has the same voxels as the image of {}", before.name);
+        let message = format!("has the same voxels as the image of {}", before.shown());
         let remedy = "keep one of them; in different folds they make scores too good";
-        let finding = Finding::warning(Kind::DuplicateImage, message, remedy).of(&case.name);
+        let finding = Finding::warning(Kind::DuplicateImage, message, remedy).of(case);
         // A test image is still to be predicted.
         findings.push(if case.labelled { finding.fixed_by(Fix::LeaveOut) } else { finding });
     }
@@ -126,7 +126,7 @@ fn spacings(facts: &[Facts]) -> Vec<Finding> {
             );
             findings.push(
                 Finding::error(Kind::ExtremeSpacing, message, "check the unit of its spacing")
-                    .of(&case.name),
+                    .of(case),
             );
             continue;
         }
@@ -152,7 +152,7 @@ fn spacings(facts: &[Facts]) -> Vec<Finding> {
         } else {
             continue;
         };
-        findings.push(Finding::warning(Kind::ExtremeSpacing, message, CHECK_UNIT).of(&case.name));
+        findings.push(Finding::warning(Kind::ExtremeSpacing, message, CHECK_UNIT).of(case));
     }
     findings
 }
@@ -205,8 +205,7 @@ fn intensities(dataset: &Dataset, facts: &[Facts]) -> Vec<Finding> {
                 );
                 let remedy =
                     "check its units and scale factor, and that it is of the same modality";
-                findings
-                    .push(Finding::warning(Kind::OutlierIntensity, message, remedy).of(&case.name));
+                findings.push(Finding::warning(Kind::OutlierIntensity, message, remedy).of(case));
             }
         }
     }
@@ -255,7 +254,7 @@ fn labels(dataset: &Dataset, facts: &[Facts]) -> Vec<Finding> {
                             message,
                             "check that it was labelled completely",
                         )
-                        .of(&case.name),
+                        .of(case),
                     );
                 }
                 (Some(volume), Some(usual))
@@ -267,7 +266,7 @@ fn labels(dataset: &Dataset, facts: &[Facts]) -> Vec<Finding> {
                     );
                     findings.push(
                         Finding::warning(Kind::TinyForeground, message, "check the label map")
-                            .of(&case.name),
+                            .of(case),
                     );
                 }
                 _ => {}

@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hasher};
 
 use ndarray::{Array3, Axis};
 
+use super::finding::shown;
 use super::intensity::Intensity;
 use super::labels::Labels;
 use super::{Finding, Fix, Kind, Severity};
@@ -21,7 +22,7 @@ pub(super) struct Facts {
     pub(super) subject: Option<String>,
     /// Whether it is one of the test cases.
     pub(super) test: bool,
-    /// Whether it has a label map, readable or not.
+    /// Whether it is a training case with a label map, readable or not.
     pub(super) labelled: bool,
     /// Shape and spacing (mm) in canonical orientation.
     pub(super) grid: Option<([usize; 3], [f64; 3])>,
@@ -39,9 +40,14 @@ impl Facts {
             name: case.name.clone(),
             subject: case.subject.clone(),
             test: dataset.test.contains(case),
-            labelled: case.label.is_some(),
+            labelled: case.label.is_some() && !dataset.test.contains(case),
             ..Self::default()
         }
+    }
+
+    /// How it is told apart from all others.
+    pub(super) fn shown(&self) -> String {
+        shown(&self.name, self.test)
     }
 }
 
@@ -68,8 +74,9 @@ impl Examination {
         );
         let remedy = "see whether the sizes in its headers are right; cut it into parts, or check \
                       it on a machine with more memory";
-        let finding = Finding::error(Kind::TooLarge, message, remedy).of(&case.name);
-        Self { findings: vec![finding], facts: Facts::of(dataset, case) }
+        let facts = Facts::of(dataset, case);
+        let finding = Finding::error(Kind::TooLarge, message, remedy).of(&facts);
+        Self { findings: vec![finding], facts }
     }
 
     /// Where the case stands in its data set: training cases come first, by name.
@@ -159,7 +166,7 @@ pub fn examine(dataset: &Dataset, case: &CaseFiles) -> (Examination, Loaded) {
         ));
     }
     let findings: Vec<Finding> =
-        examiner.findings.into_iter().map(|finding| finding.of(&case.name)).collect();
+        examiner.findings.into_iter().map(|finding| finding.of(&facts)).collect();
     let loaded = if findings.iter().all(|finding| finding.severity < Severity::Error) {
         let images = read.into_iter().flatten().map(|(_, image)| image).collect();
         Loaded { images, labels: label_map }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use super::examine::Facts;
+
 /// How grave a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -49,6 +51,8 @@ kinds! {
     MissingFile = "missing-file",
     /// A file that belongs to no case.
     UnlistedFile = "unlisted-file",
+    /// A key of the description, or a value, that is not used as it stands there.
+    Unused = "unused",
     /// Damaged, or in no format that can be read.
     Unreadable = "unreadable",
     /// The file ends too early.
@@ -132,6 +136,8 @@ pub enum Fix {
 pub struct Finding {
     /// The case it is about; `None` where it is about the data set.
     pub case: Option<String>,
+    /// Whether that is a test case: a training case may have the same name.
+    pub test: bool,
     /// How grave it is.
     pub severity: Severity,
     /// What it is about.
@@ -153,6 +159,7 @@ impl Finding {
     ) -> Self {
         Self {
             case: None,
+            test: false,
             severity,
             kind,
             message: message.into(),
@@ -183,7 +190,17 @@ impl Finding {
         Self { fix: Some(fix), ..self }
     }
 
-    pub(super) fn of(self, case: &str) -> Self {
-        Self { case: Some(case.to_string()), ..self }
+    pub(super) fn of(self, case: &Facts) -> Self {
+        Self { case: Some(case.name.clone()), test: case.test, ..self }
     }
+
+    /// What it is about: `data set`, a training case by its name, or such as `liver_3 (test)`.
+    pub fn subject(&self) -> String {
+        self.case.as_deref().map_or_else(|| "data set".into(), |case| shown(case, self.test))
+    }
+}
+
+/// How a case is told apart from all others: `liver_3`, or `liver_3 (test)`.
+pub(super) fn shown(case: &str, test: bool) -> String {
+    format!("{case}{}", if test { " (test)" } else { "" })
 }

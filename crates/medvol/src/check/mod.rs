@@ -48,7 +48,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::dataset::{CaseFiles, Dataset, Survey, survey};
+pub use crate::dataset::Fold;
+use crate::dataset::{CaseFiles, Dataset, Flaw, Survey, survey};
 use crate::error::{Error, Result};
 
 pub use examine::{Examination, Loaded, examine};
@@ -63,22 +64,12 @@ const AT_A_TIME: usize = 4;
 /// Bytes of a voxel while it is looked at.
 const BYTES_OF_A_VOXEL: u64 = size_of::<f32>() as u64;
 
-/// The training and held-out cases of one fold, by name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fold {
-    /// Names of the training cases.
-    pub training: Vec<String>,
-    /// Names of the others.
-    pub held_out: Vec<String>,
-}
-
 /// What to look at.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Only cases with label maps, as training reads them: neither test cases nor files that
-    /// belong to no case.
+    /// Only cases with label maps, as training reads them, and what lies beside their files.
     pub labelled_only: bool,
-    /// Folds to hold the cases against.
+    /// Folds to hold the cases against; none: those of the data set, if it says any.
     pub folds: Vec<Fold>,
     /// Bytes for the cases held at a time; one that takes more is not read, and that is a finding.
     /// `None`: as many as they take.
@@ -146,7 +137,7 @@ pub fn check(
         return Ok(None);
     };
     let mut report = conclude(&dataset, options, examinations);
-    report.findings.extend(problems.iter().map(|problem| description_finding(&dataset, problem)));
+    report.findings.extend(problems.iter().map(|problem| description_finding(problem)));
     sort(&mut report.findings);
     Ok(Some(report))
 }
@@ -168,26 +159,27 @@ pub fn conclude(
         facts.push(examination.facts);
     }
     findings.extend(compare::compare(dataset, &facts));
-    findings.extend(folds::hold_against(dataset, &options.folds, &facts));
-    if !options.labelled_only {
-        findings.extend(files::unlisted(dataset));
-    }
+    let folds = if options.folds.is_empty() { &dataset.folds } else { &options.folds };
+    findings.extend(folds::hold_against(dataset, folds, &facts));
+    findings.extend(files::unlisted(dataset, options.labelled_only));
     sort(&mut findings);
     Report { dataset: Some(dataset.clone()), cases, findings }
 }
 
 /// Those of the data set first, then case by case; the gravest first.
 fn sort(findings: &mut [Finding]) {
-    findings.sort_by(|a, b| (&a.case, b.severity, a.kind).cmp(&(&b.case, a.severity, b.kind)));
+    findings.sort_by(|a, b| {
+        (&a.case, a.test, b.severity, a.kind).cmp(&(&b.case, b.test, a.severity, b.kind))
+    });
 }
 
-fn description_finding(dataset: &Dataset, problem: &str) -> Finding {
-    let file = dataset.description.file_name().unwrap_or_default().to_string_lossy();
+fn description_finding(Flaw { path, text }: &Flaw) -> Finding {
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
     Finding::new(
         Severity::Error,
         Kind::Description,
-        format!("{file}: {problem}"),
-        "put it right in this file",
+        format!("{file}: {text}"),
+        format!("put it right in {file}"),
     )
 }
 

@@ -1,108 +1,89 @@
 //! nnU-Net's raw folders of version 2: the cases are the files `CASE_0000<ending>`,
-//! `CASE_0001<ending>`, … in `imagesTr` and `imagesTs` with `CASE<ending>` in `labelsTr`, or those
-//! that the key `dataset` maps to files.
+//! `CASE_0001<ending>`, … in `imagesTr` and `imagesTs` with `CASE<ending>` in `labelsTr`.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use super::description::Description;
+use super::entry::Found;
+use super::said::Said;
 use super::{CaseFiles, channel_file};
-use crate::io::{Source, default_ending, endings};
+use crate::io::{Source, endings};
+use crate::text::names_in;
 
-/// Training and test cases.
+/// The files of a case's channels that are there.
+type Channels = BTreeMap<usize, PathBuf>;
+
+/// Training and test cases; `ending` has its dot and is in lower case.
 pub(super) fn cases(
     root: &Path,
-    description: &mut Description,
-    problems: &mut Vec<String>,
-) -> (Vec<CaseFiles>, Vec<CaseFiles>) {
-    let ending = description.file_ending.as_deref().unwrap_or(default_ending());
+    ending: &str,
+    channels: usize,
+    said: &mut Said,
+) -> [Vec<Found>; 2] {
     if !endings().any(|readable| readable == ending) {
-        problems.push(format!(
+        said.problem(format!(
             "\"file_ending\" is {ending:?}; only {} can be read: convert the images",
             endings().collect::<Vec<_>>().join(" and ")
         ));
-        return (Vec::new(), Vec::new());
+        return [Vec::new(), Vec::new()];
     }
-    let channels = description.channels.len().max(1);
-    let training = match description.mapping.take() {
-        Some(mapping) => {
-            let source = |file: &String| Source::from(root.join(file));
-            mapping
-                .into_iter()
-                .map(|(name, files)| {
-                    if files.images.is_empty() {
-                        problems.push(format!("case {name:?} under \"dataset\" has no images"));
-                    }
-                    let images = files.images.iter().map(source).collect();
-                    CaseFiles {
-                        name,
-                        images,
-                        label: files.label.as_ref().map(source),
-                        subject: None,
-                    }
-                })
-                .filter(|case: &CaseFiles| !case.images.is_empty())
-                .collect()
-        }
-        None => {
-            // A label map without an image is a case too: one whose image is missing.
-            let mut found = images(&root.join("imagesTr"), ending, channels);
-            let names = files(&root.join("labelsTr"));
-            for name in names.iter().filter_map(|name| name.strip_suffix(ending)) {
-                found.entry(name.to_string()).or_insert(channels);
-            }
-            let labels = root.join("labelsTr");
-            let label = |name: &str| Some(labels.join(format!("{name}{ending}")).into());
-            found
-                .into_iter()
-                .map(|(name, channels)| {
-                    case(&root.join("imagesTr"), &name, channels, ending, label(&name))
-                })
-                .collect()
-        }
-    };
-    let test_folder = root.join("imagesTs");
-    let test = images(&test_folder, ending, channels);
-    (
-        training,
-        test.into_iter()
-            .map(|(name, channels)| case(&test_folder, &name, channels, ending, None))
-            .collect(),
-    )
+    let [images, labels, test] = ["imagesTr", "labelsTr", "imagesTs"].map(|name| root.join(name));
+    let mut maps: BTreeMap<String, PathBuf> = files(&labels, ending).collect();
+    let mut found = images_in(&images, ending);
+    // A label map without an image is a case too: one whose image is missing.
+    for name in maps.keys() {
+        found.entry(name.clone()).or_default();
+    }
+    let training = found.into_iter().map(|(name, there)| {
+        let label = maps.remove(&name).unwrap_or_else(|| labels.join(format!("{name}{ending}")));
+        let label = Some(label.into());
+        case(&images, name, there, channels, ending, label)
+    });
+    let training = training.collect();
+    let test = images_in(&test, ending)
+        .into_iter()
+        .map(|(name, there)| case(&test, name, there, channels, ending, None))
+        .collect();
+    [training, test]
 }
 
+/// A case with as many channels as there should be, there or not, or more if there are more.
 fn case(
     folder: &Path,
-    name: &str,
+    name: String,
+    mut there: Channels,
     channels: usize,
     ending: &str,
     label: Option<Source>,
-) -> CaseFiles {
-    let images = (0..channels)
-        .map(|channel| folder.join(channel_file(name, channel, ending)).into())
-        .collect();
-    CaseFiles { name: name.to_string(), images, label, subject: None }
+) -> Found {
+    let last = there.last_key_value().map_or(0, |(channel, _)| channel + 1);
+    let image = |channel| {
+        let missing = || folder.join(channel_file(&name, channel, ending));
+        there.remove(&channel).unwrap_or_else(missing).into()
+    };
+    let images = (0..last.max(channels)).map(image).collect();
+    let place = format!("{} of {}", name, folder.display());
+    Found { place, files: CaseFiles { name, images, label, subject: None }, fold: None }
 }
 
-/// Cases of a folder, each with its number of channels: as many as there should be, or more if
-/// there are more.
-fn images(folder: &Path, ending: &str, channels: usize) -> BTreeMap<String, usize> {
-    let mut found: BTreeMap<String, usize> = BTreeMap::new();
-    for file in files(folder) {
-        let numbered = file.strip_suffix(ending).and_then(|stem| stem.rsplit_once('_'));
-        let Some((case, number)) = numbered.filter(|(_, number)| number.len() == 4) else {
-            continue;
-        };
-        let Some(channel) = number.parse::<usize>().ok() else { continue };
-        let count = found.entry(case.to_string()).or_insert(channels);
-        *count = (*count).max(channel + 1);
+/// The cases of a folder.
+fn images_in(folder: &Path, ending: &str) -> BTreeMap<String, Channels> {
+    let mut found: BTreeMap<String, Channels> = BTreeMap::new();
+    for (stem, path) in files(folder, ending) {
+        let numbered = stem.rsplit_once('_').filter(|(case, n)| n.len() == 4 && !case.is_empty());
+        let channel = numbered.and_then(|(case, number)| Some((case, number.parse().ok()?)));
+        if let Some((case, channel)) = channel {
+            found.entry(case.to_string()).or_default().insert(channel, path);
+        }
     }
     found
 }
 
-/// Names of the visible files of a folder, sorted; none of a folder that is not there.
-fn files(folder: &Path) -> BTreeSet<String> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    names.filter(|name| !name.starts_with('.')).collect()
+/// The files of a folder that end so, in upper or lower case: name without ending, and path.
+fn files(folder: &Path, ending: &str) -> impl Iterator<Item = (String, PathBuf)> {
+    names_in(folder).into_iter().filter_map(move |(form, name)| {
+        let (stem, end) = form.split_at_checked(form.len().checked_sub(ending.len())?)?;
+        let matches = end.eq_ignore_ascii_case(ending) && !stem.is_empty();
+        matches.then(|| (stem.to_string(), folder.join(name)))
+    })
 }

@@ -46,6 +46,18 @@ pub fn images_in(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(found)
 }
 
+/// The visible files of a folder that are no images by their names, sorted: they are not predicted.
+pub fn others_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path()).filter(|path| {
+        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        !hidden && path.is_file() && case_name(path).is_none() && !is_part_of_another(path)
+    });
+    let mut paths: Vec<PathBuf> = paths.collect();
+    paths.sort();
+    paths
+}
+
 /// The images of a folder's files, `(name, sources)`: files that nnU-Net would name so
 /// (`CASE_0000`, `CASE_0001`, …) are the channels of one image `CASE`, others are each an image.
 ///

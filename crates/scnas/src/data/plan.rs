@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use medvol::check::Fold;
 use medvol::{
-    Case, CaseFiles, CtStatistics, Dataset, Label, Normalisation, canonical_spacing, median_spacing,
+    Case, CaseFiles, CtStatistics, Dataset, Fold, Label, Normalisation, canonical_spacing,
+    median_spacing,
 };
 use ndarray::Axis;
 use serde::{Deserialize, Serialize};
@@ -38,7 +38,7 @@ pub struct Plan {
     pub folds: Vec<Vec<String>>,
     /// The fold held out.
     pub fold: usize,
-    /// Names of the training cases, where a file of splits gave them; otherwise all that other
+    /// Names of the training cases, where a file said them; otherwise all that other
     /// folds hold out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<Vec<String>>,
@@ -54,7 +54,8 @@ impl Plan {
         let (dataset, data) = (&cohort.dataset, &config.data);
         let cases: Vec<&CaseFiles> = cohort.labelled().collect();
         let groups = by_subject(&cases);
-        if data.splits.is_none() && groups.len() < data.folds {
+        let said = said_folds(dataset, config, &groups.concat())?;
+        if said.is_none() && groups.len() < data.folds {
             let (path, folds, found) = (dataset.root.clone(), data.folds, groups.len());
             return Err(Error::TooFewCases { path, folds, found });
         }
@@ -70,14 +71,13 @@ impl Plan {
             headers.iter().map(|header| header.resampled(spacing)).collect();
         let patch = data.patch.unwrap_or_else(|| derive_patch(&shapes, data.max_patch_voxels));
 
-        let splits = match &data.splits {
-            Some(path) => splits::read(path, &groups.concat())?,
-            None => splits::seeded(&groups, data.folds, config.seed),
+        let (path, splits) = match said {
+            Some((path, folds)) => (Some(path), folds),
+            None => (None, splits::seeded(&groups, data.folds, config.seed)),
         };
         let Some(Fold { training, .. }) = splits.get(data.fold) else {
-            let (last, path) = (splits.len() - 1, data.splits.clone().unwrap_or_default());
-            let expected =
-                format!("0 to {last}, as {} holds {} folds", path.display(), splits.len());
+            let why = path.map(|path| format!(", as {} says", path.display())).unwrap_or_default();
+            let expected = format!("0 to {}{why}", splits.len() - 1);
             return Err(Error::setting("data.fold", &expected, data.fold));
         };
         Ok(Self {
@@ -87,7 +87,7 @@ impl Plan {
             spacing,
             patch,
             normalisation: normalisation(&dataset.channels, &data.normalisation)?,
-            training: data.splits.is_some().then(|| training.clone()),
+            training: path.is_some().then(|| training.clone()),
             folds: splits.into_iter().map(|split| split.held_out).collect(),
             fold: data.fold,
         })
@@ -188,6 +188,24 @@ impl Plan {
             }
         }
     }
+}
+
+/// The folds that a file says, with that file: the one in the settings, or the data set's own
+/// description.
+fn said_folds<'a>(
+    dataset: &'a Dataset,
+    config: &'a Config,
+    names: &[String],
+) -> Result<Option<(&'a Path, Vec<Fold>)>> {
+    let folds = match &config.data.splits {
+        Some(path) => (path.as_path(), splits::read(path, names)?),
+        None if dataset.folds.is_empty() => return Ok(None),
+        None => {
+            let path = dataset.list();
+            (path, splits::placed(path, dataset.folds.clone(), names)?)
+        }
+    };
+    Ok(Some(folds))
 }
 
 /// Pretty JSON with a line end.

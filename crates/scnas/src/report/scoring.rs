@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use medvol::io::{Header, Source, Weight};
-use medvol::{ClassMap, Dataset, Label, LabelMap};
+use medvol::{ClassMap, Dataset, Label, LabelMap, composed};
 
 use crate::data::files::{case_name, images_in, refuse_same_names};
 use crate::error::{Error, Place, Result, Unlike};
@@ -96,7 +96,8 @@ fn label_maps(path: &Path) -> Result<Vec<(String, PathBuf)>> {
         std::fs::metadata(path).map_err(|e| Error::file("read", path, e))?;
         return Ok(vec![(name, path.into())]);
     }
-    let mut files = images_in(path)?;
+    let files = images_in(path)?.into_iter().map(|(name, path)| (composed(&name), path));
+    let mut files: Vec<(String, PathBuf)> = files.collect();
     files.retain(|(name, _)| !name.ends_with("_probabilities"));
     refuse_same_names(files.iter().map(|(name, path)| (name.as_str(), path.as_path())))?;
     if files.is_empty() { Err(Error::place(path, Place::NoLabelMaps)) } else { Ok(files) }

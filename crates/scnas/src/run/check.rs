@@ -7,9 +7,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use medvol::Dataset;
-use medvol::check::{self, Examination, Finding, Fixed, Fold, Options, Report, Severity, fix};
+use medvol::check::{self, Examination, Finding, Fixed, Options, Report, Severity, fix};
 use medvol::io::Source;
+use medvol::{Dataset, Fold};
 
 use crate::data::cohort::Cohort;
 use crate::data::plan::Plan;
@@ -184,7 +184,9 @@ fn state(dataset: &Dataset, splits: Option<&Path>) -> Option<String> {
     for file in others.into_iter().flatten().chain(labelled.map(Source::path)) {
         let metadata = file.metadata().ok()?;
         let changed = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();
-        let _ = writeln!(text, "{} {changed} {}", metadata.len(), file.display());
+        // However the way to the data set is spelled.
+        let below = file.strip_prefix(&dataset.root).ok().or(file.file_name().map(Path::new))?;
+        let _ = writeln!(text, "{} {changed} {}", metadata.len(), below.display());
     }
     Some(text)
 }

@@ -2,7 +2,6 @@
 //! no conductor: any number of processes walk over the folds and take those that nobody has locked.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::path::Path;
 
 use crate::data::files::name_of_folder;
@@ -15,6 +14,7 @@ use crate::run::check::Opened;
 use crate::run::pipeline::{Order, Start};
 use crate::run::setup::Job;
 use crate::settings::Config;
+use crate::store::lock::Lock;
 use crate::store::named::Named;
 use crate::store::run_folder::same_settings;
 
@@ -43,6 +43,9 @@ pub fn cross_validate(
 ) -> Result<CrossValidated> {
     let Order { data, folder: out, mut config, device } = order;
     config.data.fold = 0;
+    if named.is_none() {
+        config.search.refuse_in_vain()?;
+    }
     // What is asked for wrongly is said before anything is read or written.
     let opened = Opened::new(data, &config, out);
     opened.plan().map_or(Ok(Vec::new()), |plan| folds(wanted, plan.folds.len()))?;
@@ -74,7 +77,7 @@ pub fn cross_validate(
             Err(error) => return Err(Error::Fold { fold, source: Box::new(error) }),
         }
     }
-    summarize(out, &config, in_use)
+    summarize(out, &config, in_use, observer)
 }
 
 /// The folds to run, each once.
@@ -103,11 +106,14 @@ fn warn_of_seen_cases(run: &Path, plan: &Plan, observer: &dyn Observer) {
 }
 
 /// Writes the table of all folds in the folder that are complete.
-fn summarize(out: &Path, config: &Config, in_use: Vec<usize>) -> Result<CrossValidated> {
-    let path = out.join("lock");
-    let lock = File::create(&path).map_err(|e| Error::file("create", &path, e))?;
+fn summarize(
+    out: &Path,
+    config: &Config,
+    in_use: Vec<usize>,
+    observer: &dyn Observer,
+) -> Result<CrossValidated> {
     // One process reads and writes at a time, so that the table of the last one is the whole.
-    lock.lock().map_err(|e| Error::file("lock", &path, e))?;
+    let _lock = Lock::wait(out, observer)?;
     let complete = read_folds(out)?;
     for (result, _) in &complete {
         let mut expected = config.clone();

@@ -54,6 +54,7 @@ pub enum Start<'a> {
 /// [`Error::Stopped`] on request, with everything saved.
 pub fn run_search(order: Order, observer: &dyn Observer) -> Result<(RunResult, Evaluation)> {
     let Order { data, folder, config, device } = order;
+    config.search.refuse_in_vain()?;
     let for_check = config.clone();
     let (cohort, plan, check) = Opened::new(data, &for_check, folder).planned(observer)?;
     let (folder, device, check) = (folder.into(), device.clone(), Some(&check));
@@ -152,7 +153,7 @@ impl Job<'_> {
         if let Some(check) = self.check {
             check.now(observer)?;
         }
-        claim(&RunDir::open(&self.folder, &self.config, &self.plan)?, network)?;
+        claim(&RunDir::open(&self.folder, &self.config, &self.plan, observer)?, network)?;
         let results = read_run(&self.folder)?;
         observer.message(&format!("{}: this run is complete", self.folder.display()));
         Ok(Some(results))

@@ -12,9 +12,10 @@ use medvol::io::{self, Source};
 use medvol::stitch::Blend;
 
 use crate::data::files::{
-    Protected, case_name, files_of, folder_name, images_in, join_channels, refuse_same_names,
+    Protected, case_name, files_of, folder_name, images_in, join_channels, others_in,
+    refuse_same_names,
 };
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Place, Result, shortened};
 use crate::memory;
 use crate::observer::{Observer, Within};
 use crate::predict::image::{ImagePredictor, Options};
@@ -106,6 +107,7 @@ pub fn predict(request: &Request, device: &Device, observer: &dyn Observer) -> R
         return Err(Error::UnlikeModels { found: "none".into() });
     };
     let jobs = plan_jobs(request, card.size.channels)?;
+    say_what_is_passed_over(&request.inputs, observer);
     let options = Options {
         settings: settings(request, card)?,
         probabilities: request.probabilities,
@@ -260,6 +262,17 @@ fn check_headers(jobs: Vec<Job>, card: &Card) -> (Vec<Job>, Vec<(Job, Error)>) {
         }
     }
     (good, bad)
+}
+
+/// Names the files of folders that are no images by their names.
+fn say_what_is_passed_over(inputs: &[PathBuf], observer: &dyn Observer) {
+    for folder in inputs.iter().filter(|input| input.is_dir() && !Dataset::is_at(input)) {
+        let others: Vec<String> =
+            others_in(folder).iter().map(|path| path.display().to_string()).collect();
+        if !others.is_empty() {
+            observer.warning(&format!("left out, as no image ends so: {}", shortened(&others)));
+        }
+    }
 }
 
 fn make_folder(out: &Path) -> Result<()> {

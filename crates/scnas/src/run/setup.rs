@@ -80,7 +80,7 @@ impl<'a> Run<'a> {
             let (path, found) = (cohort.dataset.root.clone(), training_files.len());
             return Err(Error::TooFewTrainingCases { path, found });
         }
-        let dir = RunDir::open(&folder, &config, &plan)?;
+        let dir = RunDir::open(&folder, &config, &plan, observer)?;
         let files: Vec<CaseFiles> = training_files.iter().chain(&held_out_files).cloned().collect();
         let mut training = load(cohort, &files, &plan, check, observer)?;
         let mut held_out = training.split_off(training_files.len());
@@ -101,6 +101,12 @@ impl<'a> Run<'a> {
             plan.spacing[1],
             plan.spacing[2],
         ));
+        if config.data.splits.is_none() && !cohort.dataset.folds.is_empty() {
+            observer.message(&format!(
+                "the held-out cases are those that {} says",
+                cohort.dataset.list().display()
+            ));
+        }
         let augment = config.augment.for_cases(mirror_axes(&training, plan.labels.len()));
         if config.search.augment || config.train.augment {
             let [d, h, w] = augment.flip.probabilities();

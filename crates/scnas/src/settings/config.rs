@@ -215,7 +215,6 @@ mod tests {
             ("network.widht=8", "widht"),
             ("network.width=6", "network.width"),
             ("data.patch=[30, 40, 40]", "data.patch"),
-            ("data.fold=5", "data.fold"),
             ("search.tau=[0, 1]", "search.tau"),
             ("predict.overlap=1", "predict.overlap"),
             ("train.ema=1.0", "train.ema"),

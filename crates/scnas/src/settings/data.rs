@@ -18,7 +18,7 @@ pub struct DataConfig {
     /// The fold held out for evaluation, 0-based; never seen by search or training.
     pub fold: usize,
     /// File that says who is held out in each fold, in the form of nnU-Net's `splits_final.json`,
-    /// instead of `folds` seeded ones.
+    /// instead of those that the data set itself says, or of `folds` seeded ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub splits: Option<PathBuf>,
     /// Voxel spacing `[depth, height, width]` in mm that every case is resampled to; absent:
@@ -48,13 +48,6 @@ impl DataConfig {
     /// Refuses what cannot be.
     pub(super) fn check(&self) -> Result<()> {
         check(self.folds >= 2, "data.folds", "2 or more", self.folds)?;
-        // How many a file of splits has is not known yet.
-        check(
-            self.splits.is_some() || self.fold < self.folds,
-            "data.fold",
-            &format!("0 to {}", self.folds - 1),
-            self.fold,
-        )?;
         if let Some(patch) = self.patch {
             let step = 1 << DEPTH;
             check(

@@ -87,6 +87,24 @@ impl SearchConfig {
         limit(self.clip)
     }
 
+    /// Refuses a search that would choose nothing: α stays as it began during the warm-up, and what
+    /// comes out is the architecture of the seed.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting).
+    pub fn refuse_in_vain(&self) -> Result<()> {
+        let Self { epochs, warmup_epochs, .. } = *self;
+        check(
+            warmup_epochs < epochs,
+            "search.warmup_epochs",
+            &format!(
+                "fewer than search.epochs, which is {epochs}, as the architecture is searched only \
+                 in the epochs behind the warm-up"
+            ),
+            warmup_epochs,
+        )
+    }
+
     /// Refuses what cannot be.
     pub(super) fn check(&self) -> Result<()> {
         check(self.epochs > 0, "search.epochs", "1 or more", self.epochs)?;
@@ -103,6 +121,17 @@ impl SearchConfig {
 mod tests {
     use super::*;
     use crate::settings::Config;
+
+    #[test]
+    fn a_search_that_ends_with_its_warm_up_is_refused() {
+        let mut search = Config::load("default", None, &[]).unwrap().search;
+        for (epochs, fine) in [(1, false), (3, false), (4, true)] {
+            search.epochs = epochs;
+            let found = search.refuse_in_vain().map_err(|error| error.to_string());
+            assert_eq!(found.is_ok(), fine, "{epochs} epochs: {found:?}");
+            assert!(found.err().is_none_or(|text| text.contains("search.warmup_epochs")));
+        }
+    }
 
     #[test]
     fn tau_goes_from_its_first_to_its_last_value() {

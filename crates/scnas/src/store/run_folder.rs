@@ -2,15 +2,15 @@
 //! epoch), `checkpoint/`, `genotype.json`, `model.safetensors`, `evaluation.json`, `result.json`,
 //! `predictions/`. Every file is replaced whole; one process at a time holds `lock`.
 
-use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use crate::data::plan::{Plan, to_json};
 use crate::error::{Difference, Error, Result};
-use crate::observer::EpochLine;
+use crate::observer::{EpochLine, Observer};
 use crate::settings::Config;
+use crate::store::lock::Lock;
 
 /// An open run folder.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct RunDir {
     path: PathBuf,
     lines: Vec<EpochLine>,
     /// Held as long as the folder is open.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl RunDir {
@@ -27,16 +27,15 @@ impl RunDir {
     ///
     /// # Errors
     /// When the folder holds another run, is in use, or cannot be written.
-    pub fn open(path: &Path, config: &Config, plan: &Plan) -> Result<Self> {
+    pub fn open(
+        path: &Path,
+        config: &Config,
+        plan: &Plan,
+        observer: &dyn Observer,
+    ) -> Result<Self> {
         std::fs::create_dir_all(path.join("checkpoint"))
             .map_err(|e| Error::file("create", path, e))?;
-        let lock_path = path.join("lock");
-        let lock = File::create(&lock_path).map_err(|e| Error::file("create", &lock_path, e))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Error::InUse { path: path.into() }),
-            Err(TryLockError::Error(e)) => return Err(Error::file("lock", &lock_path, e)),
-        }
+        let lock = Lock::take(path, observer)?;
         ["", "checkpoint", "predictions"]
             .into_iter()
             .for_each(|folder| medvol::remove_leftovers(path.join(folder)));
@@ -144,7 +143,7 @@ impl RunDir {
 }
 
 /// Checks that a run's `config.toml` holds these settings; a key that an older file lacks has its
-/// default.
+/// default. Where the file of splits lies is no setting: what it says is in the plan.
 ///
 /// # Errors
 /// Names the settings that differ; or when the file cannot be read.
@@ -154,7 +153,13 @@ pub fn same_settings(path: &Path, config: &Config) -> Result<()> {
         .ok()
         .filter(|text| !text.is_empty() && text.parse::<toml::Table>().is_ok());
     let Some(text) = text else { return Err(Error::DamagedRun { path: path.into() }) };
-    let differences = match toml::from_str::<Config>(text) {
+    let same_splits = |mut read: Config| {
+        if let (Some(before), Some(now)) = (&mut read.data.splits, &config.data.splits) {
+            before.clone_from(now);
+        }
+        read
+    };
+    let differences = match toml::from_str(text).map(same_splits) {
         Ok(read) if read == *config => return Ok(()),
         Ok(read) => {
             let changes = read.differences(config).into_iter();
