@@ -4,7 +4,7 @@ use volops_benches::kernel::conv::{
     ConvSpec, conv_transpose3d, conv_transpose3d_grad_input, conv3d, conv3d_grad_input, out_shape,
     out_shape_transpose,
 };
-use volops_benches::kernel::conv_grad_weight::{conv_transpose3d_grad_weight, conv3d_grad_weight};
+use volops_benches::kernel::conv::grad_weight::{conv_transpose3d_grad_weight, conv3d_grad_weight};
 use volops_benches::kernel::{Shape, numel};
 use volops_benches::{Family, SHAPES, Work, family, tensor};
 

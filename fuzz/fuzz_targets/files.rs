@@ -7,7 +7,7 @@ mod sealed;
 
 use libfuzzer_sys::fuzz_target;
 use scnas::network::architecture::Architecture;
-use scnas::settings::config::Config;
+use scnas::settings::Config;
 use scnas::store::checkpoint;
 use scnas::store::model::Model;
 

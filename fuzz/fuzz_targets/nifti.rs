@@ -6,7 +6,7 @@ use std::io::Write as _;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use libfuzzer_sys::fuzz_target;
-use medvol::{read_grid, read_image, read_labels};
+use medvol::io::{Opened, Source};
 
 /// Behind a compression whose checksum is good, as changed bytes of a compressed file seldom get
 /// past it.
@@ -17,11 +17,13 @@ fn compressed(bytes: &[u8]) -> Vec<u8> {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let file = tempfile::NamedTempFile::new().expect("a folder for temporary files");
+    let named = tempfile::Builder::new().suffix(".nii").tempfile();
+    let file = named.expect("a folder for temporary files");
     for bytes in [bytes, &compressed(bytes)] {
         std::fs::write(file.path(), bytes).expect("room for a temporary file");
-        let _ = read_grid(file.path());
-        let _ = read_image(file.path());
-        let _ = read_labels(file.path());
+        let source = Source::from(file.path());
+        let _ = source.open().and_then(Opened::image);
+        let _ = source.open().and_then(Opened::raw);
+        let _ = source.open().and_then(Opened::labels);
     }
 });

@@ -9,7 +9,7 @@
 use std::fs::create_dir_all;
 use std::path::PathBuf;
 
-use medvol::{Affine, Dataset, Image, LabelMap, atomic_write, write_image, write_labels};
+use medvol::{Affine, Dataset, Image, LabelMap, atomic_write, io};
 use ndarray::{Array4, Axis, ShapeError, concatenate, s};
 use serde_json::json;
 
@@ -29,8 +29,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (image, labels) = source.load(case)?;
         let labels = labels.ok_or_else(|| format!("{}: a case without labels", case.name))?;
         let file = format!("{}.nii.gz", case.name);
-        write_image(to.join("imagesTr").join(&file), &thick_image(&image)?)?;
-        write_labels(to.join("labelsTr").join(&file), &thick_labels(&labels))?;
+        io::create(to.join("imagesTr").join(&file))?.image(&thick_image(&image)?)?;
+        io::create(to.join("labelsTr").join(&file))?.labels(&thick_labels(&labels))?;
         training.push(
             json!({ "image": format!("./imagesTr/{file}"), "label": format!("./labelsTr/{file}") }),
         );

@@ -1,9 +1,14 @@
 //! The map from voxels to space. Spacing and orientation are always derived from it.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 /// Below this determinant of the normalised axes a matrix counts as singular.
 const SINGULAR: f64 = 1e-6;
+
+/// Spacings outside of these (mm) are mixed-up units, most likely.
+pub(crate) const PLAUSIBLE_MM: RangeInclusive<f64> = 0.02..=20.0;
 
 /// A 4×4 matrix, row by row, that maps the voxel `(i, j, k, 1)` (width, height, depth) to
 /// millimetres in RAS+ (x to the patient's right, y to the front, z to the head). The last row is

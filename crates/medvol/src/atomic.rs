@@ -1,16 +1,16 @@
 //! Files that are either complete or not there: a reader never sees half a file, whatever stops the
 //! writer.
 
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Error, ErrorKind, Write};
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::{self, Result};
 
 /// Writes a file atomically: into a temporary file of the same folder, synced to disk, then renamed
 /// over `path`.
 ///
 /// # Errors
-/// [`Error::Write`]; an older file at `path` is then left as it was.
+/// [`Error::Write`](crate::Error::Write); an older file at `path` is then left as it was.
 pub fn atomic_write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     atomic_write_with(path.as_ref(), |file| file.write_all(bytes))
 }
@@ -18,17 +18,17 @@ pub fn atomic_write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
 /// [`atomic_write`] of what `write` writes piece by piece.
 pub(crate) fn atomic_write_with(
     path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<()> {
     write_and_rename(path, write, None)
-        .map_err(|source| Error::Write { path: path.to_path_buf(), source })
+        .map_err(|source| error::Error::Write { path: path.to_path_buf(), source })
 }
 
 /// As [`atomic_write`], but what stood at `path` before is kept as `previous`, in the same folder.
 /// Whatever stops the writer, at least one of the two files is there and whole.
 ///
 /// # Errors
-/// [`Error::Write`]; an older file at `path` is then left as it was, or has become `previous`.
+/// [`Error::Write`](crate::Error::Write); an older file at `path` is then left as it was, or has become `previous`.
 pub fn atomic_write_keeping(
     path: impl AsRef<Path>,
     previous: impl AsRef<Path>,
@@ -36,7 +36,7 @@ pub fn atomic_write_keeping(
 ) -> Result<()> {
     let path = path.as_ref();
     write_and_rename(path, |file| file.write_all(bytes), Some(previous.as_ref()))
-        .map_err(|source| Error::Write { path: path.to_path_buf(), source })
+        .map_err(|source| error::Error::Write { path: path.to_path_buf(), source })
 }
 
 /// Beginning and end of the names of temporary files.
@@ -60,13 +60,13 @@ pub fn remove_leftovers(folder: impl AsRef<Path>) {
 
 fn write_and_rename(
     path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     previous: Option<&Path>,
-) -> std::io::Result<()> {
+) -> io::Result<()> {
     // A device or a pipe would be replaced by a file of its name.
     if path.metadata().is_ok_and(|there| !there.is_file()) {
-        return Err(std::io::Error::new(
-            std::io::ErrorKind::InvalidInput,
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
             "expected the name of a file, found a folder, a pipe or a device",
         ));
     }
@@ -85,14 +85,61 @@ fn write_and_rename(
     write(&mut buffered)?;
     buffered.flush()?;
     drop(buffered);
-    file.as_file().sync_all()?;
+    as_far_as_can_be(file.as_file().sync_all())?;
     if let Some(previous) = previous.filter(|_| path.exists()) {
         std::fs::rename(path, previous)?;
     }
-    file.persist(path)?;
+    let renamed = file.persist(path).or_else(|refused| match refused.error.kind() {
+        // Some drives rename over nothing.
+        ErrorKind::AlreadyExists => {
+            std::fs::remove_file(path)?;
+            Ok(refused.file.persist(path)?)
+        }
+        _ => Err(refused.error),
+    });
+    renamed?;
     // The rename itself is durable only once the folder is on disk. Other systems cannot open a
     // folder as a file.
     #[cfg(unix)]
-    std::fs::File::open(folder)?.sync_all()?;
+    as_far_as_can_be(std::fs::File::open(folder).and_then(|folder| folder.sync_all()))?;
     Ok(())
+}
+
+/// Lets pass that a file system cannot bring a file or a folder to the disk at a time of our choice:
+/// network drives, shared folders of virtual machines and the like say so in many ways, and the file
+/// is written all the same. A disk that is full or broken is an error.
+fn as_far_as_can_be(synced: io::Result<()>) -> io::Result<()> {
+    /// The file is not open for this: some drives say it of every folder. The same on every Unix.
+    const EBADF: i32 = 9;
+    let unable = |error: &Error| {
+        error.raw_os_error() == Some(EBADF)
+            || matches!(
+                error.kind(),
+                ErrorKind::InvalidInput
+                    | ErrorKind::Unsupported
+                    | ErrorKind::PermissionDenied
+                    | ErrorKind::IsADirectory
+            )
+    };
+    match synced {
+        Err(error) if unable(&error) => Ok(()),
+        synced => synced,
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_file_system_cannot_do_is_let_pass() {
+        // EBADF, EACCES, EISDIR, EINVAL; EIO, ENOSPC.
+        for (number, passes) in
+            [(9, true), (13, true), (21, true), (22, true), (5, false), (28, false)]
+        {
+            let synced = as_far_as_can_be(Err(Error::from_raw_os_error(number)));
+            assert_eq!(synced.is_ok(), passes, "{number}");
+        }
+        assert!(as_far_as_can_be(Err(ErrorKind::Unsupported.into())).is_ok());
+    }
 }

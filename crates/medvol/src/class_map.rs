@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Label {
     /// The voxel value in label files; 0 is the background.
     pub value: u16,
+    /// Its name.
     pub name: String,
 }
 

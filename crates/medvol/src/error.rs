@@ -3,6 +3,11 @@
 
 use std::path::PathBuf;
 
+use crate::dataset::Flaw;
+use crate::digits::significant;
+use crate::io::dicom::Problem;
+use crate::preprocess::PreprocessFault;
+
 /// A result with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -12,69 +17,290 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum Error {
     /// The file is missing, may not be read, or its compressed data are damaged.
     #[error("cannot read {}: {source}", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
 
     /// The file or its folder may not be written, or the disk is full.
     #[error("cannot write {}: {source}", path.display())]
-    Write { path: PathBuf, source: std::io::Error },
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
 
     /// The file ends before its last announced byte.
-    #[error("{} is truncated: its header announces {expected} bytes, the file holds {found}; copy or download it again", path.display())]
-    Truncated { path: PathBuf, expected: u64, found: u64 },
+    #[error(
+        "{} is truncated: its header announces {expected} bytes, the file holds {found}; copy or \
+         download it again",
+        path.display()
+    )]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that its header announces, the header included; uncompressed.
+        expected: u64,
+        /// Bytes that there are, or can be at most.
+        found: u64,
+    },
 
-    /// A file of another kind than the one this crate reads or writes.
+    /// An image without any file.
+    #[error("an image needs at least one file")]
+    NoSource,
+
+    /// A header names a file for its voxels that cannot be read.
+    #[error("cannot read {}, in which {} has its voxels: {source}; the two belong together, under these names", file.display(), path.display())]
+    DataFile {
+        /// The header.
+        path: PathBuf,
+        /// The file that it names.
+        file: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+
+    /// One file of a pair of header and voxels cannot be read.
+    #[error("{} is half of a pair, but {} cannot be read: {source}; put both into one folder, or convert the pair to one file", path.display(), file.display())]
+    OtherHalf {
+        /// The half that is there.
+        path: PathBuf,
+        /// The other one.
+        file: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+
+    /// Two segments share a voxel, which one label map cannot say.
+    #[error("{}: the segments {first:?} and {second:?} overlap at voxel {voxel:?} (depth, height, width), so they are no label map; export one without overlaps", path.display())]
+    Overlap {
+        /// The file.
+        path: PathBuf,
+        /// The name of the segment in the lower layer.
+        first: String,
+        /// The name of the other one.
+        second: String,
+        /// (depth, height, width)
+        voxel: [usize; 3],
+    },
+
+    /// A file in none of the formats of [`io`](crate::io).
+    #[error("{} is in no format that can be read; convert it to NIfTI-1 (.nii or .nii.gz)", path.display())]
+    UnknownFormat {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// A name to write to that does not say its format.
+    #[error("{}: the name of an image must end in {}", path.display(), endings())]
+    UnknownEnding {
+        /// The name.
+        path: PathBuf,
+    },
+
+    /// A file of another kind than those this crate reads, or an image that the format cannot hold.
     #[error("{}: {reason}", path.display())]
-    Unsupported { path: PathBuf, reason: String },
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// What it is, and what to do.
+        reason: String,
+    },
 
-    /// A NIfTI-1 header that contradicts itself or the format.
-    #[error("{}: the NIfTI header is invalid: {reason}", path.display())]
-    Header { path: PathBuf, reason: String },
+    /// A header that contradicts itself or the format.
+    #[error("{}: its header is invalid: {reason}", path.display())]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+
+    /// A DICOM file, or a folder of them, that is not read.
+    #[error("{} {problem}", path.display())]
+    Dicom {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong.
+        problem: Box<Problem>,
+    },
 
     /// More voxels than can be held.
     #[error("{}: {bytes} bytes of voxels do not fit into memory", path.display())]
-    OutOfMemory { path: PathBuf, bytes: u64 },
+    OutOfMemory {
+        /// The file.
+        path: PathBuf,
+        /// Bytes of its voxels.
+        bytes: u64,
+    },
 
     /// A voxel of a label map is not an integer from 0 to 65535.
-    #[error("{}: voxel {voxel:?} (depth, height, width) is {value}; a label map may hold only integers from 0 to 65535", path.display())]
-    LabelNotInteger { path: PathBuf, voxel: [usize; 3], value: f64 },
+    #[error(
+        "{}: voxel {voxel:?} (depth, height, width) is {value}; a label map may hold only integers \
+         from 0 to 65535",
+        path.display()
+    )]
+    LabelNotInteger {
+        /// The label map.
+        path: PathBuf,
+        /// The first such voxel (depth, height, width).
+        voxel: [usize; 3],
+        /// Its value.
+        value: f64,
+    },
 
     /// The description of a data set cannot be understood.
-    #[error("{}: {reason}", path.display())]
-    Description { path: PathBuf, reason: String },
+    #[error("{}", joined(problems))]
+    Description {
+        /// All that is wrong with its files.
+        problems: Vec<Flaw>,
+    },
 
     /// An image has another number of channels than its data set.
     #[error("{}: expected {expected} channel(s), found {found}", path.display())]
-    ChannelCount { path: PathBuf, expected: usize, found: usize },
+    ChannelCount {
+        /// The image (its first file).
+        path: PathBuf,
+        /// Channels that it should have.
+        expected: usize,
+        /// Channels that it has.
+        found: usize,
+    },
 
     /// An image and its label map, or another channel of it, have different shapes.
-    #[error("{} has shape {image_shape:?} but {} of the same case has {other_shape:?} (depth, height, width); they must lie on the same grid", image.display(), other.display())]
+    #[error(
+        "{} has shape {image_shape:?} but {} of the same case has {other_shape:?} (depth, height, \
+         width); they must lie on the same grid",
+        image.display(), other.display()
+    )]
     ShapeMismatch {
+        /// The image.
         image: PathBuf,
+        /// Its label map, or another of its channels.
         other: PathBuf,
+        /// (depth, height, width) of the image.
         image_shape: [usize; 3],
+        /// (depth, height, width) of the other.
         other_shape: [usize; 3],
     },
 
     /// An image and its label map, or another channel of it, have the same shape but lie at
     /// different places in space.
-    #[error("{} and {} of the same case lie {distance_mm:.3} mm apart (allowed: {tolerance_mm:.3} mm); copy the sform and qform of the first to the second if their voxels do belong together", image.display(), other.display())]
-    PlaceMismatch { image: PathBuf, other: PathBuf, distance_mm: f64, tolerance_mm: f64 },
+    #[error(
+        "{} and {} of the same case lie {} mm apart (allowed: {} mm); copy the sform and qform of \
+         the first to the second if their voxels do belong together",
+        image.display(), other.display(), significant(*distance_mm, 3), significant(*tolerance_mm, 3)
+    )]
+    PlaceMismatch {
+        /// The image.
+        image: PathBuf,
+        /// Its label map, or another of its channels.
+        other: PathBuf,
+        /// Largest distance of voxels with the same index.
+        distance_mm: f64,
+        /// Largest distance that counts as the same place.
+        tolerance_mm: f64,
+    },
+
+    /// A header that can be read in two ways, and nothing in it says which is meant.
+    #[error("{}: {reason}; {remedy}", path.display())]
+    UncertainPlace {
+        /// The file.
+        path: PathBuf,
+        /// Both readings.
+        reason: String,
+        /// What to do.
+        remedy: String,
+    },
 
     /// A label map holds a value that the data set does not list.
-    #[error("{}: voxel {voxel:?} (depth, height, width) has label {value}, but the labels listed are {listed:?}", path.display())]
-    UnlistedLabel { path: PathBuf, voxel: [usize; 3], value: u16, listed: Vec<u16> },
+    #[error(
+        "{}: voxel {voxel:?} (depth, height, width) has label {value}, but the labels listed are \
+         {listed:?}",
+        path.display()
+    )]
+    UnlistedLabel {
+        /// The label map.
+        path: PathBuf,
+        /// The first such voxel (depth, height, width).
+        voxel: [usize; 3],
+        /// Its value.
+        value: u16,
+        /// The values that are listed.
+        listed: Vec<u16>,
+    },
 
     /// A voxel of an image is NaN or infinite.
-    #[error("{}: voxel {voxel:?} (channel, depth, height, width) is {value}; replace voxels that are not finite, for example by 0", path.display())]
-    NotFinite { path: PathBuf, voxel: [usize; 4], value: f32 },
+    #[error(
+        "{}: voxel {voxel:?} (channel, depth, height, width) is {value}; replace voxels that are \
+         not finite, for example by 0",
+        path.display()
+    )]
+    NotFinite {
+        /// The image.
+        path: PathBuf,
+        /// The first such voxel (channel, depth, height, width).
+        voxel: [usize; 4],
+        /// Its value.
+        value: f32,
+    },
 
     /// A case cannot be preprocessed.
-    #[error("case {case}: {reason}")]
-    Preprocess { case: String, reason: String },
+    #[error("case {case}: {fault}")]
+    Preprocess {
+        /// Its name.
+        case: String,
+        /// Why not.
+        fault: Box<PreprocessFault>,
+    },
 
     /// Scores do not lie on the grid they are to be restored from.
     #[error(
         "expected scores of shape {expected:?} (classes, depth, height, width), found {found:?}"
     )]
-    GridMismatch { expected: [usize; 4], found: [usize; 4] },
+    GridMismatch {
+        /// (classes, depth, height, width) of the grid.
+        expected: [usize; 4],
+        /// (classes, depth, height, width) of the scores.
+        found: [usize; 4],
+    },
+
+    /// No corrected copy can be made of a data set whose description is wrong.
+    #[error(
+        "{}: what channels and labels mean cannot be guessed; put the description right first",
+        path.display()
+    )]
+    DescriptionNotFixable {
+        /// The description.
+        path: PathBuf,
+    },
+
+    /// Nothing would be left to train on in a corrected copy of a data set.
+    #[error(
+        "{}: no corrected copy: no training case with a label map would be left in it; put right by \
+         hand what the check says of them",
+        path.display()
+    )]
+    NothingFixable {
+        /// The data set.
+        path: PathBuf,
+    },
+}
+
+/// All endings, as in `.nii.gz or .nii`.
+fn endings() -> String {
+    crate::io::endings().collect::<Vec<_>>().join(" or ")
+}
+
+/// Problems, those of one file behind its name.
+fn joined(problems: &[Flaw]) -> String {
+    let of_file = |problems: &[Flaw]| {
+        let texts: Vec<&str> = problems.iter().map(|problem| problem.text.as_str()).collect();
+        format!("{}: {}", problems[0].path.display(), texts.join("; "))
+    };
+    let files: Vec<String> = problems.chunk_by(|a, b| a.path == b.path).map(of_file).collect();
+    files.join("; ")
 }

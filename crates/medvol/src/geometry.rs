@@ -27,10 +27,15 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// Shape of the preprocessed grid (depth, height, width).
+    /// Shape of the preprocessed grid (depth, height, width). An axis along which the image has one
+    /// voxel keeps it: how thick a two-dimensional image is says nothing of what lies beside it.
     pub fn grid_shape(&self) -> [usize; 3] {
         let from = self.original_spacing();
-        [0, 1, 2].map(|a| resampled_size(self.crop_shape[a], from[a], self.spacing_mm[a]))
+        let extents = Orientation::of(&self.affine).canonical_axes(self.shape);
+        [0, 1, 2].map(|a| match extents[a] {
+            1 => 1,
+            _ => resampled_size(self.crop_shape[a], from[a], self.spacing_mm[a]),
+        })
     }
 
     /// The label map on the image's own grid, from scores `[classes, depth, height, width]` on the

@@ -1,7 +1,7 @@
-//! Medical volumes without a tensor library: NIfTI files, data sets, orientation, resampling,
+//! Medical volumes without a tensor library: image files, data sets, orientation, resampling,
 //! patches, stitching and metrics.
 //!
-//! A voxel's way: [`Dataset::load`] reads an [`Image`] and its [`LabelMap`]; [`preprocess`] brings
+//! A voxel's way: [`Dataset::load`] reads, through the one door for files that [`io`] is, an [`Image`] and its [`LabelMap`]; [`preprocess`] brings
 //! them to a common grid as a [`Case`]; [`patch`] cuts what a network sees, [`augment`] varies it
 //! in training; [`stitch`] joins what it says; [`Geometry`] brings that back to the image's own
 //! grid; [`components`](mod@components) cleans stray voxels away; [`metrics`] scores it there.
@@ -11,7 +11,7 @@
 //! (mm) are given in that order too. An [`Affine`] maps the voxel `(i, j, k)` = (width, height,
 //! depth) to millimetres in RAS+.
 
-#![deny(unsafe_code)]
+#![deny(missing_docs, unsafe_code)]
 
 mod affine;
 mod atomic;
@@ -20,12 +20,14 @@ pub mod check;
 mod class_map;
 pub mod components;
 mod dataset;
+mod digits;
 pub mod distance;
 mod error;
 mod geometry;
+pub mod io;
 pub mod metrics;
 mod new_folder;
-mod nifti_io;
+mod normalisation;
 mod open;
 mod orient;
 pub mod patch;
@@ -36,24 +38,22 @@ mod resample;
 pub mod sliding;
 pub mod stitch;
 mod symmetry;
+mod text;
 mod volume;
 
 pub use affine::Affine;
 pub use atomic::{atomic_write, atomic_write_keeping, remove_leftovers};
 pub use class_map::{ClassMap, Label};
-pub use dataset::{
-    CaseFiles, Dataset, load_channels, load_image, load_raw, raw_size, read_grids, stem_and_ending,
-};
+pub use dataset::{CaseFiles, Dataset, Flaw, Fold, Notice};
+pub use digits::significant;
 pub use error::{Error, Result};
 pub use geometry::Geometry;
-pub use nifti_io::{
-    Grid, read_grid, read_image, read_labels, read_raw, read_raw_size, write_classes, write_image,
-    write_labels,
-};
+pub use normalisation::{CtStatistics, Normalisation};
 pub use open::open_file;
 pub use orient::{Orientation, canonical_spacing, median_spacing};
-pub use preprocess::{Case, Preprocessed, preprocess};
+pub use preprocess::{Case, PreprocessFault, Preprocessed, preprocess};
 pub use raw::RawImage;
 pub use resample::{resample, resample_classes};
 pub use symmetry::mirror_axes;
+pub use text::{composed, read_text};
 pub use volume::{Image, LabelMap};

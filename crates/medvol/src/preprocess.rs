@@ -1,6 +1,6 @@
 //! From an image as it stands on disk to what a network sees: canonical orientation, crop to the
-//! non-zero region, common spacing, z-score of each channel. The crop comes before the resampling,
-//! where zero is still exactly zero and the volume is still small.
+//! region where there is something, common spacing, normalisation of each channel. The crop comes
+//! before the resampling, where zero is still exactly zero and the volume is still small.
 
 use std::path::PathBuf;
 
@@ -10,6 +10,7 @@ use crate::affine::Affine;
 use crate::class_map::{ClassMap, Label};
 use crate::error::{Error, Result};
 use crate::geometry::Geometry;
+use crate::normalisation::{Normalisation, Scale};
 use crate::orient::Orientation;
 use crate::patch::Overlap;
 use crate::raw::{RawImage, View};
@@ -20,10 +21,6 @@ use crate::volume::{Image, LabelMap};
 /// for example).
 pub(crate) const MAX_VOXELS: f64 = (1_u64 << 31) as f64;
 
-/// A channel whose standard deviation is below this part of its largest value is constant up to
-/// rounding.
-const CONSTANT: f64 = 1e-6;
-
 /// Planes that are measured at a time: enough that whole cache lines are read where the image's own
 /// depth runs along another axis.
 const SLAB: usize = 16;
@@ -31,9 +28,10 @@ const SLAB: usize = 16;
 /// A case ready for training or prediction.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Case {
+    /// The case's name.
     pub name: String,
-    /// `[channels, depth, height, width]`, each channel with mean 0 and standard deviation 1 (or
-    /// all 0 if it was constant).
+    /// `[channels, depth, height, width]`, each channel normalised; with a z-score it has mean 0
+    /// and standard deviation 1 (or is all 0 if it was constant).
     pub image: Array4<f32>,
     /// `[depth, height, width]`, class indices; `None` where the case has no label map.
     pub classes: Option<Array3<u8>>,
@@ -41,8 +39,48 @@ pub struct Case {
     pub geometry: Geometry,
 }
 
+/// Why a case cannot be preprocessed.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PreprocessFault {
+    /// A spacing that is none.
+    #[error("cannot resample to a spacing of {spacing_mm:?} mm; expected three positive numbers")]
+    Spacing {
+        /// (depth, height, width)
+        spacing_mm: [f64; 3],
+    },
+    /// An affine whose axes do not span space.
+    #[error("its affine is singular: {:?}", affine.0)]
+    Singular {
+        /// The image's.
+        affine: Affine,
+    },
+    /// An image of nothing.
+    #[error("its image has no voxels: shape {shape:?}")]
+    NoVoxels {
+        /// (channels, depth, height, width)
+        shape: [usize; 4],
+    },
+    /// Units that are mixed up, most likely.
+    #[error(
+        "resampling {shape:?} voxels of {from_mm:?} mm to {to_mm:?} mm would give {resampled:?} \
+         voxels; check the units of both spacings"
+    )]
+    TooManyVoxels {
+        /// (depth, height, width) of what is resampled.
+        shape: [usize; 3],
+        /// Its spacing.
+        from_mm: [f64; 3],
+        /// The spacing it is resampled to.
+        to_mm: [f64; 3],
+        /// (depth, height, width) that it would then have.
+        resampled: [usize; 3],
+    },
+}
+
 /// Preprocesses one case to `spacing_mm` (depth, height, width in canonical orientation).
-/// `labels` are the data set's, in the order of the classes.
+/// `labels` are the data set's, in the order of the classes; `normalisation` is each channel's, the
+/// z-score where there is none.
 ///
 /// # Errors
 /// [`Error::Preprocess`] for a spacing, an affine or shapes that make no sense,
@@ -54,8 +92,11 @@ pub fn preprocess(
     label_map: Option<&LabelMap>,
     labels: &[Label],
     spacing_mm: [f64; 3],
+    normalisation: &[Normalisation],
 ) -> Result<Case> {
-    let resampled = Resampled::new(name, image.raw_view(), image.affine, spacing_mm)?;
+    let normalisation = of_channels(normalisation, image.channels());
+    let resampled =
+        Resampled::new(name, image.raw_view(), image.affine, spacing_mm, &normalisation)?;
     let geometry = resampled.geometry.clone();
     let shape = resampled.grid.shape();
 
@@ -76,8 +117,8 @@ pub fn preprocess(
     let mut voxels = Array4::zeros((image.channels(), shape[0], shape[1], shape[2]));
     for (channel, mut out) in voxels.outer_iter_mut().enumerate() {
         out.assign(&resampled.block(channel, &whole(shape)));
-        let score = ZScore::measure(|visit| visit(out.view()));
-        out.mapv_inplace(|v| score.of(v));
+        let scale = normalisation[channel].measure(|visit| visit(out.view()));
+        out.mapv_inplace(|v| scale.of(v));
     }
     Ok(Case { name: name.to_string(), image: voxels, classes, geometry })
 }
@@ -88,21 +129,29 @@ pub fn preprocess(
 pub struct Preprocessed<'a> {
     resampled: Resampled<'a>,
     /// Of each channel.
-    scores: Vec<ZScore>,
+    scales: Vec<Scale>,
 }
 
 impl<'a> Preprocessed<'a> {
-    /// Measures each channel's mean and standard deviation on the grid of `spacing_mm`, some planes
-    /// at a time.
+    /// Measures each channel, where its normalisation asks for that, on the grid of `spacing_mm`,
+    /// some planes at a time.
     ///
     /// # Errors
     /// As [`preprocess`].
-    pub fn new(name: &str, image: &'a RawImage, spacing_mm: [f64; 3]) -> Result<Self> {
-        let resampled = Resampled::new(name, image.view(), image.affine, spacing_mm)?;
-        let scores = (0..image.channels())
-            .map(|channel| ZScore::measure(|visit| resampled.each_slab(channel, visit)))
+    pub fn new(
+        name: &str,
+        image: &'a RawImage,
+        spacing_mm: [f64; 3],
+        normalisation: &[Normalisation],
+    ) -> Result<Self> {
+        let normalisation = of_channels(normalisation, image.channels());
+        let resampled =
+            Resampled::new(name, image.view(), image.affine, spacing_mm, &normalisation)?;
+        let channels = normalisation.iter().enumerate();
+        let scales = channels
+            .map(|(n, channel)| channel.measure(|visit| resampled.each_slab(n, visit)))
             .collect();
-        Ok(Self { resampled, scores })
+        Ok(Self { resampled, scales })
     }
 
     /// How predictions get back to the image's own grid; it also knows this grid's shape.
@@ -118,12 +167,12 @@ impl<'a> Preprocessed<'a> {
     pub fn window(&self, corner: [isize; 3], patch: [usize; 3]) -> Vec<f32> {
         let Overlap { in_patch: [z, y, x], in_image } =
             Overlap::new(corner, patch, self.resampled.grid.shape());
-        let mut window = Array4::zeros((self.scores.len(), patch[0], patch[1], patch[2]));
+        let mut window = Array4::zeros((self.scales.len(), patch[0], patch[1], patch[2]));
         if in_image.iter().all(|range| !range.is_empty()) {
-            for (channel, score) in self.scores.iter().enumerate() {
+            for (channel, scale) in self.scales.iter().enumerate() {
                 let block = self.resampled.block(channel, &in_image);
                 let inside = window.slice_mut(s![channel, z.clone(), y.clone(), x.clone()]);
-                Zip::from(inside).and(&block).for_each(|out, &value| *out = score.of(value));
+                Zip::from(inside).and(&block).for_each(|out, &value| *out = scale.of(value));
             }
         }
         window.into_raw_vec_and_offset().0
@@ -137,12 +186,12 @@ impl<'a> Preprocessed<'a> {
             let slack = shape[axis].saturating_sub(patch[axis]);
             slack / 2..shape[axis] - slack.div_ceil(2)
         });
-        4 * (self.scores.len() * patch.iter().product::<usize>()) as u64
+        4 * (self.scales.len() * patch.iter().product::<usize>()) as u64
             + self.resampled.grid.bytes(&inside)
     }
 }
 
-/// An image on the network's grid, before the z-score.
+/// An image on the network's grid, before the normalisation.
 #[derive(Debug)]
 struct Resampled<'a> {
     /// In canonical orientation, not resampled.
@@ -152,10 +201,16 @@ struct Resampled<'a> {
 }
 
 impl<'a> Resampled<'a> {
-    fn new(name: &str, voxels: View<'a>, affine: Affine, spacing_mm: [f64; 3]) -> Result<Self> {
+    fn new(
+        name: &str,
+        voxels: View<'a>,
+        affine: Affine,
+        spacing_mm: [f64; 3],
+        normalisation: &[Normalisation],
+    ) -> Result<Self> {
         check(name, &voxels, &affine, spacing_mm)?;
         let canonical = voxels.canonical(&Orientation::of(&affine));
-        let (crop_start, crop_shape) = non_zero_region(&canonical);
+        let (crop_start, crop_shape) = occupied_region(&canonical, normalisation);
         let [_, depth, height, width] = voxels.dim();
         let geometry =
             Geometry { shape: [depth, height, width], affine, crop_start, crop_shape, spacing_mm };
@@ -184,17 +239,15 @@ impl<'a> Resampled<'a> {
 }
 
 fn check(name: &str, voxels: &View, affine: &Affine, spacing_mm: [f64; 3]) -> Result<()> {
-    let refuse = |reason| Err(Error::Preprocess { case: name.to_string(), reason });
+    let refuse = |fault| Err(Error::Preprocess { case: name.to_string(), fault: Box::new(fault) });
     if !spacing_mm.iter().all(|mm| mm.is_finite() && *mm > 0.0) {
-        return refuse(format!(
-            "cannot resample to a spacing of {spacing_mm:?} mm; expected three positive numbers"
-        ));
+        return refuse(PreprocessFault::Spacing { spacing_mm });
     }
     if !affine.is_invertible() {
-        return refuse(format!("its affine is singular: {:?}", affine.0));
+        return refuse(PreprocessFault::Singular { affine: *affine });
     }
     if voxels.dim().contains(&0) {
-        return refuse(format!("its image has no voxels: shape {:?}", voxels.dim()));
+        return refuse(PreprocessFault::NoVoxels { shape: voxels.dim() });
     }
     match voxels.first_non_finite() {
         Some((voxel, value)) => Err(Error::NotFinite { path: PathBuf::from(name), voxel, value }),
@@ -214,15 +267,22 @@ fn check_shape(name: &str, image: &Image, label_map: &LabelMap) -> Result<()> {
     })
 }
 
-/// Start and size of the smallest box that holds every voxel that is not 0 in all channels; the
-/// whole volume if all are 0.
-fn non_zero_region(image: &View) -> ([usize; 3], [usize; 3]) {
+/// One of each channel.
+fn of_channels(normalisation: &[Normalisation], channels: usize) -> Vec<Normalisation> {
+    (0..channels).map(|n| normalisation.get(n).copied().unwrap_or_default()).collect()
+}
+
+/// Start and size of the smallest box that holds every voxel where there is something in any
+/// channel: not 0, and not air in a CT; the whole volume if there is nothing.
+fn occupied_region(image: &View, channels: &[Normalisation]) -> ([usize; 3], [usize; 3]) {
+    let nothing: Vec<f32> = channels.iter().map(|channel| channel.nothing()).collect();
     let mut start = [0; 3];
     let mut size = [0; 3];
     for axis in 0..3 {
         let planes = image.dim()[axis + 1];
-        let first = (0..planes).find(|&plane| image.occupied(axis, plane)).unwrap_or(0);
-        let last = (0..planes).rfind(|&plane| image.occupied(axis, plane)).unwrap_or(planes - 1);
+        let first = (0..planes).find(|&plane| image.occupied(axis, plane, &nothing)).unwrap_or(0);
+        let last =
+            (0..planes).rfind(|&plane| image.occupied(axis, plane, &nothing)).unwrap_or(planes - 1);
         (start[axis], size[axis]) = (first, last - first + 1);
     }
     (start, size)
@@ -231,14 +291,13 @@ fn non_zero_region(image: &View) -> ([usize; 3], [usize; 3]) {
 fn grid_shape(name: &str, geometry: &Geometry, from: [f64; 3]) -> Result<[usize; 3]> {
     let shape = geometry.grid_shape();
     if shape.iter().map(|&n| n as f64).product::<f64>() > MAX_VOXELS {
-        return Err(Error::Preprocess {
-            case: name.to_string(),
-            reason: format!(
-                "resampling {:?} voxels of {from:?} mm to {:?} mm would give {shape:?} voxels; \
-                 check the units of both spacings",
-                geometry.crop_shape, geometry.spacing_mm
-            ),
-        });
+        let fault = PreprocessFault::TooManyVoxels {
+            shape: geometry.crop_shape,
+            from_mm: from,
+            to_mm: geometry.spacing_mm,
+            resampled: shape,
+        };
+        return Err(Error::Preprocess { case: name.to_string(), fault: Box::new(fault) });
     }
     Ok(shape)
 }
@@ -251,36 +310,4 @@ fn to_classes(name: &str, map: &LabelMap, labels: &[Label]) -> Result<Array3<u8>
         value,
         listed: class_map.values().to_vec(),
     })
-}
-
-/// Mean and standard deviation of a channel.
-#[derive(Debug)]
-struct ZScore {
-    mean: f64,
-    /// `None` if the channel is constant.
-    deviation: Option<f64>,
-}
-
-impl ZScore {
-    /// `each_slab` hands all voxels, always in the same order, to the function that it is given.
-    fn measure(each_slab: impl Fn(&mut dyn FnMut(ArrayView3<f32>))) -> Self {
-        let (mut count, mut sum, mut largest) = (0, 0.0, 0.0_f64);
-        each_slab(&mut |slab| {
-            count += slab.len();
-            sum = slab.iter().fold(sum, |sum, &v| sum + f64::from(v));
-            largest = slab.iter().fold(largest, |largest, &v| largest.max(f64::from(v).abs()));
-        });
-        let mean = sum / count as f64;
-        let mut squares = 0.0;
-        each_slab(&mut |slab| {
-            squares = slab.iter().fold(squares, |sum, &v| sum + (f64::from(v) - mean).powi(2))
-        });
-        let deviation = (squares / count as f64).sqrt();
-        Self { mean, deviation: (deviation > CONSTANT * largest).then_some(deviation) }
-    }
-
-    /// The value less the mean, in standard deviations; 0 in a constant channel.
-    fn of(&self, value: f32) -> f32 {
-        self.deviation.map_or(0.0, |deviation| ((f64::from(value) - self.mean) / deviation) as f32)
-    }
 }

@@ -111,6 +111,19 @@ impl View<'_> {
         }
     }
 
+    /// The values of a channel.
+    pub fn values(&self, channel: usize) -> Box<dyn Iterator<Item = f32> + '_> {
+        match self {
+            View::Integers(stored, scale) => {
+                let stored = stored.index_axis(Axis(0), channel);
+                Box::new(stored.into_iter().map(|&stored| value(stored, *scale)))
+            }
+            View::Floats(values) => {
+                Box::new(values.index_axis(Axis(0), channel).into_iter().copied())
+            }
+        }
+    }
+
     /// The values of a box of a channel, in standard layout.
     pub fn block(&self, channel: usize, block: Block) -> Array3<f32> {
         match self {
@@ -127,17 +140,21 @@ impl View<'_> {
         }
     }
 
-    /// Whether any voxel of a plane across a spatial axis is not 0, in any channel.
-    pub fn occupied(&self, axis: usize, plane: usize) -> bool {
-        match self {
-            View::Integers(stored, scale) => stored
-                .index_axis(Axis(axis + 1), plane)
-                .iter()
-                .any(|&stored| value(stored, *scale) != 0.0),
-            View::Floats(values) => {
-                values.index_axis(Axis(axis + 1), plane).iter().any(|&value| value != 0.0)
+    /// Whether any voxel of a plane across a spatial axis is neither 0 nor as good as nothing, in
+    /// any channel; `nothing` is the greatest value of each channel that is.
+    pub fn occupied(&self, axis: usize, plane: usize, nothing: &[f32]) -> bool {
+        let some = |value: f32, nothing: f32| value != 0.0 && value > nothing;
+        nothing.iter().enumerate().any(|(channel, &nothing)| match self {
+            View::Integers(stored, scale) => {
+                let stored = stored.index_axis(Axis(0), channel);
+                let mut plane = stored.index_axis(Axis(axis), plane).into_iter();
+                plane.any(|&stored| some(value(stored, *scale), nothing))
             }
-        }
+            View::Floats(values) => {
+                let values = values.index_axis(Axis(0), channel);
+                values.index_axis(Axis(axis), plane).iter().any(|&value| some(value, nothing))
+            }
+        })
     }
 
     /// The first voxel (channel, depth, height, width) that is NaN or infinite, with its value.

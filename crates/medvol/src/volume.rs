@@ -4,6 +4,7 @@
 use ndarray::{Array3, Array4};
 
 use crate::affine::Affine;
+use crate::io::Grid;
 
 /// An image with one or more channels.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +27,11 @@ impl Image {
         [depth, height, width]
     }
 
+    /// Its grid.
+    pub fn grid(&self) -> Grid {
+        Grid { channels: self.channels(), shape: self.shape(), affine: self.affine }
+    }
+
     /// The first voxel (channel, depth, height, width) that is NaN or infinite, with its value.
     pub fn first_non_finite(&self) -> Option<([usize; 4], f32)> {
         self.raw_view().first_non_finite()
@@ -46,5 +52,10 @@ impl LabelMap {
     /// (depth, height, width)
     pub fn shape(&self) -> [usize; 3] {
         self.voxels.dim().into()
+    }
+
+    /// Its grid.
+    pub fn grid(&self) -> Grid {
+        Grid { channels: 1, shape: self.shape(), affine: self.affine }
     }
 }

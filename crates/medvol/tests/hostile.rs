@@ -2,59 +2,23 @@
 //! no endless work.
 
 mod common;
+mod memory;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use common::{read_grid, read_image, read_labels, write_image};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use medvol::check::{Options, check};
-use medvol::{Affine, Dataset, Image, read_grid, read_image, read_labels, write_image};
+use medvol::{Affine, Dataset, Image};
+use memory::peak_bytes;
 use ndarray::Array4;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-
-/// The system's allocator, with the bytes that each thread holds and has held at most.
-struct Counting;
-
-thread_local! {
-    static HELD: Cell<isize> = const { Cell::new(0) };
-    static PEAK: Cell<isize> = const { Cell::new(0) };
-}
-
-fn count(bytes: isize) {
-    HELD.set(HELD.get() + bytes);
-    PEAK.set(PEAK.get().max(HELD.get()));
-}
-
-// SAFETY: every call is handed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// The most bytes held at a time while `work` is done by this thread.
-fn peak_bytes(work: impl FnOnce()) -> u64 {
-    let before = HELD.get();
-    PEAK.set(before);
-    work();
-    (PEAK.get() - before) as u64
-}
 
 /// Bytes of buffers, decoder and error texts, whatever the file.
 const OVERHEAD: u64 = 1 << 20;
@@ -322,7 +286,7 @@ proptest! {
     #[test]
     fn any_value_under_any_key_of_a_description_is_judged(
         changes in prop::collection::vec((prop::sample::select(vec![
-            "name", "modality", "channel_names", "labels", "training", "test", "numTraining", "file_ending", "dataset"
+            "name", "modality", "channel_names", "labels", "training", "test", "numTraining", "file_ending", "dataset", "validation", "numTest"
         ]), any_json()), 1..4)
     ) {
         let folder = tempfile::tempdir().unwrap();

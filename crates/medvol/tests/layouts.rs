@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use common::task::{name, volumes};
-use medvol::{Dataset, Image, LabelMap, write_image, write_labels};
+use common::{write_image, write_labels};
+use medvol::{Dataset, Image, LabelMap, io};
 use ndarray::{Axis, concatenate};
 use serde_json::{Value, json};
 
@@ -116,7 +117,7 @@ fn loaded(dataset: &Dataset) -> (Vec<Loaded>, Vec<Loaded>) {
     let load = |cases: &[medvol::CaseFiles]| {
         let load = |case: &medvol::CaseFiles| {
             let (image, labels) = dataset.load(case).unwrap();
-            assert_eq!(medvol::read_grids(&case.images).unwrap().channels, image.channels());
+            assert_eq!(io::open(&case.images).unwrap().grid().channels, image.channels());
             (case.name.clone(), image, labels)
         };
         cases.iter().map(load).collect()
@@ -182,7 +183,7 @@ fn what_of_nnunet_is_not_supported_is_named() {
     for (key, value, named) in [
         ("labels", json!({"background": 0, "whole": [1, 2], "core": 2}), "regions"),
         ("labels", json!({"background": 0, "organ": 1, "ignore": 2}), "ignore"),
-        ("file_ending", json!(".nrrd"), ".nrrd"),
+        ("file_ending", json!(".png"), ".png"),
         ("file_ending", json!(7), "file_ending"),
     ] {
         let folder = tempfile::tempdir().unwrap();
@@ -229,7 +230,10 @@ fn a_table_that_cannot_be_understood_is_refused_with_its_lines() {
     for (text, named) in [
         ("scan,label\na.nii,b.nii\n", vec!["\"image\"", "scan, label"]),
         ("image,label\na.nii,b.nii\n,c.nii\nd.nii,e.nii,f.nii\n", vec!["line 3", "line: 4"]),
-        ("image,label\na/x.nii,b.nii\nc/x.nii,d.nii\n", vec!["\"x\" is listed twice"]),
+        (
+            "image,label\na/x.nii,b.nii\na/y.nii,c.nii\na/x.nii,d.nii\n",
+            vec!["\"x\" is listed twice", "pairs.csv", "line 2 and line 4"],
+        ),
         ("image,label,case\na.nii,b.nii,../x\n", vec!["../x"]),
         ("image,label\n", vec!["no cases"]),
         ("", vec!["\"image\""]),
@@ -258,9 +262,9 @@ fn a_table_says_whose_images_they_are_and_names_cases_by_their_images() {
         (dataset.cases[0].name.as_str(), dataset.cases[0].subject.as_deref()),
         ("a.1", Some("p1"))
     );
-    assert_eq!(dataset.cases[0].images, [folder.path().join("sub/a.1.nii.gz")]);
+    assert_eq!(dataset.cases[0].images, [folder.path().join("sub/a.1.nii.gz").into()]);
     assert_eq!(
-        (dataset.test[0].images[0].as_path(), &dataset.test[0].subject),
+        (dataset.test[0].images[0].path(), &dataset.test[0].subject),
         (Path::new("/b.nii"), &None)
     );
 }

@@ -5,7 +5,7 @@ mod common;
 
 use medvol::components::{Connectivity, components, keep_largest_component};
 use medvol::distance::distance_to;
-use medvol::metrics::{LabelScores, dice_per_label, score_labels};
+use medvol::metrics::{Better, LabelScores, Metric, dice_per_label, score_labels};
 use ndarray::{Array3, s};
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -56,9 +56,18 @@ struct ComponentsCase {
     corners: Vec<u32>,
 }
 
+/// What `fixtures/metrics_2d.py` wrote: maps of one slice.
+#[derive(Deserialize)]
+struct Flat {
+    scores: Vec<ScoreCase>,
+}
+
+fn read<T: serde::de::DeserializeOwned>(name: &str) -> T {
+    serde_json::from_str(&std::fs::read_to_string(common::fixture(name)).unwrap()).unwrap()
+}
+
 fn fixture() -> Fixture {
-    serde_json::from_str(&std::fs::read_to_string(common::fixture("metrics.json")).unwrap())
-        .unwrap()
+    read("metrics.json")
 }
 
 /// A map from a string of one digit per voxel.
@@ -85,21 +94,27 @@ fn the_largest_component_scores_as_the_cleaned_map_does_and_stray_voxels_cost_no
     let (prediction, reference) = (map([1, 2, 5], "1110100000"), map([1, 2, 5], "1110000022"));
     let scores =
         score_labels(prediction.view(), reference.view(), &[1, 2, 3], [1.0; 3], 1.0).unwrap();
-    assert_eq!(scores[0].dice, Some(6.0 / 7.0));
-    let dice_largest: Vec<_> = scores.iter().map(|s| s.dice_largest).collect();
+    assert_eq!(scores[0][Metric::Dice], Some(6.0 / 7.0));
+    let dice_largest: Vec<_> = scores.iter().map(|s| s[Metric::DiceLargest]).collect();
     assert_eq!(dice_largest, [Some(1.0), Some(0.0), None]);
     let mut cleaned = prediction.mapv(|v| v as u8);
     keep_largest_component(&mut cleaned, 1, Connectivity::Faces);
     let cleaned =
         score_labels(cleaned.mapv(u16::from).view(), reference.view(), &[1], [1.0; 3], 1.0)
             .unwrap();
-    assert_eq!((cleaned[0].dice, cleaned[0].dice_largest), (dice_largest[0], dice_largest[0]));
+    assert_eq!(
+        (cleaned[0][Metric::Dice], cleaned[0][Metric::DiceLargest]),
+        (dice_largest[0], dice_largest[0])
+    );
 }
 
 #[test]
 fn scores_are_those_of_medpy_and_monai() {
-    let cases = fixture().scores;
-    assert!(cases.len() >= 7);
+    let cases = [fixture().scores, read::<Flat>("metrics_2d.json").scores]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>();
+    assert!(cases.len() >= 9);
     for (number, case) in cases.iter().enumerate() {
         let (prediction, reference) =
             (map(case.shape, &case.prediction), map(case.shape, &case.reference));
@@ -113,14 +128,14 @@ fn scores_are_those_of_medpy_and_monai() {
         .unwrap();
         for ((found, expected), label) in found.iter().zip(&case.expected).zip(&case.labels) {
             for (name, found, expected, tolerance) in [
-                ("dice", found.dice, expected.dice, 1e-12),
-                ("jaccard", found.jaccard, expected.jaccard, 1e-12),
-                ("sensitivity", found.sensitivity, expected.sensitivity, 1e-12),
-                ("precision", found.precision, expected.precision, 1e-12),
+                ("dice", found[Metric::Dice], expected.dice, 1e-12),
+                ("jaccard", found[Metric::Jaccard], expected.jaccard, 1e-12),
+                ("sensitivity", found[Metric::Sensitivity], expected.sensitivity, 1e-12),
+                ("precision", found[Metric::Precision], expected.precision, 1e-12),
                 // MONAI computes in single precision.
-                ("surface dice", found.surface_dice, expected.surface_dice, 1e-6),
-                ("hd95", found.hd95_mm, expected.hd95_mm, 1e-9),
-                ("assd", found.assd_mm, expected.assd_mm, 1e-9),
+                ("surface dice", found[Metric::SurfaceDice], expected.surface_dice, 1e-6),
+                ("hd95", found[Metric::Hd95Mm], expected.hd95_mm, 1e-9),
+                ("assd", found[Metric::AssdMm], expected.assd_mm, 1e-9),
             ] {
                 assert!(
                     close(found, expected, tolerance),
@@ -129,7 +144,7 @@ fn scores_are_those_of_medpy_and_monai() {
             }
         }
         let dice = dice_per_label(prediction.view(), reference.view(), &case.labels).unwrap();
-        assert_eq!(dice, found.iter().map(|scores| scores.dice).collect::<Vec<_>>());
+        assert_eq!(dice, found.iter().map(|scores| scores[Metric::Dice]).collect::<Vec<_>>());
     }
 }
 
@@ -182,25 +197,51 @@ fn what_is_not_scored_follows_the_rule_for_empty_masks() {
     let zero = Some(0.0);
 
     assert_eq!(score(&empty, &empty), LabelScores::default());
-    let overlap = LabelScores {
-        dice: zero,
-        dice_largest: zero,
-        jaccard: zero,
-        surface_dice: zero,
-        ..LabelScores::default()
+    let with = |changes: &[(Metric, Option<f64>)]| {
+        let mut scores = LabelScores::default();
+        for metric in [Metric::Dice, Metric::DiceLargest, Metric::Jaccard, Metric::SurfaceDice] {
+            scores[metric] = zero;
+        }
+        changes.iter().for_each(|(metric, score)| scores[*metric] = *score);
+        scores
     };
     let predicted = score(&two, &empty);
-    assert!(close(predicted.volume_error_ml, Some(ml), 1e-15));
-    assert_eq!(
-        LabelScores { volume_error_ml: None, ..predicted },
-        LabelScores { precision: zero, ..overlap }
-    );
+    let volume = predicted[Metric::VolumeErrorMl];
+    assert!(close(volume, Some(ml), 1e-15));
+    assert_eq!(predicted, with(&[(Metric::Precision, zero), (Metric::VolumeErrorMl, volume)]));
     let missed = score(&empty, &two);
-    assert!(close(missed.volume_error_ml, Some(-ml), 1e-15));
-    assert_eq!(
-        LabelScores { volume_error_ml: None, ..missed },
-        LabelScores { sensitivity: zero, volume_error: Some(-1.0), ..overlap }
-    );
+    let volume = missed[Metric::VolumeErrorMl];
+    assert!(close(volume, Some(-ml), 1e-15));
+    let expected = [
+        (Metric::Sensitivity, zero),
+        (Metric::VolumeError, Some(-1.0)),
+        (Metric::VolumeErrorMl, volume),
+    ];
+    assert_eq!(missed, with(&expected));
+}
+
+#[test]
+fn metrics_have_names_of_their_own_and_are_known_by_their_keys() {
+    let mut titles: Vec<String> = Metric::ALL.map(|metric| metric.title(Some(0.5))).into();
+    assert_eq!(titles[4..7], ["surface Dice 0.5 mm", "HD95 mm", "ASSD mm"]);
+    assert_eq!(Metric::SurfaceDice.title(None), "surface Dice");
+    titles.sort();
+    titles.dedup();
+    assert_eq!(titles.len(), Metric::ALL.len());
+    for metric in Metric::ALL {
+        let json = serde_json::to_string(&metric).unwrap();
+        assert_eq!(json, format!("{:?}", metric.key()));
+        assert_eq!(serde_json::from_str::<Metric>(&json).unwrap(), metric);
+    }
+    let error = serde_json::from_str::<Metric>("\"beauty\"").unwrap_err().to_string();
+    assert!(error.contains("beauty"), "{error}");
+}
+
+#[test]
+fn a_single_voxel_has_a_surface() {
+    let voxel = Array3::<u16>::ones((1, 1, 1));
+    let scores = score(&voxel, &voxel);
+    assert_eq!((scores[Metric::Hd95Mm], scores[Metric::SurfaceDice]), (Some(0.0), Some(1.0)));
 }
 
 #[test]
@@ -215,10 +256,13 @@ fn a_plane_moved_by_a_voxel_is_one_spacing_away() {
             score_labels(plane(2).view(), plane(3).view(), &[1], SPACING, tolerance).unwrap()[0]
         };
         let scores = at(spacing);
-        assert!(close(scores.hd95_mm, Some(spacing), 1e-12), "{scores:?}");
-        assert!(close(scores.assd_mm, Some(spacing), 1e-12), "{scores:?}");
-        assert_eq!((scores.surface_dice, at(0.99 * spacing).surface_dice), (Some(1.0), Some(0.0)));
-        assert_eq!((scores.dice, scores.volume_error), (Some(0.0), Some(0.0)));
+        assert!(close(scores[Metric::Hd95Mm], Some(spacing), 1e-12), "{scores:?}");
+        assert!(close(scores[Metric::AssdMm], Some(spacing), 1e-12), "{scores:?}");
+        assert_eq!(
+            (scores[Metric::SurfaceDice], at(0.99 * spacing)[Metric::SurfaceDice]),
+            (Some(1.0), Some(0.0))
+        );
+        assert_eq!((scores[Metric::Dice], scores[Metric::VolumeError]), (Some(0.0), Some(0.0)));
     }
 }
 
@@ -227,7 +271,7 @@ fn a_label_asked_for_twice_is_scored_twice() {
     let map = Array3::from_elem((2, 2, 2), 3_u16);
     let scores = score_labels(map.view(), map.view(), &[3, 5, 3], SPACING, 1.0).unwrap();
     assert_eq!(
-        scores.iter().map(|scores| scores.dice).collect::<Vec<_>>(),
+        scores.iter().map(|scores| scores[Metric::Dice]).collect::<Vec<_>>(),
         [Some(1.0), None, Some(1.0)]
     );
 }
@@ -248,45 +292,22 @@ fn any_two_maps() -> impl Strategy<Value = (Array3<u16>, Array3<u16>)> {
     })
 }
 
-/// All scores, for comparing, but the Dice of the largest component: which of equals it is depends
-/// on how the axes lie.
-fn values(scores: &LabelScores) -> [Option<f64>; 9] {
-    let LabelScores {
-        dice,
-        jaccard,
-        sensitivity,
-        precision,
-        surface_dice,
-        hd95_mm,
-        assd_mm,
-        volume_error,
-        volume_error_ml,
-        dice_largest: _,
-    } = *scores;
-    [
-        dice,
-        jaccard,
-        sensitivity,
-        precision,
-        surface_dice,
-        hd95_mm,
-        assd_mm,
-        volume_error,
-        volume_error_ml,
-    ]
-}
-
+/// Whether scores are the same but for the Dice of the largest component: which of equals it is
+/// depends on how the axes lie.
 fn same(a: &LabelScores, b: &LabelScores) -> bool {
-    values(a).into_iter().zip(values(b)).all(|(a, b)| close(a, b, 1e-12))
+    let compared = Metric::ALL.into_iter().filter(|metric| *metric != Metric::DiceLargest);
+    compared.into_iter().all(|metric| close(a[metric], b[metric], 1e-12))
 }
 
 proptest! {
     #[test]
     fn exchanging_the_maps_exchanges_sensitivity_and_precision_and_turns_the_sign_of_the_volume((p, r) in any_two_maps()) {
         let (forth, back) = (score(&p, &r), score(&r, &p));
-        prop_assert_eq!((forth.sensitivity, forth.precision), (back.precision, back.sensitivity));
-        prop_assert_eq!(forth.volume_error_ml, back.volume_error_ml.map(|ml| 0.0 - ml));
-        let symmetric = |s: LabelScores| [s.dice, s.jaccard, s.surface_dice, s.hd95_mm, s.assd_mm];
+        prop_assert_eq!((forth[Metric::Sensitivity], forth[Metric::Precision]), (back[Metric::Precision], back[Metric::Sensitivity]));
+        prop_assert_eq!(forth[Metric::VolumeErrorMl], back[Metric::VolumeErrorMl].map(|ml| 0.0 - ml));
+        let symmetric = |s: LabelScores| {
+            [Metric::Dice, Metric::Jaccard, Metric::SurfaceDice, Metric::Hd95Mm, Metric::AssdMm].map(|metric| s[metric])
+        };
         prop_assert_eq!(symmetric(forth), symmetric(back));
     }
 
@@ -301,6 +322,8 @@ proptest! {
 
     #[test]
     fn background_around_changes_nothing((p, r) in any_two_maps(), before in 0_usize..3, after in 0_usize..3) {
+        // A slice more makes another thing of a map of one slice.
+        prop_assume!(p.shape().iter().all(|&extent| extent > 1));
         let pad = |map: &Array3<u16>| {
             let (d, h, w) = map.dim();
             let mut padded = Array3::zeros((d + before, h + before + after, w + after));
@@ -314,18 +337,18 @@ proptest! {
     fn distances_grow_with_the_grid_and_overlap_does_not((p, r) in any_two_maps()) {
         let scores = score(&p, &r);
         let twice = score_labels(p.view(), r.view(), &[1], SPACING.map(|mm| 2.0 * mm), 2.0).unwrap()[0];
-        let expected = LabelScores {
-            hd95_mm: scores.hd95_mm.map(|mm| 2.0 * mm),
-            assd_mm: scores.assd_mm.map(|mm| 2.0 * mm),
-            volume_error_ml: scores.volume_error_ml.map(|ml| 8.0 * ml),
-            ..scores
-        };
+        let mut expected = scores;
+        for (metric, factor) in [(Metric::Hd95Mm, 2.0), (Metric::AssdMm, 2.0), (Metric::VolumeErrorMl, 8.0)] {
+            expected[metric] = scores[metric].map(|value| factor * value);
+        }
         prop_assert!(same(&twice, &expected), "{twice:?}, {expected:?}");
     }
 
     #[test]
     fn jaccard_follows_from_dice_and_dice_from_sensitivity_and_precision((p, r) in any_two_maps()) {
-        let LabelScores { dice, jaccard, sensitivity, precision, .. } = score(&p, &r);
+        let scores = score(&p, &r);
+        let [dice, jaccard, sensitivity, precision] =
+            [Metric::Dice, Metric::Jaccard, Metric::Sensitivity, Metric::Precision].map(|metric| scores[metric]);
         prop_assert!(close(jaccard, dice.map(|dice| dice / (2.0 - dice)), 1e-12));
         if let (Some(s), Some(p)) = (sensitivity, precision) && s + p > 0.0 {
             prop_assert!(close(dice, Some(2.0 * s * p / (s + p)), 1e-12));
@@ -333,8 +356,23 @@ proptest! {
     }
 
     #[test]
+    fn nothing_scores_better_than_the_reference_itself((p, r) in any_two_maps()) {
+        let (found, best) = (score(&p, &r), score(&r, &r));
+        // Of a reference in several parts, the largest one is not all.
+        for metric in Metric::ALL.into_iter().filter(|metric| *metric != Metric::DiceLargest) {
+            let (Some(found), Some(best)) = (found[metric], best[metric]) else { continue };
+            let no_better = match metric.better() {
+                Better::Higher => found <= best,
+                Better::Lower => found >= best,
+                Better::NearerZero => found.abs() >= best.abs(),
+            };
+            prop_assert!(no_better, "{metric:?}: {found}, {best}");
+        }
+    }
+
+    #[test]
     fn a_larger_tolerance_never_lowers_the_surface_dice((p, r) in any_two_maps()) {
-        let at = |tolerance: f64| score_labels(p.view(), r.view(), &[1], SPACING, tolerance).unwrap()[0].surface_dice;
+        let at = |tolerance: f64| score_labels(p.view(), r.view(), &[1], SPACING, tolerance).unwrap()[0][Metric::SurfaceDice];
         let scores: Vec<Option<f64>> = [0.0, 0.5, 1.0, 2.0, 4.0].into_iter().map(at).collect();
         prop_assert!(scores.is_sorted(), "{scores:?}");
     }

@@ -1,25 +1,15 @@
-//! Reading and writing NIfTI files: against nibabel (fixtures), against ourselves (round trips),
-//! and files to be refused.
+//! Reading NIfTI files: against nibabel (fixtures), and files to be refused.
 
 mod common;
 
 use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
 
-use common::{any_affine, fixture};
-use medvol::{
-    Affine, Error, Image, Label, LabelMap, Orientation, Preprocessed, canonical_spacing,
-    preprocess, read_grid, read_image,
-};
-use medvol::{read_labels, read_raw, read_raw_size, write_classes, write_image, write_labels};
-use ndarray::{Array3, Array4};
+use common::nifti::{compressed, expected, patch, written};
+use common::{fixture, read_grid, read_image, read_labels, write_image};
+use medvol::io::Source;
+use medvol::{Affine, Error, Image, Orientation, Preprocessed, canonical_spacing, preprocess};
+use ndarray::Array4;
 use proptest::prelude::*;
-
-fn expected() -> serde_json::Map<String, serde_json::Value> {
-    let text = fs::read_to_string(fixture("expected.json")).unwrap();
-    serde_json::from_str(&text).unwrap()
-}
 
 fn matrix(value: &serde_json::Value) -> Affine {
     Affine(serde_json::from_value(value.clone()).unwrap())
@@ -66,7 +56,9 @@ fn every_fixture_reads_as_nibabel_reads_it() {
 #[test]
 fn every_fixture_read_raw_has_the_same_values_in_half_the_memory_if_they_are_short_integers() {
     for name in expected().keys() {
-        let (image, raw) = (read_image(fixture(name)).unwrap(), read_raw(fixture(name)).unwrap());
+        let opened = Source::from(fixture(name)).open().unwrap();
+        let (header, bytes) = (opened.grid(), opened.raw_bytes());
+        let (image, raw) = (read_image(fixture(name)).unwrap(), opened.raw().unwrap());
         assert_eq!(
             (raw.channels(), raw.shape(), raw.affine),
             (image.channels(), image.shape(), image.affine),
@@ -74,17 +66,14 @@ fn every_fixture_read_raw_has_the_same_values_in_half_the_memory_if_they_are_sho
         );
         let short = ["int16", "int8", "uint8"].iter().any(|kind| name.starts_with(kind));
         assert!(!short || raw.bytes() == 2 * image.voxels.len() as u64, "{name}");
-        assert_eq!(
-            read_raw_size(fixture(name)).unwrap(),
-            (read_grid(fixture(name)).unwrap(), raw.bytes()),
-            "{name}"
-        );
+        assert_eq!((header, bytes), (image.grid(), raw.bytes()), "{name}");
 
         let spacing = canonical_spacing(&image.affine);
-        let whole = preprocess(name, &image, None, &[], spacing).unwrap();
+        let whole = preprocess(name, &image, None, &[], spacing, &[]).unwrap();
         let [_, depth, height, width]: [usize; 4] = whole.image.dim().into();
-        let window =
-            Preprocessed::new(name, &raw, spacing).unwrap().window([0; 3], [depth, height, width]);
+        let window = Preprocessed::new(name, &raw, spacing, &[])
+            .unwrap()
+            .window([0; 3], [depth, height, width]);
         assert_eq!(window, whole.image.into_raw_vec_and_offset().0, "{name}");
     }
 }
@@ -112,217 +101,14 @@ fn the_big_endian_fixtures_are_big_endian() {
     assert_eq!(fs::read(fixture("float64_big.nii")).unwrap()[..4], 348_i32.to_be_bytes());
 }
 
-/// A small image and the folder it was written to, as `image.nii`.
-fn written() -> (tempfile::TempDir, PathBuf, Image) {
+#[test]
+fn a_file_that_is_of_no_format_by_content_or_name_is_refused_with_its_name() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("image.nii");
-    let voxels =
-        Array4::from_shape_fn((1, 3, 4, 5), |(_, k, j, i)| (k * 100 + j * 10 + i) as f32 - 50.5);
-    let image = Image {
-        voxels,
-        affine: Affine([
-            [-1.0, 0.0, 0.0, 9.0],
-            [0.0, 0.0, 2.0, 8.0],
-            [0.0, 3.0, 0.0, 7.0],
-            [0.0, 0.0, 0.0, 1.0],
-        ]),
-    };
-    write_image(&path, &image).unwrap();
-    (folder, path, image)
-}
-
-/// Overwrites bytes of a file.
-fn patch(path: &Path, at: usize, bytes: &[u8]) {
-    let mut file = fs::read(path).unwrap();
-    file[at..at + bytes.len()].copy_from_slice(bytes);
-    fs::write(path, file).unwrap();
-}
-
-/// A copy of an uncompressed file with a gzip ending.
-fn compressed(path: &Path) -> PathBuf {
-    let target = path.with_extension("nii.gz");
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(&fs::read(path).unwrap()).unwrap();
-    fs::write(&target, encoder.finish().unwrap()).unwrap();
-    target
-}
-
-#[test]
-fn a_half_turn_survives_the_rounding_of_its_quaternion() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("x.nii");
-    // About an axis in the plane of the first two, at all angles: rounded, b² + c² is a little more
-    // than 1, or a little less.
-    for angle in (0..500).map(|i| f64::from(i) / 500.0 * std::f64::consts::PI) {
-        let (sin, cos) = angle.sin_cos();
-        let affine = Affine([
-            [cos, sin, 0.0, 0.0],
-            [sin, -cos, 0.0, 0.0],
-            [0.0, 0.0, -4.0, 0.0],
-            [0.0, 0.0, 0.0, 1.0],
-        ]);
-        write_labels(&path, &LabelMap { voxels: Array3::zeros((4, 5, 6)), affine }).unwrap();
-        patch(&path, 254, &[0, 0]);
-        let read = read_grid(&path).unwrap();
-        assert!(
-            read.affine.approx_eq(&affine, [4, 5, 6], 1e-5),
-            "{angle}: {:?} {affine:?}",
-            read.affine
-        );
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    #[test]
-    fn an_image_written_and_read_is_the_same(
-        affine in any_affine(),
-        shape in (1..4_usize, 1..5_usize, 1..5_usize, 1..5_usize),
-        seed in any::<u32>(),
-        compress in any::<bool>(),
-    ) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(if compress { "x.5.nii.gz" } else { "x.5.nii" });
-        let mut state = seed;
-        let voxels = Array4::from_shape_simple_fn(shape, || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            state as f32 / 1e5 - 2e4
-        });
-        let image = Image { voxels, affine: Affine(affine.0.map(|row| row.map(|v| f64::from(v as f32)))) };
-        write_image(&path, &image).unwrap();
-        prop_assert_eq!(read_image(&path).unwrap(), image);
-    }
-
-    #[test]
-    fn the_quaternion_written_says_the_same_as_the_matrix(affine in any_affine()) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x.nii");
-        write_labels(&path, &LabelMap { voxels: Array3::zeros((4, 5, 6)), affine }).unwrap();
-        // With the sform's code at 0 only the quaternion is left.
-        patch(&path, 254, &[0, 0]);
-        let read = read_grid(&path).unwrap();
-        prop_assert!(read.affine.approx_eq(&affine, [4, 5, 6], 1e-3), "{:?} {:?}", read.affine, affine);
-    }
-
-    #[test]
-    fn labels_written_and_read_are_the_same(affine in any_affine(), values in prop::collection::vec(any::<u16>(), 24), small in any::<bool>()) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("labels.nii.gz");
-        let values: Vec<u16> = values.iter().map(|v| if small { v % 256 } else { *v }).collect();
-        let affine = Affine(affine.0.map(|row| row.map(|v| f64::from(v as f32))));
-        let labels = LabelMap { voxels: Array3::from_shape_vec((2, 3, 4), values).unwrap(), affine };
-        write_labels(&path, &labels).unwrap();
-        prop_assert_eq!(read_labels(&path).unwrap(), labels);
-    }
-
-    #[test]
-    fn classes_are_written_as_the_label_map_they_stand_for(
-        classes in prop::collection::vec(0..4_u8, 24),
-        values in prop::array::uniform3(any::<u16>()),
-        compress in any::<bool>(),
-    ) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(format!("{name}{}", if compress { ".nii.gz" } else { ".nii" }));
-        let labels: Vec<Label> = values.map(|value| Label { value, name: value.to_string() }).into();
-        let classes = Array3::from_shape_vec((2, 3, 4), classes).unwrap();
-        let voxels = classes.mapv(|class| values.get(usize::from(class)).copied().unwrap_or(0));
-        let map = LabelMap { voxels, affine: Affine::IDENTITY };
-        write_labels(path("labels"), &map).unwrap();
-        write_classes(path("classes"), &classes, &labels, map.affine).unwrap();
-        prop_assert_eq!(fs::read(path("classes")).unwrap(), fs::read(path("labels")).unwrap());
-    }
-
-    #[test]
-    fn no_header_makes_the_reader_panic(at in 0..348_usize, bytes in prop::array::uniform4(any::<u8>()), name in 0..3_usize) {
-        let name = ["qfac_zero.nii", "int16_little.nii", "float64_big.nii"][name];
-        let mut whole = fs::read(fixture(name)).unwrap();
-        let end = (at + 4).min(348);
-        whole[at..end].copy_from_slice(&bytes[..end - at]);
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x.nii");
-        fs::write(&path, whole).unwrap();
-        if let Ok(image) = read_image(&path) {
-            prop_assert!(image.affine.is_invertible());
-        }
-    }
-}
-
-#[test]
-fn labels_up_to_255_are_stored_in_one_byte_and_others_in_two() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("labels.nii");
-    for (largest, bytes) in [(255, 8), (256, 16)] {
-        let labels =
-            LabelMap { voxels: Array3::from_elem((2, 2, 2), largest), affine: Affine::IDENTITY };
-        write_labels(&path, &labels).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().len(), 352 + bytes);
-    }
-}
-
-#[test]
-fn a_sheared_affine_is_written_without_a_quaternion() {
-    let (_folder, path, mut image) = written();
-    image.affine.0[0][1] = 0.5;
-    write_image(&path, &image).unwrap();
-    assert_eq!(fs::read(&path).unwrap()[252..256], [0, 0, 1, 0]);
-    assert_eq!(read_image(&path).unwrap(), image);
-}
-
-#[test]
-fn a_name_that_is_not_nifti_is_refused_for_writing() {
-    let (folder, _, image) = written();
-    let path = folder.path().join("image.mha");
-    assert!(matches!(write_image(&path, &image), Err(Error::Unsupported { .. })));
-    assert!(!path.exists());
-}
-
-#[test]
-fn writing_into_a_folder_that_is_missing_is_an_error_that_names_the_file() {
-    let (folder, _, image) = written();
-    let error = write_image(folder.path().join("missing/image.nii"), &image).unwrap_err();
-    assert!(matches!(&error, Error::Write { .. }));
-    assert!(error.to_string().contains("missing/image.nii"), "{error}");
-}
-
-#[test]
-fn writing_over_a_file_replaces_it_and_leaves_nothing_else_behind() {
-    let (folder, path, mut image) = written();
-    image.voxels.fill(4.0);
-    write_image(&path, &image).unwrap();
-    assert_eq!(read_image(&path).unwrap(), image);
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-}
-
-#[cfg(unix)]
-#[test]
-fn a_written_file_is_as_readable_as_any_other() {
-    let (folder, path, _) = written();
-    let plain = folder.path().join("plain");
-    fs::write(&plain, "").unwrap();
-    assert_eq!(
-        fs::metadata(&path).unwrap().permissions(),
-        fs::metadata(&plain).unwrap().permissions()
-    );
-}
-
-#[test]
-fn a_file_with_neither_sform_nor_qform_has_its_spacing_and_no_flip() {
-    let (_folder, path, _) = written();
-    patch(&path, 252, &[0; 4]);
-    // A negative spacing counts by its absolute value, a spacing of zero as 1.
-    patch(&path, 80, &(-1.5_f32).to_le_bytes());
-    patch(&path, 84, &0_f32.to_le_bytes());
-    assert_eq!(read_image(&path).unwrap().affine, Affine::from_spacing([2.0, 1.0, 1.5]));
-}
-
-#[test]
-fn units_of_micrometres_are_converted() {
-    let (_folder, path, image) = written();
-    patch(&path, 123, &[3]);
-    let spacing = read_grid(&path).unwrap().affine.spacing();
-    let want = image.affine.spacing().map(|mm| mm / 1000.0);
-    assert!(spacing.iter().zip(want).all(|(mm, want)| (mm - want).abs() < 1e-12), "{spacing:?}");
+    let path = folder.path().join("notes.txt");
+    fs::write(&path, "nothing to see").unwrap();
+    let error = read_image(&path).unwrap_err();
+    assert!(matches!(&error, Error::UnknownFormat { .. }));
+    assert!(error.to_string().contains("notes.txt"), "{error}");
 }
 
 #[test]
@@ -343,9 +129,10 @@ fn a_missing_file_is_named() {
 }
 
 #[test]
-fn a_folder_is_not_an_image() {
+fn a_folder_without_images_is_refused_by_its_name() {
     let folder = tempfile::tempdir().unwrap();
-    assert!(matches!(read_image(folder.path()), Err(Error::Read { .. })));
+    let error = read_image(folder.path()).unwrap_err().to_string();
+    assert!(error.contains(&folder.path().display().to_string()), "{error}");
 }
 
 #[test]
@@ -411,7 +198,7 @@ fn a_small_file_that_announces_a_huge_volume_is_refused_before_memory_is_taken()
 #[test]
 fn headers_that_contradict_the_format_are_refused_with_their_reason() {
     let nan = f32::NAN.to_le_bytes();
-    let cases: [(&str, usize, &[u8]); 10] = [
+    let cases: [(&str, usize, &[u8]); 8] = [
         ("dimension", 42, &(-5_i16).to_le_bytes()),
         ("dimension", 44, &0_i16.to_le_bytes()),
         ("dimensions", 40, &1_i16.to_le_bytes()),
@@ -420,8 +207,6 @@ fn headers_that_contradict_the_format_are_refused_with_their_reason() {
         ("begin at byte", 108, &400.5_f32.to_le_bytes()),
         ("begin at byte", 108, &nan),
         ("intercept", 116, &nan),
-        ("singular", 280, &nan),
-        ("singular", 280, &[0; 48]),
     ];
     for (reason, at, bytes) in cases {
         let (_folder, path, _) = written();
@@ -442,9 +227,6 @@ fn other_kinds_of_files_are_refused_with_what_to_convert_them_to() {
     let text = folder.path().join("text.nii");
     fs::write(&text, "not an image".repeat(100)).unwrap();
     let cases = [
-        (fixture("bad_nifti2.nii.gz"), "NIfTI-2"),
-        (fixture("bad_pair.hdr"), "pair"),
-        (fixture("bad_pair.img"), "pair"),
         (fixture("bad_complex.nii.gz"), "data type 32"),
         (fixture("bad_5d.nii.gz"), "dimension"),
         (path, "Analyze"),
@@ -491,4 +273,20 @@ fn a_label_map_with_channels_is_refused() {
         read_labels(fixture("channels_4.nii.gz")),
         Err(Error::ChannelCount { expected: 1, found: 4, .. })
     ));
+}
+
+proptest! {
+    #[test]
+    fn no_header_makes_the_reader_panic(at in 0..348_usize, bytes in prop::array::uniform4(any::<u8>()), name in 0..3_usize) {
+        let name = ["qfac_zero.nii", "int16_little.nii", "float64_big.nii"][name];
+        let mut whole = fs::read(fixture(name)).unwrap();
+        let end = (at + 4).min(348);
+        whole[at..end].copy_from_slice(&bytes[..end - at]);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.nii");
+        fs::write(&path, whole).unwrap();
+        if let Ok(image) = read_image(&path) {
+            prop_assert!(image.affine.is_invertible());
+        }
+    }
 }

@@ -1,37 +1,24 @@
-//! Real images, where they are at hand: the environment variable `SCNAS_TEST_DATA` names a folder
-//! that holds Decathlon tasks.
+//! Real images, for those who have them.
 
-use std::path::PathBuf;
+mod common;
+
 use std::time::Instant;
 
-use medvol::{
-    Dataset, canonical_spacing, median_spacing, preprocess, read_grids, read_labels, write_labels,
-};
+use common::{read_labels, real_task, write_labels};
+use medvol::{Dataset, canonical_spacing, io, median_spacing, preprocess};
 use ndarray::Array4;
 use rayon::prelude::*;
 
-fn task(name: &str) -> Option<Dataset> {
-    let Some(folder) = std::env::var_os("SCNAS_TEST_DATA") else {
-        eprintln!("skipped: SCNAS_TEST_DATA is not set");
-        return None;
-    };
-    let folder = PathBuf::from(folder).join(name);
-    if !folder.is_dir() {
-        eprintln!("skipped: there is no folder {}", folder.display());
-        return None;
-    }
-    Some(Dataset::open(folder).unwrap())
-}
-
 #[test]
+#[ignore = "needs SCNAS_TEST_DATA, a folder with the Decathlon's Task04_Hippocampus"]
 fn every_hippocampus_label_map_comes_back_from_preprocessing_and_from_disk() {
-    let Some(dataset) = task("Task04_Hippocampus") else { return };
+    let dataset = Dataset::open(real_task("Task04_Hippocampus")).unwrap();
     assert!(!dataset.cases.is_empty());
     let start = Instant::now();
     let spacings: Vec<_> = dataset
         .cases
         .iter()
-        .map(|case| canonical_spacing(&read_grids(&case.images).unwrap().affine))
+        .map(|case| canonical_spacing(&io::open(&case.images).unwrap().grid().affine))
         .collect();
     let spacing = median_spacing(spacings).unwrap();
     assert_eq!(spacing, [1.0, 1.0, 1.0]);
@@ -45,7 +32,8 @@ fn every_hippocampus_label_map_comes_back_from_preprocessing_and_from_disk() {
             let (image, labels) = dataset.load(files).unwrap();
             let labels = labels.unwrap();
             (
-                preprocess(&files.name, &image, Some(&labels), &dataset.labels, spacing).unwrap(),
+                preprocess(&files.name, &image, Some(&labels), &dataset.labels, spacing, &[])
+                    .unwrap(),
                 labels,
             )
         })

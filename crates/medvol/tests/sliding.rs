@@ -98,7 +98,7 @@ proptest! {
         let own = canonical_spacing(&affine);
         let spacing = [0, 1, 2].map(|a| own[a] * ratio[a]);
         let labels = [0, 5, 900].map(|value| Label { value, name: value.to_string() });
-        let case = preprocess("case", &Image { voxels, affine }, None, &labels, spacing).unwrap();
+        let case = preprocess("case", &Image { voxels, affine }, None, &labels, spacing, &[]).unwrap();
         let grid = case.geometry.grid_shape();
         let expected = case.geometry.restore_probabilities(&stitched(grid, patch, overlap, blend)).unwrap();
 

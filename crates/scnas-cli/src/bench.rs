@@ -6,26 +6,20 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{ArgGroup, Args, ValueEnum};
-use medvol::Dataset;
 use scnas::Device;
-use scnas::data::plan::Plan;
-use scnas::network::cells::Size;
+use scnas::network::size::Size;
 use scnas::report::table::aligned;
-use scnas::run::bench::{Bench, Estimate, Timing, Workload, peak_memory_mib};
-use scnas::settings::config::{Config, PRESETS};
+use scnas::run::bench::Timing;
+use scnas::run::measure::{self, Measured, Measurement, Subject, measure};
+use scnas::run::preflight::duration;
+use scnas::run::workload::{Estimate, Workload};
+use scnas::settings::{Config, PRESETS};
+use scnas::store::named::Named;
 use serde_json::{Value, json};
-use volops::machine;
 
-use crate::architecture::{ARCHITECTURES, Named};
 use crate::output::Output;
 use crate::progress::Progress;
-
-/// Bytes of the copy that stands for the machine's memory: more than caches hold, as the tensors of
-/// a large patch are.
-const COPIED: usize = 1 << 27;
-
-/// Times each step is done before it is measured.
-const WARM_UP: usize = 3;
+use crate::run_options::ARCHITECTURES;
 
 /// Measure time and memory of a search iteration, a training step and a prediction on this machine
 ///
@@ -78,7 +72,7 @@ pub enum Part {
     Search,
     /// Training steps of one architecture
     Train,
-    /// Class scores of one patch by one architecture
+    /// Logits of one patch by one architecture
     Predict,
 }
 
@@ -90,85 +84,36 @@ fn extent(text: &str) -> Result<usize, String> {
     })
 }
 
-/// What is measured.
-struct Subject {
-    name: String,
-    size: Size,
-    patch: [usize; 3],
-    /// With a data set.
-    workload: Option<Workload>,
-}
-
-impl Subject {
-    fn new(args: &BenchArgs, config: &Config) -> Result<Self> {
-        let width = config.network.width;
-        let Some(data) = &args.data else {
-            let [channels, classes] =
-                [args.channels.unwrap_or(1), args.classes.unwrap_or(2)].map(usize::from);
-            let size = Size { channels, classes, width };
-            // Three, says the parser.
-            let patch = args.size.as_deref().and_then(|s| s.try_into().ok()).unwrap_or_default();
-            return Ok(Self { name: "random numbers".into(), size, patch, workload: None });
-        };
-        let dataset = Dataset::open(data)?;
-        let plan = Plan::new(&dataset, config)?;
-        let workload = Workload::of(&dataset, &plan, config)?;
-        let size = Size { channels: plan.channels.len(), classes: plan.labels.len(), width };
-        Ok(Self { name: plan.dataset, size, patch: plan.patch, workload: Some(workload) })
-    }
-}
-
 pub fn run(args: &BenchArgs, device: &Device, output: Output) -> Result<ExitCode> {
-    volops::memory::keep_pages();
     let config = Config::load(&args.preset, args.config.as_deref(), &args.set)?;
-    let subject = Subject::new(args, &config)?;
     let Named { name, architecture, .. } =
         Named::resolve(&args.arch, &config.network.space(), config.seed, device)?;
-    let Subject { size, patch, .. } = subject;
+    let subject = match &args.data {
+        Some(data) => Subject::Data(data.clone()),
+        None => Subject::Size {
+            channels: args.channels.unwrap_or(1).into(),
+            classes: args.classes.unwrap_or(2).into(),
+            // Three, says the parser.
+            patch: args.size.as_deref().and_then(|s| s.try_into().ok()).unwrap_or_default(),
+        },
+    };
+    let only = args.only.map(|part| match part {
+        Part::Search => measure::Part::Search,
+        Part::Train => measure::Part::Train,
+        Part::Predict => measure::Part::Predict,
+    });
+    let repetitions = args.repetitions.into();
+    let measurement =
+        Measurement { subject, config: &config, architecture: &architecture, only, repetitions };
     let progress = Progress::new(output);
-    let repetitions = usize::from(args.repetitions);
-    let bench = Bench {
-        config: &config,
-        size,
-        patch,
-        device,
-        warm_up: WARM_UP,
-        repetitions,
-        observer: &progress,
-    };
-    let wanted = |part| args.only.is_none_or(|only| only == part);
-    let search = wanted(Part::Search).then(|| bench.search());
-    let train = wanted(Part::Train).then(|| bench.train(&architecture));
-    let predict = wanted(Part::Predict).then(|| bench.predict(&architecture));
-    let peak_memory_mib = peak_memory_mib();
+    let measured = measure(&measurement, device, &progress)?;
     drop(progress);
-
-    let estimate = match (&subject.workload, &search, &train, &predict) {
-        (Some(workload), Some(search), Some(train), Some(predict)) => Some((
-            *workload,
-            workload.estimate(&config, search.median_s, train.median_s, predict.median_s),
-        )),
-        _ => None,
-    };
-    let report = Report {
-        title: title(&subject, &config, &name),
-        gflops: architecture.cost(size, patch).gflops(),
-        peak_gflops: machine::multiply_add_gflops(),
-        copy_gb_per_s: machine::copy_gb_per_s(COPIED),
-        search,
-        train,
-        predict,
-        peak_memory_mib,
-        estimate,
-    };
-    output.result(report.text(&config), || {
-        report.json(json!({ "size": size, "patch": patch, "architecture": name }))
-    })?;
+    output.result(text(&measured, &config, &name), || for_programs(&measured, &name))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn title(subject: &Subject, config: &Config, architecture: &str) -> String {
-    let Subject { name, size: Size { channels, classes, width }, patch: [d, h, w], .. } = subject;
+fn title(measured: &Measured, config: &Config, architecture: &str) -> String {
+    let Measured { name, size: Size { channels, classes, width }, patch: [d, h, w], .. } = measured;
     let operations = config.network.operations.len();
     format!(
         "{name}: patch {d}×{h}×{w}, {channels} channel(s), {classes} classes, width {width}; \
@@ -176,119 +121,97 @@ fn title(subject: &Subject, config: &Config, architecture: &str) -> String {
     )
 }
 
-/// Seconds in the unit that reads best.
-pub fn duration(seconds: f64) -> String {
-    match seconds {
-        ..120.0 => format!("{seconds:.1} s"),
-        ..7200.0 => format!("{:.1} min", seconds / 60.0),
-        _ => format!("{:.1} h", seconds / 3600.0),
+fn text(measured: &Measured, config: &Config, architecture: &str) -> String {
+    let mut rows = vec![["", "median", "minimum", "page faults"].map(String::from).to_vec()];
+    let parts = [
+        ("search iteration", &measured.search),
+        ("training step", &measured.train),
+        ("prediction of a patch", &measured.predict),
+    ];
+    for (name, timing) in parts {
+        let Some(Timing { median_s, min_s, page_faults, .. }) = timing else { continue };
+        let faults = page_faults.map_or_else(|| "–".into(), |n| format!("{n:.0}"));
+        rows.push(vec![name.into(), format!("{median_s:.4} s"), format!("{min_s:.4} s"), faults]);
     }
-}
-
-struct Report {
-    title: String,
-    /// Of the architecture on one patch.
-    gflops: f64,
-    peak_gflops: f64,
-    copy_gb_per_s: f64,
-    search: Option<Timing>,
-    train: Option<Timing>,
-    predict: Option<Timing>,
-    peak_memory_mib: Option<f64>,
-    estimate: Option<(Workload, Estimate)>,
-}
-
-impl Report {
-    fn text(&self, config: &Config) -> String {
-        let mut rows = vec![["", "median", "minimum", "page faults"].map(String::from).to_vec()];
-        let parts = [
-            ("search iteration", &self.search),
-            ("training step", &self.train),
-            ("prediction of a patch", &self.predict),
-        ];
-        for (name, timing) in parts {
-            let Some(Timing { median_s, min_s, page_faults, .. }) = timing else { continue };
-            let faults = page_faults.map_or_else(|| "–".into(), |n| format!("{n:.0}"));
-            rows.push(vec![
-                name.into(),
-                format!("{median_s:.4} s"),
-                format!("{min_s:.4} s"),
-                faults,
-            ]);
-        }
-        let mut text = format!("{}\n{}", self.title, aligned(&rows, 1));
-        if let Some(mib) = self.peak_memory_mib {
-            text += &format!("peak memory {mib:.0} MiB\n");
-        }
-        let (threads, peak) = (rayon::current_num_threads(), self.peak_gflops);
+    let mut text = format!("{}\n{}", title(measured, config, architecture), aligned(&rows, 1));
+    if let Some(mib) = measured.peak_memory_mib {
+        text += &format!("peak memory {mib:.0} MiB\n");
+    }
+    let (threads, peak) = (rayon::current_num_threads(), measured.peak_gflops);
+    text += &format!(
+        "processor with {threads} thread(s): {peak:.0} GFLOP/s at most, {:.0} GB/s copied",
+        measured.copy_gb_per_s
+    );
+    if let Some(Timing { median_s, .. }) = measured.predict {
+        let rate = measured.gflops / median_s;
         text += &format!(
-            "processor with {threads} thread(s): {peak:.0} GFLOP/s at most, {:.0} GB/s copied",
-            self.copy_gb_per_s
+            "; prediction: {:.2} GFLOP at {rate:.0} GFLOP/s ({:.0} %)",
+            measured.gflops,
+            100.0 * rate / peak
         );
-        if let Some(Timing { median_s, .. }) = self.predict {
-            let rate = self.gflops / median_s;
-            text += &format!(
-                "; prediction: {:.2} GFLOP at {rate:.0} GFLOP/s ({:.0} %)",
-                self.gflops,
-                100.0 * rate / peak
-            );
-        }
-        if let Some((workload, estimate)) = &self.estimate {
-            text += "\n\n";
-            text += &self.prospect(workload, estimate, config);
-        }
-        text
     }
+    if let Some((workload, estimate)) = &measured.estimate {
+        text += "\n\n";
+        text += &prospect(workload, estimate, measured.peak_memory_mib, config);
+    }
+    text
+}
 
-    /// What a run would take.
-    fn prospect(&self, workload: &Workload, estimate: &Estimate, config: &Config) -> String {
-        let Workload { training_cases, held_out_cases, windows, cases_mib, .. } = workload;
-        let row = |name: &str, epochs: usize, epoch: f64, all: f64| {
-            vec![name.into(), format!("{epochs} epochs"), duration(epoch), duration(all)]
-        };
-        let rows = [
-            ["", "", "an epoch", "all"].map(String::from).to_vec(),
-            row("search", config.search.epochs, estimate.search_epoch_s, estimate.search_s),
-            row("training", config.train.epochs, estimate.train_epoch_s, estimate.train_s),
-            vec![
-                "scoring, not mirrored".into(),
-                String::new(),
-                String::new(),
-                duration(estimate.scoring_s),
-            ],
-        ];
-        let mut text = format!(
-            "A run with these settings, {training_cases} training and {held_out_cases} held-out \
-             cases ({windows} patches):\n{}",
-            aligned(&rows, 1)
+/// What a run would take.
+fn prospect(
+    workload: &Workload,
+    estimate: &Estimate,
+    peak_memory_mib: Option<f64>,
+    config: &Config,
+) -> String {
+    let Workload { training_cases, held_out_cases, windows, cases_mib, .. } = workload;
+    let row = |name: &str, epochs: usize, epoch: f64, all: f64| {
+        vec![name.into(), format!("{epochs} epochs"), duration(epoch), duration(all)]
+    };
+    let rows = [
+        ["", "", "an epoch", "all"].map(String::from).to_vec(),
+        row("search", config.search.epochs, estimate.search_epoch_s, estimate.search_s),
+        row("training", config.train.epochs, estimate.train_epoch_s, estimate.train_s),
+        vec![
+            "scoring, not mirrored".into(),
+            String::new(),
+            String::new(),
+            duration(estimate.scoring_s),
+        ],
+    ];
+    let mut text = format!(
+        "A run with these settings, {training_cases} training and {held_out_cases} held-out \
+         cases ({windows} patches):\n{}",
+        aligned(&rows, 1)
+    );
+    if let Some(mib) = peak_memory_mib {
+        text += &format!(
+            "memory: about {:.0} MiB, {cases_mib:.0} of them for the cases\n",
+            mib + cases_mib
         );
-        if let Some(mib) = self.peak_memory_mib {
-            text += &format!(
-                "memory: about {:.0} MiB, {cases_mib:.0} of them for the cases\n",
-                mib + cases_mib
-            );
-        }
-        text
     }
+    text
+}
 
-    fn json(&self, mut subject: Value) -> Value {
-        let report = json!({
-            "threads": rayon::current_num_threads(),
-            "gflops": self.gflops,
-            "peak_gflops": self.peak_gflops,
-            "copy_gb_per_s": self.copy_gb_per_s,
-            "search": self.search,
-            "train": self.train,
-            "predict": self.predict,
-            "peak_memory_mib": self.peak_memory_mib,
-            "workload": self.estimate.map(|(workload, _)| workload),
-            "estimate": self.estimate.map(|(_, estimate)| estimate),
-        });
-        for (key, value) in
-            report.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null())
-        {
-            subject[key] = value.clone();
-        }
-        subject
+fn for_programs(measured: &Measured, architecture: &str) -> Value {
+    let Measured { size, patch, .. } = measured;
+    let mut subject = json!({ "size": size, "patch": patch, "architecture": architecture });
+    let report = json!({
+        "threads": rayon::current_num_threads(),
+        "gflops": measured.gflops,
+        "peak_gflops": measured.peak_gflops,
+        "copy_gb_per_s": measured.copy_gb_per_s,
+        "search": measured.search,
+        "train": measured.train,
+        "predict": measured.predict,
+        "peak_memory_mib": measured.peak_memory_mib,
+        "workload": measured.estimate.map(|(workload, _)| workload),
+        "estimate": measured.estimate.map(|(_, estimate)| estimate),
+    });
+    for (key, value) in
+        report.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null())
+    {
+        subject[key] = value.clone();
     }
+    subject
 }

@@ -1,24 +1,17 @@
-//! `scnas check`: everything that is wrong with a data set, and a corrected copy; and the same
-//! check before a run begins.
+//! `scnas check`: everything that is wrong with a data set, and a corrected copy.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::UNIX_EPOCH;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 use clap::Args;
-use medvol::Dataset;
-use medvol::check::{Finding, Fixed, Fold, Kind, Options, Report, Severity, check, fix};
-use scnas::data::plan::Plan;
-use scnas::data::splits::read_unchecked;
-use scnas::memory::free;
-use scnas::run::pipeline::Observer as _;
-use scnas::settings::config::Config;
+use medvol::check::{Finding, Fixed, Kind, Report, Severity};
+use scnas::data::files::name_of_folder;
+use scnas::run::check::check;
 use serde_json::json;
 
-use crate::architecture::name_of_folder;
 use crate::interrupt;
 use crate::output::Output;
 use crate::progress::Progress;
@@ -45,7 +38,8 @@ Examples:
   scnas check DATA/Dataset004_Hippocampus --splits splits_final.json --json
   scnas check pairs.csv --fix corrected")]
 pub struct CheckArgs {
-    /// Data set: an MSD or nnU-Net raw folder, or a CSV file of image/label pairs
+    /// Data set: an MSD or nnU-Net raw folder, a JSON file with MONAI's lists,
+    /// or a CSV file of image/label pairs
     pub data: PathBuf,
     /// Also hold the cases against these folds: a splits_final.json of nnU-Net
     #[arg(long, value_name = "FILE")]
@@ -57,23 +51,11 @@ pub struct CheckArgs {
 
 pub fn run(args: &CheckArgs, output: Output) -> Result<ExitCode> {
     interrupt::listen()?;
-    let options =
-        Options { labelled_only: false, folds: folds(args.splits.as_deref())?, memory: free() };
     let progress = Progress::new(output);
-    let report = examine(&args.data, &options, &progress)?;
-    let fixed = match &args.fix {
-        None => None,
-        Some(folder) => {
-            progress.begin("writing the corrected copy", 0, report.cases);
-            let go_on = |done| {
-                progress.advance(done);
-                !interrupt::requested()
-            };
-            Some(fix(&report, folder, go_on)?.ok_or(scnas::Error::Stopped)?)
-        }
-    };
+    let (report, fixed) =
+        check(&args.data, args.splits.as_deref(), args.fix.as_deref(), &progress)?;
     drop(progress);
-    let mut text = format!("{}{}", table(&report.findings), summary(&args.data, &report));
+    let mut text = report_text(&args.data, &report);
     if let (Some(fixed), Some(folder)) = (&fixed, &args.fix) {
         let _ = write!(text, "\n{}", told(fixed, folder));
     }
@@ -91,19 +73,9 @@ pub fn run(args: &CheckArgs, output: Output) -> Result<ExitCode> {
     Ok(if report.findings.iter().any(remains) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn examine(data: &Path, options: &Options, progress: &Progress) -> Result<Report> {
-    let heard = |done: usize, total: usize| {
-        if done == 0 {
-            progress.begin("checking cases", 0, total);
-        }
-        progress.advance(done);
-        !interrupt::requested()
-    };
-    Ok(check(data, options, heard)?.ok_or(scnas::Error::Stopped)?)
-}
-
-fn folds(splits: Option<&Path>) -> Result<Vec<Fold>> {
-    Ok(splits.map(read_unchecked).transpose()?.unwrap_or_default())
+/// All findings, and how many there are.
+pub fn report_text(data: &Path, report: &Report) -> String {
+    format!("{}{}", table(&report.findings), summary(data, report))
 }
 
 /// The findings by case, those of the data set first.
@@ -119,9 +91,10 @@ fn table(findings: &[Finding]) -> String {
         .iter()
         .filter(|finding| finding.severity > Severity::Note || !notes.contains_key(&finding.kind))
     {
-        if group != Some(&finding.case) {
-            group = Some(&finding.case);
-            let _ = writeln!(text, "{}", subject(finding));
+        let subject = finding.subject();
+        if group.as_ref() != Some(&subject) {
+            let _ = writeln!(text, "{subject}");
+            group = Some(subject);
         }
         let Finding { severity, kind, message, remedy, .. } = finding;
         let _ = writeln!(text, "  {severity:7}  {kind:17}  {message}\n{:30}→ {remedy}", "");
@@ -131,16 +104,11 @@ fn table(findings: &[Finding]) -> String {
         let _ = writeln!(
             text,
             "{number} times\n  note     {kind:17}  such as {}: {}",
-            subject(first),
+            first.subject(),
             first.message
         );
     }
     text
-}
-
-/// What a finding is about.
-fn subject(finding: &Finding) -> &str {
-    finding.case.as_deref().unwrap_or("data set")
 }
 
 fn summary(data: &Path, report: &Report) -> String {
@@ -179,70 +147,4 @@ fn told(fixed: &Fixed, folder: &Path) -> String {
         );
     }
     text
-}
-
-/// Checks the data a run is about to read, and stops it on errors. `folder` remembers what was
-/// found fit, so that a run that goes on does not read everything once more, unless a file has
-/// changed.
-pub fn before_run(data: &Path, config: &Config, folder: &Path, progress: &Progress) -> Result<()> {
-    let splits = config.data.splits.as_deref();
-    let (remembered, state) = (folder.join("checked.txt"), state(data, splits));
-    if state.is_some() && std::fs::read_to_string(&remembered).ok() == state {
-        return Ok(());
-    }
-    // Settings that cannot be are not worth a wait.
-    let plan = Dataset::open(data)
-        .map_err(scnas::Error::from)
-        .and_then(|dataset| Plan::new(&dataset, config));
-    if let Err(error @ scnas::Error::Config { .. }) = plan {
-        return Err(error.into());
-    }
-    let report = examine(
-        data,
-        &Options { labelled_only: true, folds: folds(splits)?, memory: free() },
-        progress,
-    )?;
-    progress.message(&format!("{}{}", table(&report.findings), summary(data, &report)));
-    let mut errors = report.findings.iter().filter(|finding| finding.severity == Severity::Error);
-    if let Some(first) = errors.next() {
-        let of_splits = splits.map(|path| path.display().to_string());
-        let more = match (errors.count(), &of_splits) {
-            (0, _) => String::new(),
-            (more, None) => {
-                format!(" (and {more} more errors: see scnas check {})", data.display())
-            }
-            (more, Some(path)) => format!(
-                " (and {more} more errors: see scnas check {} --splits {path})",
-                data.display()
-            ),
-        };
-        let file = of_splits
-            .filter(|_| matches!(first.kind, Kind::Folds | Kind::SplitLeak))
-            .map_or_else(String::new, |path| path + ": ");
-        bail!("{file}{}: {}; {}{more}", subject(first), first.message, first.remedy);
-    }
-    plan?;
-    if let Some(state) = state {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot create {}", folder.display()))?;
-        medvol::atomic_write(&remembered, state.as_bytes())?;
-    }
-    Ok(())
-}
-
-/// Size and time of change of every file a run reads, and the version of the check; `None` where
-/// something cannot be read.
-fn state(data: &Path, splits: Option<&Path>) -> Option<String> {
-    let dataset = Dataset::open(data).ok()?;
-    let labelled =
-        dataset.cases.iter().filter(|case| case.label.is_some()).flat_map(|case| case.files());
-    let others = [Some(dataset.description.as_path()), dataset.table.as_deref(), splits];
-    let mut text =
-        format!("checked by scnas {}: bytes, time of change, file\n", env!("CARGO_PKG_VERSION"));
-    for file in others.into_iter().flatten().chain(labelled) {
-        let metadata = file.metadata().ok()?;
-        let changed = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();
-        let _ = writeln!(text, "{} {changed} {}", metadata.len(), file.display());
-    }
-    Some(text)
 }

@@ -7,12 +7,13 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use scnas::report::comparison::{Compared, Comparison};
 use scnas::report::evaluation::mean_and_sd;
-use scnas::report::statistics::Paired;
+use scnas::report::finished::{Finished, Results};
 use scnas::report::table::aligned;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::finished::{Finished, PAIRED_HEAD, number, paired_cells};
+use crate::cells::{PAIRED_HEAD, number, paired_cells};
 use crate::output::Output;
 
 /// Compare finished runs in one table
@@ -40,30 +41,37 @@ pub struct CompareArgs {
 }
 
 pub fn run(args: &CompareArgs, output: Output) -> Result<ExitCode> {
-    let runs: Vec<Finished> =
-        args.runs.iter().map(|folder| Finished::read(folder)).collect::<Result<_>>()?;
-    let comparisons: Vec<Option<Paired>> = runs.iter().map(|run| run.against(&runs[0])).collect();
+    let runs = Comparison::of(&args.runs)?.runs;
     let mut text = table(&runs);
     if runs.len() > 1 {
-        text = format!("{text}\n{}", paired_table(&runs, &comparisons));
+        text = format!("{text}\n{}", paired_table(&runs));
     }
     if let Some(settings) = settings_table(&runs) {
         text = format!("{text}\n{settings}");
     }
-    output.result(text, || {
-        let rows = args.runs.iter().zip(&runs).zip(&comparisons);
-        let row = |((folder, run), paired): ((&PathBuf, &Finished), &Option<Paired>)| {
-            let settings: Option<BTreeMap<_, _>> = run.unlike(&runs[0]).map(|settings| settings.into_iter().collect());
-            json!({ "run": folder, "result": run.json(), "against_first": paired, "settings_unlike_first": settings })
-        };
-        rows.map(row).collect()
-    })?;
+    output.result(text, || runs.iter().map(compared).collect())?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn table(runs: &[Finished]) -> String {
+/// A row for programs.
+fn compared(run: &Compared) -> Value {
+    let Compared { path, finished, against_first, settings_unlike_first } = run;
+    let settings: Option<BTreeMap<_, _>> =
+        settings_unlike_first.clone().map(|settings| settings.into_iter().collect());
+    let result = match &finished.results {
+        Results::Run(result) => json!(result),
+        Results::Folds(all) => json!(all),
+        Results::Scores(evaluation) => json!(evaluation.summary()),
+    };
+    json!({
+        "run": path, "result": result, "against_first": against_first,
+        "settings_unlike_first": settings,
+    })
+}
+
+fn table(runs: &[Compared]) -> String {
     let mut classes: Vec<&str> = Vec::new();
-    for class in runs.iter().flat_map(Finished::classes) {
+    for class in runs.iter().flat_map(|run| run.finished.classes()) {
         if !classes.contains(&class.as_str()) {
             classes.push(class);
         }
@@ -73,49 +81,51 @@ fn table(runs: &[Finished]) -> String {
         .chain(classes.iter().copied())
         .chain(["mean", "minutes"]);
     let mut rows: Vec<Vec<String>> = vec![head.map(str::to_string).collect()];
-    for run in runs {
-        let dice = |class: &&str| {
-            mean_and_sd(run.classes().iter().position(|c| c == class).and_then(|c| run.class(c)))
-        };
-        let [parameters_m, gflops] = run.cost();
-        let first = [
-            run.name.clone(),
-            run.network().into(),
-            run.dataset().into(),
-            run.folds(),
-            number(parameters_m, 2),
-            number(gflops, 2),
-        ];
-        let last = [mean_and_sd(run.mean()), number(run.minutes(), 1)];
-        rows.push(first.into_iter().chain(classes.iter().map(dice)).chain(last).collect());
-    }
+    rows.extend(runs.iter().map(|run| row(&run.finished, &classes)));
     // Names to the left, numbers to the right.
     aligned(&rows, 3)
 }
 
+fn row(run: &Finished, classes: &[&str]) -> Vec<String> {
+    let dice = |class: &&str| {
+        mean_and_sd(run.classes().iter().position(|c| c == class).and_then(|c| run.class(c)))
+    };
+    let [parameters_m, gflops] = run.cost();
+    let first = [
+        run.name.clone(),
+        run.network().into(),
+        run.dataset().into(),
+        run.folds(),
+        number(parameters_m, 2),
+        number(gflops, 2),
+    ];
+    let last = [mean_and_sd(run.mean()), number(run.minutes(), 1)];
+    first.into_iter().chain(classes.iter().map(dice)).chain(last).collect()
+}
+
 /// All runs but the first against it.
-fn paired_table(runs: &[Finished], comparisons: &[Option<Paired>]) -> String {
-    let against = format!("against {}", runs[0].name);
+fn paired_table(runs: &[Compared]) -> String {
+    let against = format!("against {}", runs[0].finished.name);
     let mut rows: Vec<Vec<String>> =
         vec![[against.as_str()].into_iter().chain(PAIRED_HEAD).map(String::from).collect()];
-    for (run, comparison) in runs.iter().zip(comparisons).skip(1) {
-        rows.push([vec![run.name.clone()], paired_cells(comparison.as_ref())].concat());
+    for run in &runs[1..] {
+        let cells = paired_cells(run.against_first.as_ref());
+        rows.push([vec![run.finished.name.clone()], cells].concat());
     }
     aligned(&rows, 1)
 }
 
 /// The settings that differ from the first run's; `None` if none does. The first table shows the
 /// folds.
-fn settings_table(runs: &[Finished]) -> Option<String> {
-    let mut rows =
-        vec![["settings", "", "", &format!("in {}", runs[0].name)].map(String::from).to_vec()];
+fn settings_table(runs: &[Compared]) -> Option<String> {
+    let first = &runs.first()?.finished.name;
+    let mut rows = vec![["settings", "", "", &format!("in {first}")].map(String::from).to_vec()];
     for run in runs {
-        let unlike = run
-            .unlike(&runs[0])
-            .unwrap_or_default()
-            .into_iter()
-            .filter(|(key, _)| key != "data.fold");
-        rows.extend(unlike.map(|(key, [here, there])| vec![run.name.clone(), key, here, there]));
+        let unlike = run.settings_unlike_first.iter().flatten();
+        let unlike = unlike.filter(|(key, _)| key != "data.fold").cloned();
+        rows.extend(
+            unlike.map(|(key, [here, there])| vec![run.finished.name.clone(), key, here, there]),
+        );
     }
     (rows.len() > 1).then(|| aligned(&rows, 4))
 }

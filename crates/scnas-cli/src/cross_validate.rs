@@ -1,31 +1,23 @@
 //! `scnas cross-validate`: every fold a run of its own, and the table over all of them.
 
-use std::collections::BTreeSet;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Error, Result, bail};
+use anyhow::Result;
 use clap::Args;
-use medvol::Dataset;
 use scnas::Device;
-use scnas::data::plan::{Plan, to_json};
+use scnas::report::against_random::AgainstRandom;
 use scnas::report::cross_validation::CrossValidation;
-use scnas::run::pipeline::Observer as _;
-use scnas::settings::config::Config;
-use scnas::store::run_folder::same_settings;
+use scnas::run::cross_validate::{CrossValidated, cross_validate};
+use scnas::run::pipeline::Order;
+use scnas::store::named::Named;
 use serde_json::json;
 
-use crate::architecture::{ARCHITECTURES, Named, name_of_folder, read_plan, settings_of};
-use crate::beside::AgainstRandom;
-use crate::check::before_run;
-use crate::finished::{cross_validation, fold_folder, read_folds};
+use crate::against_random;
 use crate::interrupt;
 use crate::output::{Output, warn};
 use crate::progress::Progress;
-use crate::run_options::{SettingsArgs, default_folder};
-use crate::search::find;
-use crate::train::{Start, fit};
+use crate::run_options::{ARCHITECTURES, SettingsArgs, default_folder, settings_of};
 
 /// Cross-validate: search or train in every fold, and tabulate Dice over all of them
 ///
@@ -50,7 +42,8 @@ Examples:
   scnas compare runs/found runs/random-1 runs/u-resnet
 The folder is runs/<data>/cross-validation-<search or architecture> if --out does not name another.")]
 pub struct CrossValidateArgs {
-    /// Data set: an MSD or nnU-Net raw folder, or a CSV file of image/label pairs
+    /// Data set: an MSD or nnU-Net raw folder, a JSON file with MONAI's lists,
+    /// or a CSV file of image/label pairs
     pub data: PathBuf,
     /// Folder to write; what is complete there is kept
     #[arg(long, value_name = "DIR")]
@@ -78,7 +71,6 @@ pub fn run(args: &CrossValidateArgs, device: &Device, output: Output) -> Result<
     if let Some(splits) = &args.splits {
         config.data.splits = Some(splits.clone());
     }
-    config.data.fold = 0;
     let named = args
         .arch
         .as_ref()
@@ -89,104 +81,23 @@ pub fn run(args: &CrossValidateArgs, device: &Device, output: Output) -> Result<
         .out
         .clone()
         .unwrap_or_else(|| default_folder(&args.data, &format!("cross-validation-{kind}")));
-    // What is typed wrong is said before anything is read or written; what is wrong with the data
-    // is better said by the check.
-    let number_of_folds = |plan: &Plan| folds(&args.folds, plan.folds.len());
-    let plan = Dataset::open(&args.data)
-        .map_err(Error::from)
-        .and_then(|dataset| Ok(Plan::new(&dataset, &config)?));
-    plan.as_ref().map_or(Ok(Vec::new()), number_of_folds)?;
     let progress = Progress::saving_every(output, args.settings.save_every);
-    before_run(&args.data, &config, &out, &progress)?;
-    let plan = plan?;
-    let folds = number_of_folds(&plan)?;
-    if let Some(arch) = &args.arch {
-        warn_of_seen_cases(Path::new(arch), &plan);
-    }
-    let mut in_use = Vec::new();
-    for fold in folds {
-        let folder = fold_folder(&out, fold);
-        let mut config = config.clone();
-        config.data.fold = fold;
-        progress.message(&format!("fold {fold} of {}: {}", plan.folds.len(), folder.display()));
-        let done = match &named {
-            Some(named) => {
-                fit(&args.data, &folder, config, named, Start::SCRATCH, device, &progress)
-            }
-            None => find(&args.data, &folder, config, device, &progress),
-        };
-        match done {
-            Ok(_) => {}
-            Err(error) if is_in_use(&error) => {
-                progress.message(&format!("fold {fold}: left out, another process works on it"));
-                in_use.push(fold);
-            }
-            Err(error) => return Err(error.context(format!("fold {fold}"))),
-        }
-    }
+    let order = Order { data: &args.data, folder: &out, config, device };
+    let found_in = args.arch.as_ref().map(Path::new);
+    let CrossValidated { all, in_use } =
+        cross_validate(order, named.as_ref(), found_in, &args.folds, &progress)?;
     drop(progress);
-    summarize(&out, &config, &in_use, output)
-}
-
-/// The folds to run, each once.
-fn folds(wanted: &[usize], of: usize) -> Result<Vec<usize>> {
-    if let Some(fold) = wanted.iter().find(|fold| **fold >= of) {
-        bail!("--folds: there is no fold {fold}; expected 0 to {}", of - 1);
-    }
-    if wanted.is_empty() {
-        return Ok((0..of).collect());
-    }
-    Ok(wanted.iter().copied().collect::<BTreeSet<_>>().into_iter().collect())
-}
-
-fn is_in_use(error: &Error) -> bool {
-    matches!(error.downcast_ref(), Some(scnas::Error::InUse { .. }))
-}
-
-/// An architecture that was found with cases held out here may be flattered by them.
-fn warn_of_seen_cases(run: &Path, plan: &Plan) {
-    let Ok(source) = read_plan(&run.join("plan.json")) else { return };
-    // A network that was only trained, such as a random one, was not chosen by its cases.
-    if source.dataset == plan.dataset && run.join("alpha.json").exists() {
-        warn(format_args!(
-            "{}: this architecture was found on cases that other folds than {} hold out; their \
-             scores may be too good",
-            name_of_folder(run),
-            source.fold
-        ));
-    }
-}
-
-/// Writes and prints the table of all folds in the folder that are complete.
-fn summarize(out: &Path, config: &Config, in_use: &[usize], output: Output) -> Result<ExitCode> {
-    let path = out.join("lock");
-    let lock = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
-    // One process reads and writes at a time, so that the table of the last one is the whole.
-    lock.lock().with_context(|| format!("cannot lock {}", path.display()))?;
-    let complete = read_folds(out)?;
-    for (result, _) in &complete {
-        let mut expected = config.clone();
-        expected.data.fold = result.fold;
-        same_settings(&fold_folder(out, result.fold).join("config.toml"), &expected)?;
-    }
-    let Some(all) = cross_validation(out, complete)? else {
-        bail!("{}: no fold is complete yet; others work on {in_use:?}", out.display());
-    };
-    medvol::atomic_write(out.join("cross-validation.json"), &to_json(&all))?;
-    medvol::atomic_write(out.join("cross-validation.csv"), all.csv().as_bytes())?;
-    medvol::atomic_write(out.join("cross-validation.tex"), all.tex().as_bytes())?;
-    drop(lock);
     if all.folds.len() < all.of {
         warn(format_args!("the table is of {} of {} folds", all.folds.len(), all.of));
     }
-    let random = AgainstRandom::of(out);
-    let mut text = format!("{}\n{}{}", all.table(), all.clean_up_text(), headline(&all, out));
+    let random = AgainstRandom::of(&out);
+    let mut text = format!("{}\n{}{}", all.table(), all.clean_up_text(), headline(&all, &out));
     if let Some(random) = &random {
-        text = format!("{text}\n\n{}", random.text());
+        text = format!("{text}\n\n{}", against_random::text(random));
     }
     output.result(
         text,
-        || json!({ "folder": out, "cross_validation": all, "in_use": in_use, "against_random": random.as_ref().map(AgainstRandom::json) }),
+        || json!({ "folder": out, "cross_validation": all, "in_use": in_use, "against_random": random.as_ref().map(against_random::json) }),
     )?;
     Ok(ExitCode::SUCCESS)
 }

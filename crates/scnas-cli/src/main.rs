@@ -5,23 +5,22 @@
 
 #![deny(unsafe_code)]
 
-mod architecture;
+mod against_random;
 mod args;
 mod bench;
-mod beside;
+mod cells;
 mod check;
 mod compare;
 mod config;
 mod cross_validate;
 mod demo;
 mod evaluate;
-mod files;
-mod finished;
 mod interrupt;
 mod output;
 mod predict;
 mod progress;
 mod run_options;
+mod said;
 mod search;
 mod show;
 mod train;

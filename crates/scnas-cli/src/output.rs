@@ -8,6 +8,7 @@ use anyhow::{Error, Result};
 use serde_json::Value;
 
 use crate::interrupt;
+use crate::said::chain;
 
 /// How results are shown.
 #[derive(Clone, Copy, Debug)]
@@ -42,34 +43,15 @@ pub fn failure(error: &Error) -> ExitCode {
         // The reader has seen enough (`scnas … | head`).
         return ExitCode::SUCCESS;
     }
-    if let Some(scnas::Error::Stopped) = error.downcast_ref() {
-        note(error);
+    let stopped = |cause: &&(dyn std::error::Error + 'static)| {
+        matches!(cause.downcast_ref(), Some(scnas::Error::Stopped))
+    };
+    if let Some(stopped) = error.chain().find(stopped) {
+        note(stopped);
         return ExitCode::from(interrupt::exit_code());
     }
     note(format_args!("error: {}", chain(error)));
     ExitCode::FAILURE
-}
-
-/// The error and its causes in one line; a cause that the text before already tells is not
-/// repeated.
-pub fn chain(error: &Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain().map(|c| one_line(&c.to_string())) {
-        if text.is_empty() {
-            text = cause;
-        } else if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text
-}
-
-/// Joins lines, without the excerpts of a file that TOML errors show between bars.
-fn one_line(text: &str) -> String {
-    let excerpt = |line: &&str| {
-        line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ').starts_with('|')
-    };
-    text.lines().filter(|line| !excerpt(line)).map(str::trim).collect::<Vec<_>>().join(", ")
 }
 
 fn is_broken_pipe(error: &Error) -> bool {

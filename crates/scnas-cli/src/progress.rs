@@ -2,15 +2,18 @@
 //! everywhere.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use scnas::run::pipeline::Observer;
-use scnas::store::run_folder::EpochLine;
+use medvol::check::Report;
+use scnas::observer::{EpochLine, Observer};
 
+use crate::check::report_text;
 use crate::interrupt;
-use crate::output::{Output, note};
+use crate::output::{Output, note, warn};
+use crate::said::said;
 
 /// Shows what a run does.
 pub struct Progress {
@@ -111,8 +114,20 @@ impl Observer for Progress {
         self.say(&row(line, classes.len(), left));
     }
 
+    fn checked(&self, data: &Path, report: &Report) {
+        self.say(&report_text(data, report));
+    }
+
     fn message(&self, text: &str) {
         self.say(text);
+    }
+
+    fn warning(&self, text: &str) {
+        self.bar.suspend(|| warn(text));
+    }
+
+    fn failed(&self, error: &scnas::Error) {
+        self.say(&format!("warning: {}", said(error)));
     }
 
     fn save(&self) -> bool {

@@ -5,28 +5,27 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use medvol::Dataset;
-use scnas::Device;
-use scnas::data::plan::Plan;
-use scnas::memory::text;
+use scnas::data::files::name_of_folder;
 use scnas::network::architecture::Architecture;
+use scnas::report::against_random::AgainstRandom;
 use scnas::report::evaluation::Evaluation;
-use scnas::run::pipeline::{Observer, Run, RunResult};
-use scnas::run::preflight::Prospect;
-use scnas::settings::config::{Config, PRESETS};
-use scnas::store::run_folder::RunDir;
+use scnas::report::result::RunResult;
+use scnas::settings::{Config, PRESETS};
 use serde_json::json;
 
-use crate::architecture::name_of_folder;
-use crate::bench::duration;
-use crate::beside::AgainstRandom;
-use crate::finished::read_run;
-use crate::output::Output;
+use crate::against_random;
+use crate::output::{Output, warn};
+
+/// Help for an argument that names an architecture.
+pub const ARCHITECTURES: &str = "A run folder, a genotype.json, a model.safetensors, random, \
+                                 random:SEED, an operation for all edges, such as conv3, or a \
+                                 human-designed network: u-resnet, u-resnet-half";
 
 /// Data and settings of a run.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Data set: an MSD or nnU-Net raw folder, or a CSV file of image/label pairs
+    /// Data set: an MSD or nnU-Net raw folder, a JSON file with MONAI's lists,
+    /// or a CSV file of image/label pairs
     pub data: PathBuf,
     /// Run folder to write; a run that was stopped there goes on
     #[arg(long, value_name = "DIR")]
@@ -56,6 +55,13 @@ pub struct SettingsArgs {
 }
 
 impl SettingsArgs {
+    /// Warns of settings of the training that are given where nothing is trained.
+    pub fn warn_of_untrained(&self) {
+        for line in self.set.iter().filter(|line| line.trim_start().starts_with("train.")) {
+            warn(format_args!("--set {line} has no effect: nothing is trained behind the search"));
+        }
+    }
+
     /// The settings: preset, then the file (or, without one, `base`), then `--set` and `more`.
     pub fn load(&self, base: Option<&Path>, more: &[String]) -> Result<Config> {
         let preset = self.preset.as_deref().unwrap_or("default");
@@ -86,88 +92,11 @@ pub fn default_folder(data: &Path, name: &str) -> PathBuf {
     Path::new("runs").join(name_of_folder(data)).join(name)
 }
 
-/// What a complete run printed, read back; `None` when it is not complete. `network` says how the
-/// run's network comes to be.
-///
-/// # Errors
-/// When the folder holds a run of other settings, data or network.
-pub fn completed(
-    data: &Path,
-    folder: &Path,
-    config: &Config,
-    network: &str,
-) -> Result<Option<(Evaluation, RunResult)>> {
-    let complete = ["result.json", "evaluation.json", "model.safetensors"]
-        .iter()
-        .all(|name| folder.join(name).exists());
-    if !complete {
-        return Ok(None);
-    }
-    let plan = Plan::new(&Dataset::open(data)?, config)?;
-    claim(&RunDir::open(folder, config, &plan)?, network)?;
-    let (result, evaluation) = read_run(folder)?;
-    Ok(Some((evaluation, result)))
-}
-
-/// Begins or goes on with a run whose network comes to be as `network` says.
-pub fn open(
-    data: &Path,
-    folder: &Path,
-    config: Config,
-    network: &str,
-    device: &Device,
-    observer: &dyn Observer,
-) -> Result<Run> {
-    let run = Run::open(data, folder, config, device.clone(), observer)?;
-    claim(&run.dir, network)?;
-    volops::memory::keep_pages();
-    Ok(run)
-}
-
-/// Says what a run that begins will need, and refuses one that cannot end. It searches, trains, or
-/// both, an architecture like this.
-pub fn foresee(
-    run: &Run,
-    [search, train]: [bool; 2],
-    architecture: &Architecture,
-    observer: &dyn Observer,
-) -> Result<()> {
-    if !run.dir.lines().is_empty() {
-        return Ok(());
-    }
-    let Prospect { memory, memory_allowed, disk, disk_free, estimate, .. } =
-        Prospect::of(run, search, architecture)?;
-    let of = |needed: u64, there: Option<u64>| match there {
-        Some(there) => format!("{} of {}", text(needed), text(there)),
-        None => text(needed),
-    };
-    let seconds = |does: bool, seconds: f64| if does { seconds } else { 0.0 };
-    let (search_s, training_s) =
-        (seconds(search, estimate.search_s), seconds(train, estimate.train_s));
-    let memory = memory
-        .map(|memory| format!(", {} of memory", of(memory, memory_allowed)))
-        .unwrap_or_default();
-    observer.message(&format!(
-        "this will take about {} (search {}, training {}){memory}, {} of disk",
-        duration(search_s + training_s + estimate.scoring_s),
-        duration(search_s),
-        duration(training_s),
-        of(disk, disk_free)
-    ));
-    Ok(())
-}
-
-/// A folder can go on only with what it began with.
-fn claim(dir: &RunDir, network: &str) -> Result<()> {
-    Ok(dir.same_or_new("origin.json", format!("{}\n", json!({ "network": network })).as_bytes())?)
-}
-
 /// Prints the Dice table of a finished run, the means of all metrics, one line that sums it up,
 /// and, of a search, whether it beats random networks that lie beside it.
 pub fn report(
     folder: &Path,
-    evaluation: &Evaluation,
-    result: &RunResult,
+    (result, evaluation): &(RunResult, Evaluation),
     output: Output,
 ) -> Result<()> {
     let mean = result
@@ -186,10 +115,16 @@ pub fn report(
     let random = folder.join("alpha.json").exists().then(|| AgainstRandom::of(folder)).flatten();
     let mut text = format!("{}\n{}\n{summary}", evaluation.table(), evaluation.means());
     if let Some(random) = &random {
-        text = format!("{text}\n\n{}", random.text());
+        text = format!("{text}\n\n{}", against_random::text(random));
     }
     output.result(text, || {
-        let random = random.as_ref().map(AgainstRandom::json);
+        let random = random.as_ref().map(against_random::json);
         json!({ "run": folder, "result": result, "evaluation": evaluation.summary(), "against_random": random })
     })
+}
+
+/// The settings of the run that `text` names, if it names one.
+pub fn settings_of(text: &str) -> Option<PathBuf> {
+    let path = Path::new(text).join("config.toml");
+    (Architecture::designed(text).is_none() && path.exists()).then_some(path)
 }

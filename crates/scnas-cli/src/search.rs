@@ -1,23 +1,17 @@
 //! `scnas search`: finds an architecture, gives it weights, scores it.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
 use scnas::Device;
-use scnas::report::evaluation::Evaluation;
-use scnas::run::pipeline::{Observer as _, RunResult};
-use scnas::run::search;
-use scnas::run::train;
-use scnas::settings::config::{Config, Then};
-use scnas::space::genotype::{Genotype, Repair};
+use scnas::run::pipeline::{Order, run_search};
+use scnas::settings::Then;
 
-use crate::check::before_run;
 use crate::interrupt;
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::run_options::{RunArgs, completed, foresee, open, report};
+use crate::run_options::{RunArgs, report};
 
 /// Search an architecture on a data set, train it and score it on the held-out fold
 ///
@@ -40,50 +34,14 @@ pub struct SearchArgs {
 pub fn run(args: &SearchArgs, device: &Device, output: Output) -> Result<ExitCode> {
     interrupt::listen()?;
     let config = args.run.settings(None)?;
+    if config.search.then == Then::Inherit {
+        args.run.settings.warn_of_untrained();
+    }
     let folder = args.run.folder("search", &config);
     let progress = Progress::saving_every(output, args.run.settings.save_every);
-    before_run(&args.run.data, &config, &folder, &progress)?;
-    let (evaluation, result) = find(&args.run.data, &folder, config, device, &progress)?;
+    let order = Order { data: &args.run.data, folder: &folder, config, device };
+    let found = run_search(order, &progress)?;
     drop(progress);
-    report(&folder, &evaluation, &result, output)?;
+    report(&folder, &found, output)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Searches, or goes on with a search, to the evaluated model; a complete run is only read.
-pub fn find(
-    data: &Path,
-    folder: &Path,
-    config: Config,
-    device: &Device,
-    progress: &Progress,
-) -> Result<(Evaluation, RunResult)> {
-    let then = config.search.then;
-    let network = match then {
-        Then::Inherit => "search + inherit",
-        Then::Finetune => "search + finetune",
-        Then::Retrain => "search + retrain",
-    };
-    if let Some(before) = completed(data, folder, &config, network)? {
-        progress.message(&format!("{}: this run is complete", folder.display()));
-        return Ok(before);
-    }
-    let mut run = open(data, folder, config, network, device, progress)?;
-    foresee(
-        &run,
-        [true, then != Then::Inherit],
-        &Genotype::random(&run.config.network.space(), run.config.seed).into(),
-        progress,
-    )?;
-    let found = search::search(&mut run, progress)?;
-    for Repair { cell, edge, operation } in &found.repairs {
-        progress.message(&format!(
-            "cell {cell}: a node had no input; edge {edge} got {operation} instead of zero"
-        ));
-    }
-    let inherited = (then != Then::Retrain).then_some(&found.weights);
-    let mut model = train::prepare(&run, found.genotype, inherited)?;
-    if then != Then::Inherit {
-        train::train(&mut run, &mut model, progress)?;
-    }
-    Ok(run.finish(network.into(), &model, progress)?)
 }

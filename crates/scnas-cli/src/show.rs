@@ -6,14 +6,15 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 use scnas::Device;
-use scnas::network::cells::Size;
-use scnas::settings::config::{Config, PRESETS};
+use scnas::network::size::Size;
+use scnas::settings::{Config, PRESETS};
 use scnas::space::draw::svg;
 use scnas::space::genotype::EdgeShares;
+use scnas::store::named::Named;
 use serde_json::json;
 
-use crate::architecture::{ARCHITECTURES, Named};
 use crate::output::{Output, note};
+use crate::run_options::ARCHITECTURES;
 
 /// Channels and classes of the paper's Table 1, for architectures that belong to no data yet.
 const TABLE_CHANNELS: usize = 4;

@@ -1,25 +1,18 @@
 //! `scnas train`: weights for a given architecture.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
-use medvol::Dataset;
 use scnas::Device;
-use scnas::data::plan::{Plan, to_json};
-use scnas::report::evaluation::Evaluation;
-use scnas::run::pipeline::{Observer as _, RunResult};
-use scnas::run::search;
-use scnas::run::train;
-use scnas::settings::config::Config;
+use scnas::run::pipeline::{Order, Start, run_train};
+use scnas::store::named::Named;
 
-use crate::architecture::{ARCHITECTURES, Named, name_of_folder, read_plan, settings_of};
-use crate::check::before_run;
 use crate::interrupt;
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::run_options::{RunArgs, completed, foresee, open, report};
+use crate::run_options::{ARCHITECTURES, RunArgs, report, settings_of};
 
 /// Train a given architecture and score it on the held-out fold
 ///
@@ -72,11 +65,17 @@ pub fn run(args: &TrainArgs, device: &Device, output: Output) -> Result<ExitCode
     interrupt::listen()?;
     let init =
         args.init.unwrap_or(if args.from.is_some() { Init::Finetune } else { Init::Scratch });
-    if init != Init::Scratch && args.from.is_none() {
-        bail!(
+    let start = match (init, args.from.as_deref()) {
+        (Init::Scratch, _) => Start::Scratch,
+        (Init::Finetune, Some(from)) => Start::Finetune(from),
+        (Init::Inherit, Some(from)) => Start::Inherit(from),
+        (_, None) => bail!(
             "--init {}: there are no weights to begin with; name the run of a search with --from",
             init.name()
-        );
+        ),
+    };
+    if init == Init::Inherit {
+        args.run.settings.warn_of_untrained();
     }
     let config = args.run.settings(base_settings(args).as_deref())?;
     let mut named = match (&args.from, &args.arch) {
@@ -89,59 +88,12 @@ pub fn run(args: &TrainArgs, device: &Device, output: Output) -> Result<ExitCode
     if args.from.is_some() {
         named.name = format!("{} + {}", named.name, init.name());
     }
-    let start = Start { init, from: args.from.as_deref() };
     let progress = Progress::saving_every(output, args.run.settings.save_every);
-    before_run(&args.run.data, &config, &folder, &progress)?;
-    let (evaluation, result) =
-        fit(&args.run.data, &folder, config, &named, start, device, &progress)?;
+    let order = Order { data: &args.run.data, folder: &folder, config, device };
+    let trained = run_train(order, &named, start, &progress)?;
     drop(progress);
-    report(&folder, &evaluation, &result, output)?;
+    report(&folder, &trained, output)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// How the weights begin.
-#[derive(Clone, Copy)]
-pub struct Start<'a> {
-    init: Init,
-    /// Run of a search whose weights are taken unless they begin anew.
-    from: Option<&'a Path>,
-}
-
-impl Start<'_> {
-    pub const SCRATCH: Self = Self { init: Init::Scratch, from: None };
-}
-
-/// Trains, or goes on training, an architecture to the evaluated model; a complete run is only
-/// read.
-pub fn fit(
-    data: &Path,
-    folder: &Path,
-    config: Config,
-    named: &Named,
-    Start { init, from }: Start,
-    device: &Device,
-    progress: &Progress,
-) -> Result<(Evaluation, RunResult)> {
-    let Named { name, architecture, .. } = named;
-    if let Some(before) = completed(data, folder, &config, name)? {
-        progress.message(&format!("{}: this run is complete", folder.display()));
-        return Ok(before);
-    }
-    let inherited = match from.filter(|_| init != Init::Scratch) {
-        Some(from) => {
-            refuse_seen_cases(data, &config, from)?;
-            Some(search::weights_of(from, device)?)
-        }
-        None => None,
-    };
-    let mut run = open(data, folder, config, name, device, progress)?;
-    run.dir.same_or_new("genotype.json", &to_json(architecture))?;
-    let mut model = train::prepare(&run, architecture.clone(), inherited.as_ref())?;
-    if init != Init::Inherit {
-        foresee(&run, [false, true], architecture, progress)?;
-        train::train(&mut run, &mut model, progress)?;
-    }
-    Ok(run.finish(name.clone(), &model, progress)?)
 }
 
 /// The settings of the run that is named, so that what is compared differs in nothing else.
@@ -150,22 +102,4 @@ fn base_settings(args: &TrainArgs) -> Option<PathBuf> {
         Some(run) => Some(run.join("config.toml")).filter(|path| path.exists()),
         None => settings_of(args.arch.as_ref()?),
     }
-}
-
-/// Weights that have seen a held-out case in their search would score too well on it.
-fn refuse_seen_cases(data: &Path, config: &Config, from: &Path) -> Result<()> {
-    let plan = Plan::new(&Dataset::open(data)?, config)?;
-    let source = read_plan(&from.join("plan.json"))?;
-    let seen = source.training_names();
-    let seen = plan.held_out().iter().filter(|name| seen.contains(name.as_str())).count();
-    if plan.dataset == source.dataset && seen > 0 {
-        bail!(
-            "{}: its search has seen {seen} of the {} cases held out here, so their scores would \
-             be too good; use the fold and seed of that run (fold {}), or --init scratch",
-            name_of_folder(from),
-            plan.held_out().len(),
-            source.fold
-        );
-    }
-    Ok(())
 }

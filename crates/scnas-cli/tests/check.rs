@@ -5,8 +5,10 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{bytes, folder, json, refuse, scnas, stderr, succeed, task, tiny};
-use medvol::{read_image, read_labels, write_image, write_labels};
+use common::{
+    bytes, folder, json, read_image, read_labels, refuse, scnas, stderr, succeed, task, tiny,
+    write_image, write_labels,
+};
 use serde_json::Value;
 
 /// Runs `check` with `--json`; the exit code and the document.

@@ -6,8 +6,9 @@ mod common;
 use std::fs::File;
 use std::path::Path;
 
-use common::{bytes, folder, json, refuse, scnas, stderr, succeed, task, tiny};
-use medvol::{read_grid, read_labels};
+use common::{
+    bytes, folder, json, read_grid, read_labels, refuse, scnas, stderr, succeed, task, tiny,
+};
 use serde_json::{Value, json};
 
 /// `cross-validate data --out OUT --arch ARCH` with tiny settings.

@@ -82,31 +82,25 @@ fn files_that_may_not_become_long_enough_are_named_and_nothing_is_lost() {
 }
 
 /// A script, with the program and its arguments as `$0` and `$@`, to be run where `dir/run` is a
-/// disk of its own of `size`; `None` where such a disk cannot be mounted. In name spaces of their
-/// own, users may mount what they like; some systems forbid it.
-fn small_disk(dir: &Path, size: &str, script: &str) -> Option<Command> {
+/// disk of its own of `size`. In name spaces of their own, users may mount what they like; some
+/// systems forbid it.
+fn small_disk(dir: &Path, size: &str, script: &str) -> Command {
     std::fs::create_dir(dir.join("run")).unwrap();
-    let mounting = |then: &str| {
-        let mut command = Command::new("unshare");
-        let script = format!("mount -t tmpfs -o size={size} tmpfs run && {{ {then}\n}}");
-        command
-            .args(["-rm", "sh", "-c", &script, env!("CARGO_BIN_EXE_scnas")])
-            .current_dir(dir)
-            .stdin(Stdio::null());
-        command
-    };
-    if mounting("true").status().is_ok_and(|status| status.success()) {
-        return Some(mounting(script));
-    }
-    println!("skipped: a small disk cannot be mounted here");
-    None
+    let mut command = Command::new("unshare");
+    let script = format!("mount -t tmpfs -o size={size} tmpfs run && {{ {script}\n}}");
+    command
+        .args(["-rm", "sh", "-c", &script, env!("CARGO_BIN_EXE_scnas")])
+        .current_dir(dir)
+        .stdin(Stdio::null());
+    command
 }
 
 #[test]
+#[ignore = "mounts a small disk: needs unshare -rm"]
 fn a_disk_that_will_not_hold_the_checkpoints_is_named_before_the_run_begins() {
     let dir = folder("small_disk");
     task(&dir);
-    let Some(mut command) = small_disk(&dir, "64k", r#""$0" "$@""#) else { return };
+    let mut command = small_disk(&dir, "64k", r#""$0" "$@""#);
     let output = command.args(tiny(&["search", "data", "--out", "run"], &[])).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let text = stderr(&output);
@@ -120,6 +114,7 @@ fn a_disk_that_will_not_hold_the_checkpoints_is_named_before_the_run_begins() {
 }
 
 #[test]
+#[ignore = "mounts a small disk: needs unshare -rm"]
 fn a_disk_that_is_full_at_one_write_after_the_other_is_named_and_nothing_is_lost() {
     let dir = folder("full_disk");
     task(&dir);
@@ -144,7 +139,7 @@ fn a_disk_that_is_full_at_one_write_after_the_other_is_named_and_nothing_is_lost
         rm -r run/model.safetensors run/predictions run/evaluation.* run/result.json
         more=4; attempts "$@"
         cp -r run kept"#;
-    let Some(mut command) = small_disk(&dir, "100M", script) else { return };
+    let mut command = small_disk(&dir, "100M", script);
     let output = command.args(tiny(&["search", "data", "--out", "run"], &LONG)).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
@@ -313,12 +308,11 @@ fn a_file_that_may_not_be_read_is_named_with_what_to_do() {
             command
         }
     };
-    let Ok(output) =
-        command.args(tiny(&["search", "data", "--out", "run"], &[])).current_dir(&dir).output()
-    else {
-        println!("skipped: root cannot give up its rights here");
-        return;
-    };
+    let output = command
+        .args(tiny(&["search", "data", "--out", "run"], &[]))
+        .current_dir(&dir)
+        .output()
+        .unwrap();
     std::fs::set_permissions(&image, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let text = stderr(&output);

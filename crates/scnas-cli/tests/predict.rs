@@ -9,13 +9,16 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::{bytes, folder, limited, scnas, signal, stderr, succeed, volume_of_bytes};
+use common::{
+    bytes, folder, limited, read_labels, scnas, signal, stderr, succeed, volume_of_bytes,
+    write_labels,
+};
+use medvol::Label;
 use medvol::phantom::phantom;
-use medvol::{Label, read_labels, write_labels};
 use scnas::data::plan::Plan;
 use scnas::network::architecture::Architecture;
-use scnas::network::cells::Size;
-use scnas::settings::config::Config;
+use scnas::network::size::Size;
+use scnas::settings::Config;
 use scnas::space::genotype::Genotype;
 use scnas::space::topology::Space;
 use scnas::store::model::{Card, Model};
@@ -38,6 +41,7 @@ fn model_and_volume_of(dir: &Path, volume: [usize; 3], patch: usize, width: usiz
         labels: (0..CLASSES as u16).map(|value| Label { value, name: value.to_string() }).collect(),
         spacing: [1.0; 3],
         patch: [patch; 3],
+        normalisation: vec![],
         folds: vec![vec!["x".into()], vec!["y".into()]],
         fold: 0,
         training: None,

@@ -3,10 +3,10 @@
 mod common;
 
 use common::{
-    bytes, folder, json, same_run, scnas, signal, start_until, stderr, succeed, task, tiny,
+    bytes, folder, json, read_grid, read_labels, same_run, scnas, signal, start_until, stderr,
+    succeed, task, tiny, write_labels,
 };
 use medvol::phantom::phantom;
-use medvol::{read_grid, read_labels, write_labels};
 
 #[test]
 fn the_way_from_data_to_scores_works_and_every_json_parses() {

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use scnas::data::plan::Plan;
 use scnas::memory;
 use scnas::network::architecture::Architecture;
-use scnas::settings::config::{Config, PRESETS, preset};
+use scnas::settings::{Config, PRESETS, preset};
 use scnas::store::checkpoint;
 use scnas::store::model::Model;
 
@@ -97,7 +97,7 @@ fn model_file() -> Vec<u8> {
     let config = Config::load("default", None, &[]).unwrap();
     let architecture =
         Architecture::Cells(scnas::space::genotype::Genotype::random(&config.network.space(), 1));
-    let size = scnas::network::cells::Size { channels: 1, classes: 2, width: 4 };
+    let size = scnas::network::size::Size { channels: 1, classes: 2, width: 4 };
     let card = scnas::store::model::Card::new(architecture, size, small_plan(), config.predict);
     let file = tempfile::NamedTempFile::new().unwrap();
     Model::new(card, &scnas::device("cpu").unwrap(), 0).write(file.path()).unwrap();

@@ -7,16 +7,18 @@ use burn::tensor::{Device, Tensor};
 use medvol::augment::flip;
 use medvol::stitch::Blend;
 use rand::RngExt as _;
-use scnas::data::patches::Batch;
-use scnas::learn::backprop::{Backprop, LossGradients, mixture_gradients};
-use scnas::learn::loss::{Loss, LossKind};
+use scnas::learn::backprop::{Backprop, LossGradients};
+use scnas::learn::batch::Batch;
+use scnas::learn::deep_supervision::DeepSupervision;
+use scnas::learn::loss::{Loss, LossTerms};
 use scnas::learn::relaxation::{Alpha, Relaxation, Sample};
-use scnas::network::cells::{Mixture, Network, Size};
-use scnas::network::deep_supervision::DeepSupervision;
+use scnas::network::cells::Network;
+use scnas::network::mixture::{Entry, Mixture};
+use scnas::network::size::Size;
 use scnas::network::weights::{Pass, Tape, Weights};
 use scnas::predict::windows::Predictor;
 use scnas::random::{Stream, rng};
-use scnas::settings::config::PredictConfig;
+use scnas::settings::PredictConfig;
 use scnas::space::genotype::Genotype;
 use scnas::space::operation::{Kind, SLOPE};
 use scnas::space::topology::{CELLS, DecoderOrder, Share, Space, Upsample};
@@ -145,8 +147,8 @@ impl Reference<'_> {
                 let mut sum = Tensor::zeros([batch, channels, d, h, w], &nodes[0].device());
                 for (source, x) in nodes.clone().into_iter().enumerate() {
                     let stride = if letter == 'R' && source < 2 { 2 } else { 1 };
-                    for (op, z) in &mixture[arch][edge] {
-                        let operation = self.space.operations.get(*op);
+                    for Entry { operation, z } in &mixture.architecture(arch)[edge] {
+                        let operation = self.space.operations.get(*operation);
                         let name = format!("cells.{index:02}.edge{edge:02}.{operation}");
                         if let Some(y) = self.edge(&name, operation.kind, x.clone(), stride) {
                             sum = sum + slow::add_scaled(None, y, z.clone());
@@ -166,6 +168,10 @@ impl Reference<'_> {
         slow::conv3d(outputs.pop().unwrap().0, self.w("out.weight".into()), spec)
             + self.w("out.bias".into())
     }
+}
+
+fn loss() -> LossTerms {
+    "dice-cross-entropy".parse().unwrap()
 }
 
 fn device() -> Device {
@@ -216,8 +222,8 @@ fn every_relaxation_order_upsampling_and_sharing_agrees_with_the_reference_in_va
     for (seed, (relaxation, decoder_order, upsample, share)) in cases.into_iter().enumerate() {
         let seed = seed as u64;
         let space = Space { decoder_order, upsample, share, ..Space::paper() };
-        let mut weights = Weights::new(&device(), seed);
-        let network = Network::supernet(&space, SIZE, &mut weights);
+        let network = Network::supernet(&space, SIZE);
+        let mut weights = Weights::new(&device(), seed, network.layout());
         norms_off_their_start(&mut weights, seed);
         let sample =
             random_alpha(&space, seed).sample(relaxation, 1.0, &mut rng(seed, Stream::Sampling, 0));
@@ -231,9 +237,8 @@ fn every_relaxation_order_upsampling_and_sharing_agrees_with_the_reference_in_va
             .map(|v| ((v + 1.0) * 1.49) as u8)
             .collect();
         let fast = network.forward(&pass, x.clone(), &mixture);
-        let mut fast_grads = Loss::of_tensor(LossKind::DiceCrossEntropy, &fast, &target)
-            .attach(fast.clone())
-            .backward();
+        let mut fast_grads =
+            Loss::of_tensor(loss(), &fast, &target).attach(fast.clone()).backward();
 
         let leaves: BTreeMap<String, Tensor<5>> = weights
             .iter()
@@ -242,18 +247,16 @@ fn every_relaxation_order_upsampling_and_sharing_agrees_with_the_reference_in_va
         let reference = Reference { space: &space, weights: leaves.clone() };
         let slow_mixture = sample.mixture(&device(), true);
         let slow = reference.forward(x, &slow_mixture);
-        let mut slow_grads = Loss::of_tensor(LossKind::DiceCrossEntropy, &slow, &target)
-            .attach(slow.clone())
-            .backward();
+        let mut slow_grads =
+            Loss::of_tensor(loss(), &slow, &target).attach(slow.clone()).backward();
         assert!(
             largest_difference(&fast.inner(), &slow.inner()) < 2e-3,
             "{relaxation:?} {decoder_order:?} {upsample:?}"
         );
 
         let operations = space.operations.len();
-        let fast_alpha = sample.gradient(&mixture_gradients(&mixture, &mut fast_grads), operations);
-        let slow_alpha =
-            sample.gradient(&mixture_gradients(&slow_mixture, &mut slow_grads), operations);
+        let fast_alpha = sample.gradient(&mixture.take_gradients(&mut fast_grads), operations);
+        let slow_alpha = sample.gradient(&slow_mixture.take_gradients(&mut slow_grads), operations);
         let scale = slow_alpha.iter().fold(0.0_f64, |m, g| m.max(g.abs()));
         assert!(scale > 0.0);
         for (a, b) in fast_alpha.iter().zip(&slow_alpha) {
@@ -277,8 +280,8 @@ fn every_relaxation_order_upsampling_and_sharing_agrees_with_the_reference_in_va
 }
 
 fn supernet(space: &Space) -> (Network, Weights) {
-    let mut weights = Weights::new(&device(), 3);
-    let network = Network::supernet(space, SIZE, &mut weights);
+    let network = Network::supernet(space, SIZE);
+    let weights = Weights::new(&device(), 3, network.layout());
     (network, weights)
 }
 
@@ -321,38 +324,43 @@ fn drop_path_weighs_every_operation_with_one_on_average_and_lets_identities_be()
     let draws = 1000;
     let mixtures: Vec<Mixture> = (0..draws)
         .map(|step| {
-            Network::dropped_mixture_of(
-                &genotype,
-                0.2,
-                &device(),
-                &mut rng(0, Stream::DropPath, step),
-            )
+            Mixture::dropped(&genotype, 0.2, &device(), &mut rng(0, Stream::DropPath, step))
         })
         .collect();
-    for (arch, edges) in genotype.choices.iter().enumerate() {
-        for (edge, &op) in edges.iter().enumerate() {
-            let of_edge = || mixtures.iter().map(|mixture| &mixture[arch][edge]);
-            assert!(of_edge().flatten().all(|(found, _)| *found == op));
+    for arch in 0..space.architectures() {
+        for (edge, &op) in genotype.choices[arch].iter().enumerate() {
+            let of_edge = || mixtures.iter().map(|mixture| &mixture.architecture(arch)[edge]);
+            assert!(of_edge().flatten().all(|entry| entry.operation == op));
             if op == identity {
-                assert!(of_edge().all(|entries| entries.len() == 1 && entries[0].1.is_none()));
+                assert!(of_edge().all(|entries| entries.len() == 1 && entries[0].z.is_none()));
                 continue;
             }
-            let weights = of_edge().flatten().map(|(_, z)| z.clone().unwrap().into_scalar::<f32>());
+            let z = |entry: &Entry| entry.z.clone().unwrap().into_scalar::<f32>();
             // Of a standard error of a half in the square root of the number of draws.
-            let mean = weights.sum::<f32>() / draws as f32;
+            let mean = of_edge().flatten().map(z).sum::<f32>() / draws as f32;
             assert!((mean - 1.0).abs() < 5.0 * 0.5 / (draws as f32).sqrt(), "{mean}");
         }
     }
 }
 
 #[test]
+#[should_panic(expected = "is not in here")]
+fn a_fixed_network_refuses_to_run_operations_it_was_built_without() {
+    let space = Space::paper();
+    let [conv, pool] = ["conv3", "max3"].map(|op| Genotype::uniform(&space, op).unwrap());
+    let network = Network::fixed(&conv, SIZE);
+    let weights = Weights::new(&device(), 3, network.layout());
+    forward(&network, &weights, &Mixture::of(&pool), Tape::Off);
+}
+
+#[test]
 fn a_fixed_network_with_inherited_weights_is_the_search_network_with_that_architecture() {
     let space = Space::paper();
     let (network, weights) = supernet(&space);
-    let genotype = scnas::space::genotype::Genotype::random(&space, 4);
-    let mixture = Network::mixture_of(&genotype);
-    let mut own = Weights::new(&device(), 99);
-    let fixed = Network::fixed(&genotype, SIZE, &mut own);
+    let genotype = Genotype::random(&space, 4);
+    let mixture = Mixture::of(&genotype);
+    let fixed = Network::fixed(&genotype, SIZE);
+    let mut own = Weights::new(&device(), 99, fixed.layout());
     assert!(own.inherit(&weights).is_empty());
     let (a, b) = (
         forward(&network, &weights, &mixture, Tape::Off),
@@ -375,13 +383,13 @@ fn the_gradient_of_alpha_through_the_network_is_that_of_finite_differences() {
         let loss = |alpha: &Alpha, tape| {
             let sample = draw(alpha);
             let mixture = sample.mixture(&device(), tape == Tape::Architecture);
-            let scores = forward(&network, &weights, &mixture, tape);
-            let loss = Loss::of_tensor(LossKind::DiceCrossEntropy, &scores, &target);
-            (sample, mixture, scores, loss)
+            let logits = forward(&network, &weights, &mixture, tape);
+            let loss = Loss::of_tensor(loss(), &logits, &target);
+            (sample, mixture, logits, loss)
         };
-        let (sample, mixture, scores, value) = loss(&alpha, Tape::Architecture);
+        let (sample, mixture, logits, value) = loss(&alpha, Tape::Architecture);
         let gradient = sample.gradient(
-            &mixture_gradients(&mixture, &mut value.attach(scores).backward()),
+            &mixture.take_gradients(&mut value.attach(logits).backward()),
             space.operations.len(),
         );
         let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
@@ -411,17 +419,17 @@ fn random_batch() -> Batch {
 
 #[test]
 fn the_gradient_under_deep_supervision_is_that_of_finite_differences_and_reaches_all_its_weights() {
-    let genotype = scnas::space::genotype::Genotype::random(&Space::paper(), 4);
-    let mixture = Network::mixture_of(&genotype);
-    let mut weights = Weights::new(&device(), 3);
-    let network = Network::fixed(&genotype, SIZE, &mut weights);
+    let genotype = Genotype::random(&Space::paper(), 4);
+    let mixture = Mixture::of(&genotype);
+    let network = Network::fixed(&genotype, SIZE);
+    let mut weights = Weights::new(&device(), 3, network.layout());
     let supervision = DeepSupervision::new(&network, SIZE, &mut weights);
     let batch = random_batch();
     let at = |weights: &Weights| {
         let backprop = Backprop {
             network: &network,
             weights,
-            loss: LossKind::DiceCrossEntropy,
+            loss: loss(),
             supervision: Some(&supervision),
             recompute: false,
         };
@@ -458,10 +466,10 @@ fn the_gradient_under_deep_supervision_is_that_of_finite_differences_and_reaches
 
 #[test]
 fn a_prediction_with_flips_of_a_mirrored_image_is_the_mirrored_prediction_and_one_without_is_not() {
-    let genotype = scnas::space::genotype::Genotype::random(&Space::paper(), 4);
-    let mixture = Network::mixture_of(&genotype);
-    let mut weights = Weights::new(&device(), 3);
-    let network = Network::fixed(&genotype, SIZE, &mut weights);
+    let genotype = Genotype::random(&Space::paper(), 4);
+    let mixture = Mixture::of(&genotype);
+    let network = Network::fixed(&genotype, SIZE);
+    let weights = Weights::new(&device(), 3, network.layout());
     let difference = |flips, mirror| {
         let settings =
             PredictConfig { overlap: 0.5, blend: Blend::Uniform, flips, largest_component: vec![] };
@@ -475,10 +483,10 @@ fn a_prediction_with_flips_of_a_mirrored_image_is_the_mirrored_prediction_and_on
             mirror,
         };
         let mut image = random_values(SIZE.channels * PATCH.iter().product::<usize>(), 5);
-        let mut straight = predictor.score(image.clone());
+        let mut straight = predictor.score(image.clone()).unwrap();
         flip(&mut image, PATCH, [true, false, true]);
         flip(&mut straight, PATCH, [true, false, true]);
-        let mirrored = predictor.score(image);
+        let mirrored = predictor.score(image).unwrap();
         straight.iter().zip(&mirrored).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
     };
     assert!(difference(true, [true; 3]) < 1e-4);
@@ -507,7 +515,7 @@ fn running_cells_again_gives_the_gradients_of_keeping_what_they_computed() {
         {
             let mixture = sample.mixture(&device(), tape == Tape::Architecture);
             let with = |recompute| {
-                let loss = LossKind::DiceCrossEntropy;
+                let loss = loss();
                 Backprop { network: &network, weights: &weights, loss, supervision, recompute }
                     .gradients(tape, &batch, &mixture)
             };
@@ -524,7 +532,7 @@ fn running_cells_again_gives_the_gradients_of_keeping_what_they_computed() {
                 );
             }
             let z = |found: &LossGradients| -> Vec<f64> {
-                found.mixture.iter().flatten().flatten().copied().collect()
+                found.mixture.edges().flatten().map(|entry| entry.by_z).collect()
             };
             let (kept, again) = (z(&kept), z(&again));
             let scale = kept.iter().fold(0.0_f64, |m, g| m.max(g.abs()));
@@ -536,7 +544,7 @@ fn running_cells_again_gives_the_gradients_of_keeping_what_they_computed() {
 
 fn same_operations(a: &Sample, b: &Sample) -> bool {
     let ops = |s: &Sample| -> Vec<Vec<usize>> {
-        s.edges().iter().flatten().map(|e| e.active().iter().map(|&(op, _)| op).collect()).collect()
+        s.edges().iter().map(|e| e.active().iter().map(|&(op, _)| op).collect()).collect()
     };
     ops(a) == ops(b)
 }

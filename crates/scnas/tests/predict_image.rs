@@ -8,13 +8,13 @@ use medvol::components::{Connectivity, keep_largest_component};
 use medvol::{Affine, Image, Label, RawImage};
 use ndarray::Array4;
 use scnas::data::plan::Plan;
-use scnas::error::Error;
+use scnas::error::{Error, Purpose};
 use scnas::memory;
 use scnas::network::architecture::Architecture;
-use scnas::network::cells::Size;
+use scnas::network::size::Size;
+use scnas::observer::Observer;
 use scnas::predict::image::{ImagePredictor, Options, Prediction};
-use scnas::run::pipeline::Observer;
-use scnas::settings::config::{Config, LabelKey};
+use scnas::settings::{Config, LabelKey};
 use scnas::space::genotype::Genotype;
 use scnas::space::topology::Space;
 use scnas::store::model::{Card, Model};
@@ -64,6 +64,7 @@ fn model(seed: u64) -> Model {
             .collect(),
         spacing: [1.0; 3],
         patch: [8, 16, 16],
+        normalisation: vec![],
         folds: vec![vec!["x".into()], vec!["y".into()]],
         fold: 0,
         training: None,
@@ -107,7 +108,9 @@ fn as_little_memory_as_is_accepted_gives_the_bits_of_unlimited_memory() {
             .unwrap()
             .predict("noise", &image, &listener)
         {
-            Err(Error::Memory { name, .. }) => assert_eq!(name, "noise"),
+            Err(Error::Memory { purpose: Purpose::Image { name, .. }, .. }) => {
+                assert_eq!(name, "noise");
+            }
             Err(other) => panic!("{other}"),
             Ok(strips) => {
                 let messages = listener.messages.into_inner().unwrap();

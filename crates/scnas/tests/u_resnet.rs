@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData, activation::sigmoid};
 use rand::RngExt as _;
-use scnas::data::patches::Batch;
 use scnas::data::plan::Plan;
 use scnas::learn::backprop::Backprop;
-use scnas::learn::loss::{Loss, LossKind};
+use scnas::learn::batch::Batch;
+use scnas::learn::loss::{Loss, LossTerms};
 use scnas::network::architecture::Architecture;
-use scnas::network::cells::{Mixture, Size};
+use scnas::network::mixture::Mixture;
+use scnas::network::size::Size;
 use scnas::network::weights::{Pass, Tape, Weights};
 use scnas::random::{Stream, rng};
-use scnas::settings::config::Config;
+use scnas::settings::Config;
 use scnas::space::operation::SLOPE;
 use scnas::store::model::{Card, Model};
 use volops::ConvSpec;
@@ -83,6 +84,10 @@ impl Reference {
     }
 }
 
+fn loss(terms: &str) -> LossTerms {
+    terms.parse().unwrap()
+}
+
 fn device() -> Device {
     volops::device("cpu").unwrap()
 }
@@ -117,14 +122,14 @@ fn largest_difference(a: &Tensor<5>, b: &Tensor<5>) -> f32 {
 
 #[test]
 fn the_u_resnet_agrees_with_the_reference_in_value_and_in_the_gradients_of_all_its_weights() {
-    let mut weights = Weights::new(&device(), 4);
-    let network = Architecture::UResNet.build(SIZE, &mut weights);
+    let network = Architecture::UResNet.build(SIZE);
+    let mut weights = Weights::new(&device(), 4, network.layout());
     off_their_start(&mut weights);
     let batch = batch();
 
     let pass = Pass::new(&weights, Tape::Off);
     let fast =
-        network.forward(&pass, pass.input(batch.image.clone(), batch.shape), &Mixture::new());
+        network.forward(&pass, pass.input(batch.image.clone(), batch.shape), &Mixture::none());
     let leaves: BTreeMap<String, Tensor<5>> = weights
         .iter()
         .map(|(_, w)| (w.name.clone(), Tensor::from_inner(w.value.clone()).require_grad()))
@@ -135,9 +140,9 @@ fn the_u_resnet_agrees_with_the_reference_in_value_and_in_the_gradients_of_all_i
     assert!(largest_difference(&fast, &slow.clone().inner()) < 2e-3);
 
     let mut slow_grads =
-        Loss::of_tensor(LossKind::DiceCrossEntropy, &slow, &batch.classes).attach(slow).backward();
+        Loss::of_tensor(loss("dice-cross-entropy"), &slow, &batch.classes).attach(slow).backward();
     let gradients = |recompute| {
-        let loss = LossKind::DiceCrossEntropy;
+        let loss = loss("dice-cross-entropy");
         Backprop {
             network: network.as_ref(),
             weights: &weights,
@@ -145,7 +150,7 @@ fn the_u_resnet_agrees_with_the_reference_in_value_and_in_the_gradients_of_all_i
             supervision: None,
             recompute,
         }
-        .gradients(Tape::Weights, &batch, &Mixture::new())
+        .gradients(Tape::Weights, &batch, &Mixture::none())
     };
     let found = gradients(false);
     assert_eq!(found.weights.len(), leaves.len());
@@ -162,18 +167,18 @@ fn the_u_resnet_agrees_with_the_reference_in_value_and_in_the_gradients_of_all_i
 
 #[test]
 fn the_gradients_of_the_u_resnet_do_not_depend_on_the_number_of_threads() {
-    let mut weights = Weights::new(&device(), 4);
-    let network = Architecture::UResNetHalf.build(SIZE, &mut weights);
+    let network = Architecture::UResNetHalf.build(SIZE);
+    let weights = Weights::new(&device(), 4, network.layout());
     let gradients = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let backprop = Backprop {
             network: network.as_ref(),
             weights: &weights,
-            loss: LossKind::Dice,
+            loss: loss("dice"),
             supervision: None,
             recompute: false,
         };
-        let found = pool.install(|| backprop.gradients(Tape::Weights, &batch(), &Mixture::new()));
+        let found = pool.install(|| backprop.gradients(Tape::Weights, &batch(), &Mixture::none()));
         found
             .weights
             .into_values()
@@ -194,6 +199,7 @@ fn a_written_u_resnet_is_read_back_and_scores_the_same() {
         labels: [0, 1, 2].map(label).to_vec(),
         spacing: [1.0; 3],
         patch: PATCH,
+        normalisation: vec![],
         folds: vec![vec!["x".into()], vec!["y".into()]],
         fold: 0,
         training: None,
@@ -208,11 +214,11 @@ fn a_written_u_resnet_is_read_back_and_scores_the_same() {
         model.write(&path).unwrap();
         let again = Model::read(&path, &device()).unwrap();
         assert_eq!(again.card.architecture, architecture);
-        let scores = |model: &Model| {
+        let logits = |model: &Model| {
             let pass = Pass::new(&model.weights, Tape::Off);
             let Batch { image, shape, .. } = batch();
             model.network.forward(&pass, pass.input(image, shape), &model.mixture())
         };
-        assert_eq!(largest_difference(&scores(&model), &scores(&again)), 0.0);
+        assert_eq!(largest_difference(&logits(&model), &logits(&again)), 0.0);
     }
 }

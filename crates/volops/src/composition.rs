@@ -10,7 +10,7 @@ use burn::tensor::{
     s,
 };
 
-use crate::{AdamStep, ConvSpec, Convolution, DepthwiseSpec, Operation, Term, ops::POINTWISE};
+use crate::{AdamStep, ConvSpec, DepthwiseSpec};
 
 /// The three spatial axes of `[batch, channels, depth, height, width]`.
 const SPATIAL: [usize; 3] = [2, 3, 4];
@@ -52,7 +52,7 @@ pub fn max_pool3d(x: Tensor<5>, stride: usize) -> Tensor<5> {
 
 /// See [`crate::avg_pool3d`].
 pub fn avg_pool3d(x: Tensor<5>, stride: usize) -> Tensor<5> {
-    let device = x.device();
+    let (device, dtype) = (x.device(), x.dtype());
     SPATIAL.into_iter().fold(x, |x, axis| {
         let size = x.dims()[axis];
         let [a, b, c] = windows(x, axis, stride, 0.0);
@@ -65,7 +65,7 @@ pub fn avg_pool3d(x: Tensor<5>, stride: usize) -> Tensor<5> {
             .collect();
         let mut shape = [1; 5];
         shape[axis] = share.len();
-        sum * Tensor::from_data(TensorData::new(share, shape), &device)
+        sum * Tensor::from_data(TensorData::new(share, shape), (&device, dtype))
     })
 }
 
@@ -97,32 +97,6 @@ pub fn instance_norm(x: Tensor<5>, gamma: Tensor<5>, beta: Tensor<5>) -> Tensor<
     let centred = x - mean;
     let variance = centred.clone().powi_scalar(2).mean_dims(&SPATIAL);
     centred / (variance + 1e-5).sqrt() * gamma + beta
-}
-
-/// See [`crate::weighted_sum`].
-///
-/// # Panics
-/// If there is no term, or shapes do not fit together.
-pub fn weighted_sum(terms: Vec<Term>) -> Tensor<5> {
-    let sum = terms.into_iter().fold(None, |sum, Term { x, operation, z }| {
-        let y = match operation {
-            Operation::ConvNorm { convolution, gamma, beta } => {
-                let y = match convolution {
-                    Convolution::Dense { weight, spec } => conv3d(x, weight, spec),
-                    Convolution::Transposed { weight, slope } => conv_transpose3d(x, weight, slope),
-                    Convolution::Separable { depthwise, spec, pointwise } => {
-                        conv3d(depthwise3d(x, depthwise, spec), pointwise, POINTWISE)
-                    }
-                };
-                instance_norm(y, gamma, beta)
-            }
-            Operation::MaxPool { stride } => max_pool3d(x, stride),
-            Operation::AveragePool { stride } => avg_pool3d(x, stride),
-            Operation::Identity => x,
-        };
-        Some(add_scaled(sum, y, z))
-    });
-    sum.expect("a sum has at least one term")
 }
 
 /// See [`crate::add_scaled`].

@@ -1,14 +1,15 @@
 //! 3-D tensor operations for Burn: convolution, depthwise convolution, pooling, instance norm, ×2
 //! resampling, and the few elementwise operations a network on volumes spends its time in.
 //!
-//! Every operation is a function on `Tensor<5>`, shaped `[batch, channels, depth, height, width]`.
-//! What it does depends on the tensor's device, at run time:
+//! Every operation is a function on `Tensor<5>`, shaped `[batch, channels, depth, height, width]`,
+//! and a type that is a term of a node, a [`weighted_sum`], which is one step of the tape.
 //!
-//! - on the CPU (`Flex`) it calls the kernels in [`kernel`], with a hand-written backward pass on
-//!   an autodiff device;
-//! - elsewhere (CUDA, ROCm, Metal, Vulkan, wgpu), and for any other element type than `f32`, it is
-//!   the [`composition`] of stock Burn operations of the same name, which is also the reference the
-//!   kernels are tested against.
+//! What it computes with depends on the tensor's device and element type, at run time:
+//!
+//! - for `f32` on the CPU (`Flex`) it is the kernels in [`kernel`], gradients included;
+//! - elsewhere (CUDA, ROCm, Metal, Vulkan, wgpu; other element types) it is the [`composition`] of
+//!   stock Burn operations of the same name, which is also the reference the kernels are tested
+//!   against, and what Burn's autodiff finds for its gradients.
 //!
 //! The backward pass keeps references to the inputs it reads and computes the gradients of tracked
 //! inputs only. On a device with Burn's gradient checkpointing everything but the convolutions, and
@@ -16,29 +17,35 @@
 //!
 //! | file | holds |
 //! |---|---|
+//! | `ops/` | the operations, one file each: function, type, forward and backward pass |
+//! | `node.rs` | what an [`Operation`] is, and the node that adds them up |
+//! | `backend/mod.rs` | [`Kernels`], the seam: what operations compute with |
+//! | `backend/cpu.rs` | `Kernels` for `f32` on the CPU |
+//! | `backend/tape.rs` | how a node is plugged into Burn's autodiff |
 //! | `kernel/` | the CPU kernels, on plain slices: no tensors, no autodiff |
-//! | `ops/` | the operations, one file a family: the public function, its forward and its backward in terms of the kernels |
-//! | `ops/weighted_sum.rs` | a node of a cell, all its operations one step of the tape |
-//! | `ops/extension.rs` | how they are plugged into Burn |
-//! | `composition.rs` | the same operations from stock Burn ones |
+//! | `composition.rs` | the operations from stock Burn ones |
 //! | `device.rs` | devices by name |
 //! | `memory.rs` | the allocator to use with them |
 //! | `machine.rs` | what the machine can do at most, to judge the kernels by |
+//!
+//! A new operation of a node is a file in `ops/` with an [`Operation`], from stock Burn operations
+//! at first. A faster one is a method of [`Kernels`], its default the composition, and its override
+//! in `backend/cpu.rs` with a kernel in `kernel/`. Kernels for a GPU are one more implementation of
+//! [`Kernels`].
 
-#![warn(clippy::undocumented_unsafe_blocks)]
-
+mod backend;
 pub mod composition;
 mod device;
 pub mod kernel;
 pub mod machine;
 pub mod memory;
+mod node;
 mod ops;
 
+pub use backend::{Kernels, Stock};
 pub use device::{DeviceError, device};
 pub use kernel::{
     conv::ConvSpec, depthwise::DepthwiseSpec, elementwise::AdamStep, parallel::map_indices,
 };
-pub use ops::{
-    Convolution, Operation, Term, adam, add_scaled, avg_pool3d, concat, conv_transpose3d, conv3d,
-    depthwise3d, instance_norm, leaky_relu, max_pool3d, upsample2, weighted_sum,
-};
+pub use node::{Input, Kept, Operation, Term, Undone, add_scaled, weighted_sum};
+pub use ops::*;

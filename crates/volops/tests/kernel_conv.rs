@@ -5,11 +5,11 @@
 mod values;
 
 use proptest::prelude::*;
+use volops::kernel::conv::grad_weight::{conv_transpose3d_grad_weight, conv3d_grad_weight};
 use volops::kernel::conv::{
     ConvSpec, conv_transpose3d, conv_transpose3d_grad_input, conv3d, conv3d_grad_input, out_shape,
     out_shape_transpose,
 };
-use volops::kernel::conv_grad_weight::{conv_transpose3d_grad_weight, conv3d_grad_weight};
 use volops::kernel::{Shape, numel};
 
 use values::values;

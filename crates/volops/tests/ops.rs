@@ -2,7 +2,7 @@
 //! result, and the gradient of every input through Burn's autodiff.
 //!
 //! On the CPU that compares the kernels. The environment variable `VOLOPS_TEST_DEVICE` names
-//! another device to put to the same test (see `docs/DEVICES.md`); there the operations are the
+//! another device to put to the same test (see `docs/guide/gpus.md`); there the operations are the
 //! compositions, and what is tested is the device.
 
 mod support;
@@ -12,7 +12,10 @@ use std::array;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use proptest::prelude::*;
 use support::{assert_close, devices, gradients, inputs, random, values};
-use volops::{AdamStep, ConvSpec, Convolution, DepthwiseSpec, Operation, Term, composition};
+use volops::{
+    AdamStep, AvgPool3d, Concat, Conv3d, ConvSpec, ConvTranspose3d, Depthwise3d, DepthwiseSpec,
+    Kept, Kernels, LeakyRelu, MaxPool3d, Normed, Operation, Term, Upsample2, composition,
+};
 
 /// The largest error allowed, relative to the largest element of the reference.
 struct Tolerance {
@@ -173,44 +176,128 @@ proptest! {
     ) {
         let x = [n, c, d + 1, h + 1, w + 1];
         let scale = [1, c, 1, 1, 1];
-        let terms = |[x, other, dense, depthwise, pointwise, gamma, beta, z]: [Tensor<5>; 8]| {
-            let term = |&(kind, of_other, is_weighted): &(usize, bool, bool)| Term {
-                x: if of_other { other.clone() } else { x.clone() },
-                operation: match kind {
-                    0 | 1 => Operation::ConvNorm {
-                        convolution: if kind == 0 {
-                            let spec = ConvSpec { kernel: [3; 3], stride: 1, slope: Some(0.01) };
-                            Convolution::Dense { weight: dense.clone(), spec }
-                        } else {
-                            let spec = DepthwiseSpec { kernel: [3; 3], dilation: 2, stride: 1, slope: Some(0.01) };
-                            Convolution::Separable { depthwise: depthwise.clone(), spec, pointwise: pointwise.clone() }
-                        },
-                        gamma: gamma.clone(),
-                        beta: beta.clone(),
-                    },
-                    2 => Operation::MaxPool { stride: 1 },
-                    3 => Operation::AveragePool { stride: 1 },
-                    _ => Operation::Identity,
-                },
-                z: is_weighted.then(|| z.clone().reshape([1])),
+        let dense_spec = ConvSpec { kernel: [3; 3], stride: 1, slope: Some(0.01) };
+        let depthwise_spec = DepthwiseSpec { kernel: [3; 3], dilation: 2, stride: 1, slope: Some(0.01) };
+        let pointwise_spec = ConvSpec { kernel: [1; 3], stride: 1, slope: None };
+        // All inputs have a gradient.
+        let kinds: Vec<_> = [(0, false, true), (1, true, true)].into_iter().chain(kinds).collect();
+        let sum = |[x, other, dense, depthwise, pointwise, gamma, beta, z]: [Tensor<5>; 8]| {
+            let term = |&(kind, of_other, is_weighted): &(usize, bool, bool)| {
+                let x = if of_other { other.clone() } else { x.clone() };
+                let term = match kind {
+                    0 => Term::new(
+                        Normed::of(Conv3d(dense_spec)),
+                        [x, dense.clone(), gamma.clone(), beta.clone()],
+                    ),
+                    1 => Term::new(
+                        Normed::separable(depthwise_spec),
+                        [x, depthwise.clone(), pointwise.clone(), gamma.clone(), beta.clone()],
+                    ),
+                    2 => Term::new(MaxPool3d { stride: 1 }, [x]),
+                    3 => Term::new(AvgPool3d { stride: 1 }, [x]),
+                    _ => Term::identity(x),
+                };
+                Term { z: is_weighted.then(|| z.clone().reshape([1])), ..term }
             };
-            // All inputs have a gradient.
-            let all = [(0, false, true), (1, true, true)];
-            all.iter().chain(&kinds).map(term).collect()
+            volops::weighted_sum(kinds.iter().map(term).collect())
+        };
+        let slow = |[x, other, dense, depthwise, pointwise, gamma, beta, z]: [Tensor<5>; 8]| {
+            let add = |sum, &(kind, of_other, is_weighted): &(usize, bool, bool)| {
+                let x = if of_other { other.clone() } else { x.clone() };
+                let norm = |y| composition::instance_norm(y, gamma.clone(), beta.clone());
+                let y = match kind {
+                    0 => norm(composition::conv3d(x, dense.clone(), dense_spec)),
+                    1 => {
+                        let y = composition::depthwise3d(x, depthwise.clone(), depthwise_spec);
+                        norm(composition::conv3d(y, pointwise.clone(), pointwise_spec))
+                    }
+                    2 => composition::max_pool3d(x, 1),
+                    3 => composition::avg_pool3d(x, 1),
+                    _ => x,
+                };
+                let z = is_weighted.then(|| z.clone().reshape([1]));
+                Some(composition::add_scaled(sum, y, z))
+            };
+            kinds.iter().fold(None, add).unwrap()
         };
         check(
             "weighted_sum",
             [x, x, [c, c, 3, 3, 3], [c, 1, 3, 3, 3], [c, c, 1, 1, 1], scale, scale, [1; 5]],
-            |inputs| volops::weighted_sum(terms(inputs)),
-            |inputs| composition::weighted_sum(terms(inputs)),
+            sum,
+            slow,
+        );
+    }
+
+    #[test]
+    fn every_operation_may_be_a_weighted_term([n, c, d, h, w] in shapes(5), kind in 0..7usize) {
+        let [x, acc] = [[n, c, d, h, w], if kind < 3 { [n, c, d, h, w] } else { [n, c, 2 * d, 2 * h, 2 * w] }];
+        let acc = if kind == 5 { [n, 2 * c, d, h, w] } else if kind == 6 { x } else { acc };
+        let spec = ConvSpec { kernel: [3; 3], stride: 1, slope: Some(0.01) };
+        let depthwise = DepthwiseSpec { kernel: [3; 3], dilation: 1, stride: 1, slope: None };
+        let weight = [c, if kind == 1 { 1 } else { c }, 3, 3, 3];
+        check(
+            "weighted_sum",
+            [acc, x, weight, [1; 5]],
+            |[acc, x, weight, z]| {
+                let both = [x.clone(), weight.clone()];
+                let term = match kind {
+                    0 => Term::new(Conv3d(spec), both),
+                    1 => Term::new(Depthwise3d(depthwise), both),
+                    2 => Term::new(LeakyRelu { slope: 0.1 }, [x.clone()]),
+                    3 => Term::new(ConvTranspose3d { slope: Some(0.01) }, both),
+                    4 => Term::new(Upsample2, [x.clone()]),
+                    5 => Term::new(Concat, [x.clone(), x.clone()]),
+                    _ => Term::new(MinPool3d, [x.clone()]),
+                };
+                let term = Term { z: Some(z.reshape([1])), ..term };
+                anchored(volops::weighted_sum(vec![Term::identity(acc), term]), x, weight)
+            },
+            |[acc, x, weight, z]| {
+                let of = x.clone();
+                let y = match kind {
+                    0 => composition::conv3d(of, weight.clone(), spec),
+                    1 => composition::depthwise3d(of, weight.clone(), depthwise),
+                    2 => composition::leaky_relu(of, 0.1),
+                    3 => composition::conv_transpose3d(of, weight.clone(), Some(0.01)),
+                    4 => composition::upsample2(of),
+                    5 => Tensor::cat(vec![of.clone(), of], 1),
+                    _ => composition::max_pool3d(of.neg(), 1).neg(),
+                };
+                let sum = composition::add_scaled(Some(acc), y, Some(z.reshape([1])));
+                anchored(sum, x, weight)
+            },
         );
     }
 
     #[test]
     fn concat_equals_the_stock_operation([n, c, d, h, w] in shapes(9), more in 0..3usize) {
-        let parts = array::from_fn(|i| [n, c + i * more, d, h, w]);
+        let parts = array::from_fn::<_, 4, _>(|i| [n, c + i * more, d, h, w]);
         check("concat", parts, volops::concat, |parts| Tensor::cat(parts.to_vec(), 1));
     }
+}
+
+/// The smallest value in a 3³ window, from stock operations only.
+#[derive(Debug)]
+struct MinPool3d;
+
+impl Operation for MinPool3d {
+    fn forward(
+        &self,
+        kernels: &dyn Kernels,
+        sum: Option<Tensor<5>>,
+        z: Option<&Tensor<1>>,
+        inputs: Vec<Tensor<5>>,
+        _: bool,
+    ) -> (Tensor<5>, Kept) {
+        let y = composition::max_pool3d(inputs[0].clone().neg(), 1).neg();
+        (kernels.add_scaled(sum, y, z), Kept::new())
+    }
+}
+
+/// `y`, and something of `x` and `weight`, so that both have a gradient whether `y` is of them or
+/// not.
+fn anchored(y: Tensor<5>, x: Tensor<5>, weight: Tensor<5>) -> Tensor<5> {
+    y + (x.sum() + weight.sum()).reshape([1; 5])
 }
 
 #[test]
@@ -393,16 +480,12 @@ fn gradient_checkpointing_changes_nothing() {
         let spec = ConvSpec { kernel: [3; 3], stride: 1, slope: Some(0.01) };
         // Everything between the two convolutions is made again in the backward pass, `sum` for two
         // of them.
-        let convolution = Convolution::Dense { weight: w.clone(), spec };
-        let term = |x: &Tensor<5>, operation| Term { x: x.clone(), operation, z: None };
-        let y = volops::weighted_sum(vec![term(
-            &x,
-            Operation::ConvNorm { convolution, gamma: gamma.clone(), beta: beta.clone() },
-        )]);
+        let inputs = [x.clone(), w.clone(), gamma.clone(), beta.clone()];
+        let y = volops::weighted_sum(vec![Term::new(Normed::of(Conv3d(spec)), inputs)]);
         let sum = volops::add_scaled(Some(x.clone()), y.clone(), Some(z.clone().reshape([1])));
         let poolings = vec![
-            term(&y, Operation::AveragePool { stride: 2 }),
-            term(&sum, Operation::MaxPool { stride: 2 }),
+            Term::new(AvgPool3d { stride: 2 }, [y.clone()]),
+            Term::new(MaxPool3d { stride: 2 }, [sum.clone()]),
         ];
         let pooled = volops::weighted_sum(poolings);
         let sum =
@@ -437,7 +520,7 @@ fn weights_that_do_not_fit_the_input_are_refused() {
 }
 
 /// Compares result and gradients of an operation, on all devices to test, with those of its
-/// composition on the CPU.
+/// composition on the CPU: by the kernels of each, and by the stock ones.
 fn check<const N: usize>(
     name: &str,
     shapes: [[usize; 5]; N],
@@ -447,20 +530,18 @@ fn check<const N: usize>(
     let (expected, expected_grads) = gradients(&inputs(shapes, &Device::flex()), composition);
     for device in devices() {
         let tolerance = tolerance(name, &device);
-        let (y, grads) = gradients(&inputs(shapes, &device), &operation);
-        assert_close(
-            &format!("{name} of {shapes:?} on {device:?}"),
-            y,
-            expected.clone(),
-            tolerance,
-        );
-        for (i, (grad, expected)) in grads.into_iter().zip(&expected_grads).enumerate() {
-            assert_close(
-                &format!("gradient {i} of {name} of {shapes:?} on {device:?}"),
-                grad,
-                expected.clone(),
-                tolerance,
-            );
+        let compare = |inputs: [Tensor<5>; N]| {
+            let what = format!("{name} of {shapes:?} on {device:?} in {:?}", inputs[0].dtype());
+            let (y, grads) = gradients(&inputs, &operation);
+            assert_close(&what, y, expected.clone(), tolerance);
+            for (i, (grad, expected)) in grads.into_iter().zip(&expected_grads).enumerate() {
+                assert_close(&format!("gradient {i} of {what}"), grad, expected.clone(), tolerance);
+            }
+        };
+        compare(inputs(shapes, &device));
+        if device == Device::flex() {
+            // There are no kernels for it.
+            compare(inputs(shapes, &device).map(|input| input.cast(DType::F64)));
         }
     }
 }

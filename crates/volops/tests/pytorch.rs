@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 
 use volops::kernel::Shape;
+use volops::kernel::conv::grad_weight::{conv_transpose3d_grad_weight, conv3d_grad_weight};
 use volops::kernel::conv::{
     ConvSpec, conv_transpose3d, conv_transpose3d_grad_input, conv3d, conv3d_grad_input,
 };
-use volops::kernel::conv_grad_weight::{conv_transpose3d_grad_weight, conv3d_grad_weight};
 use volops::kernel::depthwise::{
     DepthwiseSpec, depthwise3d, depthwise3d_grad_input, depthwise3d_grad_weight,
 };

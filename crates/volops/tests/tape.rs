@@ -11,7 +11,9 @@ use burn::{
     tensor::{Device, Tensor, Tolerance},
 };
 use support::{assert_close, random};
-use volops::{ConvSpec, Convolution, DepthwiseSpec, Operation, Term};
+use volops::{
+    AvgPool3d, Conv3d, ConvSpec, ConvTranspose3d, DepthwiseSpec, MaxPool3d, Normed, Term,
+};
 
 #[test]
 fn a_sum_takes_over_the_memory_of_its_accumulator() {
@@ -68,37 +70,28 @@ fn a_sum_in_one_step_is_the_bits_of_one_step_for_each_term_whatever_gradients_ar
                 if tracked >> i & 1 > 0 { input.require_grad() } else { input }
             });
             let [x, other, gamma, beta, z, w, dw, pw] = inputs.clone();
-            let norm = |convolution| Operation::ConvNorm {
-                convolution,
-                gamma: gamma.clone(),
-                beta: beta.clone(),
+            let scales = [gamma, beta];
+            let normed = |operation, x: Tensor<5>, weights: &[Tensor<5>]| {
+                Term::new(operation, [&[x][..], weights, &scales].concat())
             };
-            let operation = || match kind {
-                0 => norm(Convolution::Dense { weight: w.clone(), spec }),
-                1 => norm(Convolution::Transposed { weight: w.clone(), slope: None }),
-                2 => norm(Convolution::Separable {
-                    depthwise: dw.clone(),
-                    spec: depthwise,
-                    pointwise: pw.clone(),
-                }),
-                3 => Operation::MaxPool { stride: 1 },
-                4 => Operation::AveragePool { stride: 1 },
-                _ => Operation::Identity,
+            let term = |x: Tensor<5>| match kind {
+                0 => normed(Normed::of(Conv3d(spec)), x, &[w.clone()]),
+                1 => normed(Normed::of(ConvTranspose3d { slope: None }), x, &[w.clone()]),
+                2 => normed(Normed::separable(depthwise), x, &[dw.clone(), pw.clone()]),
+                3 => Term::new(MaxPool3d { stride: 1 }, [x]),
+                4 => Term::new(AvgPool3d { stride: 1 }, [x]),
+                _ => Term::identity(x),
             };
             let start = if kind == 1 { volops::upsample2(other.clone()) } else { other.clone() };
-            let start =
-                starts.then_some(Term { x: start, operation: Operation::Identity, z: None });
+            let start = starts.then(|| Term::identity(start));
             let z = is_weighted.then(|| z.reshape([1]));
-            let terms = start.into_iter().chain([
-                Term { x, operation: operation(), z },
-                Term { x: other, operation: operation(), z: None },
-            ]);
+            let terms = start.into_iter().chain([Term { z, ..term(x) }, term(other)]);
             let y = if together {
                 volops::weighted_sum(terms.collect())
             } else {
-                let identity = |x| Term { x, operation: Operation::Identity, z: None };
                 let add = |sum: Option<Tensor<5>>, term| {
-                    volops::weighted_sum(sum.map(identity).into_iter().chain([term]).collect())
+                    let sum = sum.map(Term::identity).into_iter();
+                    volops::weighted_sum(sum.chain([term]).collect())
                 };
                 terms.fold(None, |sum, term| Some(add(sum, term))).unwrap()
             };
@@ -148,15 +141,14 @@ fn a_convolution_with_its_norm_is_its_parts_whatever_gradients_are_wanted() {
             let acc = accumulates.then(doubled);
             let z = is_weighted.then(|| z.reshape([1]));
             let y = if together {
-                let convolution = match kind {
-                    0 => Convolution::Dense { weight: w, spec },
-                    1 => Convolution::Transposed { weight: w, slope: None },
-                    _ => Convolution::Separable { depthwise: dw, spec: depthwise, pointwise: pw },
+                let (operation, weights) = match kind {
+                    0 => (Normed::of(Conv3d(spec)), vec![w]),
+                    1 => (Normed::of(ConvTranspose3d { slope: None }), vec![w]),
+                    _ => (Normed::separable(depthwise), vec![dw, pw]),
                 };
-                let acc = acc.map(|x| Term { x, operation: Operation::Identity, z: None });
-                let term =
-                    Term { x, operation: Operation::ConvNorm { convolution, gamma, beta }, z };
-                volops::weighted_sum(acc.into_iter().chain([term]).collect())
+                let acc = acc.map(Term::identity).into_iter();
+                let term = Term::new(operation, [vec![x], weights, vec![gamma, beta]].concat());
+                volops::weighted_sum(acc.chain([Term { z, ..term }]).collect())
             } else {
                 let y = match kind {
                     0 => volops::conv3d(x, w, spec),

@@ -2,9 +2,9 @@
 //! filtering: equality with a plain sum in f64, adjointness, independence of the thread count.
 
 use proptest::prelude::*;
+use volops::kernel::conv::grad_weight::conv3d_grad_weight;
+use volops::kernel::conv::winograd::worth_for_weights;
 use volops::kernel::conv::{ConvSpec, conv3d, conv3d_grad_input};
-use volops::kernel::conv_grad_weight::conv3d_grad_weight;
-use volops::kernel::winograd::worth_for_weights;
 use volops::kernel::{Shape, numel};
 
 /// Normally distributed values.

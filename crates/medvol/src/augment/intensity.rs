@@ -13,6 +13,7 @@ use crate::resample::{Taps, along_axis, resample};
 /// What is done to one channel, in the order of the fields. The default does nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Intensity {
+    /// Noise on every voxel.
     pub noise: Option<Noise>,
     /// Standard deviation of a Gaussian blur, in voxels.
     pub blur: Option<f64>,
@@ -22,6 +23,7 @@ pub struct Intensity {
     pub contrast: Option<f64>,
     /// The patch is sampled with this share of voxels along each axis, and back.
     pub low_resolution: Option<f64>,
+    /// A curve that bends the range.
     pub gamma: Option<Gamma>,
 }
 
@@ -38,6 +40,7 @@ pub struct Noise {
 /// were.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gamma {
+    /// Of the voxels' place in the range, from 0 to 1.
     pub exponent: f64,
     /// Of the negative: bends the other end of the range.
     pub inverted: bool,

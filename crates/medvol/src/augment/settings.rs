@@ -39,6 +39,7 @@ pub struct AugmentSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Flip {
+    /// These.
     Probabilities([f64; 3]),
     /// To be seen from the training cases: 0.5 along the axes that
     /// [`mirror_axes`](crate::mirror_axes) finds, 0 along the others.
@@ -49,6 +50,7 @@ pub enum Flip {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FromCases {
+    /// `"auto"`
     Auto,
 }
 
@@ -72,7 +74,9 @@ impl Flip {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ranged {
+    /// From 0 to 1.
     pub probability: f64,
+    /// Lowest and highest value of the parameter.
     pub range: [f64; 2],
 }
 
@@ -80,6 +84,7 @@ pub struct Ranged {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RotationSettings {
+    /// From 0 to 1.
     pub probability: f64,
     /// Largest angle about the axes (depth, height, width), in degrees, to either side.
     pub degrees: [f64; 3],
@@ -89,6 +94,7 @@ pub struct RotationSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ElasticSettings {
+    /// From 0 to 1.
     pub probability: f64,
     /// Range of the largest displacement, in mm.
     pub displacement_mm: [f64; 2],
@@ -100,7 +106,9 @@ pub struct ElasticSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GammaSettings {
+    /// From 0 to 1.
     pub probability: f64,
+    /// Lowest and highest exponent.
     pub range: [f64; 2],
     /// Share of the curves that are of the negative.
     pub inverted: f64,
@@ -130,7 +138,9 @@ impl Default for GammaSettings {
 pub struct BadSetting {
     /// Name of the setting, such as `blur`.
     pub key: &'static str,
+    /// What it may be.
     pub expected: &'static str,
+    /// What it is.
     pub found: String,
 }
 

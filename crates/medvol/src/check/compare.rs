@@ -4,9 +4,13 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use super::case::{FEW_VOXELS, Facts, Labels};
+use super::examine::Facts;
+use super::geometry::{CHECK_UNIT, implausible};
+use super::labels::{FEW_VOXELS, Labels};
 use super::{Finding, Fix, Kind, Severity};
 use crate::dataset::Dataset;
+use crate::digits::{lengths_mm, significant};
+use crate::normalisation::Normalisation;
 use crate::orient::median_spacing;
 use crate::preprocess::MAX_VOXELS;
 
@@ -20,10 +24,15 @@ const OUTLIER: f64 = 8.0;
 const LEAST_DEVIATION: f64 = 0.25;
 /// One part in so many of all cases is a group of its own.
 const GROUP: usize = 20;
-/// Spacings outside of these (mm) are mixed-up units, most likely.
-const PLAUSIBLE_MM: RangeInclusive<f64> = 0.02..=20.0;
 /// Spacings within this factor of the usual one are never extreme.
 const USUAL_SPACING: f64 = 3.0;
+/// What lies about a patient in a CT, in Hounsfield units: air, or what scanners write beyond the
+/// circle that they see.
+const AROUND: RangeInclusive<f32> = -8192.0..=-900.0;
+/// Bone, at least a little of it, is denser than this, and all else than …
+const BONE: f32 = 150.0;
+/// … this much is not to be seen in a CT.
+const METAL: f32 = 65536.0;
 /// A label that so many of ten cases hold is missed where it is not.
 const NEARLY_ALL_OF_TEN: usize = 9;
 
@@ -70,6 +79,7 @@ pub(super) fn compare(dataset: &Dataset, facts: &[Facts]) -> Vec<Finding> {
     findings.extend(duplicates(facts));
     findings.extend(spacings(facts));
     findings.extend(intensities(dataset, facts));
+    findings.extend(suspected_ct(dataset, facts));
     findings.extend(labels(dataset, facts));
     findings
 }
@@ -83,9 +93,9 @@ fn duplicates(facts: &[Facts]) -> Vec<Finding> {
             first.insert(digest, case);
             continue;
         };
-        let message = format!("has the same voxels as the image of {}", before.name);
+        let message = format!("has the same voxels as the image of {}", before.shown());
         let remedy = "keep one of them; in different folds they make scores too good";
-        let finding = Finding::warning(Kind::DuplicateImage, message, remedy).of(&case.name);
+        let finding = Finding::warning(Kind::DuplicateImage, message, remedy).of(case);
         // A test image is still to be predicted.
         findings.push(if case.labelled { finding.fixed_by(Fix::LeaveOut) } else { finding });
     }
@@ -101,17 +111,22 @@ fn spacings(facts: &[Facts]) -> Vec<Finding> {
         median_spacing(grids().filter(|(case, _)| case.labelled).map(|(_, (_, spacing))| spacing));
     let mut findings = Vec::new();
     for (case, (shape, spacing)) in grids() {
+        // Along an axis of one voxel nothing is resampled.
+        let long = |axis: usize| shape[axis] > 1;
         let voxels = target.map_or(0.0, |target| {
-            (0..3).map(|axis| (shape[axis] as f64 * spacing[axis] / target[axis]).ceil()).product()
+            let along = |axis: usize| (shape[axis] as f64 * spacing[axis] / target[axis]).ceil();
+            (0..3).filter(|&axis| long(axis)).map(along).product()
         });
         if voxels > MAX_VOXELS {
             let message = format!(
-                "{voxels:.1e} voxels when resampled to the usual spacing, {target:?} mm; it has \
-                 {shape:?} of {spacing:?} mm"
+                "{voxels:.1e} voxels when resampled to the usual spacing, {}; it has {shape:?} of \
+                 {}",
+                lengths_mm(target.unwrap_or_default()),
+                lengths_mm(spacing)
             );
             findings.push(
                 Finding::error(Kind::ExtremeSpacing, message, "check the unit of its spacing")
-                    .of(&case.name),
+                    .of(case),
             );
             continue;
         }
@@ -122,26 +137,48 @@ fn spacings(facts: &[Facts]) -> Vec<Finding> {
                 && !(1.0 / USUAL_SPACING..=USUAL_SPACING).contains(&factor);
             extreme.then(|| {
                 format!(
-                    "{:.3} mm along {}, usual are {:.3} mm",
-                    spacing[axis],
+                    "{} mm along {}, usual are {} mm",
+                    significant(spacing[axis], 3),
                     ["z", "y", "x"][axis],
-                    usual.median.exp()
+                    significant(usual.median.exp(), 3)
                 )
             })
         };
-        let found: Vec<String> = (0..3).filter_map(far).collect();
+        let found: Vec<String> = (0..3).filter(|&axis| long(axis)).filter_map(far).collect();
         let message = if !found.is_empty() {
             format!("a spacing unlike the other cases': {}", found.join("; "))
-        } else if spacing.iter().any(|mm| !PLAUSIBLE_MM.contains(mm)) {
-            format!("a spacing of {spacing:?} mm (depth, height, width)")
+        } else if let Some(message) = implausible(shape, spacing) {
+            message
         } else {
             continue;
         };
-        let remedy = "check the unit in its header (NIfTI spacings are in mm unless it says \
-                      otherwise) and that it is an image of this kind";
-        findings.push(Finding::warning(Kind::ExtremeSpacing, message, remedy).of(&case.name));
+        findings.push(Finding::warning(Kind::ExtremeSpacing, message, CHECK_UNIT).of(case));
     }
     findings
+}
+
+/// Channels that hold Hounsfield units, as it seems, and are not called so.
+fn suspected_ct(dataset: &Dataset, facts: &[Facts]) -> Vec<Finding> {
+    let unnamed = |(_, name): &(usize, &String)| Normalisation::named(name).is_none();
+    let suspect = |(channel, name): (usize, &String)| {
+        let known: Vec<_> = facts.iter().filter_map(|case| case.intensities.get(channel)).collect();
+        let like_ct =
+            known.iter().filter(|i| AROUND.contains(&i.min) && (BONE..METAL).contains(&i.max));
+        let alike = like_ct.count();
+        if alike == 0 || 2 * alike < known.len() {
+            return None;
+        }
+        let message = format!(
+            "channel {channel} ({name:?}) seems to be CT: in {alike} of {} cases it goes from air \
+             (below -900) to bone; but images that are not called CT are normalised one by one, \
+             and what surrounds the patient changes that",
+            known.len()
+        );
+        let remedy = "if it is CT in Hounsfield units, call the channel \"CT\" in the description, or \
+                      set data.normalisation; otherwise set that to \"zscore\"";
+        Some(Finding::warning(Kind::SuspectedCt, message, remedy))
+    };
+    dataset.channels.iter().enumerate().filter(unnamed).filter_map(suspect).collect()
 }
 
 /// Contrast and the mean in units of it: both are free of the unit of an image, and of how much air
@@ -160,17 +197,15 @@ fn intensities(dataset: &Dataset, facts: &[Facts]) -> Vec<Finding> {
         for (case, i) in of_channel() {
             if contrast.is_outlier(i.sd.ln()) || brightness.is_outlier(i.mean / i.sd) {
                 let message = format!(
-                    "channel {channel} has intensities of {:.4} ± {:.4}; usual are about {:.4} ± \
-                     {:.4}",
-                    i.mean,
-                    i.sd,
-                    brightness.median * contrast.median.exp(),
-                    contrast.median.exp()
+                    "channel {channel} has intensities of {} ± {}; usual are about {} ± {}",
+                    significant(i.mean, 4),
+                    significant(i.sd, 4),
+                    significant(brightness.median * contrast.median.exp(), 4),
+                    significant(contrast.median.exp(), 4)
                 );
                 let remedy =
                     "check its units and scale factor, and that it is of the same modality";
-                findings
-                    .push(Finding::warning(Kind::OutlierIntensity, message, remedy).of(&case.name));
+                findings.push(Finding::warning(Kind::OutlierIntensity, message, remedy).of(case));
             }
         }
     }
@@ -219,7 +254,7 @@ fn labels(dataset: &Dataset, facts: &[Facts]) -> Vec<Finding> {
                             message,
                             "check that it was labelled completely",
                         )
-                        .of(&case.name),
+                        .of(case),
                     );
                 }
                 (Some(volume), Some(usual))
@@ -231,7 +266,7 @@ fn labels(dataset: &Dataset, facts: &[Facts]) -> Vec<Finding> {
                     );
                     findings.push(
                         Finding::warning(Kind::TinyForeground, message, "check the label map")
-                            .of(&case.name),
+                            .of(case),
                     );
                 }
                 _ => {}

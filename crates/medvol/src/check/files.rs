@@ -1,23 +1,31 @@
-//! Files that belong to no case, and cases that are not there.
+//! Files that belong to no case, cases that are not there, and words of the description that are not
+//! used.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Finding, Kind};
-use crate::dataset::{CaseFiles, Dataset, ENDINGS};
+use crate::dataset::{CaseFiles, Dataset, Notice};
+use crate::io::{Source, is_part_of_another, stem_and_ending};
 
-/// Compares the number of cases with what is announced and what is needed.
-pub(super) fn counts(dataset: &Dataset, announced: Option<usize>) -> Vec<Finding> {
-    let found = dataset.cases.len();
+/// Files that are named where many are found.
+const NAMED: usize = 3;
+
+/// Compares the number of cases with what is announced and what is needed, and says which words of
+/// the description are not used.
+pub(super) fn counts(dataset: &Dataset) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if let Some(announced) = announced.filter(|announced| *announced != found) {
-        let message =
-            format!("\"numTraining\" is {announced}, but there are {found} training cases");
-        findings.push(Finding::warning(
-            Kind::CaseCount,
-            message,
-            "look for cases that got lost, or correct the number",
-        ));
+    for (key, announced, cases, what) in [
+        ("numTraining", dataset.announced, &dataset.cases, "training"),
+        ("numTest", dataset.announced_test, &dataset.test, "test"),
+    ] {
+        if let Some(announced) = announced.filter(|announced| *announced != cases.len()) {
+            findings.push(Finding::warning(
+                Kind::CaseCount,
+                format!("{key:?} is {announced}, but there are {} {what} cases", cases.len()),
+                "look for cases that got lost, or correct the number",
+            ));
+        }
     }
     if dataset.cases.iter().all(|case| case.label.is_none())
         && !(dataset.cases.is_empty() && dataset.test.is_empty())
@@ -29,49 +37,91 @@ pub(super) fn counts(dataset: &Dataset, announced: Option<usize>) -> Vec<Finding
             remedy,
         ));
     }
+    for Notice { text, remedy } in &dataset.notices {
+        findings.push(Finding::warning(Kind::Unused, text, *remedy));
+    }
+    if !dataset.unknown_keys.is_empty() {
+        findings.push(Finding::note(
+            Kind::Unused,
+            format!("keys without a meaning here: {}", dataset.unknown_keys.join(", ")),
+            "look for a misspelt one",
+        ));
+    }
     findings
 }
 
-/// Visible NIfTI files in the folders of a data set that no case uses.
+/// What lies beside the files of the cases (of those with label maps, if `labelled_only`) and
+/// belongs to none.
 ///
-/// A CSV file chooses among many files, so that those it does not choose say nothing.
-pub(super) fn unlisted(dataset: &Dataset) -> Vec<Finding> {
-    if dataset.table.is_some() {
+/// A CSV or JSON file from elsewhere chooses among many files, so that those it does not choose say
+/// nothing.
+pub(super) fn unlisted(dataset: &Dataset, labelled_only: bool) -> Vec<Finding> {
+    if !dataset.description.ends_with("dataset.json") || dataset.table.is_some() {
         return Vec::new();
     }
-    let used: BTreeSet<&Path> =
-        dataset.cases.iter().chain(&dataset.test).flat_map(CaseFiles::files).collect();
-    let folders: BTreeSet<&Path> = used
-        .iter()
-        .filter_map(|path| path.parent())
-        .filter(|folder| folder.starts_with(&dataset.root))
+    let all = || dataset.cases.iter().chain(&dataset.test);
+    let used: BTreeSet<&Path> = all().flat_map(CaseFiles::sources).map(Source::path).collect();
+    let folders: BTreeSet<&Path> = all()
+        .filter(|case| !labelled_only || case.label.is_some())
+        .flat_map(CaseFiles::sources)
+        .filter_map(|source| source.path().parent())
+        .filter(|folder| folder.starts_with(&dataset.root) && *folder != dataset.root)
         .collect();
-    let mut findings = Vec::new();
-    for folder in folders {
-        let mut paths: Vec<_> = std::fs::read_dir(folder)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path())
-            .collect();
-        paths.sort();
-        for path in
-            paths.iter().filter(|path| is_visible_image(path) && !used.contains(path.as_path()))
-        {
-            let shown = path.strip_prefix(&dataset.root).unwrap_or(path).display();
-            let remedy = "add it to the description if it should be used; it is ignored";
-            findings.push(Finding::note(
-                Kind::UnlistedFile,
-                format!("{shown} belongs to no case"),
-                remedy,
-            ));
+    let [mut odd, mut images, mut others] = [Vec::new(), Vec::new(), Vec::new()];
+    for path in folders.into_iter().flat_map(visible) {
+        let holds_used = || path.is_dir() && used.iter().any(|file| file.starts_with(&path));
+        if used.contains(path.as_path()) || holds_used() || is_part_of_another(&path) {
+            continue;
+        }
+        let name = path.file_name().unwrap_or_default();
+        if name.to_str().is_none() {
+            odd.push(path);
+        } else if !stem_and_ending(&name.to_string_lossy()).1.is_empty() {
+            images.push(path);
+        } else {
+            others.push(path);
         }
     }
+    let mut findings = Vec::new();
+    let mut say = |paths: Vec<PathBuf>, finding: fn(String) -> Finding, what: &str| {
+        let shown =
+            |path: &PathBuf| path.strip_prefix(&dataset.root).unwrap_or(path).display().to_string();
+        let first: Vec<String> = paths.iter().take(NAMED).map(shown).collect();
+        let first = first.join(", ");
+        match paths.len() {
+            0 => {}
+            1 => findings.push(finding(format!("{first} {what}"))),
+            n => findings.push(finding(format!("{n} files, such as {first}: each {what}"))),
+        }
+    };
+    let odd_name = match dataset.listed {
+        true => |message| {
+            Finding::warning(Kind::UnlistedFile, message, "rename it if it should be used")
+        },
+        // The file is a case, or a part of one.
+        false => |message| Finding::error(Kind::UnlistedFile, message, "rename it"),
+    };
+    say(odd, odd_name, "is left out, as its name is not UTF-8");
+    let image = |message| {
+        let remedy =
+            "add it to the description, or name it as the other files, if it should be used";
+        Finding::warning(Kind::UnlistedFile, message, remedy)
+    };
+    say(images, image, "belongs to no case and is left out");
+    let other = |message| {
+        let remedy = "convert it if it is an image that should be used";
+        Finding::note(Kind::UnlistedFile, message, remedy)
+    };
+    say(others, other, "is in no format that is known by its name, and is left out");
     findings
 }
 
-/// Hidden files such as the `._*` of archives made on a Mac are nobody's images.
-fn is_visible_image(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    !name.starts_with('.') && ENDINGS.iter().any(|ending| name.ends_with(ending))
+/// What lies in a folder, sorted; hidden files such as the `._*` of archives made on a Mac are
+/// nobody's images.
+fn visible(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let visible = entries.filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."));
+    let mut paths: Vec<PathBuf> = visible.map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
 }

@@ -9,15 +9,16 @@ use ndarray::Axis;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Finding, Fix, Kind, Report};
+use super::finding::shown;
+use super::{Finding, Fix, Fold, Kind, Report};
 use crate::atomic::atomic_write;
-use crate::dataset::{CaseFiles, Dataset, joined, stem_and_ending};
+use crate::dataset::{CaseFiles, Dataset};
 use crate::error::{Error, Result};
+use crate::io::{self, Source, default_ending, ending_like, writes_images};
 use crate::new_folder::write_folder;
-use crate::nifti_io::{read_grid, read_image, write_image, write_labels};
 use crate::volume::LabelMap;
 
-/// What became of the cases.
+/// What became of the cases, which are told apart as [`Finding::subject`] does it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Fixed {
     /// Copied byte by byte (or, where channels were in several files, joined).
@@ -33,8 +34,8 @@ pub struct Fixed {
 /// number of cases done and says whether to go on; `None` if it said no.
 ///
 /// # Errors
-/// [`Error::Unsupported`] where the description itself is at fault, or no labelled case would be
-/// left, [`Error::Write`], and those of reading files that have changed since.
+/// [`Error::DescriptionNotFixable`]; [`Error::NothingFixable`] where no labelled training case would
+/// be left; [`Error::Write`], and those of reading files that have changed since.
 pub fn fix(
     report: &Report,
     folder: &Path,
@@ -46,19 +47,13 @@ pub fn fix(
             .dataset
             .as_ref()
             .map_or(Path::new("dataset.json"), |dataset| &dataset.description);
-        let reason = "what channels and labels mean cannot be guessed; put the description right \
-                      first"
-            .to_string();
-        return Err(Error::Unsupported { path: path.to_path_buf(), reason });
+        return Err(Error::DescriptionNotFixable { path: path.to_path_buf() });
     };
     let mut fixed = Fixed::default();
-    let (training, test) =
-        (kept(&dataset.cases, report, &mut fixed), kept(&dataset.test, report, &mut fixed));
-    if training.is_empty() && test.is_empty() {
-        return Err(Error::Unsupported {
-            path: dataset.root.clone(),
-            reason: "every case has errors that cannot be fixed safely".into(),
-        });
+    let [training, test] = [(&dataset.cases, false), (&dataset.test, true)]
+        .map(|(cases, test)| kept(cases, test, report, &mut fixed));
+    if training.iter().all(|case| case.label.is_none()) {
+        return Err(Error::NothingFixable { path: dataset.root.clone() });
     }
     let mut go_on = true;
     write_folder(folder, |partial| {
@@ -66,22 +61,23 @@ pub fn fix(
             let path = partial.join(name);
             fs::create_dir(&path).map_err(|source| Error::Write { path, source })?;
         }
-        let mut lists = [Vec::new(), Vec::new()];
-        let cases = training
-            .iter()
-            .map(|case| (*case, "imagesTr", 0))
-            .chain(test.iter().map(|case| (*case, "imagesTs", 1)));
-        for (done, (case, images, list)) in cases.enumerate() {
+        let mut lists = Lists::default();
+        let cases =
+            training.iter().map(|case| (*case, false)).chain(test.iter().map(|case| (*case, true)));
+        for (done, (case, test)) in cases.enumerate() {
             go_on = progress(done);
             if !go_on {
                 return Ok(false);
             }
-            let fixes = fixes(&report.findings, &case.name);
-            lists[list].push(write_case(case, partial, images, &fixes)?);
+            let fixes: BTreeSet<Fix> =
+                of_case(report, case, test).filter_map(|finding| finding.fix).collect();
+            let images = if test { "imagesTs" } else { "imagesTr" };
+            let entry = write_case(case, partial, images, &fixes)?;
+            lists.add(dataset, case, test, entry);
             if fixes.is_empty() {
                 fixed.unchanged += 1;
             } else {
-                fixed.corrected.insert(case.name.clone(), fixes);
+                fixed.corrected.insert(shown(&case.name, test), fixes);
             }
         }
         let description = describe(dataset, &lists);
@@ -91,28 +87,61 @@ pub fn fix(
     Ok(go_on.then_some(fixed))
 }
 
+fn of_case<'a>(
+    report: &'a Report,
+    case: &'a CaseFiles,
+    test: bool,
+) -> impl Iterator<Item = &'a Finding> {
+    let findings = report.findings.iter();
+    findings
+        .filter(move |finding| finding.case.as_ref() == Some(&case.name) && finding.test == test)
+}
+
 /// The cases that will be in the copy.
-fn kept<'a>(cases: &'a [CaseFiles], report: &Report, fixed: &mut Fixed) -> Vec<&'a CaseFiles> {
+fn kept<'a>(
+    cases: &'a [CaseFiles],
+    test: bool,
+    report: &Report,
+    fixed: &mut Fixed,
+) -> Vec<&'a CaseFiles> {
     let keep = |case: &&CaseFiles| {
-        let of_case =
-            report.findings.iter().filter(|finding| finding.case.as_ref() == Some(&case.name));
-        let reasons: BTreeSet<&str> =
-            of_case.filter(|f| f.fix == Some(Fix::LeaveOut)).map(|f| f.kind.name()).collect();
+        let reasons: BTreeSet<&str> = of_case(report, case, test)
+            .filter(|finding| finding.fix == Some(Fix::LeaveOut))
+            .map(|finding| finding.kind.name())
+            .collect();
         let keep = reasons.is_empty();
         if !keep {
-            fixed.left_out.insert(case.name.clone(), reasons);
+            fixed.left_out.insert(shown(&case.name, test), reasons);
         }
         keep
     };
     cases.iter().filter(keep).collect()
 }
 
-fn fixes(findings: &[Finding], case: &str) -> BTreeSet<Fix> {
-    findings
-        .iter()
-        .filter(|finding| finding.case.as_deref() == Some(case))
-        .filter_map(|finding| finding.fix)
-        .collect()
+/// The lists of `dataset.json`.
+#[derive(Default)]
+struct Lists {
+    training: Vec<Value>,
+    validation: Vec<Value>,
+    test: Vec<Value>,
+}
+
+impl Lists {
+    /// Adds a case where it belongs: the copy holds out whom the original does.
+    fn add(&mut self, dataset: &Dataset, case: &CaseFiles, test: bool, mut entry: Value) {
+        let holds_out = |fold: &Fold| fold.held_out.contains(&case.name);
+        let list = match (test, dataset.folds.as_slice()) {
+            (true, _) => &mut self.test,
+            (false, [fold]) if holds_out(fold) => &mut self.validation,
+            (false, folds) => {
+                if let Some(number) = folds.iter().position(holds_out) {
+                    entry["fold"] = json!(number);
+                }
+                &mut self.training
+            }
+        };
+        list.push(entry);
+    }
 }
 
 /// Writes a case and returns how `dataset.json` lists it.
@@ -122,54 +151,66 @@ fn write_case(
     images: &str,
     fixes: &BTreeSet<Fix>,
 ) -> Result<Value> {
-    let named = |original: &Path, below: &str| {
-        let ending = stem_and_ending(&original.to_string_lossy()).1.to_string();
-        format!("{below}/{}{}", case.name, if ending.is_empty() { ".nii.gz" } else { &ending })
+    let named = |original: &Source, below: &str, copied: bool| {
+        let ending = match original.stem_and_ending() {
+            (_, "") if copied => ending_like(original),
+            (_, ending) if copied || writes_images(ending) => ending,
+            _ => default_ending(),
+        };
+        format!("{below}/{}{ending}", case.name)
     };
-    let image = named(&case.images[0], images);
+    let copied = case.images.len() == 1
+        && case.images[0].path().is_file()
+        && !fixes.contains(&Fix::ZeroVoxels);
+    let image = named(&case.images[0], images, copied);
     match case.images.as_slice() {
-        [path] if !fixes.contains(&Fix::ZeroVoxels) => copy(path, &folder.join(&image))?,
-        paths => {
-            let channels = paths.iter().map(read_image).collect::<Result<Vec<_>>>()?;
-            let mut joined = joined(&paths[0], &channels)?;
+        [source] if copied => copy(source, &folder.join(&image))?,
+        sources => {
+            let opened = io::open(sources)?;
+            let header = opened.header().clone();
+            let mut joined = opened.image()?;
             joined.voxels.mapv_inplace(|value| if value.is_finite() { value } else { 0.0 });
-            write_image(folder.join(&image), &joined)?;
+            io::create(folder.join(&image))?.like(&header).image(&joined)?;
         }
     }
     let mut entry = json!({ "image": format!("./{image}") });
     if let Some(subject) = &case.subject {
         entry["subject"] = json!(subject);
     }
-    if let Some(path) = &case.label {
-        let label = named(path, "labelsTr");
-        if fixes.is_empty() {
-            copy(path, &folder.join(&label))?;
+    if let Some(source) = &case.label {
+        let copied = fixes.is_empty() && source.path().is_file();
+        let label = named(source, "labelsTr", copied);
+        if copied {
+            copy(source, &folder.join(&label))?;
         } else {
-            let map = read_image(path)?;
-            let affine = if fixes.contains(&Fix::CopyAffine) {
-                read_grid(&case.images[0])?.affine
-            } else {
-                map.affine
+            let opened = source.open()?;
+            let header = match fixes.contains(&Fix::CopyAffine) {
+                true => case.images[0].open()?.header().clone(),
+                false => opened.header().clone(),
             };
             // NaN becomes 0, and all others were found to be near an integer in the range.
-            let voxels = map.voxels.index_axis(Axis(0), 0).mapv(|value| value.round() as u16);
-            write_labels(folder.join(&label), &LabelMap { voxels, affine })?;
+            let voxels = opened.image()?.voxels.index_axis_move(Axis(0), 0);
+            let map = LabelMap {
+                voxels: voxels.mapv(|value| value.round() as u16),
+                affine: header.grid.affine,
+            };
+            io::create(folder.join(&label))?.like(&header).labels(&map)?;
         }
         entry["label"] = json!(format!("./{label}"));
     }
     Ok(entry)
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
+fn copy(from: &Source, to: &Path) -> Result<()> {
     // A copy and no link: whoever writes into the copy must not write into the original.
     fs::copy(from, to).map(|_| ()).map_err(|source| Error::Write { path: to.to_path_buf(), source })
 }
 
-fn describe(dataset: &Dataset, [training, test]: &[Vec<Value>; 2]) -> Value {
+fn describe(dataset: &Dataset, Lists { training, validation, test }: &Lists) -> Value {
     let channels =
         dataset.channels.iter().enumerate().map(|(n, name)| (n.to_string(), json!(name)));
     let labels = dataset.labels.iter().map(|label| (label.value.to_string(), json!(label.name)));
-    json!({
+    let mut description = json!({
         "name": dataset.name,
         "modality": Value::Object(channels.collect()),
         "labels": Value::Object(labels.collect()),
@@ -177,5 +218,9 @@ fn describe(dataset: &Dataset, [training, test]: &[Vec<Value>; 2]) -> Value {
         "numTest": test.len(),
         "training": training,
         "test": test,
-    })
+    });
+    if !validation.is_empty() {
+        description["validation"] = json!(validation);
+    }
+    description
 }

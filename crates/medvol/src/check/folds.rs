@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::case::Facts;
+use super::examine::Facts;
 use super::{Finding, Fold, Kind, Severity};
 use crate::dataset::Dataset;
 
@@ -48,6 +48,7 @@ pub struct Misplaced {
     on_both_sides: Option<String>,
     /// Such as `the case liver_3 twice on one side`.
     pub problem: String,
+    /// What to do.
     pub remedy: &'static str,
 }
 
@@ -97,7 +98,10 @@ fn misplaced(number: usize, fold: &Fold, labelled: &BTreeSet<&str>) -> Vec<Findi
     let finding = |Misplaced { on_both_sides, problem, remedy }| {
         let message = format!("fold {number}: {problem}");
         match on_both_sides {
-            Some(case) => Finding::new(Severity::Error, Kind::SplitLeak, message, remedy).of(&case),
+            Some(case) => Finding {
+                case: Some(case),
+                ..Finding::new(Severity::Error, Kind::SplitLeak, message, remedy)
+            },
             None => Finding::new(Severity::Error, Kind::Folds, message, remedy),
         }
     };
@@ -106,26 +110,25 @@ fn misplaced(number: usize, fold: &Fold, labelled: &BTreeSet<&str>) -> Vec<Findi
 
 /// Held-out cases whose subject or image is also among the training cases.
 fn leaks(what: &str, training: &[&Facts], held_out: &[&Facts], severity: Severity) -> Vec<Finding> {
-    let subjects: BTreeMap<&str, &str> = training
-        .iter()
-        .filter_map(|case| Some((case.subject.as_deref()?, case.name.as_str())))
-        .collect();
-    let images: BTreeMap<u64, &str> =
-        training.iter().filter_map(|case| Some((case.digest?, case.name.as_str()))).collect();
+    let subjects: BTreeMap<&str, String> =
+        training.iter().filter_map(|case| Some((case.subject.as_deref()?, case.shown()))).collect();
+    let images: BTreeMap<u64, String> =
+        training.iter().filter_map(|case| Some((case.digest?, case.shown()))).collect();
     let mut findings = Vec::new();
     for case in held_out {
+        let itself = case.shown();
         let mut add = |shared: String, other: &str| {
             let message = format!("{what}: {shared} as {other} on the other side");
             let remedy = "keep all cases of a patient on one side; scores are too good otherwise";
-            findings.push(Finding::new(severity, Kind::SplitLeak, message, remedy).of(&case.name));
+            findings.push(Finding::new(severity, Kind::SplitLeak, message, remedy).of(case));
         };
         if let Some(subject) = &case.subject
-            && let Some(other) = subjects.get(subject.as_str()).filter(|other| **other != case.name)
+            && let Some(other) = subjects.get(subject.as_str()).filter(|other| **other != itself)
         {
             add(format!("the same subject ({subject})"), other);
         }
         if let Some(other) =
-            case.digest.and_then(|digest| images.get(&digest)).filter(|other| **other != case.name)
+            case.digest.and_then(|digest| images.get(&digest)).filter(|other| **other != itself)
         {
             add("the same voxels".into(), other);
         }

@@ -2,6 +2,10 @@
 
 use ndarray::ArrayView3;
 
+use super::examine::Examiner;
+use super::{Finding, Kind};
+use crate::io::Source;
+
 /// Voxels looked at, at most about, for all but the extremes.
 const SAMPLES: usize = 1 << 18;
 
@@ -25,8 +29,13 @@ pub(super) struct Intensity {
 
 impl Intensity {
     pub(super) fn of(channel: ArrayView3<f32>) -> Self {
-        let finite = || channel.iter().copied().filter(|value| value.is_finite());
-        let mut samples: Vec<f32> = finite().step_by(channel.len().div_ceil(SAMPLES)).collect();
+        Self::measured(channel.len(), || channel.iter().copied())
+    }
+
+    /// Of `count` values, which can be gone through several times.
+    pub(super) fn measured<I: Iterator<Item = f32>>(count: usize, values: impl Fn() -> I) -> Self {
+        let finite = || values().filter(|value| value.is_finite());
+        let mut samples: Vec<f32> = finite().step_by(count.div_ceil(SAMPLES).max(1)).collect();
         if samples.is_empty() {
             return Self { min: 0.0, max: 0.0, low: 0.0, high: 0.0, mean: 0.0, sd: 0.0 };
         }
@@ -62,4 +71,38 @@ impl Intensity {
             self.max
         })
     }
+}
+
+impl Examiner<'_> {
+    /// Channels without contrast, and voxels far from all others.
+    pub(super) fn contrast(&mut self, source: &Source, channels: &[Intensity]) {
+        contrast(&self.shown(source), channels).into_iter().for_each(|finding| self.add(finding));
+    }
+}
+
+/// Channels without contrast, and voxels far from all others.
+pub(super) fn contrast(shown: &str, channels: &[Intensity]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let constant: Vec<usize> = (0..channels.len()).filter(|&n| channels[n].is_constant()).collect();
+    if constant.len() == channels.len() {
+        let value = channels.first().map_or(0.0, |channel| channel.max);
+        let message = format!("{shown}: all voxels are {value}");
+        let remedy = "export the image again, or leave the case out";
+        findings.push(Finding::error(Kind::ConstantImage, message, remedy));
+    } else if !constant.is_empty() {
+        let message = format!("{shown}: all voxels of channel(s) {constant:?} are the same");
+        let remedy = "check whether this channel was recorded";
+        findings.push(Finding::warning(Kind::ConstantImage, message, remedy));
+    }
+    for (n, channel) in channels.iter().enumerate() {
+        if let Some(value) = channel.spike() {
+            let message = format!(
+                "{shown}: channel {n} reaches {value}, while 99.8 % of its voxels lie from {} to {}",
+                channel.low, channel.high
+            );
+            let remedy = "look at the image; a few such voxels spoil its normalisation";
+            findings.push(Finding::warning(Kind::OutlierIntensity, message, remedy));
+        }
+    }
+    findings
 }

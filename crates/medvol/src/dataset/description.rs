@@ -1,174 +1,227 @@
-//! `dataset.json`: what channels and labels mean, in the words of the Decathlon and of nnU-Net.
-//! Every key is understood by itself, so that all that is wrong with a file is known at once.
+//! `dataset.json`: what channels and labels mean and who is held out, in the words of the
+//! Decathlon, of nnU-Net and of MONAI's lists. Every key is understood by itself, so that all that
+//! is wrong with a file is known at once.
 
-use std::collections::BTreeMap;
-
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::class_map::{ClassMap, Label};
+use super::entry::Entry;
+use super::json::{count, kind, object, shown, text};
+use super::names;
+use super::said::Said;
+use crate::class_map::Label;
+
+/// Keys without a meaning for the data, in lower case.
+const SILENT: &[&str] = &[
+    "description",
+    "reference",
+    "licence",
+    "license",
+    "release",
+    "relase",
+    "tensorimagesize",
+    "converted_by",
+    "converted by",
+    "citation",
+    "author",
+    "authors",
+    "url",
+    "version",
+    "date",
+    "contact",
+    "regions_class_order",
+    "numvalidation",
+    // Where another of these three says it.
+    "modality",
+    "modalities",
+];
 
 /// What the file says; empty where it says nothing or cannot be understood.
 #[derive(Debug, Default)]
 pub(super) struct Description {
     pub(super) name: Option<String>,
-    pub(super) channels: Vec<String>,
-    pub(super) labels: Vec<Label>,
+    /// `None`: it does not say.
+    pub(super) channels: Option<Vec<String>>,
+    /// `None`: it does not say.
+    pub(super) labels: Option<Vec<Label>>,
     /// `numTraining`
     pub(super) announced: Option<usize>,
-    pub(super) training: Vec<Entry>,
-    pub(super) test: Vec<Entry>,
-    /// Of nnU-Net, version 2.
+    /// `numTest`
+    pub(super) announced_test: Option<usize>,
+    /// `None`: there is no such list.
+    pub(super) training: Option<Vec<Entry>>,
+    /// Labelled cases that are held out.
+    pub(super) validation: Option<Vec<Entry>>,
+    pub(super) test: Option<Vec<Entry>>,
+    /// Of nnU-Net, version 2: with its dot, in lower case.
     pub(super) file_ending: Option<String>,
-    /// `dataset`, of nnU-Net, version 2: files by case.
-    pub(super) mapping: Option<BTreeMap<String, Mapped>>,
-}
-
-/// A listed case. Training cases are objects; test cases are mostly bare file names.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-pub(super) enum Entry {
-    Image(String),
-    Pair { image: String, label: Option<String>, subject: Option<String> },
-}
-
-/// A mapped case.
-#[derive(Debug, Deserialize)]
-pub(super) struct Mapped {
-    pub(super) images: Vec<String>,
-    pub(super) label: Option<String>,
+    /// `dataset`, of nnU-Net, version 2: cases with their names.
+    pub(super) mapping: Option<Vec<Entry>>,
+    /// Keys that nobody here knows.
+    pub(super) unknown: Vec<String>,
 }
 
 impl Description {
-    pub(super) fn parse(text: &str, problems: &mut Vec<String>) -> Self {
-        let mut object: Map<String, Value> = match serde_json::from_str(text) {
+    /// Understands a file as far as possible.
+    pub(super) fn parse(text: &str, said: &mut Said) -> Self {
+        let mut object = match object(text) {
             Ok(object) => object,
-            Err(error) => {
-                problems.push(format!("expected a JSON object: {error}"));
+            Err(problem) => {
+                said.problem(problem);
                 return Self::default();
             }
         };
-        let channel_key =
-            if object.contains_key("channel_names") { "channel_names" } else { "modality" };
+        if object.contains_key("target_class") {
+            said.problem(
+                "this is nnDetection's (it has a \"target_class\"): its label maps number \
+                 objects, not classes. Give each class one value in the label maps, and list \
+                 \"channel_names\" and \"labels\" as nnU-Net does",
+            );
+        }
+        let channel_key = ["channel_names", "modality", "modalities"]
+            .into_iter()
+            .find(|key| object.contains_key(*key))
+            .unwrap_or("channel_names");
+        let channels = take(&mut object, channel_key);
+        let labels = take(&mut object, "labels");
+        let mut list = |keys: &[&str], said: &mut Said| {
+            let key = keys.iter().find(|key| object.contains_key(**key))?;
+            let value = take(&mut object, key)?;
+            Some(entries(key, &value, said))
+        };
+        let training = list(&["training", "train"], said);
+        let validation = list(&["validation", "val", "valid"], said);
+        let test = list(&["test", "testing"], said);
+        let mapping = match take(&mut object, "dataset") {
+            Some(Value::Object(cases)) => Some(mapped(&cases, said)),
+            // A name, most likely.
+            _ => None,
+        };
+        let announced = number(&mut object, "numTraining", said);
+        let announced_test = number(&mut object, "numTest", said);
+        let mut word = |key: &str| {
+            let value = take(&mut object, key)?;
+            let word = self::text(&value);
+            if word.is_none() {
+                said.problem(format!("{key:?}: expected a text, found {}", shown(&value)));
+            }
+            word
+        };
+        let name = word("name").filter(|name| !name.is_empty());
+        let file_ending = word("file_ending")
+            .map(|ending| format!(".{}", ending.trim_start_matches('.').to_lowercase()));
+        if let Some(reader) = take(&mut object, "overwrite_image_reader_writer") {
+            said.notice(
+                format!("\"overwrite_image_reader_writer\": {} is not used", shown(&reader)),
+                "nothing, where the files are what their endings say: each file is read by its \
+                 own format",
+            );
+        }
         Self {
-            name: field(&mut object, "name", problems),
-            channels: required(
-                &mut object,
-                channel_key,
-                "\"channel_names\": {\"0\": \"MRI\"}",
-                problems,
-            )
-            .map_or_else(Vec::new, |names| channels(names, problems)),
-            labels: required(
-                &mut object,
-                "labels",
-                "\"labels\": {\"background\": 0, \"tumour\": 1}",
-                problems,
-            )
-            .map_or_else(Vec::new, |entries| labels(entries, problems)),
-            announced: object
-                .get("numTraining")
-                .and_then(Value::as_u64)
-                .and_then(|n| n.try_into().ok()),
-            training: field(&mut object, "training", problems).unwrap_or_default(),
-            test: field(&mut object, "test", problems).unwrap_or_default(),
-            file_ending: field(&mut object, "file_ending", problems),
-            mapping: object
-                .get("dataset")
-                .is_some_and(Value::is_object)
-                .then(|| field(&mut object, "dataset", problems))
-                .flatten(),
+            name,
+            channels: channels.map(|value| names::channels(channel_key, &value, said)),
+            labels: labels.map(|value| names::labels(&value, said)),
+            announced,
+            announced_test,
+            training,
+            validation,
+            test,
+            file_ending,
+            mapping,
+            unknown: object
+                .into_iter()
+                .map(|(key, _)| key)
+                .filter(|key| !SILENT.contains(&key.to_lowercase().as_str()))
+                .collect(),
+        }
+    }
+
+    /// Takes channels and labels from another file, as far as this one does not say them.
+    pub(super) fn complete_with(&mut self, other: Self) {
+        self.channels = self.channels.take().or(other.channels);
+        self.labels = self.labels.take().or(other.labels);
+    }
+
+    /// Whether channels and labels are said.
+    pub(super) fn is_complete(&self) -> bool {
+        self.channels.is_some() && self.labels.is_some()
+    }
+
+    /// Number of channels, at least one.
+    pub(super) fn channel_count(&self) -> usize {
+        self.channels.as_ref().map_or(1, |names| names.len().max(1))
+    }
+
+    /// Says what is missing.
+    pub(super) fn demand(&self, said: &mut Said) {
+        for (missing, example) in [
+            (self.channels.is_none(), "\"channel_names\": {\"0\": \"MRI\"}"),
+            (self.labels.is_none(), "\"labels\": {\"background\": 0, \"tumour\": 1}"),
+        ] {
+            if missing {
+                let (key, _) = example.split_once(':').unwrap_or((example, ""));
+                said.problem(format!("{key} is missing; write for example {example}"));
+            }
+        }
+    }
+
+    /// Says that another list of cases is the one that counts.
+    pub(super) fn pass_over_lists(&mut self, instead: &str, said: &mut Said) {
+        let lists = [
+            ("training", self.training.take()),
+            ("validation", self.validation.take()),
+            ("test", self.test.take()),
+            ("dataset", self.mapping.take()),
+        ];
+        for (key, list) in lists {
+            if let Some(list) = list.filter(|list| !list.is_empty()) {
+                said.notice(
+                    format!("the {} case(s) under {key:?} are not used: {instead}", list.len()),
+                    "take the list out, or make both say the same",
+                );
+            }
         }
     }
 }
 
 /// A key that may be left out, or be null.
-fn field<T: DeserializeOwned>(
-    object: &mut Map<String, Value>,
-    key: &str,
-    problems: &mut Vec<String>,
-) -> Option<T> {
-    let value = object.remove(key).filter(|value| !value.is_null())?;
-    serde_json::from_value(value).map_err(|error| problems.push(format!("{key:?}: {error}"))).ok()
+fn take(object: &mut Map<String, Value>, key: &str) -> Option<Value> {
+    object.remove(key).filter(|value| !value.is_null())
 }
 
-fn required<T: DeserializeOwned>(
-    object: &mut Map<String, Value>,
-    key: &str,
-    example: &str,
-    problems: &mut Vec<String>,
-) -> Option<T> {
-    if !object.contains_key(key) {
-        problems.push(format!("{key:?} is missing; write for example {example}"));
+fn number(object: &mut Map<String, Value>, key: &str, said: &mut Said) -> Option<usize> {
+    let value = take(object, key)?;
+    let number = count(&value);
+    if number.is_none() {
+        said.notice(
+            format!("{key:?}: expected a number of cases, found {}; it is not used", shown(&value)),
+            "correct the number",
+        );
     }
-    field(object, key, problems)
+    number
 }
 
-/// `{"0": "T1", "1": "T2"}`, in the order of the numbers.
-fn channels(names: BTreeMap<String, String>, problems: &mut Vec<String>) -> Vec<String> {
-    let ordered: Option<Vec<String>> =
-        (0..names.len()).map(|n| names.get(&n.to_string()).cloned()).collect();
-    ordered.filter(|names| !names.is_empty()).unwrap_or_else(|| {
-        let found = names.keys().collect::<Vec<_>>();
-        problems.push(format!(
-            "the channels must be numbered \"0\", \"1\", … without gaps; found {found:?}"
-        ));
-        Vec::new()
-    })
-}
-
-/// `{"0": "background", "1": "tumour"}` (Decathlon) or `{"background": 0, "tumour": 1}` (nnU-Net),
-/// sorted by value; empty if there is any problem.
-fn labels(entries: BTreeMap<String, Value>, problems: &mut Vec<String>) -> Vec<Label> {
-    let before = problems.len();
-    let mut labels = Vec::new();
-    for (key, entry) in entries {
-        match label(key, entry) {
-            Ok(label) => labels.push(label),
-            Err(problem) => problems.push(problem),
-        }
-    }
-    labels.sort_by_key(|label| label.value);
-    if labels.first().is_none_or(|label| label.value != 0) {
-        problems.push("the labels must include 0, the background".to_string());
-    }
-    for pair in labels.windows(2).filter(|pair| pair[0].value == pair[1].value) {
-        problems.push(format!("label {} is listed twice", pair[0].value));
-    }
-    if labels.len() > ClassMap::MAX_CLASSES {
-        problems.push(format!(
-            "lists {} labels; at most {} are supported",
-            labels.len(),
-            ClassMap::MAX_CLASSES
-        ));
-    }
-    if problems.len() > before { Vec::new() } else { labels }
-}
-
-fn label(key: String, entry: Value) -> Result<Label, String> {
-    let (name, value) = match entry {
-        Value::String(name) => (name, key.parse().ok()),
-        Value::Number(_) if key == "ignore" => {
-            return Err("the label \"ignore\" is not supported: nothing can be left out of the \
-                        loss; give these voxels another label, or leave the cases out"
-                .to_string());
-        }
-        Value::Number(value) => (key.clone(), value.as_u64()),
-        Value::Array(_) => {
-            return Err(format!(
-                "label {key:?} stands for several values; such regions are not supported: list \
-                 each value under a name of its own"
-            ));
-        }
-        _ => (key.clone(), None),
+fn entries(key: &str, value: &Value, said: &mut Said) -> Vec<Entry> {
+    let Value::Array(items) = value else {
+        said.problem(format!("{key:?}: expected a list of cases, found {}", kind(value)));
+        return Vec::new();
     };
-    let value = value.and_then(|value| u16::try_from(value).ok());
-    let value = value.ok_or_else(|| {
-        format!(
-            "label {key:?} must be one integer from 0 to 65535 with a name, as in \"1\": \
-             \"tumour\""
-        )
-    })?;
-    Ok(Label { value, name })
+    let entry = |(n, item)| match Entry::parse(item, format!("{key}[{n}]")) {
+        Ok(entry) => Some(entry),
+        Err(problem) => {
+            said.problem(problem);
+            None
+        }
+    };
+    items.iter().enumerate().filter_map(entry).collect()
+}
+
+fn mapped(cases: &Map<String, Value>, said: &mut Said) -> Vec<Entry> {
+    let entry = |(name, item): (&String, &Value)| match Entry::mapped(name, item) {
+        Ok(entry) => Some(entry),
+        Err(problem) => {
+            said.problem(problem);
+            None
+        }
+    };
+    cases.iter().filter_map(entry).collect()
 }

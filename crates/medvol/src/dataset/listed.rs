@@ -1,61 +1,43 @@
-//! Cases that `dataset.json` lists: the Decathlon's layout, and nnU-Net's raw folders of version 1,
-//! where each listed `CASE.nii.gz` stands for the files `CASE_0000.nii.gz`, `CASE_0001.nii.gz`, …,
-//! one a channel.
+//! Cases that a description lists: the Decathlon's layout and MONAI's lists, nnU-Net's mapping, and
+//! its raw folders of version 1, where each listed `CASE.nii.gz` stands for the files
+//! `CASE_0000.nii.gz`, `CASE_0001.nii.gz`, …, one a channel.
 
-use std::path::{Path, PathBuf};
+use super::channel_file;
+use super::description::Description;
+use super::entry::{Found, locate};
+use super::locate::Locator;
+use crate::io::Source;
 
-use super::description::{Description, Entry};
-use super::{CaseFiles, channel_file, stem_and_ending};
-
-/// Training and test cases.
-pub(super) fn cases(
-    root: &Path,
-    description: &mut Description,
-) -> (Vec<CaseFiles>, Vec<CaseFiles>) {
-    let located = |entries: Vec<Entry>| {
-        entries.into_iter().map(|entry| locate(root, entry)).collect::<Vec<_>>()
-    };
-    let mut training = located(std::mem::take(&mut description.training));
-    let mut test = located(std::mem::take(&mut description.test));
+/// Training, validation and test cases.
+pub(super) fn cases(description: &mut Description, locator: &Locator) -> [Vec<Found>; 3] {
+    let Description { training, validation, test, .. } = description;
+    let lists = [training, validation, test].map(|list| list.take().unwrap_or_default());
+    let mut lists = locate(lists, locator);
     // One case whose files are there settles it for all, so that a missing file is missed by its
     // right name.
-    if training
-        .iter()
-        .chain(&test)
-        .any(|case| !case.images[0].exists() && numbered(&case.images[0], 0).exists())
-    {
-        for case in training.iter_mut().chain(&mut test) {
-            case.images = channel_files(&case.images[0], description.channels.len());
+    let by_channel = |case: &Found| match case.files.images.as_slice() {
+        [image] => !image.path().exists() && numbered(image, 0).path().exists(),
+        _ => false,
+    };
+    if lists.iter().flatten().any(by_channel) {
+        let channels = description.channel_count();
+        for case in lists.iter_mut().flatten().filter(|case| case.files.images.len() == 1) {
+            case.files.images = channel_files(&case.files.images[0], channels);
         }
     }
-    (training, test)
+    lists
 }
 
-fn locate(root: &Path, entry: Entry) -> CaseFiles {
-    let path = |file: &str| root.join(file.trim_start_matches("./"));
-    let (image, label, subject) = match entry {
-        Entry::Image(image) => (image, None, None),
-        Entry::Pair { image, label, subject } => (image, label, subject),
-    };
-    CaseFiles {
-        name: stem_and_ending(&image).0.to_string(),
-        images: vec![path(&image)],
-        label: label.as_deref().map(path),
-        subject,
-    }
-}
-
-/// The files of `channels` channels, there or not, and further ones that are there.
-fn channel_files(listed: &Path, channels: usize) -> Vec<PathBuf> {
-    let files = (0..).map(|channel| (channel, numbered(listed, channel)));
-    files
-        .take_while(|(channel, path)| *channel < channels.max(1) || path.exists())
-        .map(|(_, path)| path)
+/// The sources of `channels` channels, there or not, and further ones that are there.
+fn channel_files(listed: &Source, channels: usize) -> Vec<Source> {
+    let sources = (0..).map(|channel| (channel, numbered(listed, channel)));
+    sources
+        .take_while(|(channel, source)| *channel < channels || source.path().exists())
+        .map(|(_, source)| source)
         .collect()
 }
 
-fn numbered(listed: &Path, channel: usize) -> PathBuf {
-    let name = listed.file_name().unwrap_or_default().to_string_lossy();
-    let (case, ending) = stem_and_ending(&name);
-    listed.with_file_name(channel_file(case, channel, ending))
+fn numbered(listed: &Source, channel: usize) -> Source {
+    let (case, ending) = listed.stem_and_ending();
+    listed.path().with_file_name(channel_file(case, channel, ending)).into()
 }

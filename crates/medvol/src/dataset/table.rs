@@ -1,13 +1,13 @@
 //! A CSV file of images and label maps: see [`Dataset::open`](super::Dataset::open) for its
-//! columns.
+//! columns. Whatever separates the columns, and with or without a byte order mark.
 
-use std::path::{Path, PathBuf};
+use csv::{ReaderBuilder, StringRecord, Trim};
 
-use csv::{Reader, ReaderBuilder, StringRecord, Trim};
+use super::entry::Entry;
+use super::said::Said;
 
-use super::{CaseFiles, stem_and_ending};
-use crate::error::{Error, Result};
-use crate::open::open_file;
+/// What may stand between columns.
+const SEPARATORS: &[u8] = b",;\t|";
 
 /// Where the columns stand.
 struct Columns {
@@ -15,73 +15,93 @@ struct Columns {
     label: Option<usize>,
     case: Option<usize>,
     subject: Option<usize>,
+    fold: Option<usize>,
 }
 
-/// Cases with and without label maps.
-pub(super) fn cases(
-    path: &Path,
-    problems: &mut Vec<String>,
-) -> Result<(Vec<CaseFiles>, Vec<CaseFiles>)> {
-    let file =
-        open_file(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
-    let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(file);
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
+/// Cases with label maps, and without.
+pub(super) fn cases(text: &str, said: &mut Said) -> [Vec<Entry>; 2] {
+    // The line with which a table tells Excel its separator, is empty for us: lines keep their
+    // numbers.
+    let first = text.lines().next().unwrap_or("");
+    let text = if first.starts_with("sep=") { &text[first.len()..] } else { text };
+    let header = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("");
+    let separated = |separator: &u8| {
+        let header = reader(header, *separator).headers().ok()?.clone();
+        columns(&header)
+    };
+    let Some((separator, columns)) =
+        SEPARATORS.iter().find_map(|separator| Some((*separator, separated(separator)?)))
+    else {
+        said.problem(format!(
+            "expected a first line with comma-separated columns \"image\" (or \"image_0\", \
+             \"image_1\", …), \"label\" and, if wanted, \"case\", \"subject\" and \"fold\"; found \
+             {header:?}"
+        ));
+        return [Vec::new(), Vec::new()];
+    };
     let mut cases = Vec::new();
-    match columns(&mut reader) {
-        Err(problem) => problems.push(format!("{name}: {problem}")),
-        Ok(columns) => {
-            for record in reader.records() {
-                match record
-                    .map_err(|error| error.to_string())
-                    .and_then(|record| case(path, &columns, &record))
-                {
-                    Ok(case) => cases.push(case),
-                    Err(problem) => problems.push(format!("{name}: {problem}")),
-                }
-            }
+    for record in reader(text, separator).records() {
+        let case = record.map_err(|error| error.to_string()).and_then(|r| case(&columns, &r));
+        match case {
+            Ok(case) => cases.extend(case),
+            Err(problem) => said.problem(problem),
         }
     }
-    Ok(cases.into_iter().partition(|case| case.label.is_some()))
+    let (with, without) = cases.into_iter().partition(|case: &Entry| case.label.is_some());
+    [with, without]
 }
 
-fn columns(reader: &mut Reader<std::fs::File>) -> std::result::Result<Columns, String> {
-    let headers = reader.headers().map_err(|error| error.to_string())?;
-    let named = |name: &str| headers.iter().position(|header| header == name);
-    let numbered: Vec<usize> =
-        (0..headers.len()).map_while(|n| named(&format!("image_{n}"))).collect();
-    let images = named("image").map_or(numbered, |column| vec![column]);
-    if images.is_empty() {
-        let found = headers.iter().collect::<Vec<_>>().join(", ");
-        return Err(format!(
-            "expected a first line with comma-separated columns \"image\" (or \"image_0\", \
-             \"image_1\", …), \"label\" and, if wanted, \"case\" and \"subject\"; found {found:?}"
-        ));
-    }
-    Ok(Columns { images, label: named("label"), case: named("case"), subject: named("subject") })
+fn reader(text: &str, separator: u8) -> csv::Reader<&[u8]> {
+    ReaderBuilder::new().trim(Trim::All).delimiter(separator).from_reader(text.as_bytes())
 }
 
-fn case(
-    table: &Path,
-    columns: &Columns,
-    record: &StringRecord,
-) -> std::result::Result<CaseFiles, String> {
-    let folder = table.parent().unwrap_or(Path::new(""));
+fn columns(headers: &StringRecord) -> Option<Columns> {
+    let names: Vec<String> = headers.iter().map(str::to_lowercase).collect();
+    let named = |name: &str| names.iter().position(|header| header == name);
+    let numbered = |word: &str| {
+        (0..names.len()).map_while(|n| named(&format!("{word}_{n}"))).collect::<Vec<_>>()
+    };
+    let images = match named("image") {
+        Some(column) => vec![column],
+        None => [numbered("image"), numbered("channel")].concat(),
+    };
+    let columns = Columns {
+        label: named("label"),
+        case: named("case"),
+        subject: named("subject").or_else(|| named("subjectid")),
+        fold: named("fold"),
+        images,
+    };
+    (!columns.images.is_empty()).then_some(columns)
+}
+
+/// A row; nothing for one of empty cells, which spreadsheets leave behind.
+fn case(columns: &Columns, record: &StringRecord) -> Result<Option<Entry>, String> {
     let cell = |column: usize| record.get(column).filter(|text| !text.is_empty());
-    let line = record.position().map_or(0, csv::Position::line);
-    let images: Option<Vec<&str>> = columns.images.iter().map(|&column| cell(column)).collect();
-    let images = images.ok_or_else(|| format!("line {line}: an image is missing"))?;
-    let name = columns.case.and_then(cell).unwrap_or_else(|| stem_and_ending(images[0]).0);
-    let paths: Vec<PathBuf> = images.iter().map(|image| folder.join(image)).collect();
-    Ok(CaseFiles {
-        name: name.to_string(),
-        images: paths,
-        label: columns.label.and_then(cell).map(|label| folder.join(label)),
-        subject: columns.subject.and_then(cell).map(str::to_string),
-    })
+    if record.iter().all(str::is_empty) {
+        return Ok(None);
+    }
+    let place = format!("line {}", record.position().map_or(0, csv::Position::line));
+    let text = |column: Option<usize>| column.and_then(cell).map(str::to_string);
+    let images: Option<Vec<String>> =
+        columns.images.iter().map(|&column| text(Some(column))).collect();
+    let images = images.ok_or_else(|| format!("{place}: an image is missing"))?;
+    let fold = columns.fold.and_then(cell).map(|fold| {
+        let wrong = || format!("{place}: expected the number of a fold, 0 or more; found {fold:?}");
+        fold.parse().map_err(|_| wrong())
+    });
+    Ok(Some(Entry {
+        images,
+        label: text(columns.label),
+        name: text(columns.case),
+        subject: text(columns.subject),
+        fold: fold.transpose()?,
+        place,
+    }))
 }
 
 /// What to do where no JSON file lies beside the table.
-pub(super) fn no_description(table: &Path) -> String {
+pub(super) fn no_description(table: &std::path::Path) -> String {
     format!(
         "nothing says what its channels and labels mean; write {} beside it, such as \
          {{\"channel_names\": {{\"0\": \"MRI\"}}, \"labels\": {{\"background\": 0, \"tumour\": \

@@ -7,6 +7,9 @@ use ndarray::{ArrayView1, ArrayView3, Zip};
 use super::ShapeMismatch;
 
 /// The Dice coefficient `2 |P ∩ R| / (|P| + |R|)` of one label, see [`dice_per_label`].
+///
+/// # Errors
+/// [`ShapeMismatch`] of maps on different grids.
 pub fn dice(
     prediction: ArrayView3<u16>,
     reference: ArrayView3<u16>,
@@ -19,6 +22,9 @@ pub fn dice(
 /// height, width]`.
 ///
 /// `None` is a label in neither map: not scored, by the [module's rule](super).
+///
+/// # Errors
+/// [`ShapeMismatch`] of maps on different grids.
 pub fn dice_per_label(
     prediction: ArrayView3<u16>,
     reference: ArrayView3<u16>,

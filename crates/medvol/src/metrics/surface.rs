@@ -13,13 +13,23 @@ const SLACK: f64 = 1e-5;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct SurfaceDistances(Vec<f64>);
 
-/// The distances between the surfaces of two masks of one shape; `None` where one of them is empty.
+/// The axes along which a map of this shape has edges: where there is one voxel there is no beside
+/// it, and the surface of a two-dimensional mask is its contour. A single voxel has edges on all
+/// sides.
+pub(super) fn axes_with_edges(shape: [usize; 3]) -> [bool; 3] {
+    let long = shape.map(|extent| extent > 1);
+    if long == [false; 3] { [true; 3] } else { long }
+}
+
+/// The distances between the surfaces of two masks of one shape, which have edges along these axes;
+/// `None` where one of them is empty.
 pub(super) fn surface_distances(
     a: ArrayView3<bool>,
     b: ArrayView3<bool>,
+    edges: [bool; 3],
     spacing_mm: [f64; 3],
 ) -> Option<SurfaceDistances> {
-    let (a, b) = (surface(a), surface(b));
+    let (a, b) = (surface(a, edges), surface(b, edges));
     let mut distances = Vec::new();
     for (from, to) in [(&a, &b), (&b, &a)] {
         let before = distances.len();
@@ -60,11 +70,11 @@ impl SurfaceDistances {
     }
 }
 
-/// The voxels of a mask with one of their 6 neighbours outside the mask. Outside the array all is
-/// outside.
-fn surface(mask: ArrayView3<bool>) -> Array3<bool> {
+/// The voxels of a mask with one of their neighbours, two along each of the axes with edges, outside
+/// the mask. Outside the array all is outside.
+fn surface(mask: ArrayView3<bool>, edges: [bool; 3]) -> Array3<bool> {
     let mut inner = mask.to_owned();
-    for axis in [0, 1, 2].map(Axis) {
+    for axis in (0..3).filter(|&axis| edges[axis]).map(Axis) {
         let Some(last) = mask.len_of(axis).checked_sub(1) else { break };
         for (here, neighbour) in
             [(Slice::from(1..), Slice::from(..last)), (Slice::from(..last), Slice::from(1..))]
@@ -85,6 +95,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const EDGES: [bool; 3] = [true; 3];
+
     fn any_mask([d, h, w]: [usize; 3]) -> impl Strategy<Value = Array3<bool>> {
         let voxels = prop::collection::vec(prop::bool::weighted(0.4), d * h * w);
         voxels.prop_map(move |voxels| Array3::from_shape_vec((d, h, w), voxels).unwrap())
@@ -98,7 +110,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_surface_voxel_has_a_neighbour_outside((mask, _, _) in any_two_masks()) {
+        fn a_surface_voxel_has_a_neighbour_outside((mask, _, _) in any_two_masks(), edges in prop::array::uniform3(any::<bool>())) {
             let inside = |at: [isize; 3]| {
                 let [k, j, i] = at.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
                 mask.get([k, j, i]).copied().unwrap_or(false)
@@ -110,15 +122,15 @@ mod tests {
                     at[axis] += step;
                     at
                 };
-                inside(at) && (0..3).any(|axis| !inside(neighbour(axis, -1)) || !inside(neighbour(axis, 1)))
+                inside(at) && (0..3).filter(|&axis| edges[axis]).any(|axis| !inside(neighbour(axis, -1)) || !inside(neighbour(axis, 1)))
             });
-            prop_assert_eq!(surface(mask.view()), expected);
+            prop_assert_eq!(surface(mask.view(), edges), expected);
         }
 
         #[test]
         fn distances_are_symmetric_and_mean_and_95th_percentile_are_at_most_the_hausdorff_distance((a, b, spacing) in any_two_masks()) {
-            let distances = surface_distances(a.view(), b.view(), spacing);
-            prop_assert_eq!(&surface_distances(b.view(), a.view(), spacing), &distances);
+            let distances = surface_distances(a.view(), b.view(), EDGES, spacing);
+            prop_assert_eq!(&surface_distances(b.view(), a.view(), EDGES, spacing), &distances);
             let empty = [&a, &b].iter().any(|mask| mask.iter().all(|inside| !inside));
             prop_assert_eq!(distances.is_none(), empty);
             if let Some(distances) = distances {
@@ -131,7 +143,7 @@ mod tests {
 
         #[test]
         fn a_mask_is_at_no_distance_from_itself((mask, _, spacing) in any_two_masks()) {
-            if let Some(distances) = surface_distances(mask.view(), mask.view(), spacing) {
+            if let Some(distances) = surface_distances(mask.view(), mask.view(), EDGES, spacing) {
                 prop_assert_eq!((distances.percentile(100.0), distances.mean(), distances.surface_dice(0.0)), (0.0, 0.0, 1.0));
             }
         }

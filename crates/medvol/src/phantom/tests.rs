@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::affine::{cross, dot};
-use crate::nifti_io::{read_image, read_labels};
+use crate::io::Source;
 
 fn voxel_volume(affine: &Affine) -> f64 {
     dot(affine.column(0), cross(affine.column(1), affine.column(2)))
@@ -115,16 +115,19 @@ fn a_task_is_written_once_and_reads_back_as_the_cases_it_was_made_of() {
 
     let json: serde_json::Value =
         serde_json::from_slice(&fs::read(folder.join("dataset.json")).unwrap()).unwrap();
+    let opened = |file: &serde_json::Value| {
+        Source::from(folder.join(file.as_str().unwrap())).open().unwrap()
+    };
     assert_eq!((&json["numTraining"], &json["numTest"]), (&json!(3), &json!(2)));
     for case in 0..3 {
         let (image, labels) = phantom(7, case, 3.0);
         let pair = &json["training"][case as usize];
-        assert_eq!(read_image(folder.join(pair["image"].as_str().unwrap())).unwrap(), image);
-        assert_eq!(read_labels(folder.join(pair["label"].as_str().unwrap())).unwrap(), labels);
+        assert_eq!(opened(&pair["image"]).image().unwrap(), image);
+        assert_eq!(opened(&pair["label"]).labels().unwrap(), labels);
     }
     for case in 3..5 {
-        let path = folder.join(json["test"][case as usize - 3].as_str().unwrap());
-        assert_eq!(read_image(path).unwrap(), phantom(7, case, 3.0).0);
+        let image = opened(&json["test"][case as usize - 3]).image().unwrap();
+        assert_eq!(image, phantom(7, case, 3.0).0);
     }
     // Nothing is left beside it, and it is not written twice.
     assert_eq!(fs::read_dir(folder.parent().unwrap()).unwrap().count(), 1);

@@ -2,16 +2,50 @@
 
 #![allow(dead_code)]
 
+pub mod nifti;
 pub mod task;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use medvol::Affine;
+use medvol::io::{self, Grid, Source};
+use medvol::{Affine, Image, LabelMap, Result};
 use proptest::prelude::*;
+
+/// The grid that a file's header tells.
+pub fn read_grid(path: impl Into<Source>) -> Result<Grid> {
+    Ok(path.into().open()?.grid())
+}
+
+/// A file's voxels, whatever they are.
+pub fn read_image(path: impl Into<Source>) -> Result<Image> {
+    path.into().open()?.image()
+}
+
+/// A file's labels.
+pub fn read_labels(path: impl Into<Source>) -> Result<LabelMap> {
+    path.into().open()?.labels()
+}
+
+/// Writes an image in the format of its name.
+pub fn write_image(path: impl AsRef<Path>, image: &Image) -> Result<()> {
+    io::create(path)?.image(image)
+}
+
+/// Writes a label map in the format of its name.
+pub fn write_labels(path: impl AsRef<Path>, labels: &LabelMap) -> Result<()> {
+    io::create(path)?.labels(labels)
+}
 
 /// The path of a file made by `fixtures/make.py`.
 pub fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+/// A Decathlon task among the data that `SCNAS_TEST_DATA` names.
+pub fn real_task(name: &str) -> PathBuf {
+    let data =
+        std::env::var_os("SCNAS_TEST_DATA").expect("SCNAS_TEST_DATA names a folder of tasks");
+    PathBuf::from(data).join(name)
 }
 
 /// Any rotation, any handedness, spacings from 0.3 to 6 mm, any origin.

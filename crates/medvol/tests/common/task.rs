@@ -4,8 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use medvol::phantom::phantom;
-use medvol::{Affine, Image, LabelMap, read_image, read_labels, write_image, write_labels};
+use medvol::{Affine, Image, LabelMap};
 use serde_json::{Value, json};
+
+use super::{read_image, read_labels, write_image, write_labels};
 
 /// Labelled cases of a task; there are two test cases besides.
 pub const CASES: usize = 10;

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use medvol::io::{self, Grid, Source};
 use medvol::phantom::{PhantomTask, phantom, write_task};
+use medvol::{Image, LabelMap, Result};
 use serde_json::Value;
 
 /// Settings of a network and a training that take about a second.
@@ -21,6 +23,31 @@ pub const TINY: &[&str] = &[
     "search.alpha.lr=0.1",
     "train.epochs=2",
 ];
+
+/// The grid that a file's header tells.
+pub fn read_grid(path: impl Into<Source>) -> Result<Grid> {
+    Ok(path.into().open()?.grid())
+}
+
+/// A file's voxels, whatever they are.
+pub fn read_image(path: impl Into<Source>) -> Result<Image> {
+    path.into().open()?.image()
+}
+
+/// A file's labels.
+pub fn read_labels(path: impl Into<Source>) -> Result<LabelMap> {
+    path.into().open()?.labels()
+}
+
+/// Writes an image in the format of its name.
+pub fn write_image(path: impl AsRef<Path>, image: &Image) -> Result<()> {
+    io::create(path)?.image(image)
+}
+
+/// Writes a label map in the format of its name.
+pub fn write_labels(path: impl AsRef<Path>, labels: &LabelMap) -> Result<()> {
+    io::create(path)?.labels(labels)
+}
 
 /// An empty folder for one test.
 pub fn folder(test: &str) -> PathBuf {
@@ -43,7 +70,7 @@ pub fn volume_of_bytes(path: &Path, shape: [usize; 3], voxel: impl Fn(usize) -> 
     // The header of a small file of bytes, made to say another size.
     let mut small = phantom(1, 0, 3.0).1;
     small.affine = medvol::Affine::IDENTITY;
-    medvol::write_labels(path, &small).unwrap();
+    write_labels(path, &small).unwrap();
     let mut file = bytes(path);
     file.truncate(352);
     for (axis, size) in shape.into_iter().enumerate() {

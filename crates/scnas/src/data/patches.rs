@@ -8,6 +8,8 @@ use medvol::patch::{draw_corner, draw_corner_containing, draw_foreground_voxel};
 use rand::seq::SliceRandom as _;
 use rand::{Rng, RngExt as _};
 
+use crate::error::{Error, Result};
+use crate::learn::batch::Batch;
 use crate::random::{Stream, epoch_and_case, rng};
 
 /// A checksum of each preprocessed case, by name: what says that a resumed run sees the data it
@@ -29,8 +31,7 @@ pub fn checksums<'a>(cases: impl IntoIterator<Item = &'a Case>) -> BTreeMap<Stri
     cases.into_iter().map(checksum).collect()
 }
 
-/// The two halves of `cases` training cases: indices for Θ and for α, seeded (METHOD "Bi-level
-/// search").
+/// The two halves of `cases` training cases: indices for Θ and for α (paper Algorithm 1), seeded.
 pub fn halves(cases: usize, seed: u64, fold: usize) -> (Vec<usize>, Vec<usize>) {
     let mut order: Vec<usize> = (0..cases).collect();
     order.shuffle(&mut rng(seed, Stream::Halves, fold as u64));
@@ -46,20 +47,10 @@ pub struct Draw {
     augmentation: Augmentation,
 }
 
-/// A batch of patches.
-#[derive(Clone, Debug)]
-pub struct Batch {
-    /// `[batch, channels, depth, height, width]`, flattened.
-    pub image: Vec<f32>,
-    /// Shape of `image`.
-    pub shape: [usize; 5],
-    /// Class indices `[batch, depth, height, width]`, flattened.
-    pub classes: Vec<u8>,
-}
-
 /// Where training patches come from.
 #[derive(Clone, Copy, Debug)]
 pub struct Patches<'a> {
+    /// Preprocessed, with labels.
     pub cases: &'a [Case],
     /// Size `[depth, height, width]` in voxels.
     pub patch: [usize; 3],
@@ -67,6 +58,7 @@ pub struct Patches<'a> {
     pub foreground: f64,
     /// How patches are varied, if they are.
     pub augment: Option<&'a AugmentSettings>,
+    /// Seed of the random streams.
     pub seed: u64,
 }
 
@@ -115,7 +107,10 @@ impl Patches<'_> {
     }
 
     /// Cuts and varies the patches of one step.
-    pub fn batch(&self, draws: &[Draw]) -> Batch {
+    ///
+    /// # Errors
+    /// [`Error::NoLabels`] for a case without labels: it must not train as background.
+    pub fn batch(&self, draws: &[Draw]) -> Result<Batch> {
         let [d, h, w] = self.patch;
         let channels = draws.first().map_or(0, |draw| self.cases[draw.case].image.dim().0);
         let mut batch = Batch {
@@ -124,17 +119,37 @@ impl Patches<'_> {
             classes: Vec::new(),
         };
         for Draw { case, corner, augmentation } in draws {
-            let cut = augmentation.apply(&self.cases[*case], *corner, self.patch);
+            let case = &self.cases[*case];
+            let cut = augmentation.apply(case, *corner, self.patch);
             batch.image.extend(cut.image);
-            batch.classes.extend(cut.classes.unwrap_or_else(|| vec![0; d * h * w]));
+            let classes = cut.classes.ok_or_else(|| Error::NoLabels { case: case.name.clone() });
+            batch.classes.extend(classes?);
         }
-        batch
+        Ok(batch)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use medvol::phantom::phantom;
+    use medvol::{Label, preprocess};
+
+    #[test]
+    fn a_case_without_labels_does_not_train_as_background() {
+        let (image, labels) = phantom(1, 0, 3.0);
+        let listed = [0, 1, 2].map(|value| Label { value, name: value.to_string() });
+        let case = |name: &str, labels| preprocess(name, &image, labels, &listed, [3.0; 3], &[]);
+        let cases = [case("labelled", Some(&labels)).unwrap(), case("bare", None).unwrap()];
+        let patches =
+            Patches { cases: &cases, patch: [8; 3], foreground: 0.0, augment: None, seed: 0 };
+        let draw = |members: &[usize]| {
+            patches.draw(members, 0, Stream::TrainPatches, Stream::TrainAugmentation)
+        };
+        assert!(patches.batch(&draw(&[0])).is_ok());
+        let refused = patches.batch(&draw(&[0, 1]));
+        assert!(matches!(refused, Err(Error::NoLabels { case }) if case == "bare"));
+    }
 
     #[test]
     fn the_halves_are_disjoint_cover_all_cases_and_depend_on_seed_and_fold() {

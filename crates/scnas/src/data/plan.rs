@@ -4,14 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use medvol::check::Fold;
-use medvol::{CaseFiles, Dataset, Label, canonical_spacing, median_spacing, read_grids};
-use rayon::prelude::*;
+use medvol::{
+    Case, CaseFiles, CtStatistics, Dataset, Fold, Label, Normalisation, canonical_spacing,
+    median_spacing,
+};
+use ndarray::Axis;
 use serde::{Deserialize, Serialize};
 
+use crate::data::cohort::{Cohort, Header};
 use crate::data::splits;
 use crate::error::{Error, Result};
-use crate::settings::config::Config;
+use crate::settings::Config;
 use crate::space::topology::DEPTH;
 
 /// How images are brought to the network and back.
@@ -28,11 +31,14 @@ pub struct Plan {
     pub spacing: [f64; 3],
     /// Patch `[depth, height, width]` in voxels.
     pub patch: [usize; 3],
+    /// How each channel is normalised; empty where all are by a z-score of each image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub normalisation: Vec<Normalisation>,
     /// Names of the cases held out in each fold.
     pub folds: Vec<Vec<String>>,
     /// The fold held out.
     pub fold: usize,
-    /// Names of the training cases, where a file of splits gave them; otherwise all that other
+    /// Names of the training cases, where a file said them; otherwise all that other
     /// folds hold out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<Vec<String>>,
@@ -42,61 +48,37 @@ impl Plan {
     /// Derives a plan from the headers of a data set's labelled cases.
     ///
     /// # Errors
-    /// Unreadable headers; too few labelled cases; a data set without foreground labels.
-    pub fn new(dataset: &Dataset, config: &Config) -> Result<Self> {
-        let cases = labelled(dataset);
-        let data = &config.data;
+    /// Too few labelled cases; a data set without foreground labels; splits that cannot be read or
+    /// do not fit.
+    pub fn new(cohort: &Cohort, config: &Config) -> Result<Self> {
+        let (dataset, data) = (&cohort.dataset, &config.data);
+        let cases: Vec<&CaseFiles> = cohort.labelled().collect();
         let groups = by_subject(&cases);
-        if data.splits.is_none() && groups.len() < data.folds {
-            return Err(Error::Invalid {
-                path: dataset.root.clone(),
-                expected: format!(
-                    "at least {} labelled cases (of different subjects) for {} folds",
-                    data.folds, data.folds
-                ),
-                found: groups.len().to_string(),
-                remedy: "add cases or set data.folds to fewer folds".into(),
-            });
+        let said = said_folds(dataset, config, &groups.concat())?;
+        if said.is_none() && groups.len() < data.folds {
+            let (path, folds, found) = (dataset.root.clone(), data.folds, groups.len());
+            return Err(Error::TooFewCases { path, folds, found });
         }
         if dataset.labels.len() < 2 {
-            return Err(Error::Invalid {
-                path: dataset.description.clone(),
-                expected: "a background label and at least one foreground label".into(),
-                found: format!("{} label(s)", dataset.labels.len()),
-                remedy: "list every label value under \"labels\"".into(),
-            });
+            let path = dataset.description.clone();
+            return Err(Error::NoForeground { path, found: dataset.labels.len() });
         }
-        let grids =
-            cases.par_iter().map(|c| read_grids(&c.images)).collect::<medvol::Result<Vec<_>>>()?;
-        let spacings: Vec<[f64; 3]> = grids.iter().map(|g| canonical_spacing(&g.affine)).collect();
-        let spacing =
-            data.spacing.or_else(|| median_spacing(spacings.iter().copied())).unwrap_or([1.0; 3]);
-        let shapes: Vec<[f64; 3]> = grids
-            .iter()
-            .zip(&spacings)
-            .map(|(grid, own)| {
-                let shape = medvol::Orientation::of(&grid.affine).canonical_axes(grid.shape);
-                [0, 1, 2].map(|a| shape[a] as f64 * own[a] / spacing[a])
-            })
-            .collect();
+        let headers = cases.iter().map(|case| cohort.header(case));
+        let headers = headers.collect::<Result<Vec<&Header>>>()?;
+        let spacings = headers.iter().map(|header| canonical_spacing(&header.grid.affine));
+        let spacing = data.spacing.or_else(|| median_spacing(spacings)).unwrap_or([1.0; 3]);
+        let shapes: Vec<[f64; 3]> =
+            headers.iter().map(|header| header.resampled(spacing)).collect();
         let patch = data.patch.unwrap_or_else(|| derive_patch(&shapes, data.max_patch_voxels));
 
-        let splits = match &data.splits {
-            Some(path) => splits::read(path, &groups.concat())?,
-            None => splits::seeded(&groups, data.folds, config.seed),
+        let (path, splits) = match said {
+            Some((path, folds)) => (Some(path), folds),
+            None => (None, splits::seeded(&groups, data.folds, config.seed)),
         };
         let Some(Fold { training, .. }) = splits.get(data.fold) else {
-            return Err(Error::Config {
-                key: "data.fold".into(),
-                expected: format!(
-                    "0 to {}, as {} holds {} folds",
-                    splits.len() - 1,
-                    data.splits.clone().unwrap_or_default().display(),
-                    splits.len()
-                ),
-                found: data.fold.to_string(),
-                remedy: "choose one of these".into(),
-            });
+            let why = path.map(|path| format!(", as {} says", path.display())).unwrap_or_default();
+            let expected = format!("0 to {}{why}", splits.len() - 1);
+            return Err(Error::setting("data.fold", &expected, data.fold));
         };
         Ok(Self {
             dataset: dataset.name.clone(),
@@ -104,10 +86,43 @@ impl Plan {
             labels: dataset.labels.clone(),
             spacing,
             patch,
-            training: data.splits.is_some().then(|| training.clone()),
+            normalisation: normalisation(&dataset.channels, &data.normalisation)?,
+            training: path.is_some().then(|| training.clone()),
             folds: splits.into_iter().map(|split| split.held_out).collect(),
             fold: data.fold,
         })
+    }
+
+    /// How each channel is normalised, without what was measured.
+    pub fn schemes(&self) -> Vec<Normalisation> {
+        self.normalisation.iter().map(|channel| channel.unmeasured()).collect()
+    }
+
+    /// Measures what the normalisation needs to know of the training cases, unless it is known, and
+    /// then normalises these cases and the `others`, which were preprocessed by this plan.
+    ///
+    /// # Errors
+    /// [`Error::NothingToMeasure`].
+    pub fn measure(&mut self, training: &mut [Case], others: &mut [Case]) -> Result<()> {
+        for (n, channel) in self.normalisation.iter_mut().enumerate() {
+            let Normalisation::Ct { statistics: statistics @ None } = channel else { continue };
+            let measured = CtStatistics::measure(training.iter(), n);
+            let measured = measured.ok_or(Error::NothingToMeasure { channel: n })?;
+            for case in training.iter_mut().chain(&mut *others) {
+                measured.normalise(case.image.index_axis_mut(Axis(0), n));
+            }
+            *statistics = Some(measured);
+        }
+        Ok(())
+    }
+
+    /// This plan with what was measured for an earlier one, should they not differ in anything else.
+    pub fn measured_as(&self, earlier: &Self) -> Self {
+        let normalisation = match self.schemes() == earlier.schemes() {
+            true => earlier.normalisation.clone(),
+            false => self.normalisation.clone(),
+        };
+        Self { normalisation, ..self.clone() }
     }
 
     /// Names of the foreground classes.
@@ -115,12 +130,26 @@ impl Plan {
         self.labels.iter().skip(1).map(|l| l.name.clone()).collect()
     }
 
+    /// Reads a run's `plan.json`.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds something else.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::file("read", path, e))?;
+        serde_json::from_str(&text).map_err(|e| Error::Invalid {
+            path: path.into(),
+            expected: "the plan of a run",
+            found: e.to_string(),
+            remedy: "give the folder of a run",
+        })
+    }
+
     /// Writes `plan.json`.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        Ok(medvol::atomic_write(path, &to_json(self))?)
+        Ok(medvol::atomic_write(path, &to_json(self)?)?)
     }
 
     /// The files of the training cases and of the held-out ones, in the order of their names.
@@ -132,12 +161,9 @@ impl Plan {
             dataset.cases.iter().map(|c| (c.name.as_str(), c)).collect();
         let files = |names: BTreeSet<&str>| -> Result<Vec<CaseFiles>> {
             let file = |name: &str| {
-                by_name.get(name).map(|case| (*case).clone()).ok_or_else(|| Error::Invalid {
-                    path: dataset.root.clone(),
-                    expected: format!("the case {name} of this run's plan"),
-                    found: "no such case".into(),
-                    remedy: "put it back, or start a new run in another folder".into(),
-                })
+                let gone =
+                    || Error::CaseGone { path: dataset.root.clone(), case: name.to_string() };
+                by_name.get(name).map(|case| (*case).clone()).ok_or_else(gone)
             };
             names.into_iter().map(file).collect()
         };
@@ -164,15 +190,44 @@ impl Plan {
     }
 }
 
-/// Pretty JSON with a line end.
-pub fn to_json(value: &impl Serialize) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
-    bytes.push(b'\n');
-    bytes
+/// The folds that a file says, with that file: the one in the settings, or the data set's own
+/// description.
+fn said_folds<'a>(
+    dataset: &'a Dataset,
+    config: &'a Config,
+    names: &[String],
+) -> Result<Option<(&'a Path, Vec<Fold>)>> {
+    let folds = match &config.data.splits {
+        Some(path) => (path.as_path(), splits::read(path, names)?),
+        None if dataset.folds.is_empty() => return Ok(None),
+        None => {
+            let path = dataset.list();
+            (path, splits::placed(path, dataset.folds.clone(), names)?)
+        }
+    };
+    Ok(Some(folds))
 }
 
-fn labelled(dataset: &Dataset) -> Vec<&CaseFiles> {
-    dataset.cases.iter().filter(|c| c.label.is_some()).collect()
+/// Pretty JSON with a line end.
+///
+/// # Errors
+/// [`Error::Json`]: an empty file must not stand for what could not be written.
+pub fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
+    let mut bytes = serde_json::to_vec_pretty(value)?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// The normalisation of each channel, by name, or as the settings say.
+fn normalisation(channels: &[String], settings: &[String]) -> Result<Vec<Normalisation>> {
+    if !settings.is_empty() && settings.len() != channels.len() {
+        let expected = format!("one name for each of the {} channel(s)", channels.len());
+        return Err(Error::setting("data.normalisation", &expected, format!("{settings:?}")));
+    }
+    let names = if settings.is_empty() { channels } else { settings };
+    let found: Vec<_> = names.iter().map(|name| Normalisation::of_channel(name)).collect();
+    let usual = found.iter().all(|channel| *channel == Normalisation::ZScore);
+    Ok(if usual { Vec::new() } else { found })
 }
 
 /// Names of the cases of each subject; a case whose subject is not known stands alone. In the order

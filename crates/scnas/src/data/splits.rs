@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use medvol::check::{Fold, Misplaced};
+use medvol::check::Misplaced;
+use medvol::{Fold, composed, read_text};
 use rand::seq::SliceRandom as _;
 use serde::Deserialize;
 
@@ -42,9 +43,18 @@ pub fn seeded(groups: &[Vec<String>], count: usize, seed: u64) -> Vec<Fold> {
 /// side.
 ///
 /// # Errors
-/// A file that cannot be read or has another form; in any fold, a case that the data set has not,
-/// that is on both sides, twice on one, or on none; a side without cases.
+/// A file that cannot be read or has another form; those of [`placed`].
 pub fn read(path: &Path, names: &[String]) -> Result<Vec<Fold>> {
+    placed(path, read_unchecked(path)?, names)
+}
+
+/// Folds that the file at `path` says, sorted. Every fold must place each of the labelled cases
+/// `names` on one side.
+///
+/// # Errors
+/// In any fold, a case that the data set has not, that is on both sides, twice on one, or on none; a
+/// side without cases.
+pub fn placed(path: &Path, folds: Vec<Fold>, names: &[String]) -> Result<Vec<Fold>> {
     let known: BTreeSet<&str> = names.iter().map(String::as_str).collect();
     let check = |(number, mut fold): (usize, Fold)| {
         if let Some(Misplaced { problem, remedy, .. }) = fold.misplaced(&known).into_iter().next() {
@@ -59,7 +69,7 @@ pub fn read(path: &Path, names: &[String]) -> Result<Vec<Fold>> {
         fold.held_out.sort();
         Ok(fold)
     };
-    read_unchecked(path)?.into_iter().enumerate().map(check).collect()
+    folds.into_iter().enumerate().map(check).collect()
 }
 
 /// Reads a file of splits, whatever cases it places.
@@ -67,21 +77,21 @@ pub fn read(path: &Path, names: &[String]) -> Result<Vec<Fold>> {
 /// # Errors
 /// A file that cannot be read or has another form, or no fold.
 pub fn read_unchecked(path: &Path) -> Result<Vec<Fold>> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::file("read", path, e))?;
+    let text = read_text(path).map_err(|e| Error::file("read", path, e))?;
     let form = r#"splits as nnU-Net writes them: [{"train": ["case", …], "val": ["case", …]}, …]"#;
     let entries: Vec<Entry> = serde_json::from_str(&text)
         .map_err(|e| invalid(path, form, e.to_string(), "give its splits_final.json"))?;
     if entries.is_empty() {
         return Err(invalid(path, form, "an empty list".into(), "give at least one fold"));
     }
-    Ok(entries
-        .into_iter()
-        .map(|Entry { train, val }| Fold { training: train, held_out: val })
-        .collect())
+    // A data set's cases have their names in this form, too.
+    let form = |names: Vec<String>| names.iter().map(|name| composed(name)).collect();
+    let fold = |Entry { train, val }| Fold { training: form(train), held_out: form(val) };
+    Ok(entries.into_iter().map(fold).collect())
 }
 
-fn invalid(path: &Path, expected: &str, found: String, remedy: &str) -> Error {
-    Error::Invalid { path: path.into(), expected: expected.into(), found, remedy: remedy.into() }
+fn invalid(path: &Path, expected: &'static str, found: String, remedy: &'static str) -> Error {
+    Error::Invalid { path: path.into(), expected, found, remedy }
 }
 
 #[cfg(test)]

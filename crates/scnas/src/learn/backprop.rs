@@ -7,23 +7,30 @@
 //! pass reaches it.
 
 use std::collections::BTreeMap;
+use std::iter;
 
 use burn::tensor::{Gradients, Tensor};
 
-use crate::data::patches::Batch;
-use crate::learn::loss::{Loss, LossKind};
+use crate::learn::batch::Batch;
+use crate::learn::deep_supervision::{DeepSupervision, coarse_classes};
+use crate::learn::loss::{Loss, LossTerms};
+use crate::network::Head;
 use crate::network::architecture::Segmenter;
-use crate::network::cells::{Mixture, Network};
-use crate::network::deep_supervision::{DeepSupervision, Head, coarse_classes};
-use crate::network::weights::{Pass, Tape, WeightId, Weights};
+use crate::network::cells::Network;
+use crate::network::layout::WeightId;
+use crate::network::mixture::{Mixture, MixtureGradients};
+use crate::network::weights::{Pass, Tape, Weights};
 
 /// Where gradients are taken.
 #[derive(Clone, Copy, Debug)]
 pub struct Backprop<'a> {
+    /// The network.
     pub network: &'a dyn Segmenter,
+    /// Its weights, those of the additional heads included.
     pub weights: &'a Weights,
-    pub loss: LossKind,
-    /// More outputs to judge, of a network of cells.
+    /// What is to become small.
+    pub loss: LossTerms,
+    /// More heads to judge, of a network of cells.
     pub supervision: Option<&'a DeepSupervision>,
     /// Cell by cell, where the network has cells: less memory, one more forward pass.
     pub recompute: bool,
@@ -32,65 +39,72 @@ pub struct Backprop<'a> {
 /// A loss and its gradients.
 #[derive(Debug)]
 pub struct LossGradients {
+    /// The loss.
     pub loss: f64,
     /// Of the weights that ran; empty unless the tape was [`Tape::Weights`].
     pub weights: BTreeMap<WeightId, Tensor<5>>,
-    /// Of the operation weights, in the places they have in the mixture; 0 for those that are not
-    /// tracked.
+    /// Of the operation weights.
     pub mixture: MixtureGradients,
 }
-
-/// dL/dẑ: `[architecture][edge][entry]` as in [`Mixture`].
-pub type MixtureGradients = Vec<Vec<Vec<f64>>>;
 
 impl Backprop<'_> {
     /// Loss and gradients of `batch` with the operations of `mixture` on the edges.
     pub fn gradients(&self, tape: Tape, batch: &Batch, mixture: &Mixture) -> LossGradients {
-        if let Some(network) = self.network.cells().filter(|_| self.recompute) {
-            return self.by_cell(network, tape, batch, mixture);
+        match self.network.cells() {
+            Some(network) if self.recompute => self.by_cell(network, tape, batch, mixture),
+            Some(network) => self.whole(tape, batch, mixture, |pass, x| {
+                let heads: Vec<&Head> = self.heads(network).collect();
+                let mut read = BTreeMap::new();
+                network.outputs(pass, x, mixture, |output, y| {
+                    if heads.iter().any(|head| head.output == output) {
+                        read.insert(output, y.clone());
+                    }
+                });
+                let logits = |head: &Head| head.forward(pass, read[&head.output].clone());
+                heads.iter().map(|head| (logits(head), head.level)).collect()
+            }),
+            None => self.whole(tape, batch, mixture, |pass, x| {
+                vec![(self.network.forward(pass, x, mixture), 0)]
+            }),
         }
+    }
+
+    /// The network's own head, then those that only training has.
+    fn heads<'a>(&'a self, network: &'a Network) -> impl Iterator<Item = &'a Head> {
+        let more = self.supervision.map_or(&[][..], |supervision| &supervision.heads);
+        iter::once(network.head()).chain(more)
+    }
+
+    /// In one pass, by the `logits` of the image, each with its level.
+    fn whole(
+        &self,
+        tape: Tape,
+        batch: &Batch,
+        mixture: &Mixture,
+        logits: impl FnOnce(&Pass, Tensor<5>) -> Vec<(Tensor<5>, usize)>,
+    ) -> LossGradients {
         let pass = Pass::new(self.weights, tape);
         let x = pass.input(batch.image.clone(), batch.shape);
-        let heads = self.heads();
-        let (loss, surrogate) = match self.network.cells().filter(|_| !heads.is_empty()) {
-            None => self.judge(self.network.forward(&pass, x, mixture), batch, 0),
-            Some(network) => {
-                let judged = |output| heads.iter().any(|head| head.output == output);
-                let outputs = network.outputs(&pass, x, mixture, |network, output, cell| {
-                    judged(output) || network.is_read_after(output, cell)
-                });
-                let read = |output: usize| {
-                    outputs[output]
-                        .clone()
-                        .unwrap_or_else(|| unreachable!("judged outputs are kept"))
-                };
-                let last = self.judge(network.head(&pass, read(network.cells())), batch, 0);
-                heads.iter().fold(last, |(sum, surrogate), head| {
-                    let (loss, more) =
-                        self.judge(head.map.forward(&pass, read(head.output)), batch, head.level);
-                    (sum + loss, surrogate + more)
-                })
-            }
-        };
-        let mut found = LossGradients::new(loss, mixture);
-        found.collect(pass, mixture, &mut surrogate.backward());
+        let judged = logits(&pass, x).into_iter().map(|(y, level)| self.judge(y, batch, level));
+        let sum = judged.reduce(|(sum, scalar), (loss, more)| (sum + loss, scalar + more));
+        let mut found = LossGradients::none(mixture);
+        if let Some((loss, scalar)) = sum {
+            found.loss = loss;
+            found.collect(pass, mixture, &mut scalar.backward());
+        }
         found
     }
 
-    fn heads(&self) -> &[Head] {
-        self.supervision.map_or(&[], |supervision| &supervision.heads)
-    }
-
-    /// The share in the loss of class scores at `level`, and a scalar with its gradient.
-    fn judge(&self, scores: Tensor<5>, batch: &Batch, level: usize) -> (f64, Tensor<1>) {
+    /// The share in the loss of logits at `level`, and a scalar with its gradient.
+    fn judge(&self, logits: Tensor<5>, batch: &Batch, level: usize) -> (f64, Tensor<1>) {
         let [.., d, h, w] = batch.shape;
         let coarse = (level > 0).then(|| coarse_classes(&batch.classes, [d, h, w], level));
-        let loss = Loss::of_tensor(self.loss, &scores, coarse.as_ref().unwrap_or(&batch.classes));
+        let loss = Loss::of_tensor(self.loss, &logits, coarse.as_ref().unwrap_or(&batch.classes));
         match self.supervision {
-            None => (loss.value, loss.attach(scores)),
+            None => (loss.value, loss.attach(logits)),
             Some(supervision) => {
                 let share = supervision.share(level);
-                (share * loss.value, loss.attach(scores).mul_scalar(share))
+                (share * loss.value, loss.attach(logits).mul_scalar(share))
             }
         }
     }
@@ -102,56 +116,43 @@ impl Backprop<'_> {
         batch: &Batch,
         mixture: &Mixture,
     ) -> LossGradients {
+        let image = |pass: &Pass| pass.input(batch.image.clone(), batch.shape);
         let off = Pass::new(self.weights, Tape::Off);
-        let image = || (batch.image.clone(), batch.shape);
-        let constant = constants(mixture);
-        let (values, shape) = image();
-        let mut outputs =
-            network.outputs(&off, off.input(values, shape), &constant, |_, _, _| true);
+        let mut outputs = Vec::new();
+        network.outputs(&off, image(&off), &mixture.untracked(), |_, y| outputs.push(y.clone()));
 
-        let leaf = |outputs: &[Option<Tensor<5>>], i: usize| {
-            let output = outputs[i].clone().unwrap_or_else(|| unreachable!("all outputs are kept"));
-            Tensor::from_inner(output).require_grad()
-        };
-        let mut found = LossGradients::new(0.0, mixture);
-        let mut by_output: Vec<Option<Tensor<5>>> = vec![None; network.cells() + 1];
-        let judged = self.heads().iter().map(|head| (head.output, Some(head)));
-        for (output, head) in judged.chain([(network.cells(), None)]) {
+        let leaf = |output: &Tensor<5>| Tensor::from_inner(output.clone()).require_grad();
+        let mut found = LossGradients::none(mixture);
+        let mut by_output: Vec<Option<Tensor<5>>> = vec![None; outputs.len()];
+        for head in self.heads(network) {
             let pass = Pass::new(self.weights, tape);
-            let y = leaf(&outputs, output);
-            let (loss, surrogate) = match head {
-                None => self.judge(network.head(&pass, y.clone()), batch, 0),
-                Some(head) => self.judge(head.map.forward(&pass, y.clone()), batch, head.level),
-            };
+            let y = leaf(&outputs[head.output]);
+            let (loss, scalar) = self.judge(head.forward(&pass, y.clone()), batch, head.level);
             found.loss += loss;
-            let mut gradients = surrogate.backward();
-            by_output[output] = y.grad_remove(&mut gradients);
+            let mut gradients = scalar.backward();
+            by_output[head.output] = y.grad_remove(&mut gradients);
             found.collect(pass, mixture, &mut gradients);
         }
 
-        for cell in (0..network.cells()).rev() {
+        for cell in (0..outputs.len() - 1).rev() {
+            // Whoever reads it has run already.
+            outputs.truncate(cell + 1);
             let Some(g) = by_output[cell + 1].take() else { continue };
             let pass = Pass::new(self.weights, tape);
-            // Whoever reads it has run already.
-            outputs[cell + 1] = None;
-            let inputs = network.inputs_of(cell).map(|i| leaf(&outputs, i));
+            let inputs: Vec<_> = network.reads(cell).map(|output| leaf(&outputs[output])).collect();
             let y = network.cell(cell, &pass, inputs.clone(), mixture);
-            let mut gradients = through(y, g.clone()).backward();
-            let skip = network.skip_into(cell).map(|skip| (skip, g));
-            let of_inputs = network
-                .inputs_of(cell)
-                .into_iter()
-                .zip(inputs.map(|input| input.grad_remove(&mut gradients)));
-            for (output, g) in of_inputs.filter_map(|(i, g)| Some((i, g?))).chain(skip) {
-                by_output[output] = Some(volops::add_scaled(by_output[output].take(), g, None));
+            let mut gradients = through(y, g).backward();
+            for (output, input) in network.reads(cell).zip(inputs) {
+                if let Some(g) = input.grad_remove(&mut gradients) {
+                    by_output[output] = Some(volops::add_scaled(by_output[output].take(), g, None));
+                }
             }
             found.collect(pass, mixture, &mut gradients);
         }
 
         if let Some(g) = by_output[0].take().filter(|_| tape == Tape::Weights) {
             let pass = Pass::new(self.weights, tape);
-            let (values, shape) = image();
-            let y = network.stem(&pass, pass.input(values, shape));
+            let y = network.stem(&pass, image(&pass));
             found.collect(pass, mixture, &mut through(y, g).backward());
         }
         found
@@ -163,33 +164,9 @@ fn through(y: Tensor<5>, g: Tensor<5>) -> Tensor<1> {
     (y * Tensor::from_inner(g)).sum()
 }
 
-/// The same operation weights, off the tape.
-fn constants(mixture: &Mixture) -> Mixture {
-    let edge = |edge: &Vec<(usize, Option<Tensor<1>>)>| {
-        edge.iter().map(|(op, z)| (*op, z.clone().map(Tensor::inner))).collect()
-    };
-    mixture.iter().map(|arch| arch.iter().map(edge).collect()).collect()
-}
-
-/// Takes the gradients of a tracked mixture.
-pub fn mixture_gradients(mixture: &Mixture, gradients: &mut Gradients) -> MixtureGradients {
-    let mut of = |z: &Option<Tensor<1>>| {
-        let g = z.as_ref().and_then(|z| z.grad_remove(gradients));
-        g.map_or(0.0, |g| f64::from(g.into_scalar::<f32>()))
-    };
-    mixture
-        .iter()
-        .map(|arch| arch.iter().map(|edge| edge.iter().map(|(_, z)| of(z)).collect()).collect())
-        .collect()
-}
-
 impl LossGradients {
-    fn new(loss: f64, mixture: &Mixture) -> Self {
-        let zeros = mixture
-            .iter()
-            .map(|arch| arch.iter().map(|edge| vec![0.0; edge.len()]).collect())
-            .collect();
-        Self { loss, weights: BTreeMap::new(), mixture: zeros }
+    fn none(mixture: &Mixture) -> Self {
+        Self { loss: 0.0, weights: BTreeMap::new(), mixture: mixture.no_gradients() }
     }
 
     /// Adds what one backward pass has found.
@@ -199,8 +176,6 @@ impl LossGradients {
                 self.weights.insert(id, g);
             }
         }
-        let more = mixture_gradients(mixture, gradients);
-        let sums = self.mixture.iter_mut().flatten().flatten();
-        sums.zip(more.into_iter().flatten().flatten()).for_each(|(sum, g)| *sum += g);
+        self.mixture.add(&mixture.take_gradients(gradients));
     }
 }

@@ -1,4 +1,10 @@
+//! How networks learn: the loss and its gradients, α and its relaxations, optimisers and schedules.
+
+pub mod average;
 pub mod backprop;
+pub mod batch;
+pub mod deep_supervision;
 pub mod loss;
 pub mod optimiser;
 pub mod relaxation;
+pub mod schedule;

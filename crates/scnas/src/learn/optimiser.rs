@@ -1,5 +1,4 @@
-//! Adam (Kingma & Ba 2015) for Θ and α, with decoupled weight decay (Loshchilov & Hutter 2019), and
-//! learning-rate schedules.
+//! Adam (Kingma & Ba 2015) for Θ and α, with decoupled weight decay (Loshchilov & Hutter 2019).
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +7,8 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use volops::{AdamStep, map_indices};
 
-use crate::network::weights::{WeightId, Weights};
+use crate::network::layout::WeightId;
+use crate::network::weights::Weights;
 
 /// Settings of an optimiser.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,8 +37,11 @@ pub struct WeightAdam {
 /// Running means of one weight.
 #[derive(Clone, Debug)]
 pub struct Moments {
+    /// Of the gradient; shaped as the weight.
     pub first: Tensor<5>,
+    /// Of the squared gradient; shaped as the weight.
     pub second: Tensor<5>,
+    /// Updates so far.
     pub steps: u32,
 }
 
@@ -143,8 +146,8 @@ impl WeightAdam {
 /// Σ g² in f64, in a fixed order: eight sums, so that additions need not wait for each other.
 fn squared_norm(g: &Tensor<5>) -> f64 {
     let data = g.to_data();
-    // Gradients are f32 by construction.
-    let (groups, rest) = data.as_slice::<f32>().unwrap_or(&[]).as_chunks::<8>();
+    let values = data.as_slice::<f32>().unwrap_or_else(|e| panic!("gradients are f32: {e:?}"));
+    let (groups, rest) = values.as_chunks::<8>();
     let mut sums = [0.0; 8];
     for group in groups {
         for (sum, &v) in sums.iter_mut().zip(group) {
@@ -189,100 +192,9 @@ impl AlphaAdam {
     }
 }
 
-/// An exponential moving average of weights (Polyak & Juditsky 1992): it generalises better than
-/// the weights on their noisy way.
-#[derive(Clone, Debug)]
-pub struct Average {
-    pub weights: Weights,
-    decay: f64,
-}
-
-impl Average {
-    /// The average of one set of weights.
-    pub fn new(weights: &Weights, decay: f64) -> Self {
-        Self { weights: weights.clone(), decay }
-    }
-
-    /// Takes in the weights after their update number `updates`. At first the decay is smaller, or
-    /// the average would hold little but the initial weights.
-    pub fn update(&mut self, weights: &Weights, updates: usize) {
-        let share = 1.0 - self.decay.min((1.0 + updates as f64) / (10.0 + updates as f64));
-        for (id, weight) in weights.iter() {
-            let old = self.weights.take(id);
-            let step = (weight.value.clone() - old.clone()).mul_scalar(share);
-            self.weights.set(id, old + step);
-        }
-    }
-}
-
-/// Factor on the learning rate in step `step` of the first `steps`, over which it rises from 0; 1
-/// afterwards.
-pub fn warmup(step: usize, steps: usize) -> f64 {
-    if step < steps { (step + 1) as f64 / (steps + 1) as f64 } else { 1.0 }
-}
-
-/// How the learning rate falls over the epochs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Schedule {
-    /// Always the same.
-    Constant,
-    /// Half a cosine to zero over the epochs.
-    #[default]
-    Cosine,
-    /// (1 - progress)^0.9, to zero over the epochs.
-    Poly,
-    /// ÷10 when the training loss has not improved for 20 epochs (paper).
-    Plateau,
-}
-
-/// State of a schedule.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Plateau {
-    factor: f64,
-    best: f64,
-    since_best: usize,
-}
-
-/// Epochs without improvement before the plateau schedule acts (paper section 4).
-const PATIENCE: usize = 20;
-
-impl Default for Plateau {
-    fn default() -> Self {
-        Self { factor: 1.0, best: f64::MAX, since_best: 0 }
-    }
-}
-
-impl Plateau {
-    /// Takes note of an epoch's training loss.
-    pub fn observe(&mut self, loss: f64) {
-        if loss < self.best {
-            (self.best, self.since_best) = (loss, 0);
-        } else {
-            self.since_best += 1;
-            if self.since_best >= PATIENCE {
-                (self.factor, self.since_best) = (self.factor / 10.0, 0);
-            }
-        }
-    }
-}
-
-impl Schedule {
-    /// Factor on the learning rate at `progress` (0 to 1) through the epochs.
-    pub fn factor(self, progress: f64, plateau: &Plateau) -> f64 {
-        match self {
-            Self::Constant => 1.0,
-            Self::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * progress.clamp(0.0, 1.0)).cos()),
-            Self::Poly => (1.0 - progress.clamp(0.0, 1.0)).powf(0.9),
-            Self::Plateau => plateau.factor,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::weights::Init;
 
     #[test]
     fn the_first_adam_step_moves_by_the_learning_rate_against_the_sign_of_the_gradient() {
@@ -301,55 +213,5 @@ mod tests {
             adam.step(&config, config.lr, values.iter_mut(), &[gradient]);
         }
         assert!((values[0] - 3.0).abs() < 0.05, "{}", values[0]);
-    }
-
-    #[test]
-    fn an_average_forgets_old_weights_at_its_decay_and_keeps_constant_ones() {
-        let device = volops::device("cpu").unwrap();
-        let mut weights = Weights::new(&device, 0);
-        let moving = weights.add("moving".into(), [1, 1, 1, 1, 1], Init::Constant(1.0));
-        let still = weights.add("still".into(), [1, 2, 1, 1, 1], Init::Constant(0.7));
-        let mut average = Average::new(&weights, 0.9);
-        weights.set(moving, Tensor::zeros([1; 5], &device));
-        let value = |average: &Average, id| {
-            average.weights.value(id).to_data().try_to_vec::<f32>().unwrap()
-        };
-        let late = 1000;
-        for n in 1..=5 {
-            average.update(&weights, late);
-            assert!((value(&average, moving)[0] - 0.9_f32.powi(n)).abs() < 1e-6);
-            assert_eq!(value(&average, still), [0.7; 2]);
-        }
-        let mut early = Average::new(&weights, 0.9);
-        weights.set(moving, Tensor::ones([1; 5], &device));
-        early.update(&weights, 1);
-        assert!((value(&early, moving)[0] - 9.0 / 11.0).abs() < 1e-6);
-    }
-
-    #[test]
-    fn the_learning_rate_rises_to_its_full_value_and_falls_to_zero() {
-        let rates: Vec<f64> = (0..6).map(|step| warmup(step, 4)).collect();
-        assert!(rates[0] > 0.0 && rates.windows(2).take(4).all(|r| r[0] < r[1]));
-        assert_eq!(rates[4..], [1.0, 1.0]);
-        assert_eq!(warmup(0, 0), 1.0);
-        for schedule in [Schedule::Cosine, Schedule::Poly] {
-            let at = |progress| schedule.factor(progress, &Plateau::default());
-            assert_eq!(at(0.0), 1.0);
-            assert!(at(1.0).abs() < 1e-12 && at(0.5) < at(0.4));
-        }
-    }
-
-    #[test]
-    fn the_plateau_schedule_divides_by_ten_after_twenty_epochs_without_improvement() {
-        let mut plateau = Plateau::default();
-        plateau.observe(1.0);
-        for _ in 0..PATIENCE - 1 {
-            plateau.observe(1.0);
-        }
-        assert_eq!(Schedule::Plateau.factor(0.0, &plateau), 1.0);
-        plateau.observe(1.0);
-        assert!((Schedule::Plateau.factor(0.0, &plateau) - 0.1).abs() < 1e-12);
-        plateau.observe(0.5);
-        assert!((Schedule::Plateau.factor(0.0, &plateau) - 0.1).abs() < 1e-12);
     }
 }

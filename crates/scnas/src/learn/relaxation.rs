@@ -9,10 +9,10 @@ use burn::tensor::Device;
 use rand::{Rng, RngExt as _};
 use serde::{Deserialize, Serialize};
 
-use crate::learn::backprop::MixtureGradients;
-use crate::network::cells::{Mixture, weight};
+use crate::network::mixture::{Entry, EntryGradient, Mixture, MixtureGradients, constant};
 use crate::random::{Stream, rng};
-use crate::space::topology::{EDGES, Space};
+use crate::space::per_edge::PerEdge;
+use crate::space::topology::Space;
 
 /// An operation with a smaller weight is not run: that is how two sampled operations become one as
 /// τ falls.
@@ -33,23 +33,30 @@ pub enum Relaxation {
     Proxyless,
 }
 
-/// α: one logit per architecture, edge and operation.
+/// α: on every edge, one logit an operation of the table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Alpha(pub Vec<Vec<Vec<f64>>>);
+pub struct Alpha(pub PerEdge<Vec<f64>>);
 
 /// What one edge runs: operations with their weights, which sum to 1.
 #[derive(Clone, Debug, PartialEq)]
 pub enum EdgeSample {
-    /// Two operations, weights `z` and `1 - z`.
-    Pair { a: usize, b: usize, z: f64 },
+    /// Two operations.
+    Pair {
+        /// Index of the first, which was drawn by its probability.
+        a: usize,
+        /// Index of the other.
+        b: usize,
+        /// Weight ẑ of the first; the other's is `1 - z`.
+        z: f64,
+    },
     /// All operations, in table order.
     All(Vec<f64>),
 }
 
-/// A sampled (or, for `full`, computed) mixture: `[architecture][edge]`.
+/// A sampled (or, for `full`, computed) mixture.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
-    edges: Vec<Vec<EdgeSample>>,
+    edges: PerEdge<EdgeSample>,
     /// dẑ/dlogit carries 1/τ for `scnas`; 1 for the relaxations without temperature.
     tau: f64,
 }
@@ -119,8 +126,8 @@ impl EdgeSample {
 
     /// dL/dα of this edge from dL/dẑ of the operations that ran. Which pair was drawn is not
     /// differentiated.
-    fn gradient(&self, grad_z: &[(usize, f64)], tau: f64, operations: usize) -> Vec<f64> {
-        let of = |op: usize| grad_z.iter().find(|(o, _)| *o == op).map_or(0.0, |(_, g)| *g);
+    fn gradient(&self, by_z: &[EntryGradient], tau: f64, operations: usize) -> Vec<f64> {
+        let of = |op: usize| by_z.iter().find(|g| g.operation == op).map_or(0.0, |g| g.by_z);
         let mut grad = vec![0.0; operations];
         match self {
             Self::Pair { a, b, z } => {
@@ -144,14 +151,14 @@ impl Alpha {
         let mut rng = rng(seed, Stream::Alpha, 0);
         let mut draw =
             || 1e-3 * (rng.random::<f64>() + rng.random::<f64>() + rng.random::<f64>() - 1.5) * 2.0;
-        let rows =
-            |_| (0..EDGES).map(|_| (0..space.operations.len()).map(|_| draw()).collect()).collect();
-        Self((0..space.architectures()).map(rows).collect())
+        Self(PerEdge::from_fn(space.architectures(), |_, _| {
+            (0..space.operations.len()).map(|_| draw()).collect()
+        }))
     }
 
     /// Number of logits.
     pub fn len(&self) -> usize {
-        self.0.iter().flatten().map(Vec::len).sum()
+        self.0.iter().map(Vec::len).sum()
     }
 
     /// True when there are no logits.
@@ -161,17 +168,16 @@ impl Alpha {
 
     /// All logits in order, for the optimiser.
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut f64> {
-        self.0.iter_mut().flatten().flatten()
+        self.0.iter_mut().flatten()
     }
 
     /// GumbelSoftmaxSample(α, τ) for every edge of every architecture.
     pub fn sample(&self, relaxation: Relaxation, tau: f64, rng: &mut impl Rng) -> Sample {
-        let mut edge = |alpha: &Vec<f64>| match relaxation {
+        let edges = self.0.map(|alpha| match relaxation {
             Relaxation::Scnas => EdgeSample::scnas(alpha, tau, rng),
             Relaxation::Proxyless => EdgeSample::proxyless(alpha, rng),
             Relaxation::Full => EdgeSample::All(softmax(alpha, 1.0)),
-        };
-        let edges = self.0.iter().map(|arch| arch.iter().map(&mut edge).collect()).collect();
+        });
         Sample { edges, tau: if relaxation == Relaxation::Scnas { tau } else { 1.0 } }
     }
 
@@ -181,8 +187,8 @@ impl Alpha {
         let entropy = |row: &Vec<f64>| {
             -softmax(row, 1.0).iter().map(|p| if *p > 0.0 { p * p.ln() } else { 0.0 }).sum::<f64>()
         };
-        let rows = self.0.iter().map(Vec::len).sum::<usize>();
-        self.0.iter().flatten().map(entropy).sum::<f64>() / rows as f64
+        let edges = self.0.iter().count();
+        self.0.iter().map(entropy).sum::<f64>() / edges as f64
     }
 }
 
@@ -190,26 +196,21 @@ impl Sample {
     /// The mixture with weights ẑ as tensors, leaves of the tape when `tracked`.
     pub fn mixture(&self, device: &Device, tracked: bool) -> Mixture {
         let leaf = |z: f64| {
-            let z = weight(z, device);
+            let z = constant(z, device);
             Some(if tracked { z.require_grad() } else { z })
         };
-        let edge = |e: &EdgeSample| e.active().into_iter().map(|(op, z)| (op, leaf(z))).collect();
-        self.edges.iter().map(|arch| arch.iter().map(edge).collect()).collect()
+        let entry = |(operation, z)| Entry { operation, z: leaf(z) };
+        Mixture::new(self.edges.map(|edge| edge.active().into_iter().map(entry).collect()))
     }
 
     /// dL/dα in the order of [`Alpha::values_mut`], from dL/dẑ of the mixture.
     pub fn gradient(&self, by_z: &MixtureGradients, operations: usize) -> Vec<f64> {
-        let mut grad = Vec::with_capacity(self.edges.len() * EDGES * operations);
-        for (edge, by_z) in self.edges.iter().flatten().zip(by_z.iter().flatten()) {
-            let by_z: Vec<(usize, f64)> =
-                edge.active().into_iter().map(|(op, _)| op).zip(by_z.iter().copied()).collect();
-            grad.extend(edge.gradient(&by_z, self.tau, operations));
-        }
-        grad
+        let edges = self.edges.iter().zip(by_z.edges());
+        edges.flat_map(|(edge, by_z)| edge.gradient(by_z, self.tau, operations)).collect()
     }
 
-    /// The edges' samples: `[architecture][edge]`.
-    pub fn edges(&self) -> &[Vec<EdgeSample>] {
+    /// The edges' samples.
+    pub fn edges(&self) -> &PerEdge<EdgeSample> {
         &self.edges
     }
 }
@@ -345,9 +346,10 @@ mod tests {
         if sample.active().len() < 2 {
             return;
         }
-        let grad_z: Vec<(usize, f64)> =
-            sample.active().iter().map(|&(op, z)| (op, 2.0 * c[op] * z)).collect();
-        let grad = sample.gradient(&grad_z, tau, 8);
+        let by_z: Vec<EntryGradient> = (sample.active().iter())
+            .map(|&(operation, z)| EntryGradient { operation, by_z: 2.0 * c[operation] * z })
+            .collect();
+        let grad = sample.gradient(&by_z, tau, 8);
         for op in 0..8 {
             let at = |delta: f64| {
                 let mut alpha = ALPHA;

@@ -1,5 +1,5 @@
 //! What a network can be: one of the search space, or a control that people designed. Everything
-//! that trains, predicts or counts a fixed network goes through [`Architecture`] and [`Segmenter`].
+//! that trains a fixed network, predicts with it or tells its cost goes through [`Architecture`] and [`Segmenter`].
 
 use std::fmt;
 
@@ -8,10 +8,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::network::cells::{Mixture, Network, Size};
-use crate::network::cost::{Cost, count};
+use crate::network::cells::Network;
+use crate::network::cost::Cost;
+use crate::network::layout::Layout;
+use crate::network::mixture::Mixture;
+use crate::network::size::Size;
 use crate::network::u_resnet::UResNet;
-use crate::network::weights::{Pass, Weights};
+use crate::network::weights::Pass;
 use crate::space::genotype::Genotype;
 
 /// The architecture of a fixed network, apart from its size.
@@ -32,9 +35,12 @@ pub const DESIGNED: [(&str, Architecture); 2] =
 
 /// A network without its weights' values.
 pub trait Segmenter: fmt::Debug + Sync {
-    /// Class scores `[batch, classes, depth, height, width]` of `x` `[batch, channels, depth,
-    /// height, width]`, whose extents must be divisible by 8, with the operations of `mixture`
-    /// on the edges, if it has any.
+    /// The weights it declared.
+    fn layout(&self) -> &Layout;
+
+    /// Logits `[batch, classes, depth, height, width]` of `x` `[batch, channels, depth, height,
+    /// width]`, whose extents must be divisible by 8, with the operations of `mixture` on the
+    /// edges, if it has any.
     fn forward(&self, pass: &Pass, x: Tensor<5>, mixture: &Mixture) -> Tensor<5>;
 
     /// The network as one of cells, if it is one: those can run cell by cell.
@@ -42,6 +48,10 @@ pub trait Segmenter: fmt::Debug + Sync {
 }
 
 impl Segmenter for Network {
+    fn layout(&self) -> &Layout {
+        self.layout()
+    }
+
     fn forward(&self, pass: &Pass, x: Tensor<5>, mixture: &Mixture) -> Tensor<5> {
         self.forward(pass, x, mixture)
     }
@@ -52,6 +62,10 @@ impl Segmenter for Network {
 }
 
 impl Segmenter for UResNet {
+    fn layout(&self) -> &Layout {
+        self.layout()
+    }
+
     fn forward(&self, pass: &Pass, x: Tensor<5>, _: &Mixture) -> Tensor<5> {
         self.forward(pass, x)
     }
@@ -62,30 +76,26 @@ impl Segmenter for UResNet {
 }
 
 impl Architecture {
-    /// The network, and its weights with their initial values.
-    pub fn build(&self, size: Size, weights: &mut Weights) -> Box<dyn Segmenter> {
+    /// The network, which has declared its weights.
+    pub fn build(&self, size: Size) -> Box<dyn Segmenter> {
         match self {
-            Self::Cells(genotype) => Box::new(Network::fixed(genotype, size, weights)),
-            Self::UResNet => Box::new(UResNet::new(size, weights)),
-            Self::UResNetHalf => Box::new(UResNet::new(half(size), weights)),
+            Self::Cells(genotype) => Box::new(Network::fixed(genotype, size)),
+            Self::UResNet => Box::new(UResNet::new(size)),
+            Self::UResNetHalf => Box::new(UResNet::new(half(size))),
         }
     }
 
     /// What its network runs with: one operation an edge.
     pub fn mixture(&self) -> Mixture {
         match self {
-            Self::Cells(genotype) => Network::mixture_of(genotype),
-            Self::UResNet | Self::UResNetHalf => Mixture::new(),
+            Self::Cells(genotype) => Mixture::of(genotype),
+            Self::UResNet | Self::UResNetHalf => Mixture::none(),
         }
     }
 
     /// Cost of one forward pass over a patch `[depth, height, width]`.
     pub fn cost(&self, size: Size, patch: [usize; 3]) -> Cost {
-        match self {
-            Self::Cells(genotype) => count(genotype, size, patch, true),
-            Self::UResNet => UResNet::cost(size, patch),
-            Self::UResNetHalf => UResNet::cost(half(size), patch),
-        }
+        Cost::of(self.build(size).layout(), patch)
     }
 
     /// The designed architecture of that name.
@@ -112,11 +122,9 @@ impl Architecture {
         let text = std::fs::read_to_string(path).map_err(|e| Error::file("read", path, e))?;
         serde_json::from_str(&text).map_err(|e| Error::Invalid {
             path: path.into(),
-            expected: "a genotype (JSON with \"space\" and \"cells\", as written by `scnas \
-                       search`)"
-                .into(),
+            expected: "a genotype (JSON with \"space\" and \"cells\", as a search writes it)",
             found: e.to_string(),
-            remedy: "give the genotype.json of a finished run".into(),
+            remedy: "give the genotype.json of a finished run",
         })
     }
 }

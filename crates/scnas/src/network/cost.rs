@@ -1,12 +1,9 @@
-//! Parameters and floating-point operations of an architecture (METHOD "Counting"; the columns of
-//! the paper's Table 1).
+//! Parameters and floating-point operations of a network (the columns of the paper's Table 1), from
+//! the weights that it declared.
 
 use serde::{Deserialize, Serialize};
 
-use crate::network::cells::Size;
-use crate::space::genotype::{Genotype, strided};
-use crate::space::operation::Kind;
-use crate::space::topology::{CellType, DEPTH, EDGES, NODES, Upsample};
+use crate::network::layout::{Layout, Role};
 
 /// Cost of one forward pass over one patch. Convolution weights only; no biases, no norms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -18,6 +15,24 @@ pub struct Cost {
 }
 
 impl Cost {
+    /// Cost of the network of this layout on a patch `[depth, height, width]` of one image.
+    pub fn of(layout: &Layout, patch: [usize; 3]) -> Self {
+        let voxels = |level: usize| -> usize {
+            patch.iter().map(|extent| extent.div_ceil(1 << level)).product()
+        };
+        let mut cost = Self::default();
+        for weight in layout.iter() {
+            match weight.role {
+                Role::Convolution { level } => {
+                    cost.parameters += weight.scalars() as u64;
+                    cost.multiply_adds += (weight.scalars() * voxels(level)) as u64;
+                }
+                Role::PerChannel => {}
+            }
+        }
+        cost
+    }
+
     /// 2 × multiply-adds × 1e-9.
     pub fn gflops(&self) -> f64 {
         2.0 * self.multiply_adds as f64 * 1e-9
@@ -27,79 +42,35 @@ impl Cost {
     pub fn millions(&self) -> f64 {
         self.parameters as f64 * 1e-6
     }
-
-    /// A convolution with `weights` parameters applied at `voxels` places.
-    pub(crate) fn add(&mut self, weights: usize, voxels: usize) {
-        self.parameters += weights as u64;
-        self.multiply_adds += (weights * voxels) as u64;
-    }
-}
-
-/// Cost of a network on a patch `[depth, height, width]`. `strided_identity` counts the 1³
-/// convolution of an identity with stride 2, which the paper's table appears to leave out.
-pub fn count(genotype: &Genotype, size: Size, patch: [usize; 3], strided_identity: bool) -> Cost {
-    let Size { channels, classes, width } = size;
-    let space = &genotype.space;
-    let voxels: [usize; DEPTH + 1] =
-        std::array::from_fn(|level| patch.iter().map(|n| n.div_ceil(1 << level)).product());
-    let mut cost = Cost::default();
-    cost.add(channels * width * 27, voxels[0]);
-    let mut inputs = [(width, 0); 2];
-    for place in space.cells() {
-        let node = (width << place.level) / NODES;
-        let target =
-            if place.cell_type == CellType::Reduction { place.level - 1 } else { place.level };
-        for (from, level) in inputs {
-            match (level > target, space.upsample) {
-                (true, Upsample::Transposed) => cost.add(from * node * 27, voxels[level]),
-                (true, Upsample::Trilinear) => cost.add(from * node, voxels[level]),
-                (false, _) => cost.add(from * node, voxels[target]),
-            }
-        }
-        for edge in 0..EDGES {
-            match genotype.kind(place.arch, edge) {
-                Kind::Conv { kernel } => {
-                    cost.add(node * node * kernel.iter().product::<usize>(), voxels[place.level])
-                }
-                Kind::Depthwise { kernel, .. } => {
-                    cost.add(
-                        node * kernel.iter().product::<usize>() + node * node,
-                        voxels[place.level],
-                    );
-                }
-                Kind::Identity if strided_identity && strided(place.cell_type, edge) => {
-                    cost.add(node * node, voxels[place.level])
-                }
-                _ => {}
-            }
-        }
-        inputs = [inputs[1], (width << place.level, place.level)];
-    }
-    cost.add(width * classes, voxels[0]);
-    cost
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::architecture::Architecture;
+    use crate::network::size::Size;
+    use crate::space::genotype::Genotype;
     use crate::space::topology::{EDGES, Space};
 
     const PAPER: Size = Size { channels: 4, classes: 4, width: 32 };
 
-    fn paper_cost(genotype: &Genotype) -> Cost {
-        count(genotype, PAPER, [128; 3], false)
+    fn paper_cost(genotype: Genotype) -> Cost {
+        Architecture::Cells(genotype).cost(PAPER, [128; 3])
+    }
+
+    fn uniform(operation: &str) -> Genotype {
+        Genotype::uniform(&Space::paper(), operation).unwrap()
     }
 
     /// The network whose edges are all zero, but for those of `cell` which are `operation`.
     fn one_type(operation: &str, cell: usize) -> Genotype {
-        let mut genotype = Genotype::uniform(&Space::paper(), "zero").unwrap();
+        let mut genotype = uniform("zero");
         genotype.choices[cell] = [genotype.space.operations.index_of(operation).unwrap(); EDGES];
         genotype
     }
 
     fn per_edge(operation: &str, cell: usize) -> (f64, f64) {
-        let base = paper_cost(&Genotype::uniform(&Space::paper(), "zero").unwrap());
-        let cost = paper_cost(&one_type(operation, cell));
+        let (base, cost) = (paper_cost(uniform("zero")), paper_cost(one_type(operation, cell)));
         ((cost.millions() - base.millions()) / 14.0, (cost.gflops() - base.gflops()) / 14.0)
     }
 
@@ -110,7 +81,7 @@ mod tests {
 
     #[test]
     fn what_does_not_depend_on_the_architecture_has_the_documented_cost() {
-        let base = paper_cost(&Genotype::uniform(&Space::paper(), "zero").unwrap());
+        let base = paper_cost(uniform("zero"));
         assert_rounds_to(base.millions(), "0.952");
         assert_rounds_to(base.gflops(), "55.8");
     }
@@ -135,18 +106,50 @@ mod tests {
 
     #[test]
     fn the_largest_network_has_the_documented_cost() {
-        let cost = paper_cost(&Genotype::uniform(&Space::paper(), "conv3").unwrap());
+        let cost = paper_cost(uniform("conv3"));
         assert_rounds_to(cost.millions(), "7.56");
         assert_rounds_to(cost.gflops(), "500");
+    }
+
+    #[test]
+    fn an_identity_costs_something_only_where_it_halves_the_grid() {
+        assert_eq!(per_edge("identity", 1), (0.0, 0.0));
+        // 1³ convolutions of 16, 32 and 64 channels on the eight edges from a reduction cell's
+        // inputs.
+        let cost = paper_cost(one_type("identity", 0));
+        let added = cost.parameters - paper_cost(uniform("zero")).parameters;
+        assert_eq!(added, 8 * (16 * 16 + 32 * 32 + 64 * 64));
     }
 
     #[test]
     fn random_networks_have_the_documented_average_cost() {
         let n = 400;
         let costs: Vec<Cost> =
-            (0..n).map(|seed| paper_cost(&Genotype::random(&Space::paper(), seed))).collect();
+            (0..n).map(|seed| paper_cost(Genotype::random(&Space::paper(), seed))).collect();
         let mean = |f: fn(&Cost) -> f64| costs.iter().map(f).sum::<f64>() / n as f64;
         assert!((mean(Cost::millions) - 1.93).abs() < 0.05, "{}", mean(Cost::millions));
         assert!((mean(Cost::gflops) - 128.0).abs() < 3.0, "{}", mean(Cost::gflops));
+    }
+
+    #[test]
+    fn what_is_counted_are_the_convolution_weights_of_every_network() {
+        let all = r#"["conv3", "conv1x3x3", "sep3", "dil2", "max3", "avg3", "identity", "zero"]"#;
+        let space = Space { operations: serde_json::from_str(all).unwrap(), ..Space::paper() };
+        let genotypes = (0..4).map(|seed| Architecture::Cells(Genotype::random(&space, seed)));
+        let size = Size { channels: 2, classes: 3, width: 8 };
+        for architecture in genotypes.chain([Architecture::UResNet, Architecture::UResNetHalf]) {
+            let network = architecture.build(size);
+            let counted = network.layout().iter().filter(|weight| {
+                ["weight", "depthwise", "pointwise"].iter().any(|end| weight.name.ends_with(end))
+            });
+            let scalars: u64 = counted.map(|weight| weight.scalars() as u64).sum();
+            assert_eq!(architecture.cost(size, [16; 3]).parameters, scalars);
+        }
+    }
+
+    #[test]
+    fn the_u_resnet_has_the_documented_size_and_cost() {
+        let cost = Architecture::UResNet.cost(PAPER, [128; 3]);
+        assert_eq!(format!("{:.2} M, {:.0} G", cost.millions(), cost.gflops()), "7.67 M, 875 G");
     }
 }

@@ -1,4 +1,4 @@
-//! The weights Θ of a network, and how a forward pass reads them.
+//! The values of the weights Θ of a network, and how a forward pass reads them.
 //!
 //! A network holds [`WeightId`]s, not tensors. A forward pass lifts the weights it touches onto the
 //! autodiff tape only when Θ is to be trained, so an α step computes no weight gradients and an
@@ -10,33 +10,16 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt as _;
 
+use crate::network::layout::{Declared, Init, Layout, WeightId};
 use crate::random::{Stream, rng};
+use crate::space::operation::SLOPE;
 
-/// Index of a weight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct WeightId(usize);
-
-impl WeightId {
-    /// Position in [`Weights::iter`].
-    pub fn index(self) -> usize {
-        self.0
-    }
-}
-
-/// How a weight starts.
-#[derive(Clone, Copy, Debug)]
-pub enum Init {
-    /// Normal with variance `2 / ((1 + slope²) · fan_in)` (He et al. 2015).
-    He { fan_in: usize },
-    /// All elements the same.
-    Constant(f32),
-}
-
-/// One weight: a name, and a tensor of rank 5. Convolutions are `[out, in, depth, height, width]`
-/// (transposed: `[in, out, …]`), norms and biases `[1, channels, 1, 1, 1]`.
+/// One weight.
 #[derive(Clone, Debug)]
 pub struct Weight {
+    /// Its identity in checkpoints and models.
     pub name: String,
+    /// Shaped as [`Declared::shape`] says.
     pub value: Tensor<5>,
 }
 
@@ -49,9 +32,11 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// No weights yet; `seed` is what initial values are drawn from.
-    pub fn new(device: &Device, seed: u64) -> Self {
-        Self { entries: Vec::new(), device: device.clone(), seed }
+    /// Initial values, drawn from `seed`, for the weights that a network declared.
+    pub fn new(device: &Device, seed: u64, layout: &Layout) -> Self {
+        let mut weights = Self { entries: Vec::new(), device: device.clone(), seed };
+        weights.extend(layout);
+        weights
     }
 
     /// Weights by name, whatever network they belong to; to inherit from.
@@ -63,15 +48,24 @@ impl Weights {
         Self { entries, device: device.clone(), seed: 0 }
     }
 
-    /// Adds a weight. Its initial value depends on the seed and its name only, so that a candidate
+    /// Adds initial values for the weights of a layout that comes after these.
+    pub fn extend(&mut self, layout: &Layout) {
+        let added = layout
+            .iter()
+            .map(|declared| Weight { name: declared.name.clone(), value: self.initial(declared) });
+        let added: Vec<_> = added.collect();
+        self.entries.extend(added);
+    }
+
+    /// An initial value. It depends on the seed and the weight's name only, so that a candidate
     /// operation starts the same whatever else is in the network.
-    pub fn add(&mut self, name: String, shape: [usize; 5], init: Init) -> WeightId {
-        let len = shape.iter().product();
-        let values: Vec<f32> = match init {
+    fn initial(&self, declared: &Declared) -> Tensor<5> {
+        let len = declared.scalars();
+        let values: Vec<f32> = match declared.init {
             Init::Constant(value) => vec![value; len],
             Init::He { fan_in } => {
-                let mut rng = rng(self.seed, Stream::Weights, name_hash(&name));
-                let slope = f64::from(crate::space::operation::SLOPE);
+                let mut rng = rng(self.seed, Stream::Weights, name_hash(&declared.name));
+                let slope = f64::from(SLOPE);
                 let sd = (2.0 / ((1.0 + slope * slope) * fan_in as f64)).sqrt();
                 let mut normal = || {
                     let (u, v): (f64, f64) = (rng.random(), rng.random());
@@ -80,9 +74,7 @@ impl Weights {
                 (0..len).map(|_| (sd * normal()) as f32).collect()
             }
         };
-        let value = Tensor::from_data(TensorData::new(values, shape), &self.device);
-        self.entries.push(Weight { name, value });
-        WeightId(self.entries.len() - 1)
+        Tensor::from_data(TensorData::new(values, declared.shape), &self.device)
     }
 
     /// All weights in the order they were added.

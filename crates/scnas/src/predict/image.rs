@@ -1,5 +1,4 @@
-//! Prediction of whole images on their own grids, in bounded memory (METHOD "Data"; paper section
-//! 4).
+//! Prediction of whole images on their own grids, in bounded memory (paper section 4).
 //!
 //! In memory are the image as its file stores it, the result as class indices, one window with what
 //! its network computes, and the sums of windows that overlap. Of these only the sums can be made
@@ -11,21 +10,23 @@ use std::cell::Cell;
 
 use medvol::components::{Connectivity, keep_largest_component};
 use medvol::sliding::Sliding;
-use medvol::{Affine, ClassMap, Image, Label, LabelMap, Preprocessed, RawImage};
+use medvol::{Affine, ClassMap, Image, Label, LabelMap, Normalisation, Preprocessed, RawImage};
 use ndarray::{Array3, Array4, Axis, s};
 
 use crate::data::plan::Plan;
-use crate::error::{Error, Result};
+use crate::error::{Error, Purpose, Result};
 use crate::memory;
-use crate::network::cells::{Mixture, Size};
+use crate::network::mixture::Mixture;
+use crate::network::size::Size;
+use crate::observer::Observer;
 use crate::predict::windows::Predictor;
-use crate::run::pipeline::Observer;
-use crate::settings::config::PredictConfig;
+use crate::settings::PredictConfig;
 use crate::store::model::{Card, Model};
 
 /// How images are to be predicted.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// Overlap, blending, test-time augmentation, classes to clean.
     pub settings: PredictConfig,
     /// Keep the class probabilities too.
     pub probabilities: bool,
@@ -70,6 +71,8 @@ impl Prediction {
 #[derive(Debug)]
 pub struct ImagePredictor<'a> {
     models: Vec<(&'a Model, Mixture)>,
+    /// Each that differs, as those of a cross-validation's folds do for CT.
+    normalisations: Vec<&'a [Normalisation]>,
     plan: &'a Plan,
     /// Channels and classes are those of all models.
     size: Size,
@@ -100,12 +103,7 @@ impl<'a> ImagePredictor<'a> {
     /// # Errors
     /// Models that do not fit together, settings that do not fit their labels.
     pub fn new(models: &'a [Model], options: Options) -> Result<Self> {
-        let unfit = |found: String| Error::Config {
-            key: "--model".into(),
-            expected: "one or more models of the same channels, labels, spacing and patch".into(),
-            found,
-            remedy: "give models that were trained on one data set with the same settings".into(),
-        };
+        let unfit = |found: String| Error::UnlikeModels { found };
         let Some(Card { plan, size, .. }) = models.first().map(|model| &model.card) else {
             return Err(unfit("none".into()));
         };
@@ -115,6 +113,7 @@ impl<'a> ImagePredictor<'a> {
                 format!("labels {:?}", plan.labels),
                 format!("spacing {:?}", plan.spacing),
                 format!("patch {:?}", plan.patch),
+                format!("normalisations {:?}", plan.schemes()),
             ]
         };
         for model in &models[1..] {
@@ -126,7 +125,14 @@ impl<'a> ImagePredictor<'a> {
                 return Err(unfit(format!("{first} and {other}")));
             }
         }
+        let mut normalisations: Vec<&[Normalisation]> = Vec::new();
+        for model in models {
+            if !normalisations.contains(&&model.card.plan.normalisation[..]) {
+                normalisations.push(&model.card.plan.normalisation);
+            }
+        }
         Ok(Self {
+            normalisations,
             models: models.iter().map(|model| (model, model.mixture())).collect(),
             plan,
             size: *size,
@@ -159,15 +165,20 @@ impl<'a> ImagePredictor<'a> {
     ) -> Result<Prediction> {
         let Options { settings, probabilities, .. } = &self.options;
         let (plan, classes) = (self.plan, self.size.classes);
-        let preprocessed = Preprocessed::new(name, image, plan.spacing)?;
+        let normalised = self.normalisations.iter();
+        let normalised = normalised
+            .map(|channels| Preprocessed::new(name, image, plan.spacing, channels))
+            .collect::<medvol::Result<Vec<_>>>()?;
+        let preprocessed = &normalised[0];
         let geometry = preprocessed.geometry();
         let predictors = self.predictors();
         let score = |corner: [usize; 3]| match observer.stop() {
             true => Err(Error::Stopped),
-            false => Ok(mean_score(
-                &predictors,
-                preprocessed.window(corner.map(|c| c as isize), plan.patch),
-            )),
+            false => {
+                let corner = corner.map(|c| c as isize);
+                let windows = normalised.iter().map(|image| image.window(corner, plan.patch));
+                mean_score(&predictors, windows.collect())
+            }
         };
 
         // The first window is scored before it is known how much memory the others leave: that is
@@ -236,16 +247,21 @@ impl<'a> ImagePredictor<'a> {
         Ok(Prediction { classes: result, affine: image.affine, probabilities })
     }
 
-    fn predictors(&self) -> Vec<Predictor<'_>> {
+    /// Each with the place of its normalisation.
+    fn predictors(&self) -> Vec<(Predictor<'_>, usize)> {
         let models = self.models.iter();
-        let predictors = models.map(|(model, mixture)| Predictor {
-            network: model.network.as_ref(),
-            weights: &model.weights,
-            mixture,
-            patch: self.plan.patch,
-            classes: self.size.classes,
-            settings: self.options.settings.clone(),
-            mirror: model.card.mirror,
+        let predictors = models.map(|(model, mixture)| {
+            let own = |other: &&[Normalisation]| *other == &model.card.plan.normalisation[..];
+            let predictor = Predictor {
+                network: model.network.as_ref(),
+                weights: &model.weights,
+                mixture,
+                patch: self.plan.patch,
+                classes: self.size.classes,
+                settings: self.options.settings.clone(),
+                mirror: model.card.mirror,
+            };
+            (predictor, self.normalisations.iter().position(own).unwrap_or(0))
         });
         predictors.collect()
     }
@@ -266,45 +282,34 @@ impl<'a> ImagePredictor<'a> {
     }
 
     fn fits(&self, need: &Need) -> Result<()> {
-        let Need { name, image, result, window, sums } = need;
-        let needed = self.base + image + result + window + sums;
+        let (&Need { name, image, result, window, sums }, program) = (need, self.base);
+        let needed = program + image + result + window + sums;
         match self.options.memory.filter(|&allowed| needed > allowed) {
             None => Ok(()),
-            Some(allowed) => Err(Error::Memory {
-                name: name.to_string(),
-                needed: memory::text(needed),
-                parts: format!(
-                    "program {}, image {}, result {}, one window {}, sums of windows {}",
-                    memory::text(self.base),
-                    memory::text(*image),
-                    memory::text(*result),
-                    memory::text(*window),
-                    memory::text(*sums)
-                ),
-                allowed: memory::text(allowed),
-                remedy: if self.options.probabilities {
-                    "do without the probabilities, or give more memory (--memory)".into()
-                } else {
-                    "give more memory (--memory of scnas predict, where the machine has it), or \
-                     cut the image into parts"
-                        .into()
-                },
-            }),
+            Some(allowed) => {
+                let (name, probabilities) = (name.to_string(), self.options.probabilities);
+                let purpose =
+                    Purpose::Image { name, program, image, result, window, sums, probabilities };
+                Err(Error::Memory { purpose, needed, allowed })
+            }
         }
     }
 }
 
-/// Mean of what the networks say of a window.
-fn mean_score(predictors: &[Predictor], window: Vec<f32>) -> Vec<f32> {
-    let [first, others @ ..] = predictors else { return Vec::new() };
+/// Mean of what the networks say of a window, of which there is one for each normalisation.
+fn mean_score(predictors: &[(Predictor, usize)], mut windows: Vec<Vec<f32>>) -> Result<Vec<f32>> {
+    let [(first, own), others @ ..] = predictors else {
+        return Err(Error::UnlikeModels { found: "none".into() });
+    };
     if others.is_empty() {
-        return first.score(window);
+        return first.score(windows.swap_remove(*own));
     }
-    let mut mean = first.score(window.clone());
-    for predictor in others {
-        mean.iter_mut().zip(predictor.score(window.clone())).for_each(|(sum, p)| *sum += p);
+    let mut mean = first.score(windows[*own].clone())?;
+    for (predictor, own) in others {
+        let more = predictor.score(windows[*own].clone())?;
+        mean.iter_mut().zip(more).for_each(|(sum, p)| *sum += p);
     }
     let count = predictors.len() as f32;
     mean.iter_mut().for_each(|sum| *sum /= count);
-    mean
+    Ok(mean)
 }

@@ -5,18 +5,21 @@ use medvol::metrics::mean_sd;
 use serde::Serialize;
 
 use crate::report::evaluation::{CaseScore, Evaluation, MeanSd, Metric, mean_and_sd, spread};
+use crate::report::result::RunResult;
 use crate::report::table::{aligned, csv_line};
-use crate::run::pipeline::RunResult;
 
 /// The folds that are complete.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CrossValidation {
+    /// How the networks came to be.
     pub network: String,
+    /// Name of the data set.
     pub dataset: String,
-    /// Foreground classes.
+    /// Names of the foreground classes.
     pub classes: Vec<String>,
     /// Folds the data set is split into; complete may be fewer.
     pub of: usize,
+    /// What each complete fold reached, in their order.
     pub folds: Vec<RunResult>,
     /// Of the means of the folds.
     pub over_folds: Dice,
@@ -35,6 +38,7 @@ pub struct CrossValidation {
 /// What it does to a class of the held-out cases when only its largest connected component is kept.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CleanUp {
+    /// Name of the class.
     pub class: String,
     /// Mean Dice over cases as predicted.
     pub dice: f64,
@@ -71,7 +75,9 @@ impl CleanUp {
 pub struct Dice {
     /// Folds or cases.
     pub count: usize,
+    /// Of each foreground class; `None` where it is never scored.
     pub per_class: Vec<Option<MeanSd>>,
+    /// Of the mean over the foreground classes.
     pub mean_foreground: Option<MeanSd>,
 }
 

@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use medvol::metrics::{LabelScores, ShapeMismatch, mean_sd, score_labels};
+pub use medvol::metrics::Metric;
+use medvol::metrics::{ShapeMismatch, mean_sd, score_labels};
 use medvol::{Label, LabelMap};
 use serde::{Deserialize, Serialize};
 
@@ -13,88 +14,10 @@ use crate::report::table::{aligned, csv_line};
 /// Up to this distance in mm surfaces agree, where nothing else is asked for.
 pub const TOLERANCE_MM: f64 = 1.0;
 
-/// What a class of a case is scored by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Metric {
-    Dice,
-    Jaccard,
-    Sensitivity,
-    Precision,
-    SurfaceDice,
-    Hd95Mm,
-    AssdMm,
-    VolumeError,
-    VolumeErrorMl,
-    DiceLargest,
-}
-
-impl Metric {
-    pub const ALL: [Self; 10] = [
-        Self::Dice,
-        Self::Jaccard,
-        Self::Sensitivity,
-        Self::Precision,
-        Self::SurfaceDice,
-        Self::Hd95Mm,
-        Self::AssdMm,
-        Self::VolumeError,
-        Self::VolumeErrorMl,
-        Self::DiceLargest,
-    ];
-
-    /// Its name in JSON and CSV.
-    pub fn key(self) -> &'static str {
-        match self {
-            Self::Dice => "dice",
-            Self::Jaccard => "jaccard",
-            Self::Sensitivity => "sensitivity",
-            Self::Precision => "precision",
-            Self::SurfaceDice => "surface_dice",
-            Self::Hd95Mm => "hd95_mm",
-            Self::AssdMm => "assd_mm",
-            Self::VolumeError => "volume_error",
-            Self::VolumeErrorMl => "volume_error_ml",
-            Self::DiceLargest => "dice_largest",
-        }
-    }
-
-    /// Its name in tables.
-    fn title(self, tolerance_mm: Option<f64>) -> String {
-        match self {
-            Self::Dice => "Dice".into(),
-            Self::Jaccard => "Jaccard".into(),
-            Self::Sensitivity => "sensitivity".into(),
-            Self::Precision => "precision".into(),
-            Self::SurfaceDice => tolerance_mm
-                .map_or_else(|| "surface Dice".into(), |mm| format!("surface Dice {mm} mm")),
-            Self::Hd95Mm => "HD95 mm".into(),
-            Self::AssdMm => "ASSD mm".into(),
-            Self::VolumeError => "volume error".into(),
-            Self::VolumeErrorMl => "volume error ml".into(),
-            Self::DiceLargest => "Dice, largest part".into(),
-        }
-    }
-
-    fn of(self, scores: &LabelScores) -> Option<f64> {
-        match self {
-            Self::Dice => scores.dice,
-            Self::Jaccard => scores.jaccard,
-            Self::Sensitivity => scores.sensitivity,
-            Self::Precision => scores.precision,
-            Self::SurfaceDice => scores.surface_dice,
-            Self::Hd95Mm => scores.hd95_mm,
-            Self::AssdMm => scores.assd_mm,
-            Self::VolumeError => scores.volume_error,
-            Self::VolumeErrorMl => scores.volume_error_ml,
-            Self::DiceLargest => scores.dice_largest,
-        }
-    }
-}
-
 /// Scores of one case.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CaseScore {
+    /// Name of the case.
     pub case: String,
     /// By metric, per foreground class; `None` where the class is not scored.
     #[serde(flatten)]
@@ -109,13 +32,16 @@ pub struct Evaluation {
     /// Up to this distance in mm surfaces agree; `None` in files that know Dice only.
     #[serde(default)]
     pub tolerance_mm: Option<f64>,
+    /// In the order they were scored.
     pub cases: Vec<CaseScore>,
 }
 
 /// Mean and standard deviation over cases.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MeanSd {
+    /// Arithmetic mean.
     pub mean: f64,
+    /// Sample standard deviation.
     pub sd: f64,
 }
 
@@ -156,7 +82,7 @@ pub fn score(
         (prediction.voxels.view(), reference.voxels.view(), reference.affine.spacing());
     let found = score_labels(prediction, reference, &values, spacing, tolerance_mm)?;
     let scores =
-        Metric::ALL.map(|metric| (metric, found.iter().map(|scores| metric.of(scores)).collect()));
+        Metric::ALL.map(|metric| (metric, found.iter().map(|scores| scores[metric]).collect()));
     Ok(CaseScore { case: case.into(), scores: scores.into() })
 }
 
@@ -403,9 +329,9 @@ mod tests {
         let csv = evaluation().csv();
         assert!(csv.starts_with("case,a,\"b, c\",mean,a jaccard,a sensitivity,"), "{csv}");
         let lines: Vec<&str> = csv.lines().collect();
-        assert_eq!(lines[1], "x,0.5,,0.5,,,,,2,,,,,,,,,,,,,");
+        assert!(lines[1].starts_with("x,0.5,,0.5,,,,,2,,,"), "{csv}");
         let columns = |line: &str| line.replace("b, c", "b").split(',').count();
-        assert!(lines.iter().all(|line| columns(line) == 4 + 2 * 9), "{csv}");
+        assert!(lines.iter().all(|line| columns(line) == 4 + 2 * (Metric::ALL.len() - 1)), "{csv}");
     }
 
     #[test]

@@ -1,4 +1,11 @@
+//! What was reached: scores, their spread over cases and folds, comparisons.
+
+pub mod against_random;
+pub mod comparison;
 pub mod cross_validation;
 pub mod evaluation;
+pub mod finished;
+pub mod result;
+pub mod scoring;
 pub mod statistics;
 pub mod table;

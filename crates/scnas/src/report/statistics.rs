@@ -18,6 +18,7 @@ const RESAMPLES: usize = 10_000;
 pub struct Paired {
     /// Pairs compared.
     pub cases: usize,
+    /// Mean over the pairs.
     pub mean_difference: f64,
     /// 95 % percentile bootstrap interval of the mean difference, over cases.
     pub interval_95: [f64; 2],

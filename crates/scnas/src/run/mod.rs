@@ -1,5 +1,19 @@
+//! What is done with all of it: `search` (Algorithm 1) and `train` are phases of the one loop over
+//! epochs; `pipeline` leads from a data set to an evaluated model; the other files are the other
+//! things that can be asked for.
+
 pub mod bench;
+pub mod check;
+pub mod cross_validate;
+pub mod demo;
+mod epochs;
+mod finish;
+pub mod measure;
 pub mod pipeline;
+pub mod predict;
 pub mod preflight;
 pub mod search;
+pub mod setup;
 pub mod train;
+mod validate;
+pub mod workload;

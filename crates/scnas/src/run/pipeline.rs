@@ -1,354 +1,192 @@
-//! A run from a data set's folder to an evaluated model: what `search` and `train` have in common.
+//! From a data set's folder to an evaluated model: what `search` and `train` do, and what each fold
+//! of a cross-validation is.
 
 use std::path::Path;
-use std::slice;
-use std::time::Instant;
 
 use burn::tensor::Device;
-use medvol::augment::AugmentSettings;
-use medvol::metrics::mean_sd;
-use medvol::{Case, CaseFiles, Dataset, load_raw, mirror_axes, raw_size, write_labels};
-use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use crate::data::load::load_cases;
-use crate::data::patches::{Patches, checksums};
+use crate::data::files::name_of_folder;
 use crate::data::plan::{Plan, to_json};
 use crate::error::{Error, Result};
-use crate::memory;
-use crate::network::architecture::Architecture;
-use crate::network::cells::Size;
-use crate::predict::image::{ImagePredictor, Options};
-use crate::predict::windows::Predictor;
-use crate::report::evaluation::{Evaluation, MeanSd, TOLERANCE_MM, score};
-use crate::settings::config::Config;
-use crate::store::model::{Card, Model};
-use crate::store::run_folder::{EpochLine, RunDir};
+use crate::observer::Observer;
+use crate::report::evaluation::Evaluation;
+use crate::report::result::{RunResult, read_run};
+use crate::run::check::Opened;
+use crate::run::preflight::foresee;
+use crate::run::search::{search, weights_of};
+use crate::run::setup::{Job, Run};
+use crate::run::train::{prepare, train};
+use crate::settings::{Config, Then};
+use crate::space::genotype::{Genotype, Repair};
+use crate::store::named::Named;
+use crate::store::run_folder::RunDir;
 
-/// Who watches a run: the command line, or a test. By default, nobody does.
-pub trait Observer: Sync {
-    /// A piece of work of `total` steps begins, `done` of which were done before.
-    fn begin(&self, _what: &str, _done: usize, _total: usize) {}
-    /// `done` steps of the current piece are done.
-    fn advance(&self, _done: usize) {}
-    /// An epoch is over.
-    fn epoch(&self, _line: &EpochLine, _classes: &[String]) {}
-    /// Something worth reading.
-    fn message(&self, _text: &str) {}
-    /// True when it is time to save in the middle of an epoch.
-    fn save(&self) -> bool {
-        false
-    }
-    /// True when the user asked to stop: the run saves after the current step and ends with
-    /// [`Error::Stopped`].
-    fn stop(&self) -> bool {
-        false
-    }
-}
-
-/// A piece of work inside another, whose steps are not shown.
-pub struct Within<'a>(pub &'a dyn Observer);
-
-impl Observer for Within<'_> {
-    fn epoch(&self, line: &EpochLine, classes: &[String]) {
-        self.0.epoch(line, classes);
-    }
-    fn message(&self, text: &str) {
-        self.0.message(text);
-    }
-    fn save(&self) -> bool {
-        self.0.save()
-    }
-    fn stop(&self) -> bool {
-        self.0.stop()
-    }
-}
-
-/// A run with its data in memory.
-#[derive(Debug)]
-pub struct Run {
+/// A run to do, or to go on with.
+#[derive(Clone, Debug)]
+pub struct Order<'a> {
+    /// The data set: a folder, or a CSV file.
+    pub data: &'a Path,
+    /// The run folder.
+    pub folder: &'a Path,
+    /// The settings.
     pub config: Config,
-    pub plan: Plan,
-    pub device: Device,
-    pub dir: RunDir,
-    pub training: Vec<Case>,
-    pub held_out: Vec<Case>,
-    /// How patches are varied, with what was to be seen from the training cases.
-    augment: AugmentSettings,
-    dataset: Dataset,
-    held_out_files: Vec<CaseFiles>,
+    /// Where to compute.
+    pub device: &'a Device,
 }
 
-/// Most bytes that scoring takes a voxel: two label maps of two, and for the class looked at two
-/// masks, their surfaces, distances along one axis.
-const SCORED_VOXEL: u64 = 2 * 2 + 2 + 2 + 2;
-
-/// `result.json`: one row of a comparison.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RunResult {
-    /// How the network came to be, such as `search + finetune` or `random:0`.
-    pub network: String,
-    pub dataset: String,
-    pub fold: usize,
-    pub seed: u64,
-    /// Convolution weights, in millions.
-    pub parameters_m: f64,
-    /// Of one patch.
-    pub gflops: f64,
-    /// Held-out cases scored.
-    pub cases: usize,
-    pub classes: Vec<String>,
-    pub dice: Vec<Option<MeanSd>>,
-    pub mean_dice: Option<MeanSd>,
-    /// Time in search and training epochs, validation included.
-    pub seconds: f64,
+/// How the weights of a given architecture begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start<'a> {
+    /// New weights, trained.
+    Scratch,
+    /// The weights that the search in this run folder ended with, trained on.
+    Finetune(&'a Path),
+    /// The weights that the search in this run folder ended with, as they are.
+    Inherit(&'a Path),
 }
 
-impl Run {
-    /// Where patches of the training cases come from, varied as the settings say if `augment`.
-    pub fn patches(&self, augment: bool) -> Patches<'_> {
-        Patches {
-            cases: &self.training,
-            patch: self.plan.patch,
-            foreground: self.config.data.foreground,
-            augment: augment.then_some(&self.augment),
-            seed: self.config.seed,
-        }
-    }
+/// Searches an architecture, gives it weights as the settings say, and scores it; a complete run is
+/// only read.
+///
+/// # Errors
+/// Anything wrong with data, settings or folder; too little memory or disk; [`Error::Diverged`];
+/// [`Error::Stopped`] on request, with everything saved.
+pub fn run_search(order: Order, observer: &dyn Observer) -> Result<(RunResult, Evaluation)> {
+    let Order { data, folder, config, device } = order;
+    config.search.refuse_in_vain()?;
+    let for_check = config.clone();
+    let (cohort, plan, check) = Opened::new(data, &for_check, folder).planned(observer)?;
+    let (folder, device, check) = (folder.into(), device.clone(), Some(&check));
+    Job { cohort: &cohort, plan, folder, config, device, check }.search(observer)
+}
 
-    /// Opens the data set and the run folder, and loads all cases.
-    ///
-    /// # Errors
-    /// Anything wrong with data, settings or folder, before any long work.
-    pub fn open(
-        data: &Path,
-        out: &Path,
-        config: Config,
-        device: Device,
-        observer: &dyn Observer,
-    ) -> Result<Self> {
-        let dataset = Dataset::open(data)?;
-        let plan = Plan::new(&dataset, &config)?;
-        config.predict.largest_component_classes(&plan.labels)?;
-        let (training_files, held_out_files) = plan.split(&dataset)?;
-        if training_files.len() < 2 {
-            return Err(Error::Invalid {
-                path: data.into(),
-                expected: "at least 2 training cases outside the held-out fold".into(),
-                found: training_files.len().to_string(),
-                remedy: "add labelled cases or raise data.folds".into(),
-            });
+/// Trains a given architecture and scores it; a complete run is only read.
+///
+/// # Errors
+/// As [`run_search`]; [`Error::SeenCases`].
+pub fn run_train(
+    order: Order,
+    named: &Named,
+    start: Start,
+    observer: &dyn Observer,
+) -> Result<(RunResult, Evaluation)> {
+    let Order { data, folder, config, device } = order;
+    let for_check = config.clone();
+    let (cohort, plan, check) = Opened::new(data, &for_check, folder).planned(observer)?;
+    let (folder, device, check) = (folder.into(), device.clone(), Some(&check));
+    Job { cohort: &cohort, plan, folder, config, device, check }.train(named, start, observer)
+}
+
+impl Job<'_> {
+    /// Searches, or goes on with a search, to the evaluated model.
+    pub fn search(self, observer: &dyn Observer) -> Result<(RunResult, Evaluation)> {
+        let then = self.config.search.then;
+        let network = match then {
+            Then::Inherit => "search + inherit",
+            Then::Finetune => "search + finetune",
+            Then::Retrain => "search + retrain",
+        };
+        if let Some(before) = self.completed(network, observer)? {
+            return Ok(before);
         }
-        let dir = RunDir::open(out, &config, &plan)?;
-        let files: Vec<CaseFiles> = training_files.iter().chain(&held_out_files).cloned().collect();
-        observer.begin("reading cases", 0, files.len());
-        let mut training =
-            load_cases(&dataset, &files, &plan, memory::free(), |done| observer.advance(done))?;
-        dir.same_or_new("data.json", &to_json(&checksums(&training)))?;
-        let held_out = training.split_off(training_files.len());
-        let [d, h, w] = plan.patch;
-        observer.message(&format!(
-            "{}: {} training and {} held-out cases, {} channel(s), {} classes, patch {d}×{h}×{w} \
-             at {:.2}×{:.2}×{:.2} mm",
-            plan.dataset,
-            training.len(),
-            held_out.len(),
-            plan.channels.len(),
-            plan.labels.len(),
-            plan.spacing[0],
-            plan.spacing[1],
-            plan.spacing[2],
-        ));
-        let augment = config.augment.for_cases(mirror_axes(&training, plan.labels.len()));
-        if config.search.augment || config.train.augment {
-            let [d, h, w] = augment.flip.probabilities();
+        let mut run = self.open(network, observer)?;
+        let like = Genotype::random(&run.config.network.space(), run.config.seed);
+        foresee(&run, [true, then != Then::Inherit], &like.into(), observer)?;
+        let found = search(&mut run, observer)?;
+        for Repair { cell, edge, operation } in &found.repairs {
             observer.message(&format!(
-                "patches are mirrored along depth, height and width with probability {d}, {h} and \
-                 {w}"
+                "cell {cell}: a node had no input; edge {edge} got {operation} instead of zero"
             ));
         }
-        Ok(Self { config, plan, device, dir, training, held_out, augment, dataset, held_out_files })
-    }
-
-    /// Validations between epochs do without mirrorings, which would only take time there.
-    pub const UNMIRRORED: [bool; 3] = [false; 3];
-
-    /// The axes (depth, height, width) along which patches are mirrored, where they are varied.
-    pub fn mirror(&self) -> [bool; 3] {
-        self.augment.flip.probabilities().map(|probability| probability > 0.0)
-    }
-
-    /// The data set that the cases are of.
-    pub fn dataset(&self) -> &Dataset {
-        &self.dataset
-    }
-
-    /// Size of this run's networks.
-    pub fn size(&self) -> Size {
-        Size {
-            channels: self.plan.channels.len(),
-            classes: self.plan.labels.len(),
-            width: self.config.network.width,
+        let inherited = (then != Then::Retrain).then_some(&found.weights);
+        let mut model = prepare(&run, found.genotype, inherited)?;
+        if then != Then::Inherit {
+            train(&mut run, &mut model, observer)?;
         }
+        run.finish(network.into(), &model, observer)
     }
 
-    /// Mean Dice per foreground class over the held-out cases, on the preprocessed grid.
-    pub fn validate(&self, predictor: &Predictor) -> Vec<Option<f64>> {
-        let scores: Vec<Vec<Option<f64>>> =
-            self.held_out.iter().map(|case| predictor.validate(case)).collect();
-        (0..predictor.classes - 1)
-            .map(|c| mean_sd(scores.iter().filter_map(|s| s[c])).map(|(mean, _)| mean))
-            .collect()
-    }
-
-    /// Writes the model, predicts the held-out cases on their own grids, and writes predictions,
-    /// evaluation and result.
-    ///
-    /// # Errors
-    /// When files cannot be read or written.
-    pub fn finish(
-        &self,
-        network: String,
-        model: &Model,
+    /// Trains, or goes on training, an architecture to the evaluated model.
+    pub fn train(
+        self,
+        Named { name, architecture, .. }: &Named,
+        start: Start,
         observer: &dyn Observer,
-    ) -> Result<(Evaluation, RunResult)> {
-        model.write(&self.dir.file("model.safetensors"))?;
-        let predictions = self.dir.file("predictions");
-        std::fs::create_dir_all(&predictions)
-            .map_err(|e| Error::file("create", &predictions, e))?;
-        let mut evaluation = Evaluation::new(self.plan.foreground(), TOLERANCE_MM);
-        observer.begin("scoring held-out cases", 0, self.held_out_files.len());
-        let predictor = ImagePredictor::new(slice::from_ref(model), Options::of(model))?;
-        for (done, files) in self.held_out_files.iter().enumerate() {
-            let image = load_raw(&files.images, self.plan.channels.len())?;
-            let predicted = predictor
-                .predict(&files.name, &image, &Within(observer))?
-                .labels(&self.plan.labels);
-            drop(image);
-            write_labels(predictions.join(format!("{}.nii.gz", files.name)), &predicted)?;
-            let Some(labels) = self.dataset.load_labels(files)? else { continue };
-            let case = score(&files.name, &predicted, &labels, &self.plan.labels, TOLERANCE_MM)
-                .map_err(|e| Error::Invalid {
-                    path: files.images.first().cloned().unwrap_or_default(),
-                    expected: "a prediction of the label map's shape".into(),
-                    found: e.to_string(),
-                    remedy: "give image and label map the same grid".into(),
-                })?;
-            evaluation.cases.push(case);
-            observer.advance(done + 1);
+    ) -> Result<(RunResult, Evaluation)> {
+        if let Some(before) = self.completed(name, observer)? {
+            return Ok(before);
         }
-        let cost = model.card.architecture.cost(model.card.size, self.plan.patch);
-        let result = RunResult {
-            network,
-            dataset: self.plan.dataset.clone(),
-            fold: self.plan.fold,
-            seed: self.config.seed,
-            parameters_m: cost.millions(),
-            gflops: cost.gflops(),
-            cases: evaluation.cases.len(),
-            classes: evaluation.classes.clone(),
-            dice: (0..evaluation.classes.len()).map(|c| evaluation.class(c)).collect(),
-            mean_dice: evaluation.foreground(),
-            // The sum of no lines (`inherit`) would be -0.
-            seconds: self.dir.lines().iter().fold(0.0, |sum, line| sum + line.seconds),
+        let inherited = match start {
+            Start::Scratch => None,
+            Start::Finetune(from) | Start::Inherit(from) => {
+                refuse_seen_cases(&self.plan, from)?;
+                Some(weights_of(from, &self.device)?)
+            }
         };
-        self.dir.write_json("evaluation.json", &evaluation.summary())?;
-        medvol::atomic_write(self.dir.file("evaluation.csv"), evaluation.csv().as_bytes())?;
-        self.dir.write_json("result.json", &result)?;
-        Ok((evaluation, result))
+        let mut run = self.open(name, observer)?;
+        run.dir.same_or_new("genotype.json", &to_json(architecture)?)?;
+        let mut model = prepare(&run, architecture.clone(), inherited.as_ref())?;
+        if !matches!(start, Start::Inherit(_)) {
+            foresee(&run, [false, true], architecture, observer)?;
+            train(&mut run, &mut model, observer)?;
+        }
+        run.finish(name.clone(), &model, observer)
     }
 
-    /// Refuses held-out images that could not be predicted in the memory there is, before a network
-    /// like this is trained for hours.
+    /// What a complete run reached, read back; `None` when it is not complete. `network` says how
+    /// the run's network comes to be.
     ///
     /// # Errors
-    /// [`Error::Memory`]; or when a header cannot be read.
-    pub fn check_scoring(&self, architecture: &Architecture) -> Result<()> {
-        let model =
-            Model::new(self.card(architecture.clone(), false), &self.device, self.config.seed);
-        let predictor = ImagePredictor::new(slice::from_ref(&model), Options::of(&model))?;
-        for files in &self.held_out_files {
-            let (grid, bytes) = raw_size(&files.images)?;
-            predictor.check(&files.name, grid.shape, bytes)?;
-            let needed = SCORED_VOXEL * grid.shape.iter().product::<usize>() as u64;
-            if let Some(free) = memory::free().filter(|&free| free < needed) {
-                return Err(Error::Memory {
-                    name: files.name.clone(),
-                    needed: memory::text(needed),
-                    parts: "to score its prediction at the end of the run".into(),
-                    allowed: memory::text(free),
-                    remedy: "cut the image into parts, or take a machine with more memory".into(),
-                });
-            }
+    /// When the folder holds a run of other settings, data or network.
+    fn completed(
+        &self,
+        network: &str,
+        observer: &dyn Observer,
+    ) -> Result<Option<(RunResult, Evaluation)>> {
+        let complete = ["result.json", "evaluation.json", "model.safetensors"]
+            .iter()
+            .all(|name| self.folder.join(name).exists());
+        if !complete {
+            return Ok(None);
         }
-        Ok(())
-    }
-
-    /// The description of a model of this run, whose weights have seen mirrored patches or not.
-    pub fn card(&self, architecture: Architecture, mirrored: bool) -> Card {
-        let mut card =
-            Card::new(architecture, self.size(), self.plan.clone(), self.config.predict.clone());
-        card.mirror = if mirrored { self.mirror() } else { Self::UNMIRRORED };
-        card
+        if let Some(check) = self.check {
+            check.now(observer)?;
+        }
+        claim(&RunDir::open(&self.folder, &self.config, &self.plan, observer)?, network)?;
+        let results = read_run(&self.folder)?;
+        observer.message(&format!("{}: this run is complete", self.folder.display()));
+        Ok(Some(results))
     }
 }
 
-/// Mean of what is scored.
-pub fn mean_of(dice: &[Option<f64>]) -> Option<f64> {
-    mean_sd(dice.iter().flatten().copied()).map(|(mean, _)| mean)
+impl<'a> Job<'a> {
+    /// Begins or goes on with the run.
+    fn open(self, network: &str, observer: &dyn Observer) -> Result<Run<'a>> {
+        let run = Run::of(self, observer)?;
+        claim(&run.dir, network)?;
+        volops::memory::keep_pages();
+        Ok(run)
+    }
 }
 
-/// Loss sums of an epoch that may be resumed in its middle, and the time spent in it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Tally {
-    loss: f64,
-    alpha_loss: f64,
-    steps: usize,
-    alpha_steps: usize,
-    seconds: f64,
-    waited: f64,
+/// A folder can go on only with what it began with.
+fn claim(dir: &RunDir, network: &str) -> Result<()> {
+    dir.same_or_new("origin.json", format!("{}\n", json!({ "network": network })).as_bytes())
 }
 
-impl Tally {
-    /// Adds the loss of a Θ step.
-    pub fn add(&mut self, loss: f64) {
-        self.loss += loss;
-        self.steps += 1;
+/// Weights that have seen a held-out case in their search would score too well on it.
+fn refuse_seen_cases(plan: &Plan, from: &Path) -> Result<()> {
+    let source = Plan::read(&from.join("plan.json"))?;
+    let seen = source.training_names();
+    let seen = plan.held_out().iter().filter(|name| seen.contains(name.as_str())).count();
+    if plan.dataset != source.dataset || seen == 0 {
+        return Ok(());
     }
-
-    /// Adds the loss of an α step.
-    pub fn add_alpha(&mut self, loss: f64) {
-        self.alpha_loss += loss;
-        self.alpha_steps += 1;
-    }
-
-    /// Adds the time since `start`, which becomes now.
-    pub fn add_time(&mut self, start: &mut Instant) {
-        let now = Instant::now();
-        self.seconds += now.duration_since(std::mem::replace(start, now)).as_secs_f64();
-    }
-
-    /// Adds the time since `start`, of which nothing was done but wait for data.
-    pub fn add_wait(&mut self, start: Instant) {
-        self.waited += start.elapsed().as_secs_f64();
-    }
-
-    /// Mean loss of the Θ steps.
-    pub fn mean(&self) -> f64 {
-        self.loss / self.steps.max(1) as f64
-    }
-
-    /// Mean loss of the α steps, if there were any.
-    pub fn alpha_mean(&self) -> Option<f64> {
-        (self.alpha_steps > 0).then(|| self.alpha_loss / self.alpha_steps as f64)
-    }
-
-    /// Seconds spent.
-    pub fn seconds(&self) -> f64 {
-        self.seconds
-    }
-
-    /// Seconds of these spent waiting for data.
-    pub fn waited_seconds(&self) -> f64 {
-        self.waited
-    }
+    Err(Error::SeenCases {
+        source_run: name_of_folder(from),
+        seen,
+        held_out: plan.held_out().len(),
+        fold: source.fold,
+    })
 }

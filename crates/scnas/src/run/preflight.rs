@@ -4,14 +4,16 @@
 use std::iter::successors;
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Purpose, Result};
 use crate::memory;
 use crate::network::architecture::Architecture;
 use crate::network::cells::Network;
-use crate::network::weights::Weights;
-use crate::run::bench::{Bench, Estimate, Workload};
-use crate::run::pipeline::{Observer, Run};
-use crate::space::topology::DEPTH;
+use crate::network::layout::Layout;
+use crate::observer::{Observer, Silent};
+use crate::run::bench::Bench;
+use crate::run::setup::Run;
+use crate::run::workload::{Estimate, Workload};
+use crate::space::topology::{DEPTH, NODES};
 
 /// Copies of every weight in a checkpoint: the weight, two moments, and perhaps an average.
 const COPIES: u64 = 4;
@@ -30,7 +32,53 @@ pub struct Prospect {
     pub disk: u64,
     /// Free space for them.
     pub disk_free: Option<u64>,
+    /// Time.
     pub estimate: Estimate,
+}
+
+/// Says what a run that begins will need, and refuses one that cannot end. It searches, trains, or
+/// both, an architecture like this.
+///
+/// # Errors
+/// Those of [`Prospect::of`].
+pub fn foresee(
+    run: &Run,
+    [search, train]: [bool; 2],
+    architecture: &Architecture,
+    observer: &dyn Observer,
+) -> Result<()> {
+    if !run.dir.lines().is_empty() {
+        return Ok(());
+    }
+    let Prospect { memory, memory_allowed, disk, disk_free, estimate } =
+        Prospect::of(run, search, architecture)?;
+    let of = |needed: u64, there: Option<u64>| match there {
+        Some(there) => format!("{} of {}", memory::text(needed), memory::text(there)),
+        None => memory::text(needed),
+    };
+    let seconds = |does: bool, seconds: f64| if does { seconds } else { 0.0 };
+    let (search_s, training_s) =
+        (seconds(search, estimate.search_s), seconds(train, estimate.train_s));
+    let memory = memory
+        .map(|memory| format!(", {} of memory", of(memory, memory_allowed)))
+        .unwrap_or_default();
+    observer.message(&format!(
+        "this will take about {} (search {}, training {}){memory}, {} of disk",
+        duration(search_s + training_s + estimate.scoring_s),
+        duration(search_s),
+        duration(training_s),
+        of(disk, disk_free)
+    ));
+    Ok(())
+}
+
+/// Seconds in the unit that reads best.
+pub fn duration(seconds: f64) -> String {
+    match seconds {
+        ..120.0 => format!("{seconds:.1} s"),
+        ..7200.0 => format!("{:.1} min", seconds / 60.0),
+        _ => format!("{:.1} h", seconds / 3600.0),
+    }
 }
 
 impl Prospect {
@@ -44,11 +92,7 @@ impl Prospect {
         let folder = run.dir.file("");
         let (disk, disk_free) = (disk_of(run, search, architecture), free_space(&folder));
         if let Some(free) = disk_free.filter(|&free| free < disk) {
-            return Err(Error::Disk {
-                path: folder,
-                needed: memory::text(disk),
-                free: memory::text(free),
-            });
+            return Err(Error::Disk { path: folder, needed: disk, free });
         }
 
         let (config, size, device) = (&run.config, run.size(), &run.device);
@@ -75,7 +119,7 @@ impl Prospect {
         let prediction = bench(patch).predict(architecture).median_s;
         run.check_scoring(architecture)?;
         let iteration = iteration.map_or(0.0, |timing| timing.median_s);
-        let estimate = Workload::of(run.dataset(), &run.plan, &run.config)?.estimate(
+        let estimate = Workload::of(run.cohort, &run.plan, &run.config)?.estimate(
             &run.config,
             iteration,
             training.median_s,
@@ -125,38 +169,24 @@ fn too_large(run: &Run, needed: impl Fn([usize; 3]) -> u64, allowed: u64) -> Err
         let longest = (0..3).max_by_key(|&axis| fits[axis]).unwrap_or(0);
         fits[longest] -= step;
     }
-    let [d, h, w] = run.plan.patch;
-    let smaller = (needed(fits) <= allowed_with_margin)
-        .then(|| format!("a smaller patch, such as --set \"data.patch={fits:?}\""));
-    let again = (!run.config.network.recompute)
-        .then(|| "--set network.recompute=true for a third less and a third more time".to_string());
-    let width = (run.config.network.width > 4).then(|| "a smaller network.width".to_string());
-    let remedies: Vec<String> = smaller.into_iter().chain(again).chain(width).collect();
     Error::Memory {
-        name: format!("steps on patches of {d}×{h}×{w}"),
-        needed: memory::text(needed(run.plan.patch)),
-        parts: "as steps on smaller patches say".into(),
-        allowed: memory::text(allowed),
-        remedy: format!("try {}", remedies.join(", or ")),
+        purpose: Purpose::Steps {
+            patch: run.plan.patch,
+            smaller: (needed(fits) <= allowed_with_margin).then_some(fits),
+            recompute: !run.config.network.recompute,
+            narrower: run.config.network.width > NODES,
+        },
+        needed: needed(run.plan.patch),
+        allowed,
     }
 }
 
 /// Bytes of the checkpoints and the model.
 fn disk_of(run: &Run, search: bool, architecture: &Architecture) -> u64 {
-    let bytes = |build: &dyn Fn(&mut Weights)| {
-        let mut weights = Weights::new(&run.device, run.config.seed);
-        build(&mut weights);
-        weights
-            .iter()
-            .map(|(_, w)| 4 * w.value.dims().iter().product::<usize>() as u64)
-            .sum::<u64>()
-    };
-    let searched = if search {
-        bytes(&|weights| drop(Network::supernet(&run.config.network.space(), run.size(), weights)))
-    } else {
-        0
-    };
-    let trained = bytes(&|weights| drop(architecture.build(run.size(), weights)));
+    let bytes = |layout: &Layout| 4 * layout.scalars() as u64;
+    let supernet = || Network::supernet(&run.config.network.space(), run.size());
+    let searched = if search { bytes(supernet().layout()) } else { 0 };
+    let trained = bytes(architecture.build(run.size()).layout());
     CHECKPOINTS * COPIES * (searched + trained) + trained
 }
 
@@ -169,8 +199,3 @@ fn free_space(folder: &Path) -> Option<u64> {
     #[cfg(not(unix))]
     return None;
 }
-
-/// Watches steps that nobody needs to hear of.
-struct Silent;
-
-impl Observer for Silent {}

@@ -1,1 +1,56 @@
-pub mod config;
+//! The settings of a run: one section a file, each with what its keys mean, in which unit, and what
+//! they must not be.
+//!
+//! Presets, files and `key=value` overrides become a [`Config`] in `config.rs`; `reference.rs`
+//! writes all keys down as a table. The preset `paper` follows the paper to the letter; `default`
+//! departs from it where a measurement says it is better.
+
+mod config;
+mod data;
+mod network;
+mod predict;
+mod reference;
+mod search;
+mod train;
+
+pub use config::{Config, PRESETS, preset};
+pub use data::DataConfig;
+pub use network::NetworkConfig;
+pub use predict::{LabelKey, PredictConfig};
+pub use reference::reference;
+pub use search::{SearchConfig, TauSchedule, Then};
+pub use train::TrainConfig;
+
+use crate::error::{Error, Result};
+use crate::learn::optimiser::AdamConfig;
+
+/// The setting `key` must be as it is `expected` to.
+fn check(ok: bool, key: &str, expected: &str, found: impl ToString) -> Result<()> {
+    if ok { Ok(()) } else { Err(Error::setting(key, expected, found)) }
+}
+
+/// Settings of the optimiser at `key`.
+fn check_adam(key: &str, AdamConfig { lr, betas, weight_decay }: AdamConfig) -> Result<()> {
+    check(
+        betas.iter().all(|beta| (0.0..1.0).contains(beta)),
+        &format!("{key}.betas"),
+        "two numbers from 0 to less than 1",
+        format!("{betas:?}"),
+    )?;
+    check(
+        lr.is_finite() && lr > 0.0 && weight_decay.is_finite() && weight_decay >= 0.0,
+        key,
+        "lr > 0 and weight_decay ≥ 0",
+        format!("lr {lr}, weight_decay {weight_decay}"),
+    )
+}
+
+/// A limit of the norm of gradients.
+fn check_clip(key: &str, clip: f64) -> Result<()> {
+    check(clip.is_finite() && clip >= 0.0, key, "0 (off) or a positive number", clip)
+}
+
+/// The limit that a setting of 0 switches off.
+fn limit(clip: f64) -> Option<f64> {
+    (clip > 0.0).then_some(clip)
+}

@@ -8,8 +8,9 @@ use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 
 use crate::random::{Stream, rng};
-use crate::space::operation::Kind;
-use crate::space::topology::{CELLS, CellType, EDGES, NODES, Space, edge_list, edges_into};
+use crate::space::operation::{Family, Kind};
+use crate::space::per_edge::PerEdge;
+use crate::space::topology::{CELLS, EDGES, NODES, Space, edges_into};
 
 /// A found, random or written architecture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,9 +18,9 @@ use crate::space::topology::{CELLS, CellType, EDGES, NODES, Space, edge_list, ed
 pub struct Genotype {
     /// The space it is a point of.
     pub space: Space,
-    /// Per architecture (see [`Space::arch_name`]) and edge, the index of the operation in the
-    /// table.
-    pub choices: Vec<[usize; EDGES]>,
+    /// Index in the table of the operation on each edge; for the architectures see
+    /// [`Space::arch_name`].
+    pub choices: PerEdge<usize>,
 }
 
 /// The JSON form: operation names by architecture name.
@@ -42,12 +43,11 @@ pub struct Repair {
 }
 
 impl Genotype {
-    /// The operation with the largest α on each edge, `zero` included (METHOD "Final
-    /// architecture"); ties go to the earlier operation. `alpha` is
-    /// `[architecture][edge][operation]`. A node left without input gets, on the edge and for the
-    /// operation where α is largest, the best operation that is not zero; what was repaired is
-    /// returned.
-    pub fn from_alpha(space: &Space, alpha: &[Vec<Vec<f64>>]) -> (Self, Vec<Repair>) {
+    /// The operation with the largest α on each edge, `zero` included (paper section 3.2); ties go
+    /// to the earlier operation. `alpha` has one value an operation of the table. A node left
+    /// without input gets, on the edge and for the operation where α is largest, the best operation
+    /// that is not zero; what was repaired is returned.
+    pub fn from_alpha(space: &Space, alpha: &PerEdge<Vec<f64>>) -> (Self, Vec<Repair>) {
         let ops = &space.operations;
         let best = |row: &[f64], allowed: &dyn Fn(usize) -> bool| {
             (0..row.len()).filter(|&o| allowed(o)).fold(None, |best: Option<usize>, o| match best {
@@ -57,33 +57,25 @@ impl Genotype {
         };
         let zero = |o: usize| ops.get(o).kind == Kind::Zero;
         let mut repairs = Vec::new();
-        let choices = alpha
-            .iter()
-            .enumerate()
-            .map(|(arch, edges)| {
-                let mut choice = [0; EDGES];
-                for (edge, row) in edges.iter().enumerate() {
-                    choice[edge] = best(row, &|_| true).unwrap_or(0);
+        let mut choices = alpha.map(|row| best(row, &|_| true).unwrap_or(0));
+        for arch in 0..alpha.architectures() {
+            let (edges, choice) = (&alpha[arch], &mut choices[arch]);
+            for node in 0..NODES {
+                if !edges_into(node).all(|(edge, _)| zero(choice[edge])) {
+                    continue;
                 }
-                for node in 0..NODES {
-                    if edges_into(node).all(|(edge, _)| zero(choice[edge])) {
-                        let (edge, op) = edges_into(node)
-                            .filter_map(|(edge, _)| {
-                                best(&edges[edge], &|o| !zero(o)).map(|op| (edge, op))
-                            })
-                            .reduce(|a, b| if edges[b.0][b.1] > edges[a.0][a.1] { b } else { a })
-                            .unwrap_or((0, 0));
-                        choice[edge] = op;
-                        repairs.push(Repair {
-                            cell: space.arch_name(arch),
-                            edge,
-                            operation: ops.get(op).name.clone(),
-                        });
-                    }
-                }
-                choice
-            })
-            .collect();
+                let (edge, op) = edges_into(node)
+                    .filter_map(|(edge, _)| best(&edges[edge], &|o| !zero(o)).map(|op| (edge, op)))
+                    .reduce(|a, b| if edges[b.0][b.1] > edges[a.0][a.1] { b } else { a })
+                    .unwrap_or((0, 0));
+                choice[edge] = op;
+                repairs.push(Repair {
+                    cell: space.arch_name(arch),
+                    edge,
+                    operation: ops.get(op).name.clone(),
+                });
+            }
+        }
         (Self { space: space.clone(), choices }, repairs)
     }
 
@@ -91,20 +83,17 @@ impl Genotype {
     /// no input repaired as in [`Genotype::from_alpha`] by a second random draw.
     pub fn random(space: &Space, seed: u64) -> Self {
         let mut rng = rng(seed, Stream::RandomGenotype, 0);
-        let alpha: Vec<Vec<Vec<f64>>> = (0..space.architectures())
-            .map(|_| {
-                (0..EDGES)
-                    .map(|_| (0..space.operations.len()).map(|_| rng.random::<f64>()).collect())
-                    .collect()
-            })
-            .collect();
+        let alpha = PerEdge::from_fn(space.architectures(), |_, _| {
+            (0..space.operations.len()).map(|_| rng.random::<f64>()).collect()
+        });
         Self::from_alpha(space, &alpha).0
     }
 
     /// The same operation on every edge.
     pub fn uniform(space: &Space, operation: &str) -> Option<Self> {
         let op = space.operations.index_of(operation)?;
-        Some(Self { space: space.clone(), choices: vec![[op; EDGES]; space.architectures()] })
+        let choices = PerEdge::from_fn(space.architectures(), |_, _| op);
+        Some(Self { space: space.clone(), choices })
     }
 
     /// Kind of the operation on `edge` of architecture `arch`.
@@ -119,7 +108,8 @@ impl Genotype {
             ["a".into(), "b".into()].get(s).cloned().unwrap_or_else(|| format!("{}", s - 1))
         };
         let mut text = String::new();
-        for (arch, choice) in self.choices.iter().enumerate() {
+        for arch in 0..self.choices.architectures() {
+            let choice = &self.choices[arch];
             let _ = writeln!(
                 text,
                 "{} ({})",
@@ -145,7 +135,7 @@ impl Genotype {
 
     /// A node without any input would make its channels dead; written files are checked for it.
     fn check_inputs(&self) -> Result<(), String> {
-        for arch in 0..self.choices.len() {
+        for arch in 0..self.choices.architectures() {
             for node in 0..NODES {
                 if edges_into(node).all(|(edge, _)| self.kind(arch, edge) == Kind::Zero) {
                     return Err(format!(
@@ -165,10 +155,8 @@ impl From<Genotype> for Encoded {
     fn from(genotype: Genotype) -> Self {
         let Genotype { space, choices } = genotype;
         let name = |op: &usize| space.operations.get(*op).name.clone();
-        let cells = choices
-            .iter()
-            .enumerate()
-            .map(|(a, c)| (space.arch_name(a), c.iter().map(name).collect()))
+        let cells = (0..choices.architectures())
+            .map(|arch| (space.arch_name(arch), choices[arch].iter().map(name).collect()))
             .collect();
         Self { cells, space }
     }
@@ -178,7 +166,7 @@ impl TryFrom<Encoded> for Genotype {
     type Error = String;
 
     fn try_from(Encoded { space, mut cells }: Encoded) -> Result<Self, String> {
-        let mut choices = Vec::with_capacity(space.architectures());
+        let mut choices = PerEdge::from_fn(space.architectures(), |_, _| 0);
         for arch in 0..space.architectures() {
             let cell = space.arch_name(arch);
             let names =
@@ -192,11 +180,9 @@ impl TryFrom<Encoded> for Genotype {
                 })
                 .collect::<Result<_, _>>()?;
             let found = ops.len();
-            choices.push(
-                ops.try_into().map_err(|_| {
-                    format!("cell {cell}: expected {EDGES} operations, found {found}")
-                })?,
-            );
+            choices[arch] = ops
+                .try_into()
+                .map_err(|_| format!("cell {cell}: expected {EDGES} operations, found {found}"))?;
         }
         if let Some(extra) = cells.keys().next() {
             return Err(format!("cell {extra} does not exist in this space"));
@@ -210,8 +196,11 @@ impl TryFrom<Encoded> for Genotype {
 /// How many of a network's edges (each of the 12 cells counted) are zero, identity and pooling.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EdgeShares {
+    /// Share of edges without a connection, 0 to 1.
     pub zero: f64,
+    /// Share of identities.
     pub identity: f64,
+    /// Share of poolings.
     pub pool: f64,
 }
 
@@ -222,21 +211,16 @@ impl EdgeShares {
         let one = 1.0 / (CELLS * EDGES) as f64;
         for place in genotype.space.cells() {
             for edge in 0..EDGES {
-                match genotype.kind(place.arch, edge) {
-                    Kind::Zero => shares.zero += one,
-                    Kind::Identity => shares.identity += one,
-                    Kind::MaxPool | Kind::AveragePool => shares.pool += one,
-                    _ => {}
+                match genotype.kind(place.arch, edge).family() {
+                    Family::Zero => shares.zero += one,
+                    Family::Identity => shares.identity += one,
+                    Family::Pooling => shares.pool += one,
+                    Family::Convolution | Family::Separable => {}
                 }
             }
         }
         shares
     }
-}
-
-/// True when an edge of a cell runs with stride 2: from an input node of a reduction cell.
-pub fn strided(cell_type: CellType, edge: usize) -> bool {
-    cell_type == CellType::Reduction && edge_list()[edge].0 < 2
 }
 
 #[cfg(test)]
@@ -263,7 +247,7 @@ mod tests {
         let conv = space.operations.index_of("conv3").unwrap();
         let mut row = vec![0.0; 8];
         row[zero] = 1.0;
-        let mut alpha = vec![vec![row; EDGES]; 4];
+        let mut alpha = PerEdge::from_fn(4, |_, _| row.clone());
         alpha[2][1][conv] = 0.5; // decoder cell, input b to node 1
         let (genotype, repairs) = Genotype::from_alpha(&space, &alpha);
         assert_eq!(repairs.len(), 4 * NODES);

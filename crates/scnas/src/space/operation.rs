@@ -1,8 +1,8 @@
-//! The operation table: what an edge of a cell can be (METHOD "Operations"; paper section 4,
-//! "Implementation Details").
+//! The operation table: what an edge of a cell can be (paper section 4, "Implementation Details").
 //!
 //! The set is data. A config names built-in operations or describes new ones, and everything else
-//! (sampling, counting, drawing, weights) reads this table.
+//! (sampling, weights, cost, drawing) reads this table. What a kind of operation is, stands in the
+//! `impl` of [`Kind`]; how it is built, in `network/edge.rs`.
 
 use std::fmt;
 
@@ -15,10 +15,18 @@ pub const SLOPE: f32 = 0.01;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Kind {
-    /// Dense convolution; `kernel` is `[depth, height, width]`, each extent 1 or 3.
-    Conv { kernel: [usize; 3] },
-    /// Depthwise convolution with `dilation` 1 to 4, then a 1³ pointwise convolution.
-    Depthwise { kernel: [usize; 3], dilation: usize },
+    /// Dense convolution.
+    Conv {
+        /// `[depth, height, width]`, each extent 1 or 3.
+        kernel: [usize; 3],
+    },
+    /// Depthwise convolution, then a 1³ pointwise convolution.
+    Depthwise {
+        /// `[depth, height, width]`, each extent 1 or 3.
+        kernel: [usize; 3],
+        /// Distance in voxels of neighbouring taps, 1 to 4.
+        dilation: usize,
+    },
     /// 3³ maximum.
     MaxPool,
     /// 3³ average over the voxels inside the volume.
@@ -27,6 +35,55 @@ pub enum Kind {
     Identity,
     /// No connection. Never computed.
     Zero,
+}
+
+/// Kinds of operation that are alike: they have one look in a drawing and one share in a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// A dense convolution.
+    Convolution,
+    /// A depthwise and a pointwise convolution.
+    Separable,
+    /// A pooling.
+    Pooling,
+    /// The source, or as little as brings it to the grid.
+    Identity,
+    /// No connection.
+    Zero,
+}
+
+impl Kind {
+    /// What it is like.
+    pub fn family(self) -> Family {
+        match self {
+            Self::Conv { .. } => Family::Convolution,
+            Self::Depthwise { .. } => Family::Separable,
+            Self::MaxPool | Self::AveragePool => Family::Pooling,
+            Self::Identity => Family::Identity,
+            Self::Zero => Family::Zero,
+        }
+    }
+
+    /// Says what is impossible about it.
+    fn check(self) -> Result<(), String> {
+        let check_kernel = |kernel: [usize; 3]| {
+            let possible = kernel.iter().all(|extent| [1, 3].contains(extent));
+            possible
+                .then_some(())
+                .ok_or_else(|| format!("kernel extents must be 1 or 3, found {kernel:?}"))
+        };
+        match self {
+            Self::Conv { kernel } => check_kernel(kernel),
+            Self::Depthwise { kernel, dilation } => {
+                check_kernel(kernel)?;
+                (1..=4)
+                    .contains(&dilation)
+                    .then_some(())
+                    .ok_or_else(|| format!("dilation must be 1 to 4, found {dilation}"))
+            }
+            Self::MaxPool | Self::AveragePool | Self::Identity | Self::Zero => Ok(()),
+        }
+    }
 }
 
 /// A named operation.
@@ -173,16 +230,7 @@ impl Operation {
         {
             return Err(format!("operation name \"{name}\" must be letters, digits, '-' or '_'"));
         }
-        let kernel_ok = |k: &[usize; 3]| k.iter().all(|&e| e == 1 || e == 3);
-        match kind {
-            Kind::Conv { kernel } | Kind::Depthwise { kernel, .. } if !kernel_ok(kernel) => Err(
-                format!("operation \"{name}\": kernel extents must be 1 or 3, found {kernel:?}"),
-            ),
-            Kind::Depthwise { dilation, .. } if !(1..=4).contains(dilation) => {
-                Err(format!("operation \"{name}\": dilation must be 1 to 4, found {dilation}"))
-            }
-            _ => Ok(()),
-        }
+        kind.check().map_err(|problem| format!("operation \"{name}\": {problem}"))
     }
 }
 

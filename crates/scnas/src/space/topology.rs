@@ -1,5 +1,7 @@
-//! The search space: twelve cells of four types wired into a 3-D U-Net (METHOD "Search space";
-//! paper section 3.1, Figure 1).
+//! The search space: twelve cells of four types wired into a 3-D U-Net (paper section 3.1,
+//! Figure 1).
+//!
+//! The outputs of a network are numbered: 0 is the stem's, `i + 1` that of cell `i`.
 
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +60,12 @@ impl CellType {
     /// The name used in prose.
     pub fn name(self) -> &'static str {
         ["reduction", "encoder-normal", "decoder-normal", "expansion"][self as usize]
+    }
+
+    /// Stride of the operation on `edge`: in a reduction cell, the edges that leave its inputs
+    /// halve the grid.
+    pub fn stride(self, edge: usize) -> usize {
+        if self == Self::Reduction && edge_list()[edge].0 < 2 { 2 } else { 1 }
     }
 }
 
@@ -120,6 +128,25 @@ pub struct CellPlace {
     pub level: usize,
     /// Index of its architecture in a genotype or in α.
     pub arch: usize,
+    /// The outputs it reads, older and newer: those of the two cells before it, the stem's where
+    /// there is none.
+    pub inputs: [usize; 2],
+    /// The encoder's output that is added to its own: the first decoder output of a level gets the
+    /// encoder's last of that level, at full size the stem's.
+    pub skip: Option<usize>,
+}
+
+impl CellPlace {
+    /// Level of the grid that its inputs are brought to: the edges of a reduction cell do the
+    /// striding, so they start one level finer.
+    pub fn input_level(&self) -> usize {
+        if self.cell_type == CellType::Reduction { self.level - 1 } else { self.level }
+    }
+
+    /// All outputs that it reads, its inputs first.
+    pub fn reads(&self) -> impl Iterator<Item = usize> {
+        self.inputs.into_iter().chain(self.skip)
+    }
 }
 
 impl Space {
@@ -156,17 +183,31 @@ impl Space {
         };
         let encoder =
             [(Reduction, 1), (Normal, 1), (Reduction, 2), (Normal, 2), (Reduction, 3), (Normal, 3)];
-        let mut places = [CellPlace { cell_type: Reduction, level: 0, arch: 0 }; CELLS];
-        for (index, (place, (cell_type, level))) in
-            places.iter_mut().zip(encoder.into_iter().chain(decoder)).enumerate()
-        {
+        let cells: Vec<(CellType, usize)> = encoder.into_iter().chain(decoder).collect();
+        std::array::from_fn(|cell| {
+            let (cell_type, level) = cells[cell];
             let arch = match self.share {
                 Share::Type => cell_type as usize,
-                Share::Cell => index,
+                Share::Cell => cell,
             };
-            *place = CellPlace { cell_type, level, arch };
-        }
-        places
+            let of_encoder = |level| cells.iter().position(|&of| of == (Normal, level));
+            let skip = (cell_type == Expansion).then(|| of_encoder(level).map_or(0, |of| of + 1));
+            CellPlace { cell_type, level, arch, inputs: [cell.saturating_sub(1), cell], skip }
+        })
+    }
+
+    /// Level of the grid of an output.
+    pub fn output_level(&self, output: usize) -> usize {
+        output.checked_sub(1).map_or(0, |cell| self.cells()[cell].level)
+    }
+
+    /// The last of the decoder's outputs at `level`.
+    pub fn decoder_output(&self, level: usize) -> Option<usize> {
+        let decodes = |place: &CellPlace| {
+            matches!(place.cell_type, CellType::Decoder | CellType::Expansion)
+                && place.level == level
+        };
+        self.cells().iter().rposition(decodes).map(|cell| cell + 1)
     }
 
     /// Number of separate architectures: 4 or 12.

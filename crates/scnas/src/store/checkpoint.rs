@@ -84,8 +84,7 @@ pub fn weights(path: &Path, device: &Device) -> Result<Weights> {
 /// What to do where no checkpoint can be read.
 fn lost(mut error: Error) -> Error {
     if let Error::Invalid { remedy, .. } = &mut error {
-        *remedy =
-            "put a copy back, or remove the folder checkpoint to begin this phase anew".into();
+        *remedy = "put a copy back, or remove the folder checkpoint to begin this phase anew";
     }
     error
 }
@@ -120,9 +119,9 @@ pub fn load<S: DeserializeOwned>(
     };
     let invalid = |found: String| Error::Invalid {
         path: path.into(),
-        expected: "a checkpoint of this run".into(),
+        expected: "a checkpoint of this run",
         found,
-        remedy: "remove the folder checkpoint to start again".into(),
+        remedy: "remove the folder checkpoint to start again",
     };
     if document.version != VERSION {
         return Err(invalid(format!("version {}", document.version)));

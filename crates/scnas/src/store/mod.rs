@@ -1,4 +1,8 @@
+//! What a run leaves on disk: its folder, checkpoints, models; and architectures found there.
+
 pub mod checkpoint;
+pub mod lock;
 pub mod model;
+pub mod named;
 pub mod run_folder;
 pub mod tensors;

@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::data::plan::Plan;
 use crate::error::{Error, Result};
 use crate::network::architecture::{Architecture, Segmenter};
-use crate::network::cells::{Mixture, Size};
+use crate::network::mixture::Mixture;
+use crate::network::size::Size;
 use crate::network::weights::Weights;
-use crate::settings::config::PredictConfig;
+use crate::settings::PredictConfig;
 use crate::store::tensors;
 
 /// Version of the description in `model.safetensors`.
@@ -61,8 +62,8 @@ impl Card {
 impl Model {
     /// A network with initial weights drawn from `seed`.
     pub fn new(card: Card, device: &Device, seed: u64) -> Self {
-        let mut weights = Weights::new(device, seed);
-        let network = card.architecture.build(card.size, &mut weights);
+        let network = card.architecture.build(card.size);
+        let weights = Weights::new(device, seed, network.layout());
         Self { card, network, weights }
     }
 
@@ -93,9 +94,9 @@ impl Model {
             tensors::read(path, "a model (model.safetensors)", device)?;
         let invalid = |found: String| Error::Invalid {
             path: path.into(),
-            expected: "a model whose weights fit its architecture".into(),
+            expected: "a model whose weights fit its architecture",
             found,
-            remedy: "copy it again from the run that wrote it".into(),
+            remedy: "copy it again from the run that wrote it",
         };
         let values = tensors.values().map(|t| t.dims().iter().product::<usize>() as u64).sum();
         card.check(values).map_err(invalid)?;

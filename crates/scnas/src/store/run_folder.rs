@@ -2,14 +2,15 @@
 //! epoch), `checkpoint/`, `genotype.json`, `model.safetensors`, `evaluation.json`, `result.json`,
 //! `predictions/`. Every file is replaced whole; one process at a time holds `lock`.
 
-use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::data::plan::{Plan, to_json};
-use crate::error::{Error, Result};
-use crate::settings::config::Config;
+use crate::error::{Difference, Error, Result};
+use crate::observer::{EpochLine, Observer};
+use crate::settings::Config;
+use crate::store::lock::Lock;
 
 /// An open run folder.
 #[derive(Debug)]
@@ -17,64 +18,24 @@ pub struct RunDir {
     path: PathBuf,
     lines: Vec<EpochLine>,
     /// Held as long as the folder is open.
-    _lock: File,
-}
-
-/// One line of `log.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EpochLine {
-    /// `search` or `train`.
-    pub phase: String,
-    /// 0-based.
-    pub epoch: usize,
-    pub epochs: usize,
-    /// Mean loss of the Θ steps.
-    pub loss: f64,
-    /// Dice per foreground class over the held-out cases, on the preprocessed grid; `None` in
-    /// epochs without validation.
-    pub dice: Option<Vec<Option<f64>>>,
-    /// Mean of `dice`.
-    pub mean_dice: Option<f64>,
-    pub learning_rate: f64,
-    pub seconds: f64,
-    /// Of these, spent waiting for patches.
-    #[serde(default)]
-    pub waited_seconds: f64,
-    /// Only in a search.
-    #[serde(flatten, skip_serializing_if = "Option::is_none", default)]
-    pub search: Option<SearchLine>,
-}
-
-/// What a search adds to its lines.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SearchLine {
-    /// Mean loss of the α steps.
-    pub alpha_loss: Option<f64>,
-    pub tau: f64,
-    /// Mean entropy of softmax(α), in nats.
-    pub entropy: f64,
-    /// Shares of edges, all cells counted, that the current architecture gives to these
-    /// operations.
-    pub zero: f64,
-    pub identity: f64,
-    pub pool: f64,
+    _lock: Lock,
 }
 
 impl RunDir {
-    /// Opens a run folder, new or to be resumed with the same settings.
+    /// Opens and locks a run folder, new or to be resumed with the same settings and plan. A new one
+    /// stays without them until it [begins](Self::begin).
     ///
     /// # Errors
     /// When the folder holds another run, is in use, or cannot be written.
-    pub fn open(path: &Path, config: &Config, plan: &Plan) -> Result<Self> {
+    pub fn open(
+        path: &Path,
+        config: &Config,
+        plan: &Plan,
+        observer: &dyn Observer,
+    ) -> Result<Self> {
         std::fs::create_dir_all(path.join("checkpoint"))
             .map_err(|e| Error::file("create", path, e))?;
-        let lock_path = path.join("lock");
-        let lock = File::create(&lock_path).map_err(|e| Error::file("create", &lock_path, e))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Error::InUse { path: path.into() }),
-            Err(TryLockError::Error(e)) => return Err(Error::file("lock", &lock_path, e)),
-        }
+        let lock = Lock::take(path, observer)?;
         ["", "checkpoint", "predictions"]
             .into_iter()
             .for_each(|folder| medvol::remove_leftovers(path.join(folder)));
@@ -83,11 +44,23 @@ impl RunDir {
         let settings = dir.file("config.toml");
         if settings.exists() {
             same_settings(&settings, config)?;
-        } else {
+        }
+        let file = dir.file("plan.json");
+        let plan = Plan::read(&file).map_or_else(|_| plan.clone(), |kept| plan.measured_as(&kept));
+        dir.is_same("plan.json", &to_json(&plan)?)?;
+        Ok(dir)
+    }
+
+    /// Writes settings and plan, unless they are there.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn begin(&self, config: &Config, plan: &Plan) -> Result<()> {
+        let settings = self.file("config.toml");
+        if !settings.exists() {
             medvol::atomic_write(&settings, config.to_toml().as_bytes())?;
         }
-        dir.same_or_new("plan.json", &to_json(plan))?;
-        Ok(dir)
+        self.same_or_new("plan.json", &to_json(plan)?)
     }
 
     /// A file of the run.
@@ -118,7 +91,7 @@ impl RunDir {
         self.lines.push(line);
         let mut text = Vec::new();
         for line in &self.lines {
-            text.extend(serde_json::to_vec(line).unwrap_or_default());
+            text.extend(serde_json::to_vec(line)?);
             text.push(b'\n');
         }
         Ok(medvol::atomic_write(self.file("log.jsonl"), &text)?)
@@ -134,7 +107,7 @@ impl RunDir {
     /// # Errors
     /// When the file cannot be written.
     pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
-        Ok(medvol::atomic_write(self.file(name), &to_json(value))?)
+        Ok(medvol::atomic_write(self.file(name), &to_json(value)?)?)
     }
 
     /// Writes a file that says what the run is, or checks that it is there with the same content.
@@ -142,23 +115,35 @@ impl RunDir {
     /// # Errors
     /// When the run is another one, or the file cannot be read or written.
     pub fn same_or_new(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        match self.is_same(name, bytes)? {
+            true => Ok(()),
+            false => Ok(medvol::atomic_write(self.file(name), bytes)?),
+        }
+    }
+
+    /// Whether a file that says what the run is is there.
+    ///
+    /// # Errors
+    /// When it is that of another run, or cannot be read.
+    fn is_same(&self, name: &str, bytes: &[u8]) -> Result<bool> {
         let path = self.file(name);
         match std::fs::read(&path) {
-            Ok(found) if found == bytes => Ok(()),
+            Ok(found) if found == bytes => Ok(true),
             Ok(found) if serde_json::from_slice::<serde_json::Value>(&found).is_err() => {
-                Err(damaged(path))
+                Err(Error::DamagedRun { path })
             }
-            Ok(found) => Err(another_run(path, &first_difference(&found, bytes))),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                Ok(medvol::atomic_write(&path, bytes)?)
+            Ok(found) => {
+                let differences = vec![first_difference(&found, bytes)];
+                Err(Error::AnotherRun { path, differences })
             }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
             Err(e) => Err(Error::file("read", &path, e)),
         }
     }
 }
 
 /// Checks that a run's `config.toml` holds these settings; a key that an older file lacks has its
-/// default.
+/// default. Where the file of splits lies is no setting: what it says is in the plan.
 ///
 /// # Errors
 /// Names the settings that differ; or when the file cannot be read.
@@ -167,54 +152,36 @@ pub fn same_settings(path: &Path, config: &Config) -> Result<()> {
     let text = std::str::from_utf8(&bytes)
         .ok()
         .filter(|text| !text.is_empty() && text.parse::<toml::Table>().is_ok());
-    let Some(text) = text else { return Err(damaged(path.into())) };
-    let differences = match toml::from_str::<Config>(text) {
+    let Some(text) = text else { return Err(Error::DamagedRun { path: path.into() }) };
+    let same_splits = |mut read: Config| {
+        if let (Some(before), Some(now)) = (&mut read.data.splits, &config.data.splits) {
+            before.clone_from(now);
+        }
+        read
+    };
+    let differences = match toml::from_str(text).map(same_splits) {
         Ok(read) if read == *config => return Ok(()),
         Ok(read) => {
-            let changes = read
-                .differences(config)
-                .into_iter()
-                .map(|(key, [found, given])| format!("{key} = {found}, now {given}"));
-            changes.collect::<Vec<_>>().join("; ")
+            let changes = read.differences(config).into_iter();
+            let change =
+                |(key, [before, now]): (_, [_; 2])| Difference { key: Some(key), before, now };
+            changes.map(change).collect()
         }
-        Err(_) => first_difference(text.as_bytes(), config.to_toml().as_bytes()),
+        Err(_) => vec![first_difference(text.as_bytes(), config.to_toml().as_bytes())],
     };
-    Err(another_run(path.into(), &differences))
+    Err(Error::AnotherRun { path: path.into(), differences })
 }
 
-fn another_run(path: PathBuf, differences: &str) -> Error {
-    Error::Invalid {
-        path,
-        expected: "the settings and data this command was given, so that the run can go on".into(),
-        found: format!("another run ({differences})"),
-        remedy: "repeat the command that began the run, give its config.toml with --config, or \
-                 give another folder with --out"
-            .into(),
-    }
-}
-
-fn damaged(path: PathBuf) -> Error {
-    Error::Invalid {
-        path,
-        expected: "the file that the run began with".into(),
-        found: "a damaged one".into(),
-        remedy: "put a copy back, or begin anew in another folder with --out".into(),
-    }
-}
-
-/// The first line in which two texts differ, for an error message.
-fn first_difference(found: &[u8], given: &[u8]) -> String {
-    let (found, given) = (String::from_utf8_lossy(found), String::from_utf8_lossy(given));
-    let (mut a, mut b) = (found.lines(), given.lines());
+/// The first line in which two texts differ.
+fn first_difference(before: &[u8], now: &[u8]) -> Difference {
+    let [before, now] = [before, now].map(String::from_utf8_lossy);
+    let (mut a, mut b) = (before.lines(), now.lines());
     loop {
         match (a.next(), b.next()) {
             (Some(x), Some(y)) if x == y => {}
             (x, y) => {
-                return format!(
-                    "\"{}\", now \"{}\"",
-                    x.unwrap_or("").trim(),
-                    y.unwrap_or("").trim()
-                );
+                let [before, now] = [x, y].map(|line| line.unwrap_or_default().trim().to_string());
+                return Difference { key: None, before, now };
             }
         }
     }
@@ -231,9 +198,9 @@ fn read_log(path: &Path) -> Result<Vec<EpochLine>> {
         .map(|line| {
             serde_json::from_str(line).map_err(|e| Error::Invalid {
                 path: path.into(),
-                expected: "one JSON line an epoch".into(),
+                expected: "one JSON line an epoch",
                 found: e.to_string(),
-                remedy: "move the file away; the run goes on with a new log".into(),
+                remedy: "move the file away; the run goes on with a new log",
             })
         })
         .collect()

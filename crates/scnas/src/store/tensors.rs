@@ -43,9 +43,9 @@ pub fn encode<'a>(
 ) -> Result<Vec<u8>> {
     let invalid = |found: String| Error::Invalid {
         path: path.into(),
-        expected: "values that can be written".into(),
+        expected: "values that can be written",
         found,
-        remedy: "this is a bug: please report it".into(),
+        remedy: "this is a bug: please report it",
     };
     let data: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
         .map(|(name, t)| {
@@ -97,7 +97,7 @@ fn intact(bytes: &mut [u8]) -> Option<bool> {
 /// When the file cannot be read, is damaged, or is not one made by [`encode`].
 pub fn read<D: DeserializeOwned>(
     path: &Path,
-    what: &str,
+    what: &'static str,
     device: &Device,
 ) -> Result<(D, BTreeMap<String, Tensor<5>>)> {
     let read = || -> std::io::Result<Vec<u8>> {
@@ -112,14 +112,14 @@ pub fn read<D: DeserializeOwned>(
 fn decode<D: DeserializeOwned>(
     path: &Path,
     mut bytes: Vec<u8>,
-    what: &str,
+    what: &'static str,
     device: &Device,
 ) -> Result<(D, BTreeMap<String, Tensor<5>>)> {
     let invalid = |found: String| Error::Invalid {
         path: path.into(),
-        expected: what.into(),
+        expected: what,
         found,
-        remedy: "give a file that scnas wrote, or copy it again if it was damaged".into(),
+        remedy: "give a file that scnas wrote, or copy it again if it was damaged",
     };
     let intact = intact(&mut bytes);
     let file = SafeTensors::deserialize(&bytes)

@@ -1,8 +1,8 @@
 //! Copying several tensors into one.
 
-use super::parallel::worth_forking;
-use super::simd::SharedOut;
-use super::threads::for_each;
+use crate::kernel::parallel::threads::for_each;
+use crate::kernel::parallel::worth_forking;
+use crate::kernel::simd::SharedOut;
 
 /// Floats a thread copies at a time.
 const BLOCK: usize = 1 << 14;

@@ -5,10 +5,10 @@
 
 use std::ops::Range;
 
-use super::parallel::{collect_slabs, map_indices, worth_forking};
-use super::simd::SharedOut;
-use super::threads::for_each;
-use super::vectorize::vectorize;
+use crate::kernel::parallel::threads::for_each;
+use crate::kernel::parallel::{collect_slabs, map_indices, worth_forking};
+use crate::kernel::simd::SharedOut;
+use crate::kernel::simd::vectorize::vectorize;
 
 /// Elements one piece of work handles; also the partition of [`dot`], which therefore never depends
 /// on the threads.
@@ -117,11 +117,13 @@ pub(super) fn dot_block(a: &[f32], b: &[f32]) -> f64 {
 /// One step of Adam (Kingma and Ba 2015) with decoupled weight decay (Loshchilov and Hutter 2019).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamStep {
+    /// Learning rate: what a step of a gradient that never changes moves a parameter by.
     pub lr: f32,
     /// Decay of the running mean of the gradient.
     pub beta1: f32,
     /// Decay of the running mean of its square.
     pub beta2: f32,
+    /// Added to the root of the mean square, so that it never divides by 0.
     pub eps: f32,
     /// Fraction `lr * weight_decay` of the parameter that is subtracted, outside of the adaptive
     /// step.

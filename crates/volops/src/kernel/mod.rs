@@ -14,25 +14,10 @@ pub fn numel(shape: Shape) -> usize {
 
 pub mod concat;
 pub mod conv;
-pub mod conv_grad_weight;
-mod correlate;
 pub mod depthwise;
 pub mod elementwise;
-mod microkernel;
 pub mod norm;
-mod pack;
-pub mod parallel;
+pub(crate) mod parallel;
 pub mod pool;
-mod rows;
-mod shuffle;
-pub mod simd;
-mod stencil;
-mod threads;
-mod tile;
+pub(crate) mod simd;
 pub mod upsample;
-mod vectorize;
-pub mod winograd;
-mod winograd_adjoint;
-mod winograd_grad_weight;
-mod winograd_pack;
-mod winograd_transform;

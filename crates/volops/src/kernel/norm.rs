@@ -8,10 +8,10 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::parallel::map_indices;
-use super::simd::{SharedOut, dispatch};
-use super::vectorize::vectorize;
-use super::{Shape, numel};
+use crate::kernel::parallel::map_indices;
+use crate::kernel::simd::vectorize::vectorize;
+use crate::kernel::simd::{SharedOut, dispatch};
+use crate::kernel::{Shape, numel};
 
 /// Added to the variance before its root is taken.
 pub const EPSILON: f64 = 1e-5;
@@ -156,6 +156,18 @@ pub struct Moments {
     count: f64,
     mean: f64,
     squares: f64,
+}
+
+impl From<[f64; 3]> for Moments {
+    fn from([count, mean, squares]: [f64; 3]) -> Self {
+        Self { count, mean, squares }
+    }
+}
+
+impl From<Moments> for [f64; 3] {
+    fn from(Moments { count, mean, squares }: Moments) -> Self {
+        [count, mean, squares]
+    }
 }
 
 impl Moments {

@@ -7,10 +7,10 @@
 
 use std::mem::MaybeUninit;
 
-use super::parallel::{collect_slabs, with_floats};
-use super::rows::SLACK;
-use super::vectorize::vectorize;
-use super::{Shape, numel};
+use crate::kernel::parallel::{collect_slabs, with_floats};
+use crate::kernel::simd::rows::SLACK;
+use crate::kernel::simd::vectorize::vectorize;
+use crate::kernel::{Shape, numel};
 
 /// Rows are worked on in whole chunks of so many floats.
 const CHUNK: usize = 8;

@@ -1,74 +1,65 @@
 //! Concatenation of a cell's nodes.
 
-use burn::{backend::TensorMetadata, tensor::Tensor};
-use burn_flex::FlexTensor;
+use burn::tensor::Tensor;
 
-use super::{
-    extension::{Input, Op, apply, has_kernels},
-    flex::{Values, shape5, tensor},
+use crate::{
+    Kernels, Operation,
+    node::{Kept, Undone, alone},
 };
-use crate::kernel::concat;
 
-/// The channels of four tensors one after the other.
+/// The channels of tensors one after the other.
 ///
 /// # Shapes
 /// - each part: `[batch, channels, depth, height, width]`, the channels its own
 /// - result: `[batch, sum of channels, depth, height, width]`
 ///
 /// # Panics
-/// If the shapes do not fit together.
-pub fn concat(parts: [Tensor<5>; 4]) -> Tensor<5> {
-    if has_kernels(&parts[0]) {
-        apply(Concat, parts.map(Tensor::into_dispatch))
-    } else {
-        Tensor::cat(parts.to_vec(), CHANNELS)
-    }
+/// If there is no part, or shapes do not fit together.
+pub fn concat<const N: usize>(parts: [Tensor<5>; N]) -> Tensor<5> {
+    alone(Concat, parts)
 }
 
 const CHANNELS: usize = 1;
 
-#[derive(Debug, Clone)]
-struct Concat;
+/// [`concat`] as an operation. Inputs: the parts.
+#[derive(Clone, Copy, Debug)]
+pub struct Concat;
 
-impl Op for Concat {
-    type Saved = ();
-
-    fn forward(&self, parts: Vec<FlexTensor>, _: &[bool]) -> (FlexTensor, ()) {
-        let mut shape = shape5(&parts[0].shape());
-        for part in &parts[1..] {
-            let [batch, channels, d, h, w] = shape5(&part.shape());
-            assert_eq!(
-                [batch, d, h, w],
-                [shape[0], shape[2], shape[3], shape[4]],
-                "concatenated tensors differ in channels only"
-            );
-            shape[CHANNELS] += channels;
-        }
-        let parts: Vec<Values> = parts.iter().map(Values::of).collect();
-        let parts: Vec<&[f32]> = parts.iter().map(|part| &**part).collect();
-        (tensor(concat::concat(&parts, shape[0]), shape), ())
+impl Operation for Concat {
+    fn forward(
+        &self,
+        kernels: &dyn Kernels,
+        sum: Option<Tensor<5>>,
+        z: Option<&Tensor<1>>,
+        parts: Vec<Tensor<5>>,
+        _: bool,
+    ) -> (Tensor<5>, Kept) {
+        let y = kernels.concat(&parts);
+        (kernels.add_scaled(sum, y, z), Kept::new())
     }
 
-    fn reads(&self, wanted: &[bool]) -> Vec<bool> {
-        vec![false; wanted.len()]
+    fn reads(&self, wanted: &[bool], wants_z: bool) -> Vec<bool> {
+        vec![wants_z; wanted.len()]
     }
 
     fn backward(
         &self,
-        g: FlexTensor,
-        parts: &[Input],
-        _: (),
-        wanted: &[bool],
-        found: &mut dyn FnMut(usize, FlexTensor),
-    ) {
+        term: &Undone,
+        found: &mut dyn FnMut(usize, Tensor<5>),
+    ) -> Option<Tensor<1>> {
+        let g = term.unweighted();
         let mut start = 0;
-        for (i, part) in parts.iter().enumerate() {
+        for (i, part) in term.inputs.iter().enumerate() {
             let channels = part.shape[CHANNELS];
-            if wanted[i] {
+            if term.wanted[i] {
                 // A view: no copy is made.
-                found(i, g.narrow(CHANNELS, start, channels));
+                found(i, g.clone().narrow(CHANNELS, start, channels));
             }
             start += channels;
         }
+        term.by_weight(|| {
+            let parts: Vec<_> = term.inputs.iter().map(|part| part.value().clone()).collect();
+            term.kernels.concat(&parts)
+        })
     }
 }

@@ -1,21 +1,28 @@
-//! The operations as they run on the CPU: one file a family, each with the public function on
-//! tensors, the forward and the backward pass in terms of [`crate::kernel`].
+//! The operations: one file each, with the public function, the type that a node takes, its forward
+//! and its backward pass in terms of [`Kernels`](crate::Kernels).
 
+mod adam;
+mod avg_pool3d;
 mod concat;
-mod conv;
-mod elementwise;
-mod extension;
-mod flex;
-mod norm;
-mod pool;
-mod upsample;
-mod weighted_sum;
+mod conv3d;
+mod conv_transpose3d;
+mod depthwise3d;
+mod filter;
+mod identity;
+mod leaky_relu;
+mod max_pool3d;
+mod normed;
+mod upsample2;
 
-pub use concat::concat;
-pub use conv::{conv_transpose3d, conv3d, depthwise3d};
-pub use elementwise::{adam, leaky_relu};
-pub use norm::instance_norm;
-pub use pool::{avg_pool3d, max_pool3d};
-pub use upsample::upsample2;
-pub(crate) use weighted_sum::POINTWISE;
-pub use weighted_sum::{Convolution, Operation, Term, add_scaled, weighted_sum};
+pub use adam::adam;
+pub use avg_pool3d::{AvgPool3d, avg_pool3d};
+pub use concat::{Concat, concat};
+pub use conv_transpose3d::{ConvTranspose3d, conv_transpose3d};
+pub use conv3d::{Conv3d, conv3d};
+pub use depthwise3d::{Depthwise3d, depthwise3d};
+pub use filter::Filter;
+pub use identity::Identity;
+pub use leaky_relu::{LeakyRelu, leaky_relu};
+pub use max_pool3d::{MaxPool3d, max_pool3d};
+pub use normed::{Normed, instance_norm};
+pub use upsample2::{Upsample2, upsample2};

@@ -1,55 +1,24 @@
 //! What the suite of operations computes with: the devices, the numbers, and the comparison of what
 //! came out.
 
-use std::{
-    array,
-    io::{self, Write},
-    panic,
-    sync::OnceLock,
-};
+use std::{array, sync::OnceLock};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use volops::DeviceError;
 
 /// Names the device the operations are tested on besides the CPU, as `volops::device` does.
 const VARIABLE: &str = "VOLOPS_TEST_DEVICE";
 
-/// The devices to test on: the CPU, and the device under test if there is one.
+/// The devices to test on: the CPU, and the one that `VOLOPS_TEST_DEVICE` names.
+///
+/// # Panics
+/// If there is no such device, or it is not part of this build.
 pub fn devices() -> impl Iterator<Item = Device> {
-    [Device::flex()].into_iter().chain(device_under_test())
-}
-
-/// The device named by `VOLOPS_TEST_DEVICE`. None if none is named, or it is not part of this
-/// build, or not there.
-fn device_under_test() -> Option<Device> {
-    static DEVICE: OnceLock<Option<Device>> = OnceLock::new();
+    static NAMED: OnceLock<Option<Device>> = OnceLock::new();
     let find = || {
-        let found = find();
-        let line = match &found {
-            Ok((name, _)) => format!("operations are tested on `cpu` and `{name}`"),
-            Err(reason) => {
-                format!("operations are tested on `cpu` only, other devices are skipped: {reason}")
-            }
-        };
-        // Not by `eprintln`, of which the test harness shows nothing unless a test fails.
-        let _ = writeln!(io::stderr(), "{line}");
-        found.ok().map(|(_, device)| device)
+        let name = std::env::var(VARIABLE).ok()?;
+        Some(volops::device(&name).unwrap_or_else(|error| panic!("{VARIABLE}: {error}")))
     };
-    DEVICE.get_or_init(find).clone()
-}
-
-fn find() -> Result<(String, Device), String> {
-    let name = std::env::var(VARIABLE).map_err(|_| format!("{VARIABLE} names none"))?;
-    let device = match volops::device(&name) {
-        Ok(device) => device,
-        Err(error @ DeviceError::NotCompiled { .. }) => return Err(error.to_string()),
-        Err(error) => panic!("{VARIABLE}: {error}"),
-    };
-    // Burn looks for a device when the first tensor is put on it, and panics without one.
-    match panic::catch_unwind(|| Tensor::<1>::ones([1], &device).into_data()) {
-        Ok(_) => Ok((name, device)),
-        Err(_) => Err(format!("there is no device `{name}` on this machine")),
-    }
+    [Device::flex()].into_iter().chain(NAMED.get_or_init(find).clone())
 }
 
 /// The result of `f`, and the gradient of a random linear function of it for every input.
@@ -60,7 +29,7 @@ pub fn gradients<const N: usize>(
     let device = inputs[0].device();
     let inputs = inputs.each_ref().map(|input| Tensor::from_inner(input.clone()).require_grad());
     let y = f(inputs.clone());
-    let g = Tensor::from_inner(random(y.dims(), 9, &device));
+    let g = Tensor::from_inner(random(y.dims(), 9, &device).cast(y.dtype()));
     let grads = (y.clone() * g).sum().backward();
     (y.inner(), inputs.map(|input| input.grad(&grads).expect("every input is tracked")))
 }

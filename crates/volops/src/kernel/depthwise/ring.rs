@@ -2,10 +2,9 @@
 
 use pulp::Simd;
 
-use crate::kernel::pack::copy;
-use crate::kernel::rows::split_row;
-use crate::kernel::simd::activate;
-use crate::kernel::stencil::{ColumnRuns, LANES, Shifted};
+use crate::kernel::depthwise::stencil::{ColumnRuns, LANES, Shifted};
+use crate::kernel::simd::rows::split_row;
+use crate::kernel::simd::{activate, copy};
 
 /// Floats of a run that are worked on at a time: its column sums stay in the first-level cache.
 const RUN: usize = 1024;

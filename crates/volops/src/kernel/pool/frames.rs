@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 use pulp::{MemMask, Simd};
 
 use crate::kernel::Shape;
-use crate::kernel::rows::{SLACK, join_row, split_row};
+use crate::kernel::simd::rows::{SLACK, join_row, split_row};
 use crate::kernel::simd::{load, store};
 
 /// Sizes of a pooled tensor and of its planes. With stride 2, a quarter is the part of a plane with

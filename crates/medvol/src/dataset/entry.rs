@@ -1,0 +1,174 @@
+//! A case as somebody wrote it down, and the files that it stands for.
+
+use serde_json::{Map, Value};
+
+use super::CaseFiles;
+use super::json::{integer, kind, shown, text};
+use super::locate::Locator;
+use super::naming::names;
+use crate::io::{Source, stem_and_ending};
+use crate::text::composed;
+
+/// A case as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// Where it is listed, such as `training[3]` or `line 5`.
+    pub(super) place: String,
+    pub(super) name: Option<String>,
+    /// One or more, as they are written.
+    pub(super) images: Vec<String>,
+    pub(super) label: Option<String>,
+    pub(super) subject: Option<String>,
+    /// The fold that holds it out.
+    pub(super) fold: Option<u32>,
+}
+
+/// A case with its files.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) place: String,
+    pub(super) files: CaseFiles,
+    pub(super) fold: Option<u32>,
+}
+
+impl Entry {
+    /// An entry of a list: a file's name, the names of the files of its channels, or an object with
+    /// `image`, `label` and, if wanted, `case`, `subject` and `fold`.
+    ///
+    /// # Errors
+    /// What was expected, what was found.
+    pub(super) fn parse(item: &Value, place: String) -> Result<Self, String> {
+        let mut entry =
+            Self { place, name: None, images: Vec::new(), label: None, subject: None, fold: None };
+        let place = &entry.place;
+        match item {
+            Value::String(_) | Value::Array(_) => entry.images = files(place, "image", item)?,
+            Value::Object(case) => {
+                let Some(image) = given(case, "image") else {
+                    let keys = case.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+                    return Err(format!("{place}: expected a key \"image\", found {keys:?}"));
+                };
+                entry.images = files(place, "image", image)?;
+                entry.label = label(place, case)?;
+                let word = |key| match given(case, key) {
+                    Some(value) => text(value).map(Some).ok_or_else(|| {
+                        format!("{place}: expected a text as {key:?}, found {}", shown(value))
+                    }),
+                    None => Ok(None),
+                };
+                entry.name = word("case")?;
+                entry.subject = word("subject")?;
+                if let Some(fold) = given(case, "fold") {
+                    entry.fold = Some(self::fold(fold).ok_or_else(|| {
+                        format!(
+                            "{place}: expected the number of a fold, 0 or more, as \"fold\"; \
+                             found {}",
+                            shown(fold)
+                        )
+                    })?);
+                }
+            }
+            other => {
+                return Err(format!(
+                    "{place}: expected a file's name or {{\"image\": …, \"label\": …}}, found {}",
+                    kind(other)
+                ));
+            }
+        }
+        Ok(entry)
+    }
+
+    /// An entry of nnU-Net's mapping, under its name: an object with `images` and `label`.
+    ///
+    /// # Errors
+    /// What was expected, what was found.
+    pub(super) fn mapped(name: &str, item: &Value) -> Result<Self, String> {
+        let place = format!("case {name:?} under \"dataset\"");
+        let Some(case) = item.as_object() else {
+            return Err(format!(
+                "{place}: expected {{\"images\": […], \"label\": …}}, found {}",
+                kind(item)
+            ));
+        };
+        let Some(images) = given(case, "images") else {
+            return Err(format!("{place} has no \"images\""));
+        };
+        Ok(Self {
+            images: files(&place, "images", images)?,
+            label: label(&place, case)?,
+            name: Some(name.to_string()),
+            subject: None,
+            fold: None,
+            place,
+        })
+    }
+}
+
+fn given<'a>(case: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
+    case.get(key).filter(|value| !value.is_null())
+}
+
+fn fold(value: &Value) -> Option<u32> {
+    integer(value)?.try_into().ok()
+}
+
+/// The files of an image: one, or a list of one a channel.
+fn files(place: &str, key: &str, value: &Value) -> Result<Vec<String>, String> {
+    let names: Option<Vec<String>> = match value {
+        Value::String(name) => Some(vec![name.clone()]),
+        Value::Array(names) => names.iter().map(|n| n.as_str().map(str::to_string)).collect(),
+        _ => None,
+    };
+    let names = names.filter(|names| names.iter().all(|name| !name.trim().is_empty()));
+    names.filter(|names| !names.is_empty()).ok_or_else(|| {
+        format!(
+            "{place}: expected the name of a file as {key:?}, or a list of names, one a channel; \
+             found {}",
+            shown(value)
+        )
+    })
+}
+
+fn label(place: &str, case: &Map<String, Value>) -> Result<Option<String>, String> {
+    let Some(value) = given(case, "label") else { return Ok(None) };
+    if value.as_str().is_some_and(|name| name.trim().is_empty()) {
+        return Ok(None);
+    }
+    match files(place, "label", value)?.as_slice() {
+        [name] => Ok(Some(name.clone())),
+        several => Err(format!(
+            "{place}: expected one label map, found {} files; merge them into one map of integers",
+            several.len()
+        )),
+    }
+}
+
+/// The files of each case of several lists, which are named together, so that all are told apart
+/// alike.
+pub(super) fn locate<const N: usize>(lists: [Vec<Entry>; N], locator: &Locator) -> [Vec<Found>; N] {
+    let images: Vec<&str> = lists.iter().flatten().map(first_image).collect();
+    let mut named = names(&images).into_iter();
+    lists.map(|list| {
+        list.into_iter()
+            .map(|entry| {
+                let found_name = named.next().unwrap_or_default();
+                let source = |file: &String| Source::from(locator.find(file));
+                let files = CaseFiles {
+                    name: entry.name.as_deref().map_or(found_name, composed),
+                    images: entry.images.iter().map(source).collect(),
+                    label: entry.label.as_ref().map(source),
+                    subject: entry.subject,
+                };
+                Found { place: entry.place, files, fold: entry.fold }
+            })
+            .collect()
+    })
+}
+
+/// The file that names a case; of several, without nnU-Net's number of the first channel.
+fn first_image(entry: &Entry) -> &str {
+    let Some(first) = entry.images.first() else { return "" };
+    let end = stem_and_ending(first).1;
+    let stem = first.strip_suffix(end).unwrap_or(first);
+    stem.strip_suffix("_0000").filter(|_| entry.images.len() > 1).unwrap_or(first)
+}

@@ -1,0 +1,119 @@
+//! From how a file is written down to where it lies: Windows paths, `~`, folders of another
+//! machine, names in another Unicode form or in other case.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::{Component, Path, PathBuf};
+
+use super::said::Said;
+use crate::text::{composed, names_in};
+
+/// Finds the files that a description names.
+#[derive(Debug)]
+pub(super) struct Locator {
+    root: PathBuf,
+    /// The names in the folders that were looked into.
+    folders: RefCell<HashMap<PathBuf, Vec<(String, String)>>>,
+    /// Paths of another machine, and what was taken for them.
+    moved: RefCell<Vec<(String, PathBuf)>>,
+}
+
+impl Locator {
+    /// Paths are relative to `root`.
+    pub(super) fn new(root: &Path) -> Self {
+        Self { root: root.to_path_buf(), folders: RefCell::default(), moved: RefCell::default() }
+    }
+
+    /// Where a file lies; where nothing is found, where it should lie.
+    pub(super) fn find(&self, written: &str) -> PathBuf {
+        let written = written.trim();
+        let plain = self.root.join(written.trim_start_matches("./"));
+        if plain.exists() {
+            return plain;
+        }
+        let slashes = written.replace('\\', "/");
+        let full = match slashes.strip_prefix("~/").zip(std::env::home_dir()) {
+            Some((below, home)) => home.join(below),
+            None => self.root.join(without_dots(&slashes)),
+        };
+        if let Some(found) = self.alike(&full) {
+            return found;
+        }
+        if is_absolute(&slashes)
+            && let Some(found) = self.below_root(&slashes)
+        {
+            self.moved.borrow_mut().push((written.to_string(), found.clone()));
+            return found;
+        }
+        full
+    }
+
+    /// A path that is there, or the only one that differs from it in its Unicode form or in case.
+    fn alike(&self, path: &Path) -> Option<PathBuf> {
+        let mut found = PathBuf::new();
+        for part in path.components() {
+            let next = found.join(part);
+            if next.as_os_str().is_empty() || next.exists() || !matches!(part, Component::Normal(_))
+            {
+                found = next;
+                continue;
+            }
+            let name = part.as_os_str().to_str()?;
+            let folder = if found.as_os_str().is_empty() { Path::new(".") } else { &found };
+            found = found.join(self.name_alike(folder, name)?);
+        }
+        found.exists().then_some(found)
+    }
+
+    fn name_alike(&self, folder: &Path, name: &str) -> Option<String> {
+        let mut folders = self.folders.borrow_mut();
+        let names = folders.entry(folder.to_path_buf()).or_insert_with(|| names_in(folder));
+        let wanted = composed(name);
+        let only = |matches: &dyn Fn(&str) -> bool| {
+            let mut all = names.iter().filter(|(form, _)| matches(form));
+            all.next().filter(|_| all.next().is_none()).map(|(_, name)| name.clone())
+        };
+        let lower = wanted.to_lowercase();
+        only(&|form| form == wanted).or_else(|| only(&|form| form.to_lowercase() == lower))
+    }
+
+    /// The file below the data set whose path ends as an absolute path of another machine does, with
+    /// at least a folder and a name.
+    fn below_root(&self, path: &str) -> Option<PathBuf> {
+        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        (1..parts.len().saturating_sub(1))
+            .find_map(|from| self.alike(&self.root.join(parts[from..].join("/"))))
+    }
+
+    /// Says which paths were not taken as they stand there.
+    pub(super) fn report(self, said: &mut Said) {
+        let moved = self.moved.into_inner();
+        if let Some((written, found)) = moved.first() {
+            said.notice(
+                format!(
+                    "{} path(s) of another machine, such as {written:?}: read from {}",
+                    moved.len(),
+                    found.display()
+                ),
+                "write paths relative to the description's folder, if these are not the files meant",
+            );
+        }
+    }
+}
+
+/// Without a `./` in front.
+fn without_dots(path: &str) -> &str {
+    let mut path = path;
+    while let Some(rest) = path.strip_prefix("./") {
+        path = rest.trim_start_matches('/');
+    }
+    path
+}
+
+/// Whether a path begins at the root of a machine, perhaps one with drives.
+fn is_absolute(path: &str) -> bool {
+    let drive = |path: &str| {
+        path.as_bytes().first().is_some_and(u8::is_ascii_alphabetic) && path[1..].starts_with(":/")
+    };
+    path.starts_with('/') || drive(path)
+}

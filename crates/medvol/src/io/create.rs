@@ -1,0 +1,117 @@
+//! Writing images: in the format of the name's ending, complete or not at all.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use ndarray::Array3;
+
+use super::format::{Content, Format, by_ending};
+use super::grid::{Grid, Header};
+use super::stream::PIECE;
+use super::voxels::NumberType;
+use crate::affine::Affine;
+use crate::class_map::{ClassMap, Label};
+use crate::error::{Error, Result};
+use crate::volume::{Image, LabelMap};
+
+/// Where an image is going to be written. Nothing is there before one of the methods of
+/// [`Destination`] has written it.
+///
+/// # Errors
+/// [`Error::UnknownEnding`] for a name that does not say its format.
+pub fn create(path: impl AsRef<Path>) -> Result<Destination<'static>> {
+    let path = path.as_ref().to_path_buf();
+    match by_ending(&path) {
+        Some(format) => Ok(Destination { path, format, reference: None }),
+        None => Err(Error::UnknownEnding { path }),
+    }
+}
+
+/// A file to be written, in the format of its ending.
+#[derive(Clone, Debug)]
+pub struct Destination<'a> {
+    path: PathBuf,
+    format: &'static dyn Format,
+    reference: Option<&'a Header>,
+}
+
+impl Destination<'_> {
+    /// The same, with what the header of an image on the same grid says about space, word by word:
+    /// all of its matrices, codes, spacings and units, where both are of one format that has such.
+    /// A header on another grid changes nothing.
+    pub fn like<'a>(self, reference: &'a Header) -> Destination<'a> {
+        Destination { path: self.path, format: self.format, reference: Some(reference) }
+    }
+
+    /// Writes a label map `[depth, height, width]` as u8 if no value is above 255, else as u16.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a shape the format cannot hold, [`Error::Header`] for a singular
+    /// affine, [`Error::Write`].
+    pub fn labels(&self, labels: &LabelMap) -> Result<()> {
+        self.write_values(labels.grid(), labels.voxels.iter().copied(), None)
+    }
+
+    /// Writes class indices `[depth, height, width]` as the label map that `labels` make of them,
+    /// as [`Self::labels`] does, without making it in memory. A class without a label becomes
+    /// 0.
+    ///
+    /// # Errors
+    /// As [`Self::labels`].
+    pub fn classes(&self, classes: &Array3<u8>, labels: &[Label], affine: Affine) -> Result<()> {
+        let grid = Grid { channels: 1, shape: classes.dim().into(), affine };
+        let map = ClassMap::new(labels);
+        let values = classes.iter().map(|&class| map.value(class.into()).unwrap_or(0));
+        self.write_values(grid, values, Some(labels))
+    }
+
+    /// Writes an image as f32: three-dimensional if it has one channel, else with the channels as
+    /// a further dimension.
+    ///
+    /// # Errors
+    /// As [`Self::labels`].
+    pub fn image(&self, image: &Image) -> Result<()> {
+        let bytes = image.voxels.iter().flat_map(|value| value.to_le_bytes());
+        self.write(image.grid(), NumberType::F32, bytes, None)
+    }
+
+    fn write_values(
+        &self,
+        grid: Grid,
+        values: impl Iterator<Item = u16> + Clone,
+        labels: Option<&[Label]>,
+    ) -> Result<()> {
+        if values.clone().all(|value| value <= 255) {
+            self.write(grid, NumberType::U8, values.map(|value| value as u8), labels)
+        } else {
+            self.write(grid, NumberType::U16, values.flat_map(u16::to_le_bytes), labels)
+        }
+    }
+
+    fn write(
+        &self,
+        grid: Grid,
+        numbers: NumberType,
+        bytes: impl Iterator<Item = u8> + Clone,
+        labels: Option<&[Label]>,
+    ) -> Result<()> {
+        let same_place =
+            |header: &&Header| header.grid.shape == grid.shape && header.grid.affine == grid.affine;
+        let reference = self.reference.filter(same_place);
+        let voxels = |to: &mut dyn Write| write_pieces(to, bytes.clone());
+        self.format
+            .write(&self.path, &Content { grid, numbers, voxels: &voxels, reference, labels })
+    }
+}
+
+fn write_pieces(to: &mut dyn Write, mut bytes: impl Iterator<Item = u8>) -> io::Result<()> {
+    let mut piece = Vec::with_capacity(PIECE);
+    loop {
+        piece.clear();
+        piece.extend(bytes.by_ref().take(PIECE));
+        if piece.is_empty() {
+            return Ok(());
+        }
+        to.write_all(&piece)?;
+    }
+}

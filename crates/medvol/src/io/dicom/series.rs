@@ -1,0 +1,319 @@
+//! A series: the one image in a folder of slices, or in a file, in the order of its slices.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::attributes as tags;
+use super::data_set::DataSet;
+use super::head::{Head, Kind, Slice};
+use super::object::{START, has_mark};
+use super::pixels::PixelFormat;
+use super::place::{Place, Unstackable, stack};
+use super::problem::{Difference, LeftOut, Problem, SeriesSummary};
+use super::voxels::Plane;
+use crate::error::{Error, Result};
+use crate::io::{Grid, NumberType, Remark};
+
+/// A series of slices on one grid.
+#[derive(Debug)]
+pub struct Series {
+    /// The folder or the file.
+    pub path: PathBuf,
+    pub(super) grid: Grid,
+    /// The plane of a slice.
+    pub(super) place: Place,
+    /// In their order.
+    pub(super) planes: Vec<Plane>,
+    /// How stored values are handed on.
+    pub(super) numbers: NumberType,
+    /// Value = number · slope + intercept; (1, 0) where slices have scales of their own.
+    pub(super) scale: (f64, f64),
+    /// The objects that the planes are from, in the order of the planes.
+    pub(super) objects: Vec<ObjectId>,
+    /// What the first object says of patient, study and series.
+    pub(super) data: DataSet,
+    pub(super) left_out: LeftOut,
+}
+
+/// How an object is referred to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ObjectId {
+    pub class: String,
+    pub instance: String,
+}
+
+/// A slice and the object it is of.
+struct Placed<'a> {
+    head: &'a Head,
+    format: PixelFormat,
+    slice: &'a Slice,
+}
+
+impl Series {
+    /// Reads the heads of all files of a folder, or of one file.
+    ///
+    /// # Errors
+    /// [`Error::Read`] and [`Error::Dicom`]: nothing that is one image, or not as a regular grid.
+    pub fn open(path: &Path) -> Result<Self> {
+        let (heads, mut left_out) = heads(path)?;
+        let dicom = |problem| dicom(path, problem);
+        let placed = images(&heads, &mut left_out);
+        check_one_series(&placed).map_err(dicom)?;
+        let [first, ..] = placed.as_slice() else {
+            return Err(dicom(Problem::NoImages { left_out }));
+        };
+        check_alike(&placed).map_err(dicom)?;
+        let places: Vec<_> = placed.iter().map(|placed| placed.slice.place).collect();
+        let paths: Vec<_> = placed.iter().map(|placed| placed.head.path.as_path()).collect();
+        let stacked = stack(&places, false).map_err(|why| dicom(irregular(why, &paths)))?;
+        for slices in &stacked.planes {
+            if let [first, other, ..] = slices[..] {
+                return Err(dicom(same_place(&placed[first], &placed[other])));
+            }
+        }
+        let order: Vec<&Placed> = stacked.planes.iter().map(|slices| &placed[slices[0]]).collect();
+        let (numbers, scale) = numbers(&order);
+        let PixelFormat { rows, columns, .. } = first.format;
+        Ok(Self {
+            path: path.to_path_buf(),
+            grid: Grid {
+                channels: 1,
+                shape: [order.len(), rows as usize, columns as usize],
+                affine: stacked.affine,
+            },
+            planes: order
+                .iter()
+                .map(|placed| Plane {
+                    path: placed.head.path.clone(),
+                    frame: placed.slice.frame,
+                    format: placed.format,
+                    scale: placed.slice.scale,
+                    position: placed.slice.place.position,
+                })
+                .collect(),
+            place: first.slice.place,
+            numbers,
+            scale,
+            objects: order.iter().map(|placed| ObjectId::of(&placed.head.data)).collect(),
+            data: order[0].head.data.clone(),
+            left_out,
+        })
+    }
+
+    /// What else was in the folder.
+    pub fn left_out(&self) -> &LeftOut {
+        &self.left_out
+    }
+
+    /// What is to be said of it.
+    pub(super) fn remarks(&self) -> Vec<Remark> {
+        let mut remarks = Vec::new();
+        if !self.left_out.is_empty() {
+            remarks.push(Remark::note(
+                format!("its folder holds more than the series; {}", self.left_out),
+                "none needed if no slices are among them",
+            ));
+        }
+        if self.planes.len() == 1 && !self.place.tells_spacing() {
+            remarks.push(Remark::warning(
+                "its one slice tells no thickness: 1 mm is taken",
+                "give the whole series",
+            ));
+        }
+        remarks
+    }
+}
+
+impl ObjectId {
+    pub fn of(data: &DataSet) -> Self {
+        Self {
+            class: data.text(tags::SOP_CLASS).unwrap_or_default(),
+            instance: data.text(tags::SOP_INSTANCE).unwrap_or_default(),
+        }
+    }
+}
+
+/// Whether a path is a folder with a DICOM file.
+pub(super) fn any_in(path: &Path) -> bool {
+    files_in(path).is_ok_and(|files| {
+        files.iter().any(|file| {
+            let mut start = Vec::new();
+            crate::open_file(file)
+                .is_ok_and(|opened| opened.take(START).read_to_end(&mut start).is_ok())
+                && has_mark(&start)
+        })
+    })
+}
+
+/// Whether the images of a folder are slices of one. Several objects of many frames each are an
+/// image each.
+pub(super) fn is_image(folder: &Path) -> bool {
+    let mut objects = 0;
+    for file in files_in(folder).unwrap_or_default() {
+        match Head::read(&file).map(|head| head.kind) {
+            // What is wrong with it is said where it is opened.
+            Ok(Kind::Image { slices, .. }) if slices.len() == 1 => return true,
+            Ok(Kind::Image { .. }) => objects += 1,
+            Ok(_) | Err(_) => {}
+        }
+    }
+    objects == 1
+}
+
+/// The files of a folder, in the order of their names.
+fn files_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries: std::io::Result<Vec<PathBuf>> =
+        folder.read_dir()?.map(|entry| entry.map(|entry| entry.path())).collect();
+    let mut files: Vec<PathBuf> = entries?.into_iter().filter(|path| path.is_file()).collect();
+    files.sort();
+    Ok(files)
+}
+
+pub(super) fn dicom(path: &Path, problem: Problem) -> Error {
+    Error::Dicom { path: path.to_path_buf(), problem: Box::new(problem) }
+}
+
+/// The heads of the DICOM files of a folder in the order of their names, or of one file.
+fn heads(path: &Path) -> Result<(Vec<Head>, LeftOut)> {
+    let read = |path: &Path| Head::read(path).map_err(|problem| dicom(path, problem));
+    if !path.is_dir() {
+        return Ok((vec![read(path)?], LeftOut::default()));
+    }
+    let files =
+        files_in(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
+    let count = files.len();
+    let heads: Vec<Result<Option<Head>>> = files
+        .into_par_iter()
+        .map(|file| match Head::read(&file) {
+            Err(Problem::NoMark) => Ok(None),
+            Err(problem) => Err(dicom(&file, problem)),
+            Ok(head) => Ok(Some(head)),
+        })
+        .collect();
+    let heads: Vec<Head> =
+        heads.into_iter().filter_map(Result::transpose).collect::<Result<_>>()?;
+    let left_out = LeftOut { other: count - heads.len(), ..LeftOut::default() };
+    Ok((heads, left_out))
+}
+
+/// The slices of all images; what else there is, and copies, are counted.
+fn images<'a>(heads: &'a [Head], left_out: &mut LeftOut) -> Vec<Placed<'a>> {
+    let mut seen = BTreeSet::new();
+    let mut placed = Vec::new();
+    for head in heads {
+        match &head.kind {
+            Kind::Segmentation => left_out.segmentations += 1,
+            Kind::Localizer => left_out.localizers += 1,
+            Kind::NotPlaced => left_out.not_placed += 1,
+            Kind::Image { format, slices } => {
+                let id = ObjectId::of(&head.data).instance;
+                if !id.is_empty() && !seen.insert(id) {
+                    left_out.copies += 1;
+                    continue;
+                }
+                placed.extend(slices.iter().map(|slice| Placed { head, format: *format, slice }));
+            }
+        }
+    }
+    placed
+}
+
+fn check_one_series(placed: &[Placed]) -> std::result::Result<(), Problem> {
+    let mut series: BTreeMap<String, SeriesSummary> = BTreeMap::new();
+    let mut last: Option<&Path> = None;
+    for Placed { head, .. } in placed {
+        if last == Some(&head.path) {
+            continue;
+        }
+        last = Some(&head.path);
+        let uid = head.text(tags::SERIES_INSTANCE);
+        let summary = series.entry(uid.clone()).or_insert_with(|| {
+            let words = [tags::MODALITY, tags::SERIES_NUMBER, tags::SERIES_DESCRIPTION]
+                .map(|a| head.text(a));
+            SeriesSummary {
+                uid,
+                description: words.join(" ").trim().to_owned(),
+                files: 0,
+                example: head.path.clone(),
+            }
+        });
+        summary.files += 1;
+    }
+    match series.len() {
+        0 | 1 => Ok(()),
+        _ => Err(Problem::SeveralSeries(series.into_values().collect())),
+    }
+}
+
+/// Slices of one volume have one size, one orientation and one frame of reference.
+fn check_alike(placed: &[Placed]) -> std::result::Result<(), Problem> {
+    let Some((first, others)) = placed.split_first() else { return Ok(()) };
+    let size = |placed: &Placed| {
+        let PixelFormat { rows, columns, .. } = placed.format;
+        format!("{rows} x {columns}")
+    };
+    let frame = |placed: &Placed| placed.head.text(tags::FRAME_OF_REFERENCE);
+    for other in others {
+        let differing = |attribute, value: &dyn Fn(&Placed) -> String| {
+            let values = [value(first), value(other)];
+            (values[0] != values[1]).then_some(Difference { attribute, values })
+        };
+        let found = differing("Rows and Columns", &size)
+            .or_else(|| first.slice.place.differs(&other.slice.place))
+            .or_else(|| differing(tags::FRAME_OF_REFERENCE.name, &frame));
+        if let Some(difference) = found {
+            let [first, other] = [first, other].map(|placed| placed.head.path.clone());
+            return Err(Problem::Differ { first, other, difference });
+        }
+    }
+    Ok(())
+}
+
+/// What is irregular, by the files of the slices.
+pub(super) fn irregular(why: Unstackable, paths: &[&Path]) -> Problem {
+    let path = |slice: usize| paths[slice].to_path_buf();
+    match why {
+        Unstackable::Gap { before, after, gap_mm, spacing_mm, missing } => {
+            Problem::Gap { before: path(before), after: path(after), gap_mm, spacing_mm, missing }
+        }
+        Unstackable::Uneven { smallest_mm, largest_mm } => {
+            Problem::Uneven { smallest_mm, largest_mm }
+        }
+        Unstackable::Drift { slice, off_mm } => Problem::OffTheGrid { slice: path(slice), off_mm },
+        Unstackable::Tilt { degrees } => Problem::Tilt { degrees },
+    }
+}
+
+fn same_place(first: &Placed, other: &Placed) -> Problem {
+    Problem::SamePlace {
+        first: first.head.path.clone(),
+        other: other.head.path.clone(),
+        position_mm: first.slice.place.position,
+        apart: first.slice.apart(other.slice).map(Box::new),
+    }
+}
+
+/// The numbers that hold the values of all slices: as they are stored if all have one scale, else
+/// scaled, as floats.
+fn numbers(order: &[&Placed]) -> (NumberType, (f64, f64)) {
+    let scale = order[0].slice.scale;
+    if order.iter().any(|placed| placed.slice.scale != scale) {
+        return (NumberType::F32, (1.0, 0.0));
+    }
+    let ranges = order.iter().map(|placed| placed.format.range());
+    let (low, high) = ranges.fold((0, 0), |(low, high), (l, h)| (l.min(low), h.max(high)));
+    let fits = |least: i64, most: i64| least <= low && high <= most;
+    let numbers = if fits(i16::MIN.into(), i16::MAX.into()) {
+        NumberType::I16
+    } else if fits(0, u16::MAX.into()) {
+        NumberType::U16
+    } else if fits(i32::MIN.into(), i32::MAX.into()) {
+        NumberType::I32
+    } else {
+        NumberType::I64
+    };
+    (numbers, scale)
+}

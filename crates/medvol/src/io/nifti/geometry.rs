@@ -1,0 +1,335 @@
+//! Where a NIfTI header says that its voxels lie: the readings it has, and which is taken.
+//!
+//! Three parts of a header speak of space: the sform (a matrix), the qform (a rotation, an origin
+//! and the spacing of pixdim) and pixdim alone. Programs read them differently: nibabel takes the
+//! sform before the qform and knows no units; ITK takes directions and origin from one of the two,
+//! and the spacing always from pixdim. Where all agree, nothing is to be decided. Where they do
+//! not, the reading whose spacing is that of pixdim is taken and the contradiction is told; where
+//! there is no such reading, it is a question what the file means ([`Weight::Question`]). The other
+//! readings are kept, as a label map may come from a program that reads the image in another way.
+//!
+//! [`Weight::Question`]: crate::io::Weight::Question
+
+use super::quaternion;
+use crate::affine::{Affine, PLAUSIBLE_MM};
+use crate::digits::{lengths_mm, significant};
+use crate::io::place::{Place, Remark};
+use crate::orient::Orientation;
+
+/// Spacings that differ by more than this part of themselves are not a matter of rounding.
+const SPACING_TOLERANCE: f64 = 0.02;
+
+/// Matrices that place a voxel further apart than this part of the smallest spacing differ.
+const PLACE_TOLERANCE: f64 = 0.1;
+
+/// How much longer than 1 a quaternion may be by rounding, squared.
+const QUATERNION_TOLERANCE: f64 = 1e-3;
+
+/// What a header says of space, in its own unit.
+#[derive(Clone, Debug)]
+pub(super) struct Space {
+    /// Voxels along (i, j, k).
+    pub(super) extents: [usize; 3],
+    /// Spacing along (i, j, k).
+    pub(super) pixdim: [f64; 3],
+    /// `pixdim[0]`: negative where the third axis of the qform is mirrored.
+    pub(super) qfac: f64,
+    pub(super) qform_code: i32,
+    pub(super) sform_code: i32,
+    /// b, c and d of the qform.
+    pub(super) quaternion: [f64; 3],
+    /// Where the qform places the first voxel.
+    pub(super) offset: [f64; 3],
+    /// The first three rows of the sform.
+    pub(super) rows: [[f64; 4]; 3],
+    /// The lower three bits of `xyzt_units`.
+    pub(super) unit: u8,
+}
+
+/// Readings, in the unit of the header.
+struct Choice {
+    taken: Affine,
+    others: Vec<Affine>,
+}
+
+impl Space {
+    /// The affine that is taken, in mm, and what else is to be known of the place.
+    ///
+    /// # Errors
+    /// Why there is no reading.
+    pub(super) fn place(&self) -> Result<(Affine, Place), String> {
+        let mut remarks = Vec::new();
+        let Choice { taken, others } = self.choose(&mut remarks)?;
+        let scale = self.scale(&taken, &mut remarks);
+        // By programs that know no units, and by those that believe them.
+        let other_scales = [1.0, self.stated_scale()].into_iter().filter(|&other| other != scale);
+        let rescaled = other_scales
+            .flat_map(|other| others.iter().chain([&taken]).map(move |a| scaled(a, other)));
+        let others = others.iter().map(|a| scaled(a, scale)).chain(rescaled).collect();
+        Ok((scaled(&taken, scale), Place { others, remarks }))
+    }
+
+    fn choose(&self, remarks: &mut Vec<Remark>) -> Result<Choice, String> {
+        let sform = usable("sform", self.sform(), remarks);
+        let Some(spacing) = self.spacing(sform.is_some(), remarks)? else {
+            let taken = sform.ok_or("no part of it places the voxels")?;
+            return Ok(Choice { taken, others: Vec::new() });
+        };
+        let sform = sform.map(|sform| self.in_own_unit(sform, spacing, remarks));
+        let qform = usable("qform", self.qform(spacing), remarks);
+        match (sform, qform) {
+            (Some(sform), Some(qform)) if self.agree(&sform, spacing) => {
+                remarks.extend(self.apart(&sform, &qform));
+                Ok(Choice { taken: sform, others: vec![qform] })
+            }
+            (Some(sform), None) if self.agree(&sform, spacing) => {
+                Ok(Choice { taken: sform, others: Vec::new() })
+            }
+            (Some(sform), qform) => Ok(self.contradiction(sform, qform, spacing, remarks)),
+            (None, Some(qform)) => Ok(Choice { taken: qform, others: Vec::new() }),
+            (None, None) => {
+                let [taken, others @ ..] = without_direction(self.extents, spacing);
+                remarks.push(Remark::note(
+                    "its header does not say how it lies in the body (neither qform nor sform): \
+                     it is read as LAS, as nibabel does, while ITK reads it as LPS",
+                    "none needed where all images of the data set are such; otherwise left and \
+                     right may be mixed up",
+                ));
+                Ok(Choice { taken, others: others.to_vec() })
+            }
+        }
+    }
+
+    /// Of an sform whose spacing is not that of pixdim.
+    fn contradiction(
+        &self,
+        sform: Affine,
+        qform: Option<Affine>,
+        spacing: [f64; 3],
+        remarks: &mut Vec<Remark>,
+    ) -> Choice {
+        let shown = |spacing: [f64; 3]| lengths_mm(spacing.map(|mm| mm * self.stated_scale()));
+        let [dx, dy, dz] = spacing;
+        let said = format!(
+            "its sform gives voxels of {}, its pixdim of {} (depth, height, width)",
+            shown(sform.spacing()),
+            shown([dz, dy, dx])
+        );
+        let remedy = "find out which is right, as other programs take one or the other, and \
+                      correct the header";
+        // As ITK reads it.
+        let respaced = with_spacing(&sform, spacing);
+        match qform {
+            Some(taken) => {
+                let message = format!("{said}: the qform is taken, which has that of pixdim");
+                remarks.push(Remark::warning(message, remedy));
+                Choice { taken, others: vec![sform, respaced] }
+            }
+            None => {
+                let message = format!("{said}, and no qform says which is meant");
+                remarks.push(Remark::question(message, remedy));
+                Choice { taken: sform, others: vec![respaced] }
+            }
+        }
+    }
+
+    /// The spacing along (i, j, k) that pixdim gives; `None` where it gives none and an sform does.
+    /// Along an axis of one voxel anything will do.
+    fn spacing(
+        &self,
+        is_in_sform: bool,
+        remarks: &mut Vec<Remark>,
+    ) -> Result<Option<[f64; 3]>, String> {
+        let Self { extents, pixdim, .. } = self;
+        let any = |found: fn(f64) -> bool| (0..3).any(|n| extents[n] > 1 && found(pixdim[n]));
+        let remedy = "set the spacing in its header";
+        let said = format!("its pixdim is {}", pixdim.map(|mm| significant(mm, 4)).join(", "));
+        if any(|mm| mm == 0.0 || !mm.is_finite()) {
+            if is_in_sform {
+                let message = format!("{said}: the spacing of the sform is taken");
+                remarks.push(Remark::warning(message, remedy));
+                return Ok(None);
+            }
+            if any(|mm| !mm.is_finite()) {
+                return Err(format!("{said}, which is no spacing"));
+            }
+            let message = format!("{said}: a spacing of 0 is taken as 1");
+            remarks.push(Remark::warning(message, remedy));
+        }
+        if any(|mm| mm < 0.0) {
+            let message = format!(
+                "{said}: a negative spacing is taken by its absolute value, while some programs \
+                 mirror such an axis"
+            );
+            remarks.push(Remark::warning(message, remedy));
+        }
+        let usable = |mm: f64| if mm == 0.0 || !mm.is_finite() { 1.0 } else { mm.abs() };
+        Ok(Some(pixdim.map(usable)))
+    }
+
+    /// `None` where its code says that there is none.
+    fn sform(&self) -> Option<Result<Affine, &'static str>> {
+        let [x, y, z] = self.rows;
+        let affine = Affine([x, y, z, Affine::IDENTITY.0[3]]);
+        let sound = affine.is_invertible();
+        (self.sform_code > 0).then_some(if sound { Ok(affine) } else { Err("spans no space") })
+    }
+
+    /// `None` where its code says that there is none.
+    fn qform(&self, [dx, dy, dz]: [f64; 3]) -> Option<Result<Affine, &'static str>> {
+        if self.qform_code <= 0 {
+            return None;
+        }
+        let square = self.quaternion.iter().map(|v| v * v).sum::<f64>();
+        // The negated comparison also refuses NaN.
+        if !(square <= 1.0 + QUATERNION_TOLERANCE) {
+            return Some(Err("has a quaternion that is no rotation"));
+        }
+        let step = [dx, dy, if self.qfac < 0.0 { -dz } else { dz }];
+        let affine = quaternion::to_affine(self.quaternion, step, self.offset);
+        Some(if affine.is_invertible() { Ok(affine) } else { Err("places no voxel") })
+    }
+
+    /// Whether a matrix has the spacing of pixdim, along axes of more than one voxel.
+    fn agree(&self, affine: &Affine, spacing: [f64; 3]) -> bool {
+        let [dz, dy, dx] = affine.spacing();
+        let near = |mm: f64, n: usize| (mm - spacing[n]).abs() <= SPACING_TOLERANCE * spacing[n];
+        [dx, dy, dz].into_iter().enumerate().all(|(n, mm)| self.extents[n] == 1 || near(mm, n))
+    }
+
+    /// An sform in mm, where only pixdim is in the unit that the header states, in that unit.
+    fn in_own_unit(&self, sform: Affine, spacing: [f64; 3], remarks: &mut Vec<Remark>) -> Affine {
+        let converted = scaled(&sform, 1.0 / self.stated_scale());
+        if self.agree(&sform, spacing) || !self.agree(&converted, spacing) {
+            return sform;
+        }
+        remarks.push(Remark::warning(
+            format!("its sform is in mm, its pixdim in the {} it states", self.unit_name()),
+            "write both in mm",
+        ));
+        converted
+    }
+
+    /// Two matrices of one header that say different things.
+    fn apart(&self, sform: &Affine, qform: &Affine) -> Option<Remark> {
+        let [width, height, depth] = self.extents;
+        let distance = sform.max_displacement(qform, [depth, height, width]);
+        let smallest = sform.spacing().into_iter().fold(f64::INFINITY, f64::min);
+        if distance <= PLACE_TOLERANCE * smallest {
+            return None;
+        }
+        let [s, q] = [sform, qform].map(|affine| Orientation::of(affine).code());
+        let (sform_code, qform_code) = (self.sform_code, self.qform_code);
+        let message = format!(
+            "its sform (code {sform_code}, {s}) and qform (code {qform_code}, {q}) lie up to {} \
+             mm apart: the sform is taken, as nibabel does, while other programs may take the \
+             qform",
+            significant(distance * self.stated_scale(), 3)
+        );
+        // Two codes are two spaces, such as the scanner's and that of an atlas, which may well
+        // differ, but for what is left and right in them.
+        Some(if s == q && sform_code != qform_code {
+            Remark::note(message, "none needed: predictions have both")
+        } else {
+            Remark::warning(message, "find out which is right and correct the other")
+        })
+    }
+
+    /// mm in a unit of the header, as it says.
+    fn stated_scale(&self) -> f64 {
+        match self.unit {
+            1 => 1e3,
+            3 => 1e-3,
+            _ => 1.0,
+        }
+    }
+
+    fn unit_name(&self) -> &'static str {
+        match self.unit {
+            1 => "metres",
+            3 => "micrometres",
+            _ => "millimetres",
+        }
+    }
+
+    /// mm in a unit of the header, as its numbers say.
+    fn scale(&self, taken: &Affine, remarks: &mut Vec<Remark>) -> f64 {
+        let stated = self.stated_scale();
+        if !matches!(self.unit, 0..=3) {
+            let message =
+                format!("its unit of length is {}, which is none: mm are taken", self.unit);
+            remarks.push(Remark::warning(message, "set the unit in its header to mm (2)"));
+        }
+        if stated == 1.0 {
+            return 1.0;
+        }
+        let as_mm = taken.spacing();
+        let converted = as_mm.map(|mm| mm * stated);
+        let plausible = |spacing: [f64; 3]| spacing.iter().all(|mm| PLAUSIBLE_MM.contains(mm));
+        let said = format!(
+            "its unit is {}, which makes voxels of {} (depth, height, width)",
+            self.unit_name(),
+            lengths_mm(converted)
+        );
+        let remedy = "set the unit in its header to mm (2) if its numbers are mm";
+        if plausible(converted) {
+            remarks.push(Remark::note(said, "none needed; some programs ignore the unit"));
+        } else if self.unit == 1 && plausible(as_mm) {
+            let message = format!("{said}: its numbers are taken as mm");
+            remarks.push(Remark::warning(message, remedy));
+            return 1.0;
+        } else {
+            remarks.push(Remark::warning(said, remedy));
+        }
+        stated
+    }
+}
+
+/// One of the two matrices, where it can be used.
+fn usable(
+    name: &str,
+    matrix: Option<Result<Affine, &'static str>>,
+    remarks: &mut Vec<Remark>,
+) -> Option<Affine> {
+    match matrix? {
+        Ok(affine) => Some(affine),
+        Err(why) => {
+            let remedy = format!("set the {name} right in its header, or its code to 0");
+            remarks.push(Remark::warning(format!("its {name} {why} and is left out"), remedy));
+            None
+        }
+    }
+}
+
+/// How a header is read that gives no direction: by nibabel (to the left, the middle of the grid at
+/// the origin), by ITK (to the left and the back, from the origin), and along the axes of space.
+fn without_direction(extents: [usize; 3], [dx, dy, dz]: [f64; 3]) -> [Affine; 3] {
+    let along = |step: [f64; 3], origin: [f64; 3]| {
+        let mut matrix = Affine::IDENTITY.0;
+        for n in 0..3 {
+            (matrix[n][n], matrix[n][3]) = (step[n], origin[n]);
+        }
+        Affine(matrix)
+    };
+    let step = [-dx, dy, dz];
+    let middle = [0, 1, 2].map(|n| -step[n] * extents[n].saturating_sub(1) as f64 / 2.0);
+    [along(step, middle), along([-dx, -dy, dz], [0.0; 3]), along([dx, dy, dz], [0.0; 3])]
+}
+
+/// The same directions and origin with another spacing along (i, j, k).
+fn with_spacing(affine: &Affine, spacing: [f64; 3]) -> Affine {
+    let [dz, dy, dx] = affine.spacing();
+    let factors = [spacing[0] / dx, spacing[1] / dy, spacing[2] / dz, 1.0];
+    let mut matrix = affine.0;
+    for row in matrix.iter_mut().take(3) {
+        row.iter_mut().zip(factors).for_each(|(value, factor)| *value *= factor);
+    }
+    Affine(matrix)
+}
+
+/// The same grid in another unit.
+fn scaled(affine: &Affine, factor: f64) -> Affine {
+    let mut matrix = affine.0;
+    matrix[..3].iter_mut().flatten().for_each(|value| *value *= factor);
+    Affine(matrix)
+}

@@ -1,0 +1,148 @@
+//! How well a predicted label map agrees with a reference: overlap, surfaces and volume per label,
+//! mean and spread over cases.
+//!
+//! **Empty masks.** What cannot be measured is *not scored* (`None`, shown as `–` and left out of
+//! means). One rule holds everywhere:
+//!
+//! | the label is in | Dice (also of the largest component), Jaccard, surface Dice | sensitivity | precision | HD95, ASSD | volume error | in ml |
+//! |---|---|---|---|---|---|---|
+//! | neither map | `None` | `None` | `None` | `None` | `None` | `None` |
+//! | the prediction only | 0 | `None` (0 / 0) | 0 | `None` | `None` (n / 0) | + its volume |
+//! | the reference only | 0 | 0 | `None` (0 / 0) | `None` | -1 | - its volume |
+//!
+//! With a label in neither map there is nothing to find, and both 0 and 1 would distort a mean. A
+//! distance to nothing has no finite value (DeepMind's `surface-distance` says infinite, nnU-Net
+//! NaN and leaves it out, as we do), so a mean distance is one over the cases that hold the
+//! label in both maps: read it with their number and with Dice and surface Dice, where a miss
+//! counts as 0.
+//!
+//! **Surfaces.** The surface of a mask are its voxels with one of their 6 neighbours outside the
+//! mask or the image. Along an axis of one voxel there are no neighbours and no edge: the surface of
+//! a mask of a two-dimensional image is its contour. Its points are the centres of these voxels, all
+//! of equal weight. So it is in MedPy (and with it nnU-Net 1) and MONAI; DeepMind's `surface-distance` instead weighs elements
+//! between voxels by area. Distances go from every surface voxel of either mask to the nearest one
+//! of the other, pooled; ASSD is their mean and HD95 their 95th percentile (between ranks: linear),
+//! as in MedPy. (MONAI's HD95 is the larger of the two one-sided percentiles.)
+
+mod overlap;
+mod surface;
+mod table;
+
+use ndarray::{Array3, ArrayView3, s};
+
+pub use overlap::{dice, dice_per_label};
+pub use table::{Better, LabelScores, Metric, Unit};
+
+use crate::components::{Connectivity, keep_largest_component};
+use overlap::{Counts, Found, find};
+use surface::{SurfaceDistances, axes_with_edges, surface_distances};
+
+/// Two label maps on different grids were compared.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the prediction has {prediction:?} voxels and the reference {reference:?} (depth, height, \
+     width): bring the prediction back to the image's own grid before scoring it"
+)]
+pub struct ShapeMismatch {
+    /// `[depth, height, width]` of the prediction.
+    pub prediction: [usize; 3],
+    /// `[depth, height, width]` of the reference.
+    pub reference: [usize; 3],
+}
+
+/// One label in a prediction and its reference: what metrics are computed from.
+struct Agreement {
+    counts: Counts,
+    /// The label's masks `[depth, height, width]` in a box that holds all of both.
+    predicted: Array3<bool>,
+    expected: Array3<bool>,
+    /// Between the surfaces; `None` where a mask is empty.
+    distances: Option<SurfaceDistances>,
+    /// Volume of a voxel.
+    voxel_ml: f64,
+    tolerance_mm: f64,
+}
+
+impl Agreement {
+    fn surface_dice(&self) -> Option<f64> {
+        let within = |distances: &SurfaceDistances| distances.surface_dice(self.tolerance_mm);
+        self.counts.in_a_map().then(|| self.distances.as_ref().map_or(0.0, within))
+    }
+
+    fn volume_error_ml(&self) -> Option<f64> {
+        self.counts.in_a_map().then(|| self.counts.excess() * self.voxel_ml)
+    }
+
+    fn dice_largest(&self) -> Option<f64> {
+        let mut largest = self.predicted.mapv(u8::from);
+        keep_largest_component(&mut largest, 1, Connectivity::Faces);
+        self.counts.with_prediction(largest.view(), self.expected.view()).dice()
+    }
+}
+
+/// Scores each of `labels`, in their order, in two maps `[depth, height, width]`.
+///
+/// `spacing_mm` is the distance between neighbouring voxels along (depth, height, width), as
+/// [`Affine::spacing`](crate::Affine::spacing) gives it; axes are taken to be at right angles.
+/// `tolerance_mm` (not negative) is the distance up to which surfaces agree.
+///
+/// # Errors
+/// [`ShapeMismatch`] of maps on different grids.
+pub fn score_labels(
+    prediction: ArrayView3<u16>,
+    reference: ArrayView3<u16>,
+    labels: &[u16],
+    spacing_mm: [f64; 3],
+    tolerance_mm: f64,
+) -> Result<Vec<LabelScores>, ShapeMismatch> {
+    let found = find(prediction, reference, labels)?;
+    let edges = axes_with_edges(reference.dim().into());
+    let voxel_ml = spacing_mm.iter().product::<f64>() / 1000.0;
+    let score = |(Found { counts, bounds }, label): (Found, &u16)| {
+        // All of both masks is in this box, so nothing changes by looking at nothing else.
+        let mask = |map: ArrayView3<u16>| {
+            let [k, j, i] = bounds.clone();
+            map.slice_move(s![k, j, i]).map(|value| value == label)
+        };
+        let (predicted, expected) = (mask(prediction), mask(reference));
+        let distances = if counts.in_both_maps() {
+            surface_distances(predicted.view(), expected.view(), edges, spacing_mm)
+        } else {
+            None
+        };
+        let label = Agreement { counts, predicted, expected, distances, voxel_ml, tolerance_mm };
+        LabelScores::of(&label)
+    };
+    Ok(found.into_iter().zip(labels).map(score).collect())
+}
+
+/// Mean and sample standard deviation (`n - 1`; 0 for a single value); `None` of no values.
+pub fn mean_sd(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
+    let values: Vec<f64> = values.into_iter().collect();
+    let count = values.len() as f64;
+    match values.len() {
+        0 => None,
+        1 => Some((values[0], 0.0)),
+        _ => {
+            let mean = values.iter().sum::<f64>() / count;
+            let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+            Some((mean, (squares / (count - 1.0)).sqrt()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mean_and_sample_deviation_of_known_values() {
+        assert_eq!(mean_sd([]), None);
+        assert_eq!(mean_sd([0.7]), Some((0.7, 0.0)));
+        let (mean, sd) = mean_sd([2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0]).unwrap();
+        assert!((mean - 5.0).abs() < 1e-12 && (sd - (32.0_f64 / 7.0).sqrt()).abs() < 1e-12);
+        // A spread far smaller than the mean must not be lost to cancellation.
+        let (_, sd) = mean_sd([1e9, 1e9 + 1.0]).unwrap();
+        assert!((sd - 0.5_f64.sqrt()).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,277 @@
+//! DICOM: series and segmentations against what SimpleITK, pydicom and highdicom say of them
+//! (`fixtures/dicom/make.py`), what must be refused, and segmentations written and read again.
+
+use std::path::{Path, PathBuf};
+
+use medvol::io::dicom::{Problem, Series};
+use medvol::io::{self, Source};
+use medvol::{Affine, Error, Image, Label, LabelMap};
+use ndarray::Array3;
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/dicom").join(name)
+}
+
+fn image(name: &str) -> medvol::Result<Image> {
+    Source::from(fixture(name)).open()?.image()
+}
+
+fn expected() -> serde_json::Map<String, serde_json::Value> {
+    serde_json::from_str(&std::fs::read_to_string(fixture("expected.json")).unwrap()).unwrap()
+}
+
+fn crc32(values: impl Iterator<Item = f32>) -> u32 {
+    let mut crc = flate2::Crc::new();
+    values.for_each(|value| crc.update(&value.to_le_bytes()));
+    crc.sum()
+}
+
+fn assert_is(name: &str, expected: &serde_json::Value, shape: [usize; 3], affine: &Affine) {
+    let expected_shape: [usize; 3] = serde_json::from_value(expected["shape"].clone()).unwrap();
+    let expected_affine: [[f64; 4]; 4] =
+        serde_json::from_value(expected["affine"].clone()).unwrap();
+    assert_eq!(shape, expected_shape, "{name}");
+    let off = affine.max_displacement(&Affine(expected_affine), shape);
+    assert!(off < 1e-5, "{name} lies {off} mm off: {affine:?}");
+}
+
+/// Whose pixels lost something, so that decoders may round differently.
+const LOSSY: [&str; 2] = ["jpeg_baseline", "jpeg_2000_lossy"];
+
+#[test]
+fn every_series_has_the_place_and_the_values_that_other_readers_find() {
+    for (name, expected) in expected().iter().filter(|(name, _)| !name.starts_with("seg_")) {
+        let image = image(name).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_is(name, expected, image.shape(), &image.affine);
+        let first: Vec<f32> = serde_json::from_value(expected["first"].clone()).unwrap();
+        let tolerance = if LOSSY.contains(&name.as_str()) { 1.0 } else { 0.0 };
+        for (value, expected) in image.voxels.iter().zip(&first) {
+            assert!((value - expected).abs() <= tolerance, "{name}: {value} {expected}");
+        }
+        if tolerance == 0.0 {
+            let crc = crc32(image.voxels.iter().copied());
+            assert_eq!(u64::from(crc), expected["crc32"].as_u64().unwrap(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn compact_voxels_are_those_of_the_image() {
+    for name in ["explicit", "pet", "unsigned_16", "enhanced"] {
+        let raw = Source::from(fixture(name)).open().unwrap().raw().unwrap();
+        let bytes_a_voxel = raw.bytes() / raw.shape().iter().product::<usize>() as u64;
+        assert_eq!(bytes_a_voxel, if name == "explicit" { 2 } else { 4 }, "{name}");
+    }
+}
+
+#[test]
+fn segmentations_of_others_are_label_maps() {
+    for (name, expected) in expected().iter().filter(|(name, _)| name.starts_with("seg_")) {
+        let labels = Source::from(fixture(name)).open().unwrap().labels().unwrap();
+        assert_is(name, expected, labels.shape(), &labels.affine);
+        let crc = crc32(labels.voxels.iter().map(|&label| f32::from(label)));
+        assert_eq!(u64::from(crc), expected["crc32"].as_u64().unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn what_is_left_out_of_a_folder_is_counted() {
+    let series = Series::open(&fixture("with_others")).unwrap();
+    let left_out = series.left_out();
+    assert_eq!(
+        (left_out.other, left_out.not_placed, left_out.localizers, left_out.copies),
+        (1, 1, 1, 1)
+    );
+    assert!(Series::open(&fixture("explicit")).unwrap().left_out().is_empty());
+}
+
+fn problem(name: &str) -> Problem {
+    match image(name) {
+        Err(Error::Dicom { problem, .. }) => *problem,
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+#[test]
+fn irregular_series_are_refused_with_what_is_irregular() {
+    assert!(matches!(
+        problem("bad_gap"),
+        Problem::Gap { gap_mm, spacing_mm, missing: 1, .. }
+            if (gap_mm - 5.0).abs() < 1e-6 && (spacing_mm - 2.5).abs() < 1e-6
+    ));
+    assert!(
+        matches!(problem("bad_tilt"), Problem::Tilt { degrees } if (5.0..12.0).contains(&degrees))
+    );
+    assert!(matches!(
+        problem("bad_uneven"),
+        Problem::Uneven { smallest_mm, largest_mm }
+            if (smallest_mm - 1.7).abs() < 1e-6 && (largest_mm - 3.3).abs() < 1e-6
+    ));
+    assert!(
+        matches!(problem("bad_drift"), Problem::OffTheGrid { off_mm, .. } if (off_mm - 0.6).abs() < 0.01)
+    );
+    match problem("bad_same_place") {
+        Problem::SamePlace { apart: Some(apart), .. } => {
+            assert_eq!(apart.to_string(), "EchoTime (10 and 20)");
+        }
+        other => panic!("{other:?}"),
+    }
+    match problem("bad_mixed") {
+        Problem::SeveralSeries(series) => {
+            let files: Vec<usize> = series.iter().map(|series| series.files).collect();
+            assert_eq!(files, [2, 2]);
+            assert_eq!(series[0].description, "CT 3 series 0");
+        }
+        other => panic!("{other:?}"),
+    }
+    for (name, differing) in
+        [("bad_orientation", "ImageOrientationPatient"), ("bad_size", "Rows and Columns")]
+    {
+        match problem(name) {
+            Problem::Differ { difference, .. } => assert_eq!(difference.attribute, differing),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_by_name() {
+    assert!(matches!(problem("bad_colour"), Problem::Colour { samples: 3, .. }));
+    assert!(matches!(problem("bad_few_pixels"), Problem::FewPixels { expected: 126, found: 106 }));
+    assert!(
+        matches!(problem("bad_secondary_capture"), Problem::NoImages { left_out } if left_out.not_placed == 1)
+    );
+    assert!(matches!(
+        problem("bad_jpeg_ls"),
+        Problem::Compression { name: "JPEG-LS Lossless", .. }
+    ));
+    assert!(matches!(problem("bad_jpeg_extended_12"), Problem::Decode { codec: "JPEG", .. }));
+    assert!(matches!(problem("bad_seg_fractional"), Problem::Value { .. }));
+    let empty = tempfile::tempdir().unwrap();
+    let error = Source::from(empty.path()).open().unwrap_err();
+    assert!(matches!(error, Error::UnknownFormat { .. }), "{error}");
+}
+
+#[test]
+fn what_is_wrong_with_the_head_is_said_before_voxels_are_read() {
+    for name in ["bad_gap", "bad_jpeg_ls", "bad_few_pixels", "bad_mixed"] {
+        assert!(Source::from(fixture(name)).open().is_err(), "{name}");
+    }
+}
+
+/// Labels on a grid: none in the first plane, three values that are not 1, 2, 3.
+fn labels_like(image: &Image) -> (LabelMap, Vec<Label>) {
+    let voxels = Array3::from_shape_fn(image.shape(), |(k, j, i)| match (k, (j * 5 + i * 3) % 7) {
+        (0, _) => 0,
+        (_, 0) => 2,
+        (_, 1) => 7,
+        (1, 2) => 300,
+        _ => 0,
+    });
+    let label = |value, name: &str| Label { value, name: name.into() };
+    let labels =
+        vec![label(0, "background"), label(2, "liver"), label(7, "tumour"), label(300, "rest")];
+    (LabelMap { voxels, affine: image.affine }, labels)
+}
+
+fn class_indices(labels: &LabelMap, names: &[Label]) -> Array3<u8> {
+    labels.voxels.mapv(|value| names.iter().position(|label| label.value == value).unwrap() as u8)
+}
+
+#[test]
+fn a_written_segmentation_is_read_as_the_same_labels_and_is_the_same_file_again() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["explicit", "one_slice", "enhanced", "big_endian"] {
+        let opened = Source::from(fixture(name)).open().unwrap();
+        let header = opened.header().clone();
+        let (labels, names) = labels_like(&opened.image().unwrap());
+        let classes = class_indices(&labels, &names);
+        let written = ["a.dcm", "b.dcm"].map(|file| {
+            let path = folder.path().join(file);
+            let destination = io::create(&path).unwrap().like(&header);
+            destination.classes(&classes, &names, labels.affine).unwrap();
+            path
+        });
+        let read = Source::from(written[0].as_path()).open().unwrap().labels().unwrap();
+        assert_eq!(read.voxels, labels.voxels, "{name}");
+        assert!(read.affine.approx_eq(&labels.affine, labels.shape(), 1e-6), "{name}");
+        let [a, b] = written.map(|path| std::fs::read(path).unwrap());
+        assert_eq!(a, b, "{name}");
+    }
+}
+
+#[test]
+fn another_content_gets_other_identifiers() {
+    let folder = tempfile::tempdir().unwrap();
+    let opened = Source::from(fixture("explicit")).open().unwrap();
+    let header = opened.header().clone();
+    let (mut labels, _) = labels_like(&opened.image().unwrap());
+    let write = |file: &str, labels: &LabelMap| {
+        let path = folder.path().join(file);
+        io::create(&path).unwrap().like(&header).labels(labels).unwrap();
+        let bytes = std::fs::read(path).unwrap();
+        let uid = bytes.windows(5).position(|window| window == b"2.25.").unwrap();
+        bytes[uid..uid + 40].to_vec()
+    };
+    let first = write("a.dcm", &labels);
+    labels.voxels[[2, 3, 4]] = 2;
+    assert_ne!(first, write("b.dcm", &labels));
+}
+
+#[test]
+fn a_segmentation_needs_its_series_and_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.dcm");
+    let source = image("explicit").unwrap();
+    let (labels, _) = labels_like(&source);
+    let refused = |result: medvol::Result<()>| match result {
+        Err(Error::Dicom { problem, .. }) => *problem,
+        other => panic!("{other:?}"),
+    };
+    let without = io::create(&path).unwrap();
+    assert!(matches!(refused(without.labels(&labels)), Problem::NoSeries));
+    let header = Source::from(fixture("explicit")).open().unwrap().header().clone();
+    let with = without.like(&header);
+    assert!(matches!(refused(with.image(&source)), Problem::OnlyLabels));
+    let unnamed = [Label { value: 0, name: "background".into() }];
+    let classes = Array3::zeros(labels.voxels.dim());
+    let problem = refused(with.classes(&classes, &unnamed, labels.affine));
+    assert!(matches!(problem, Problem::NoSegments));
+    assert!(!path.exists());
+}
+
+#[test]
+#[ignore = "needs python with pydicom and highdicom: SCNAS_JUDGE_PYTHON"]
+fn pydicom_and_highdicom_find_the_labels_that_were_written() {
+    let python = std::env::var("SCNAS_JUDGE_PYTHON").expect("SCNAS_JUDGE_PYTHON names a python");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/judge_dicom.py");
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["explicit", "one_slice", "enhanced", "big_endian", "jpeg_2000_signed"] {
+        let opened = Source::from(fixture(name)).open().unwrap();
+        let header = opened.header().clone();
+        let (labels, names) = labels_like(&opened.image().unwrap());
+        let written = folder.path().join(format!("{name}.dcm"));
+        let classes = class_indices(&labels, &names);
+        io::create(&written)
+            .unwrap()
+            .like(&header)
+            .classes(&classes, &names, labels.affine)
+            .unwrap();
+        let expected = folder.path().join(format!("{name}.json"));
+        let named: Vec<_> = names[1..].iter().map(|label| (label.value, &label.name)).collect();
+        let told = serde_json::json!({
+            "shape": labels.shape(),
+            "labels": labels.voxels.iter().collect::<Vec<_>>(),
+            "names": named,
+            "affine": labels.affine.0,
+        });
+        std::fs::write(&expected, told.to_string()).unwrap();
+        let judged = std::process::Command::new(&python)
+            .arg(&script)
+            .args([fixture(name), written, expected])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&judged.stderr);
+        assert!(judged.status.success(), "{name}: {said}");
+    }
+}

@@ -1,0 +1,122 @@
+//! What an error says on the command line: the library's words, and the options that help.
+
+use std::path::Path;
+
+use anyhow::Error;
+use medvol::check::Kind;
+use scnas::error::{Place, Purpose};
+
+/// An error and its causes in one line; a cause that the text before already tells is not repeated.
+pub fn chain(error: &Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let own = cause.downcast_ref::<scnas::Error>();
+        let cause = one_line(&own.map_or_else(|| cause.to_string(), said));
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+/// What the library says, with the options that help.
+pub fn said(error: &scnas::Error) -> String {
+    use scnas::Error as E;
+    match error {
+        E::Setting { .. } => format!("{error}; change it in the config or with --set"),
+        E::Settings { .. } => {
+            format!("{error}; `scnas config` prints every key with its meaning")
+        }
+        E::Override { .. } => format!("--set: {error}; write it so"),
+        E::InUse { .. } | E::Disk { .. } => {
+            format!("{error}, or give another folder with --out")
+        }
+        E::AnotherRun { .. } => format!(
+            "{error}; repeat the command that began the run, give its config.toml with --config, \
+             or give another folder with --out"
+        ),
+        E::DamagedRun { .. } => {
+            format!("{error}, or begin anew in another folder with --out")
+        }
+        E::Diverged { .. } => format!("{error} (--out names the folder, --set the rate)"),
+        E::Memory { purpose, .. } => format!("{error}{}", less_memory(purpose)),
+        E::SeenCases { .. } => format!("{error}, or --init scratch"),
+        E::UnlikeModels { .. } => format!("--model: {error}"),
+        E::NoFold { .. } => format!("--folds: {error}"),
+        E::Unfit { data, splits, first, more } => {
+            let file =
+                splits.as_ref().filter(|_| matches!(first.kind, Kind::Folds | Kind::SplitLeak));
+            let file = file.map_or_else(String::new, |path| format!("{}: ", path.display()));
+            format!("{file}{error}{}", more_errors(data, splits.as_deref(), *more))
+        }
+        E::Place { problem, .. } => format!("{error}{}", other_place(problem)),
+        E::SomeFailed { what, failed, of, first } => {
+            format!("{failed} of {of} {what}: {}", said(first))
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// How to do with the memory there is.
+fn less_memory(purpose: &Purpose) -> String {
+    match purpose {
+        Purpose::Cases { coarser, .. } => {
+            let grid = coarser.map(|spacing| {
+                format!("a coarser grid, such as --set \"data.spacing={spacing:?}\", ")
+            });
+            format!(
+                "; try {}fewer cases, fewer --threads, or a machine with more memory",
+                grid.unwrap_or_default()
+            )
+        }
+        Purpose::Steps { smaller, recompute, narrower, .. } => {
+            let smaller = smaller
+                .map(|patch| format!("a smaller patch, such as --set \"data.patch={patch:?}\""));
+            let recompute = recompute.then(|| {
+                "--set network.recompute=true for a third less and a third more time".to_string()
+            });
+            let narrower = narrower.then(|| "a smaller network.width".to_string());
+            let ways: Vec<String> = smaller.into_iter().chain(recompute).chain(narrower).collect();
+            format!("; try {}", ways.join(", or "))
+        }
+        Purpose::Image { probabilities: true, .. } => {
+            "; do without the probabilities, or give more memory (--memory)".into()
+        }
+        Purpose::Image { .. } => "; give more memory (--memory of scnas predict, where the \
+                                  machine has it), or cut the image into parts"
+            .into(),
+        _ => String::new(),
+    }
+}
+
+/// Where to read of the other errors of a data set.
+fn more_errors(data: &Path, splits: Option<&Path>, more: usize) -> String {
+    let data = data.display();
+    match (more, splits) {
+        (0, _) => String::new(),
+        (_, None) => format!(" (and {more} more errors: see scnas check {data})"),
+        (_, Some(path)) => {
+            format!(" (and {more} more errors: see scnas check {data} --splits {})", path.display())
+        }
+    }
+}
+
+fn other_place(problem: &Place) -> &'static str {
+    match problem {
+        Place::NoImages { training: false } => "; --training predicts a data set's training images",
+        Place::OneFile { .. } | Place::NoFolder => " as --out",
+        Place::Overwrites => "; give another --out",
+        Place::Scores(_) => "; give a file as `scnas evaluate --csv` writes it",
+        _ => "",
+    }
+}
+
+/// Joins lines, without the excerpts of a file that TOML errors show between bars.
+fn one_line(text: &str) -> String {
+    let excerpt = |line: &&str| {
+        line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ').starts_with('|')
+    };
+    text.lines().filter(|line| !excerpt(line)).map(str::trim).collect::<Vec<_>>().join(", ")
+}

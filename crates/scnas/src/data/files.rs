@@ -1,0 +1,252 @@
+//! Images by name: files, folders of files, and what must never be overwritten.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use medvol::io::{Source, is_image, is_part_of_another, stem_and_ending};
+use medvol::{CaseFiles, Dataset};
+
+use crate::error::{Error, Place, Result};
+
+/// The name of an image file without folder and ending; `None` for other files.
+pub fn case_name(path: &Path) -> Option<String> {
+    let (stem, ending) = stem_and_ending(path.file_name()?.to_str()?);
+    (!ending.is_empty() && !stem.is_empty() && !stem.starts_with('.')).then(|| stem.to_string())
+}
+
+/// The name of an image whose slices are the files of a folder: that of the folder. `None` for other
+/// folders.
+pub fn folder_name(folder: &Path) -> Option<String> {
+    let name = |path: &Path| path.file_name()?.to_str().map(str::to_owned);
+    let named = || name(folder).or_else(|| name(&folder.canonicalize().ok()?));
+    is_image(folder).then(named).flatten()
+}
+
+/// The images of a folder, `(name, path)`, sorted: files, and folders of slices.
+///
+/// # Errors
+/// A folder that cannot be read; a file whose name is no text.
+pub fn images_in(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let failed = |e| Error::file("read the folder", folder, e);
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().unwrap_or_default();
+        if name.to_str().is_none() && !stem_and_ending(&name.to_string_lossy()).1.is_empty() {
+            return Err(Error::place(&path, Place::NotUtf8));
+        }
+        // Also what turns out to be no file, such as a link to nowhere: better an error than a case
+        // that is silently left out.
+        if !is_part_of_another(&path) {
+            let name = case_name(&path).or_else(|| folder_name(&path));
+            found.extend(name.map(|name| (name, path)));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The visible files of a folder that are no images by their names, sorted: they are not predicted.
+pub fn others_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path()).filter(|path| {
+        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        !hidden && path.is_file() && case_name(path).is_none() && !is_part_of_another(path)
+    });
+    let mut paths: Vec<PathBuf> = paths.collect();
+    paths.sort();
+    paths
+}
+
+/// The images of a folder's files, `(name, sources)`: files that nnU-Net would name so
+/// (`CASE_0000`, `CASE_0001`, …) are the channels of one image `CASE`, others are each an image.
+///
+/// A channel that is missing is among the sources all the same, so that it is missed by its name.
+/// Files of which each holds as many channels as there should be are images, whatever they are
+/// called; where there is one channel, all files must be numbered for their numbers to be left out.
+pub fn join_channels(files: Vec<(String, PathBuf)>, channels: usize) -> Vec<(String, Vec<Source>)> {
+    let alone = |(name, path): (String, PathBuf)| (name, vec![Source::from(path)]);
+    let numbered = |name: &str| {
+        let (case, number) = name.rsplit_once('_')?;
+        let channel = (number.len() == 4).then(|| number.parse::<usize>().ok())??;
+        (!case.is_empty()).then(|| (case.to_string(), channel))
+    };
+    if channels == 1 && !files.iter().all(|(name, _)| name.ends_with("_0000") && name.len() > 5) {
+        return files.into_iter().map(alone).collect();
+    }
+    let mut cases: BTreeMap<(PathBuf, String), BTreeMap<usize, (String, PathBuf)>> =
+        BTreeMap::new();
+    let mut images = Vec::new();
+    for file in files {
+        let Some((case, channel)) = numbered(&file.0) else {
+            images.push(alone(file));
+            continue;
+        };
+        let folder = file.1.parent().map(Path::to_path_buf).unwrap_or_default();
+        let twice = cases.entry((folder, case.clone())).or_default().insert(channel, file);
+        // One image of two files, to be refused for its name.
+        images.extend(twice.map(|(_, path)| (case, vec![Source::from(path)])));
+    }
+    for ((_, case), files) in cases {
+        if !files.keys().copied().eq(0..channels) && are_images(files.values(), channels) {
+            images.extend(files.into_values().map(alone));
+        } else {
+            images.push((case, channel_sources(&files, channels)));
+        }
+    }
+    images.sort();
+    images
+}
+
+/// Whether files, some of which can be read, are each an image of so many channels.
+fn are_images<'a>(files: impl Iterator<Item = &'a (String, PathBuf)>, channels: usize) -> bool {
+    let opened = files.filter_map(|(_, path)| Source::from(path).open().ok());
+    let found: Vec<usize> = opened.map(|opened| opened.grid().channels).collect();
+    !found.is_empty() && found.iter().all(|&found| found == channels)
+}
+
+/// The sources of the channels that there are and of those that there should be.
+fn channel_sources(files: &BTreeMap<usize, (String, PathBuf)>, channels: usize) -> Vec<Source> {
+    let last = files.last_key_value().map_or(0, |(&channel, _)| channel);
+    // A number far beyond all others is no channel.
+    let count = if last < channels + files.len() { channels.max(last + 1) } else { channels };
+    let named_like = files.values().next().map(|(_, path)| path.as_path());
+    let missing = |channel: usize| {
+        let like = named_like.unwrap_or(Path::new(""));
+        let name = like.file_name().unwrap_or_default().to_string_lossy();
+        let (stem, ending) = stem_and_ending(&name);
+        let case = stem.rsplit_once('_').map_or(stem, |(case, _)| case);
+        like.with_file_name(format!("{case}_{channel:04}{ending}"))
+    };
+    (0..count)
+        .map(|channel| {
+            files.get(&channel).map_or_else(|| missing(channel), |(_, path)| path.clone())
+        })
+        .map(Source::from)
+        .collect()
+}
+
+/// Refuses names that two files share: their results could not be told apart.
+///
+/// # Errors
+/// [`Error::SameName`].
+pub fn refuse_same_names<'a>(files: impl IntoIterator<Item = (&'a str, &'a Path)>) -> Result<()> {
+    let mut sorted: Vec<(&str, &Path)> = files.into_iter().collect();
+    sorted.sort();
+    match sorted.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        Some(pair) => Err(Error::SameName { first: pair[0].1.into(), second: pair[1].1.into() }),
+        None => Ok(()),
+    }
+}
+
+/// All images and label maps of a data set.
+pub fn files_of(dataset: &Dataset) -> impl Iterator<Item = &Path> {
+    dataset.cases.iter().chain(&dataset.test).flat_map(CaseFiles::sources).map(Source::path)
+}
+
+/// Files that belong to the user.
+#[derive(Clone, Debug, Default)]
+pub struct Protected(BTreeSet<PathBuf>);
+
+impl Protected {
+    /// Adds files, as far as they exist.
+    pub fn add<'a>(&mut self, files: impl IntoIterator<Item = &'a Path>) {
+        self.0.extend(files.into_iter().filter_map(|path| path.canonicalize().ok()));
+    }
+
+    /// Adds the files of data sets, should `output` lie in one or in one of its folders, or beside
+    /// the CSV file of one.
+    pub fn add_data_set_around(&mut self, output: &Path) {
+        let Ok(output) = output.canonicalize() else { return };
+        for folder in output.ancestors().take(2) {
+            let within =
+                std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+            let near = within.filter(|path| path.is_file()).chain([folder.to_path_buf()]);
+            for dataset in
+                near.filter(|path| Dataset::is_at(path)).filter_map(|path| Dataset::open(path).ok())
+            {
+                self.add(files_of(&dataset));
+            }
+        }
+    }
+
+    /// Refuses to write to `path` if it is one of these files.
+    ///
+    /// # Errors
+    /// [`Place::Overwrites`].
+    pub fn check(&self, path: &Path) -> Result<()> {
+        if path.canonicalize().is_ok_and(|path| self.0.contains(&path)) {
+            return Err(Error::place(path, Place::Overwrites));
+        }
+        Ok(())
+    }
+}
+
+/// The last part of a folder's full name; of a file (a data set can be one), without its ending.
+pub fn name_of_folder(folder: &Path) -> String {
+    let full = folder.canonicalize().unwrap_or_else(|_| folder.into());
+    let name = if full.is_file() { full.file_stem() } else { full.file_name() };
+    name.map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use medvol::{Affine, Image};
+    use ndarray::Array4;
+
+    /// A folder of images, each with so many channels, joined for models of `channels` channels:
+    /// the names of the images, each with those of its files.
+    fn joined(files: &[(&str, usize)], channels: usize) -> Vec<(String, Vec<String>)> {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, count) in files {
+            let voxels = Array4::zeros((*count, 2, 2, 2));
+            let image = Image { voxels, affine: Affine::IDENTITY };
+            medvol::io::create(folder.path().join(name)).unwrap().image(&image).unwrap();
+        }
+        let file = |source: &Source| source.path().file_name().unwrap().to_string_lossy().into();
+        join_channels(images_in(folder.path()).unwrap(), channels)
+            .into_iter()
+            .map(|(name, sources)| (name, sources.iter().map(file).collect()))
+            .collect()
+    }
+
+    fn images(expected: &[(&str, &[&str])]) -> Vec<(String, Vec<String>)> {
+        let owned = |files: &[&str]| files.iter().map(|file| file.to_string()).collect();
+        expected.iter().map(|(name, files)| (name.to_string(), owned(files))).collect()
+    }
+
+    #[test]
+    fn numbered_files_are_channels_and_one_that_is_missing_is_missed_by_its_name() {
+        assert_eq!(
+            joined(&[("a_0000.nii", 1), ("a_0001.nii", 1), ("b_0001.nii", 1), ("c.nii", 2)], 2),
+            images(&[
+                ("a", &["a_0000.nii", "a_0001.nii"]),
+                ("b", &["b_0000.nii", "b_0001.nii"]),
+                ("c", &["c.nii"]),
+            ])
+        );
+        // One too many is for the reader of the headers to refuse.
+        assert_eq!(
+            joined(&[("a_0000.nii", 1), ("a_0001.nii", 1), ("a_0002.nii", 1)], 2),
+            images(&[("a", &["a_0000.nii", "a_0001.nii", "a_0002.nii"])])
+        );
+    }
+
+    #[test]
+    fn numbered_files_that_hold_all_channels_are_images() {
+        assert_eq!(
+            joined(&[("a_0001.nii", 2), ("a_0002.nii", 2), ("a_0007.nii", 2)], 2),
+            images(&[
+                ("a_0001", &["a_0001.nii"]),
+                ("a_0002", &["a_0002.nii"]),
+                ("a_0007", &["a_0007.nii"]),
+            ])
+        );
+        assert_eq!(
+            joined(&[("a_0000.nii", 1), ("a_0001.nii", 1)], 1),
+            images(&[("a_0000", &["a_0000.nii"]), ("a_0001", &["a_0001.nii"])])
+        );
+        assert_eq!(joined(&[("a_0000.nii", 1)], 1), images(&[("a", &["a_0000.nii"])]));
+    }
+}

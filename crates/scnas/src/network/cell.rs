@@ -1,0 +1,145 @@
+//! One cell (paper section 3.1, Figure 1): two input projections, and four nodes that are sums of
+//! operations on everything before them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use burn::tensor::Tensor;
+use volops::Term;
+
+use crate::network::edge::EdgeOperation;
+use crate::network::layers::ConvNorm;
+use crate::network::layout::Layout;
+use crate::network::mixture::Entry;
+use crate::network::weights::Pass;
+use crate::space::genotype::Genotype;
+use crate::space::operation::Operation;
+use crate::space::topology::{CellPlace, EDGES, NODES, Space, Upsample, edges_into};
+
+/// A cell without its weights' values. At level `l` it puts out `[batch, width << l, depth >> l,
+/// height >> l, width >> l]`, each of its nodes a quarter of those channels.
+#[derive(Debug)]
+pub(super) struct Cell {
+    pub place: CellPlace,
+    projections: [Projection; 2],
+    /// Per edge, the candidates that have weights here: `None` where the architecture is fixed to
+    /// another.
+    edges: [Vec<Option<EdgeOperation>>; EDGES],
+}
+
+/// Brings an input to the channels of the nodes and to the grid that the cell's edges start from.
+#[derive(Debug)]
+struct Projection {
+    conv: ConvNorm,
+    /// Trilinear ×2 after the convolution.
+    upsample: bool,
+}
+
+impl Projection {
+    /// From `channels[0]` channels at level `from` to `channels[1]` at level `to`.
+    fn new(
+        layout: &mut Layout,
+        name: &str,
+        channels: [usize; 2],
+        [from, to]: [usize; 2],
+        upsample: Upsample,
+    ) -> Self {
+        let coarser = from > to;
+        let conv = match upsample {
+            Upsample::Transposed if coarser => ConvNorm::transposed(layout, name, channels, from),
+            _ => {
+                let stride = if from < to { 2 } else { 1 };
+                ConvNorm::pointwise(layout, name, channels, from.max(to), stride)
+            }
+        };
+        Self { conv, upsample: coarser && upsample == Upsample::Trilinear }
+    }
+
+    fn forward(&self, pass: &Pass, x: Tensor<5>) -> Tensor<5> {
+        let y = self.conv.forward(pass, x);
+        if self.upsample { volops::upsample2(y) } else { y }
+    }
+}
+
+impl Cell {
+    /// Cell number `cell` of a network of `space` with a stem of `width` channels: with the
+    /// operations that `fixed` chose, or with all candidates.
+    pub fn new(
+        layout: &mut Layout,
+        space: &Space,
+        cell: usize,
+        width: usize,
+        fixed: Option<&Genotype>,
+    ) -> Self {
+        let place = space.cells()[cell];
+        let node_channels = (width << place.level) / NODES;
+        let name = format!("cells.{cell:02}");
+        let projections = [0, 1].map(|i| {
+            let level = space.output_level(place.inputs[i]);
+            Projection::new(
+                layout,
+                &format!("{name}.input{i}"),
+                [width << level, node_channels],
+                [level, place.input_level()],
+                space.upsample,
+            )
+        });
+        let edges = std::array::from_fn(|edge| {
+            let candidate = |(op, operation): (usize, &Operation)| {
+                let is_here = fixed.is_none_or(|g| g.choices[place.arch][edge] == op);
+                is_here.then(|| {
+                    EdgeOperation::new(
+                        layout,
+                        &format!("{name}.edge{edge:02}.{operation}"),
+                        operation.kind,
+                        node_channels,
+                        place.level,
+                        place.cell_type.stride(edge),
+                    )
+                })
+            };
+            space.operations.iter().enumerate().map(candidate).collect()
+        });
+        Self { place, projections, edges }
+    }
+
+    /// The concatenated nodes, plus the encoder's output where the cell gets one. `inputs` are the
+    /// outputs that [`CellPlace::reads`] names; `edges` says what runs; `run` counts it.
+    ///
+    /// # Panics
+    /// If an operation is to run that the network was built without.
+    pub fn forward(
+        &self,
+        pass: &Pass,
+        inputs: impl IntoIterator<Item = Tensor<5>>,
+        edges: &[Vec<Entry>; EDGES],
+        run: &AtomicU64,
+    ) -> Tensor<5> {
+        let mut inputs = inputs.into_iter();
+        let projected = self.projections.iter().zip(&mut inputs);
+        let mut sources: Vec<_> = projected.map(|(input, x)| input.forward(pass, x)).collect();
+        let nodes = std::array::from_fn::<_, NODES, _>(|node| {
+            let mut terms = Vec::new();
+            for (edge, source) in edges_into(node) {
+                for entry in &edges[edge] {
+                    let Some(candidate) = &self.edges[edge][entry.operation] else {
+                        panic!("operation {} of edge {edge} is not in here", entry.operation)
+                    };
+                    let term = candidate.term(pass, sources[source].clone());
+                    terms.extend(term.map(|term| Term { z: entry.z.clone(), ..term }));
+                }
+            }
+            run.fetch_add(terms.len() as u64, Ordering::Relaxed);
+            let sum = if terms.is_empty() {
+                // All edges drew zero: the node is a volume of zeros of the size its siblings have.
+                let [batch, channels, extents @ ..] = sources[0].dims();
+                let [d, h, w] = extents.map(|n| n.div_ceil(self.place.cell_type.stride(0)));
+                pass.zeros([batch, channels, d, h, w])
+            } else {
+                volops::weighted_sum(terms)
+            };
+            sources.push(sum.clone());
+            sum
+        });
+        inputs.fold(volops::concat(nodes), |y, skip| volops::add_scaled(Some(y), skip, None))
+    }
+}

@@ -1,0 +1,58 @@
+//! What a finished run is known by: `result.json`, one row of a comparison.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::report::evaluation::{Evaluation, MeanSd};
+
+/// `result.json`: one row of a comparison.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// How the network came to be, such as `search + finetune` or `random:0`.
+    pub network: String,
+    /// Name of the data set.
+    pub dataset: String,
+    /// The fold that was held out.
+    pub fold: usize,
+    /// Seed of every random stream.
+    pub seed: u64,
+    /// Convolution weights, in millions.
+    pub parameters_m: f64,
+    /// Of one patch.
+    pub gflops: f64,
+    /// Held-out cases scored.
+    pub cases: usize,
+    /// Names of the foreground classes.
+    pub classes: Vec<String>,
+    /// Dice of each of them over the cases.
+    pub dice: Vec<Option<MeanSd>>,
+    /// Over the cases, of a case's mean over the classes.
+    pub mean_dice: Option<MeanSd>,
+    /// Time in search and training epochs, validation included.
+    pub seconds: f64,
+}
+
+/// Reads the `result.json` and `evaluation.json` of the folder of a finished run.
+///
+/// # Errors
+/// [`Error::NoResult`] where there is none; files that cannot be read or understood.
+pub fn read_run(folder: &Path) -> Result<(RunResult, Evaluation)> {
+    let path = folder.join("result.json");
+    if !path.exists() {
+        return Err(Error::NoResult { path: folder.into() });
+    }
+    Ok((read(&path)?, read(&folder.join("evaluation.json"))?))
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let bytes = std::fs::read(path).map_err(|e| Error::file("read", path, e))?;
+    serde_json::from_slice(&bytes).map_err(|e| Error::Invalid {
+        path: path.into(),
+        expected: "a file as scnas writes it",
+        found: e.to_string(),
+        remedy: "remove it and run the command that wrote it again",
+    })
+}

@@ -1,0 +1,196 @@
+//! Label maps scored against reference label maps, matched by name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use medvol::io::{Header, Source, Weight};
+use medvol::{ClassMap, Dataset, Label, LabelMap, composed};
+
+use crate::data::files::{case_name, images_in, refuse_same_names};
+use crate::error::{Error, Place, Result, Unlike};
+use crate::observer::Observer;
+use crate::report::evaluation::{CaseScore, Evaluation, score};
+
+/// What to score against what.
+#[derive(Clone, Debug)]
+pub struct Scoring {
+    /// A folder of label maps, or one file.
+    pub predictions: PathBuf,
+    /// A folder of label maps, or one file; `None`: the training labels of `data`.
+    pub references: Option<PathBuf>,
+    /// The data set that names the labels; `None`: all values found, 0 is the background.
+    pub data: Option<PathBuf>,
+    /// Distance in mm up to which surfaces agree.
+    pub tolerance_mm: f64,
+}
+
+/// What was scored, and what was not.
+#[derive(Debug)]
+pub struct Scored {
+    /// Of the cases that could be scored: at least one.
+    pub evaluation: Evaluation,
+    /// Why each of the others could not.
+    pub failures: Vec<Error>,
+    /// Pairs of files in all.
+    pub pairs: usize,
+    /// Predictions that no reference has the name of.
+    pub without_reference: Vec<String>,
+    /// References that no prediction has the name of.
+    pub without_prediction: Vec<String>,
+}
+
+/// Scores all that can be scored.
+///
+/// # Errors
+/// Folders that cannot be read or hold no label maps; no pair of the same name
+/// ([`Error::NoPairs`]); [`Error::AllFailed`].
+pub fn evaluate(scoring: &Scoring, observer: &dyn Observer) -> Result<Scored> {
+    let Scoring { predictions, references, data, tolerance_mm } = scoring;
+    let dataset = data.as_ref().map(Dataset::open).transpose()?;
+    let predicted = label_maps(predictions)?;
+    let of_data = |dataset: &Dataset| {
+        let labelled = dataset.cases.iter();
+        labelled
+            .filter_map(|case| Some((case.name.clone(), case.label.as_ref()?.path().into())))
+            .collect()
+    };
+    let expected = match references {
+        Some(path) => label_maps(path)?,
+        None => dataset.as_ref().map(of_data).unwrap_or_default(),
+    };
+    let single = |path: &PathBuf| !path.is_dir();
+    let files_given = single(predictions) && references.as_ref().is_some_and(single);
+    let Matched { pairs, without_reference, without_prediction } =
+        matched(predicted, expected, files_given);
+    if pairs.is_empty() {
+        return Err(Error::NoPairs {
+            path: predictions.clone(),
+            predictions: without_reference,
+            references: without_prediction,
+        });
+    }
+    let labels = dataset.map_or_else(|| labels_found(&pairs), |dataset| dataset.labels);
+    let classes = labels.iter().skip(1).map(|label| label.name.clone()).collect();
+    let mut evaluation = Evaluation::new(classes, *tolerance_mm);
+    let mut failures = Vec::new();
+    observer.begin("scoring cases", 0, pairs.len());
+    for (done, pair) in pairs.iter().enumerate() {
+        match pair.score(&labels, *tolerance_mm, observer) {
+            Ok(case) => evaluation.cases.push(case),
+            Err(error) => failures.push(error),
+        }
+        observer.advance(done + 1);
+    }
+    if evaluation.cases.is_empty() {
+        let reasons = failures.iter().map(Error::to_string).collect();
+        return Err(Error::AllFailed { reasons });
+    }
+    let pairs = pairs.len();
+    Ok(Scored { evaluation, failures, pairs, without_reference, without_prediction })
+}
+
+/// The label maps at `path`; probabilities that were written beside label maps are not among them.
+fn label_maps(path: &Path) -> Result<Vec<(String, PathBuf)>> {
+    if !path.is_dir() {
+        let name = case_name(path).ok_or_else(|| Error::place(path, Place::NoLabelMap))?;
+        std::fs::metadata(path).map_err(|e| Error::file("read", path, e))?;
+        return Ok(vec![(name, path.into())]);
+    }
+    let files = images_in(path)?.into_iter().map(|(name, path)| (composed(&name), path));
+    let mut files: Vec<(String, PathBuf)> = files.collect();
+    files.retain(|(name, _)| !name.ends_with("_probabilities"));
+    refuse_same_names(files.iter().map(|(name, path)| (name.as_str(), path.as_path())))?;
+    if files.is_empty() { Err(Error::place(path, Place::NoLabelMaps)) } else { Ok(files) }
+}
+
+/// Files of one case.
+struct Pair {
+    name: String,
+    prediction: PathBuf,
+    reference: PathBuf,
+}
+
+/// Predictions and references by name.
+struct Matched {
+    pairs: Vec<Pair>,
+    without_reference: Vec<String>,
+    without_prediction: Vec<String>,
+}
+
+/// Matches by name; two single files match whatever they are called.
+fn matched(
+    predictions: Vec<(String, PathBuf)>,
+    references: Vec<(String, PathBuf)>,
+    single_files: bool,
+) -> Matched {
+    let mut references: BTreeMap<String, PathBuf> = references.into_iter().collect();
+    let (mut pairs, mut without_reference) = (Vec::new(), Vec::new());
+    for (name, prediction) in predictions {
+        let reference = match single_files {
+            true => references.pop_first().map(|(_, path)| path),
+            false => references.remove(&name),
+        };
+        match reference {
+            Some(reference) => pairs.push(Pair { name, prediction, reference }),
+            None => without_reference.push(name),
+        }
+    }
+    Matched { pairs, without_reference, without_prediction: references.into_keys().collect() }
+}
+
+/// Every value in any readable map, named by itself.
+fn labels_found(pairs: &[Pair]) -> Vec<Label> {
+    let files = pairs.iter().flat_map(|pair| [&pair.prediction, &pair.reference]);
+    let mut values = BTreeSet::from([0]);
+    for (_, map) in files.filter_map(|path| read_labels(path).ok()) {
+        values.extend(map.voxels.iter().copied());
+    }
+    values.into_iter().map(|value| Label { value, name: value.to_string() }).collect()
+}
+
+impl Pair {
+    fn score(
+        &self,
+        labels: &[Label],
+        tolerance_mm: f64,
+        observer: &dyn Observer,
+    ) -> Result<CaseScore> {
+        let (predicted_in, prediction) = read_listed(&self.prediction, labels)?;
+        let (expected_in, reference) = read_listed(&self.reference, labels)?;
+        let unlike = |problem| Error::Unlike {
+            prediction: self.prediction.clone(),
+            reference: self.reference.clone(),
+            problem,
+        };
+        let case = score(&self.name, &prediction, &reference, labels, tolerance_mm)
+            .map_err(|shapes| unlike(shapes.into()))?;
+        if !expected_in.lies_on(&predicted_in) {
+            let mm = reference.affine.max_displacement(&prediction.affine, reference.shape());
+            return Err(unlike(Unlike::Apart { mm }));
+        }
+        // Distances and volumes are those of the reference's grid.
+        for remark in expected_in.place.remarks.iter().filter(|r| r.weight > Weight::Note) {
+            let file = self.reference.display();
+            observer.warning(&format!("{file}: {}; {}", remark.message, remark.remedy));
+        }
+        Ok(case)
+    }
+}
+
+fn read_labels(path: &Path) -> medvol::Result<(Header, LabelMap)> {
+    let opened = Source::from(path).open()?.checked(1)?;
+    Ok((opened.header().clone(), opened.labels()?))
+}
+
+/// A label map that holds no other values than those of `labels`, and its header.
+fn read_listed(path: &Path, labels: &[Label]) -> Result<(Header, LabelMap)> {
+    let (header, map) = read_labels(path)?;
+    let classes = ClassMap::new(labels);
+    match classes.classes(map.voxels.view()) {
+        Ok(_) => Ok((header, map)),
+        Err((voxel, value)) => {
+            let listed = classes.values().to_vec();
+            Err(medvol::Error::UnlistedLabel { path: path.into(), voxel, value, listed }.into())
+        }
+    }
+}

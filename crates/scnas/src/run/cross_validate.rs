@@ -1,0 +1,130 @@
+//! Cross-validation: every fold a run of its own, and the table over all that are complete. It has
+//! no conductor: any number of processes walk over the folds and take those that nobody has locked.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::data::files::name_of_folder;
+use crate::data::plan::{Plan, to_json};
+use crate::error::{Error, Result};
+use crate::observer::Observer;
+use crate::report::cross_validation::CrossValidation;
+use crate::report::finished::{cross_validation, fold_folder, read_folds};
+use crate::run::check::Opened;
+use crate::run::pipeline::{Order, Start};
+use crate::run::setup::Job;
+use crate::settings::Config;
+use crate::store::lock::Lock;
+use crate::store::named::Named;
+use crate::store::run_folder::same_settings;
+
+/// What the folds reached so far.
+#[derive(Clone, Debug)]
+pub struct CrossValidated {
+    /// The table of the folds that are complete.
+    pub all: CrossValidation,
+    /// Folds that other processes work on.
+    pub in_use: Vec<usize>,
+}
+
+/// Searches in every fold of `wanted` (all, if empty), or trains the architecture `named` there,
+/// and writes the table of all complete folds. The order's folder is that of the cross-validation.
+/// `found_in` is the run that the architecture was found in, if it is one.
+///
+/// # Errors
+/// [`Error::NoFold`]; those of a run, with the fold's number ([`Error::Fold`]);
+/// [`Error::NoFoldComplete`] where others work on all.
+pub fn cross_validate(
+    order: Order,
+    named: Option<&Named>,
+    found_in: Option<&Path>,
+    wanted: &[usize],
+    observer: &dyn Observer,
+) -> Result<CrossValidated> {
+    let Order { data, folder: out, mut config, device } = order;
+    config.data.fold = 0;
+    if named.is_none() {
+        config.search.refuse_in_vain()?;
+    }
+    // What is asked for wrongly is said before anything is read or written.
+    let opened = Opened::new(data, &config, out);
+    opened.plan().map_or(Ok(Vec::new()), |plan| folds(wanted, plan.folds.len()))?;
+    let (cohort, plan, check) = opened.planned(observer)?;
+    if let Some(run) = found_in {
+        warn_of_seen_cases(run, &plan, observer);
+    }
+    let of = plan.folds.len();
+    let mut in_use = Vec::new();
+    for fold in folds(wanted, of)? {
+        let folder = fold_folder(out, fold);
+        let mut config = config.clone();
+        config.data.fold = fold;
+        observer.message(&format!("fold {fold} of {of}: {}", folder.display()));
+        let done = Plan::new(&cohort, &config).and_then(|plan| {
+            let (device, check) = (device.clone(), Some(&check));
+            let job = Job { cohort: &cohort, plan, folder, config, device, check };
+            match named {
+                Some(named) => job.train(named, Start::Scratch, observer),
+                None => job.search(observer),
+            }
+        });
+        match done {
+            Ok(_) => {}
+            Err(Error::InUse { .. }) => {
+                observer.message(&format!("fold {fold}: left out, another process works on it"));
+                in_use.push(fold);
+            }
+            Err(error) => return Err(Error::Fold { fold, source: Box::new(error) }),
+        }
+    }
+    summarize(out, &config, in_use, observer)
+}
+
+/// The folds to run, each once.
+fn folds(wanted: &[usize], of: usize) -> Result<Vec<usize>> {
+    if let Some(&fold) = wanted.iter().find(|fold| **fold >= of) {
+        return Err(Error::NoFold { fold, of });
+    }
+    if wanted.is_empty() {
+        return Ok((0..of).collect());
+    }
+    Ok(wanted.iter().copied().collect::<BTreeSet<_>>().into_iter().collect())
+}
+
+/// An architecture that was found with cases held out here may be flattered by them.
+fn warn_of_seen_cases(run: &Path, plan: &Plan, observer: &dyn Observer) {
+    let Ok(source) = Plan::read(&run.join("plan.json")) else { return };
+    // A network that was only trained, such as a random one, was not chosen by its cases.
+    if source.dataset == plan.dataset && run.join("alpha.json").exists() {
+        observer.warning(&format!(
+            "{}: this architecture was found on cases that other folds than {} hold out; their \
+             scores may be too good",
+            name_of_folder(run),
+            source.fold
+        ));
+    }
+}
+
+/// Writes the table of all folds in the folder that are complete.
+fn summarize(
+    out: &Path,
+    config: &Config,
+    in_use: Vec<usize>,
+    observer: &dyn Observer,
+) -> Result<CrossValidated> {
+    // One process reads and writes at a time, so that the table of the last one is the whole.
+    let _lock = Lock::wait(out, observer)?;
+    let complete = read_folds(out)?;
+    for (result, _) in &complete {
+        let mut expected = config.clone();
+        expected.data.fold = result.fold;
+        same_settings(&fold_folder(out, result.fold).join("config.toml"), &expected)?;
+    }
+    let Some(all) = cross_validation(out, complete)? else {
+        return Err(Error::NoFoldComplete { path: out.into(), in_use });
+    };
+    medvol::atomic_write(out.join("cross-validation.json"), &to_json(&all)?)?;
+    medvol::atomic_write(out.join("cross-validation.csv"), all.csv().as_bytes())?;
+    medvol::atomic_write(out.join("cross-validation.tex"), all.tex().as_bytes())?;
+    Ok(CrossValidated { all, in_use })
+}

@@ -1,0 +1,99 @@
+//! The end of a run: the model, predictions of the held-out cases on their own grids, and their
+//! scores; and, before a run, whether there will be room for that.
+
+use std::slice;
+
+use medvol::io;
+
+use crate::error::{Error, Purpose, Result};
+use crate::memory;
+use crate::network::architecture::Architecture;
+use crate::observer::{Observer, Within};
+use crate::predict::image::{ImagePredictor, Options};
+use crate::report::evaluation::{Evaluation, TOLERANCE_MM, score};
+use crate::report::result::RunResult;
+use crate::run::setup::Run;
+use crate::store::model::Model;
+
+/// Most bytes that scoring takes a voxel: two label maps of two, and for the class looked at two
+/// masks, their surfaces, distances along one axis.
+const SCORED_VOXEL: u64 = 2 * 2 + 2 + 2 + 2;
+
+impl Run<'_> {
+    /// Writes the model, predicts the held-out cases on their own grids, and writes predictions,
+    /// evaluation and result. `network` says how the network came to be.
+    ///
+    /// # Errors
+    /// When files cannot be read or written.
+    pub fn finish(
+        &self,
+        network: String,
+        model: &Model,
+        observer: &dyn Observer,
+    ) -> Result<(RunResult, Evaluation)> {
+        model.write(&self.dir.file("model.safetensors"))?;
+        let predictions = self.dir.file("predictions");
+        std::fs::create_dir_all(&predictions)
+            .map_err(|e| Error::file("create", &predictions, e))?;
+        let mut evaluation = Evaluation::new(self.plan.foreground(), TOLERANCE_MM);
+        observer.begin("scoring held-out cases", 0, self.held_out_files.len());
+        let predictor = ImagePredictor::new(slice::from_ref(model), Options::of(model))?;
+        for (done, files) in self.held_out_files.iter().enumerate() {
+            let opened = io::open(&files.images)?.checked(self.plan.channels.len())?;
+            let header = opened.header().clone();
+            let image = opened.raw()?;
+            let predicted = predictor
+                .predict(&files.name, &image, &Within(observer))?
+                .labels(&self.plan.labels);
+            drop(image);
+            let file = format!("{}{}", files.name, io::default_ending());
+            io::create(predictions.join(file))?.like(&header).labels(&predicted)?;
+            let labels = self.cohort.dataset.load_labels(files)?;
+            let labels = labels.ok_or_else(|| Error::NoLabels { case: files.name.clone() })?;
+            let case = score(&files.name, &predicted, &labels, &self.plan.labels, TOLERANCE_MM)
+                .map_err(|source| Error::Shapes { case: files.name.clone(), source })?;
+            evaluation.cases.push(case);
+            observer.advance(done + 1);
+        }
+        let cost = model.card.architecture.cost(model.card.size, self.plan.patch);
+        let result = RunResult {
+            network,
+            dataset: self.plan.dataset.clone(),
+            fold: self.plan.fold,
+            seed: self.config.seed,
+            parameters_m: cost.millions(),
+            gflops: cost.gflops(),
+            cases: evaluation.cases.len(),
+            classes: evaluation.classes.clone(),
+            dice: (0..evaluation.classes.len()).map(|c| evaluation.class(c)).collect(),
+            mean_dice: evaluation.foreground(),
+            // The sum of no lines (`inherit`) would be -0.
+            seconds: self.dir.lines().iter().fold(0.0, |sum, line| sum + line.seconds),
+        };
+        self.dir.write_json("evaluation.json", &evaluation.summary())?;
+        medvol::atomic_write(self.dir.file("evaluation.csv"), evaluation.csv().as_bytes())?;
+        self.dir.write_json("result.json", &result)?;
+        Ok((result, evaluation))
+    }
+
+    /// Refuses held-out images that could not be predicted in the memory there is, before a network
+    /// like this is trained for hours.
+    ///
+    /// # Errors
+    /// [`Error::Memory`].
+    pub(super) fn check_scoring(&self, architecture: &Architecture) -> Result<()> {
+        let model =
+            Model::new(self.card(architecture.clone(), false), &self.device, self.config.seed);
+        let predictor = ImagePredictor::new(slice::from_ref(&model), Options::of(&model))?;
+        for files in &self.held_out_files {
+            let header = self.cohort.header(files)?;
+            predictor.check(&files.name, header.grid.shape, header.raw_bytes)?;
+            let needed = SCORED_VOXEL * header.grid.shape.iter().product::<usize>() as u64;
+            if let Some(allowed) = memory::free().filter(|&free| free < needed) {
+                let purpose = Purpose::Scoring { name: files.name.clone() };
+                return Err(Error::Memory { purpose, needed, allowed });
+            }
+        }
+        Ok(())
+    }
+}

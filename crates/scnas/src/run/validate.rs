@@ -1,0 +1,35 @@
+//! Scores of a network that is not done yet on the held-out cases, between epochs.
+
+use medvol::metrics::mean_sd;
+
+use crate::error::Result;
+use crate::network::architecture::Segmenter;
+use crate::network::mixture::Mixture;
+use crate::network::weights::Weights;
+use crate::predict::windows::Predictor;
+use crate::run::setup::Run;
+
+/// A network that is validated.
+pub(super) struct Judged<'a> {
+    pub network: &'a dyn Segmenter,
+    pub weights: &'a Weights,
+    pub mixture: Mixture,
+}
+
+/// Mean Dice per foreground class over the held-out cases of a run, on the preprocessed grid.
+pub(super) fn validate(run: &Run, judged: &Judged) -> Result<Vec<Option<f64>>> {
+    let Judged { network, weights, mixture } = judged;
+    let predictor = Predictor {
+        network: *network,
+        weights,
+        mixture,
+        patch: run.plan.patch,
+        classes: run.size().classes,
+        settings: run.config.predict.clone(),
+        mirror: Run::UNMIRRORED,
+    };
+    let scores = run.held_out.iter().map(|case| predictor.validate(case));
+    let scores = scores.collect::<Result<Vec<Vec<Option<f64>>>>>()?;
+    let mean = |class: usize| mean_sd(scores.iter().filter_map(|s| s[class]));
+    Ok((0..predictor.classes - 1).map(|class| mean(class).map(|(mean, _)| mean)).collect())
+}

@@ -1,0 +1,47 @@
+//! `[network]`: size and space of the network.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::settings::check;
+use crate::space::operation::OperationTable;
+use crate::space::topology::{DecoderOrder, NODES, Share, Space, Upsample};
+
+/// Size and space of the network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// Channels of the stem, divisible by 4 (paper: 32).
+    pub width: usize,
+    /// Candidate operations of every edge.
+    pub operations: OperationTable,
+    /// Order of the decoder's cells.
+    pub decoder_order: DecoderOrder,
+    /// How coarse inputs are upsampled.
+    pub upsample: Upsample,
+    /// Which cells share an architecture.
+    pub share: Share,
+    /// Run every cell a second time in the backward pass instead of keeping what it computed: less
+    /// memory, more time.
+    #[serde(default)]
+    pub recompute: bool,
+}
+
+impl NetworkConfig {
+    /// The search space.
+    pub fn space(&self) -> Space {
+        let Self { operations, decoder_order, upsample, share, .. } = self.clone();
+        Space { operations, decoder_order, upsample, share }
+    }
+
+    /// Refuses what cannot be.
+    pub(super) fn check(&self) -> Result<()> {
+        let width = self.width;
+        check(
+            (NODES..=1024).contains(&width) && width.is_multiple_of(NODES),
+            "network.width",
+            &format!("a multiple of {NODES} from {NODES} to 1024"),
+            width,
+        )
+    }
+}

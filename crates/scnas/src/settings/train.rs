@@ -1,0 +1,68 @@
+//! `[train]`: training of a fixed architecture.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::learn::loss::LossTerms;
+use crate::learn::optimiser::AdamConfig;
+use crate::learn::schedule::Schedule;
+use crate::settings::{check, check_adam, check_clip, limit};
+
+/// Training of a fixed architecture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Epochs of one patch per training case.
+    pub epochs: usize,
+    /// Adam for Θ.
+    pub weights: AdamConfig,
+    /// Learning rate over the epochs.
+    pub schedule: Schedule,
+    /// Patches per step.
+    pub batch: usize,
+    /// Vary the patches as `[augment]` says.
+    #[serde(default)]
+    pub augment: bool,
+    /// Epochs at the start over which the learning rate rises from 0; the schedule's factor is
+    /// applied on top.
+    #[serde(default)]
+    pub warmup_epochs: usize,
+    /// Loss.
+    pub loss: LossTerms,
+    /// Train also by logits from the decoder's outputs at 1/2 and 1/4 of the size (networks of
+    /// cells only).
+    #[serde(default)]
+    pub deep_supervision: bool,
+    /// Probability with which a step leaves out an operation of an edge, identities apart
+    /// (networks of cells only).
+    #[serde(default)]
+    pub drop_path: f64,
+    /// Gradients with a larger global norm are scaled down to it; 0: never.
+    pub clip: f64,
+    /// Decay of a moving average of the weights, which is what is validated and saved; 0: the
+    /// weights themselves.
+    #[serde(default)]
+    pub ema: f64,
+    /// Validate on the held-out fold every this many epochs (and after the last); 0: only after
+    /// the last.
+    pub validate_every: usize,
+}
+
+impl TrainConfig {
+    /// The limit of the norm of gradients, if there is one.
+    pub fn clip(&self) -> Option<f64> {
+        limit(self.clip)
+    }
+
+    /// Refuses what cannot be.
+    pub(super) fn check(&self) -> Result<()> {
+        check(self.batch > 0, "train.batch", "1 or more", self.batch)?;
+        check(self.epochs > 0, "train.epochs", "1 or more", self.epochs)?;
+        check_adam("train.weights", self.weights)?;
+        check_clip("train.clip", self.clip)?;
+        for (key, share) in [("train.ema", self.ema), ("train.drop_path", self.drop_path)] {
+            check((0.0..1.0).contains(&share), key, "0 (off) to less than 1", share)?;
+        }
+        Ok(())
+    }
+}

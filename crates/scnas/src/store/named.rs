@@ -1,0 +1,126 @@
+//! An architecture by what it is called: a run, a genotype, a model, `random:SEED`, one
+//! operation everywhere, or a U-ResNet.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+
+use crate::data::files::name_of_folder;
+use crate::data::plan::Plan;
+use crate::error::{Error, Result};
+use crate::network::architecture::{Architecture, DESIGNED};
+use crate::network::size::Size;
+use crate::settings::Config;
+use crate::space::genotype::Genotype;
+use crate::space::operation::Kind;
+use crate::space::topology::Space;
+use crate::store::model::Model;
+
+/// A named architecture.
+#[derive(Debug)]
+pub struct Named {
+    /// Short, without folders.
+    pub name: String,
+    /// What it is.
+    pub architecture: Architecture,
+    /// Size and patch `[depth, height, width]` of the network it was found or trained for, where
+    /// that is known.
+    pub made_for: Option<(Size, [usize; 3])>,
+}
+
+impl Named {
+    /// Finds the architecture that `text` names. `space` and `seed` are for random ones and single
+    /// operations.
+    ///
+    /// # Errors
+    /// A name of nothing; files that cannot be read.
+    pub fn resolve(text: &str, space: &Space, seed: u64, device: &Device) -> Result<Self> {
+        let path = Path::new(text);
+        let made = |name: String, architecture| Ok(Self { name, architecture, made_for: None });
+        // First, as a folder of results is easily called so.
+        if let Some(designed) = Architecture::designed(text) {
+            return made(text.into(), designed);
+        }
+        if path.is_dir() {
+            return Self::of_run(path);
+        }
+        match text.split_once(':') {
+            None if text == "random" => {
+                return made(format!("random:{seed}"), Genotype::random(space, seed).into());
+            }
+            Some(("random", number)) => {
+                let seed = number.parse().map_err(|_| Error::RandomSeed { name: text.into() })?;
+                return made(text.into(), Genotype::random(space, seed).into());
+            }
+            _ => {}
+        }
+        let named = space.operations.iter().find(|operation| operation.name == text);
+        if named.is_some_and(|operation| operation.kind == Kind::Zero) {
+            return Err(Error::Unconnected { name: text.into() });
+        }
+        if let Some(genotype) = Genotype::uniform(space, text) {
+            return made(text.into(), genotype.into());
+        }
+        match path.extension().and_then(|e| e.to_str()) {
+            Some("json") => made(name_of_file(path), Architecture::read(path)?),
+            Some("safetensors") => {
+                let card = Model::read(path, device)?.card;
+                Ok(Self {
+                    name: name_of_file(path),
+                    architecture: card.architecture,
+                    made_for: Some((card.size, card.plan.patch)),
+                })
+            }
+            _ => Err(Error::NoArchitecture {
+                name: text.into(),
+                designed: DESIGNED.map(|(name, _)| name.to_string()).to_vec(),
+                operations: space.operations.iter().map(|o| o.name.clone()).collect(),
+            }),
+        }
+    }
+
+    /// The architecture of a run.
+    ///
+    /// # Errors
+    /// [`Error::NoGenotype`]; files that cannot be read.
+    pub fn of_run(folder: &Path) -> Result<Self> {
+        let genotype = folder.join("genotype.json");
+        if !genotype.exists() {
+            return Err(Error::NoGenotype { path: folder.into() });
+        }
+        let made_for = match (folder.join("config.toml"), folder.join("plan.json")) {
+            (config, plan) if config.exists() && plan.exists() => {
+                let (config, plan) =
+                    (Config::load("default", Some(&config), &[])?, Plan::read(&plan)?);
+                let size = Size {
+                    channels: plan.channels.len(),
+                    classes: plan.labels.len(),
+                    width: config.network.width,
+                };
+                Some((size, plan.patch))
+            }
+            _ => None,
+        };
+        Ok(Self {
+            name: name_of_folder(folder),
+            architecture: Architecture::read(&genotype)?,
+            made_for,
+        })
+    }
+}
+
+/// The settings of the run that `text` names, if it names one.
+pub fn settings_of(text: &str) -> Option<PathBuf> {
+    let path = Path::new(text).join("config.toml");
+    (Architecture::designed(text).is_none() && path.exists()).then_some(path)
+}
+
+/// A file that has the name of its kind is told from others by its folder.
+fn name_of_file(path: &Path) -> String {
+    let stem =
+        path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    match (stem.as_str(), path.canonicalize().ok().as_deref().and_then(Path::parent)) {
+        ("genotype" | "model", Some(folder)) => name_of_folder(folder),
+        _ => stem,
+    }
+}

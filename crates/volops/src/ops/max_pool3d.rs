@@ -1,0 +1,58 @@
+//! Maximum over 3³ windows centred on every voxel, or on every second one along each axis.
+
+use burn::tensor::Tensor;
+
+use crate::{
+    Kernels, Operation,
+    node::{Kept, Undone, alone},
+};
+
+/// The largest value in the 3³ window around every `stride`-th voxel; beyond the border there is
+/// nothing.
+///
+/// # Shapes
+/// - `x`: `[batch, channels, depth, height, width]`
+/// - result: `[batch, channels, ⌈depth/stride⌉, ⌈height/stride⌉, ⌈width/stride⌉]`
+pub fn max_pool3d(x: Tensor<5>, stride: usize) -> Tensor<5> {
+    alone(MaxPool3d { stride }, [x])
+}
+
+/// [`max_pool3d`] as an operation. Input: `x`.
+#[derive(Clone, Copy, Debug)]
+pub struct MaxPool3d {
+    /// 1 or 2.
+    pub stride: usize,
+}
+
+impl Operation for MaxPool3d {
+    fn forward(
+        &self,
+        kernels: &dyn Kernels,
+        sum: Option<Tensor<5>>,
+        z: Option<&Tensor<1>>,
+        inputs: Vec<Tensor<5>>,
+        _: bool,
+    ) -> (Tensor<5>, Kept) {
+        (kernels.max_pool3d(sum, &inputs[0], self.stride, z), Kept::new())
+    }
+
+    fn reads(&self, wanted: &[bool], wants_z: bool) -> Vec<bool> {
+        vec![wanted[0] || wants_z]
+    }
+
+    fn backward(
+        &self,
+        term: &Undone,
+        found: &mut dyn FnMut(usize, Tensor<5>),
+    ) -> Option<Tensor<1>> {
+        let wanted = [term.wanted[0], term.wants_z];
+        if wanted == [false; 2] {
+            return None;
+        }
+        let x = term.inputs[0].value();
+        let (by_x, by_z) =
+            term.kernels.max_pool3d_gradients(term.g, x, self.stride, term.z, wanted);
+        by_x.into_iter().for_each(|by_x| found(0, by_x));
+        by_z
+    }
+}
