@@ -26,7 +26,9 @@ pub enum Error {
     #[error("cannot {action} {}: {source}", path.display())]
     File { action: &'static str, path: PathBuf, source: std::io::Error },
     /// A document cannot be written as JSON.
-    #[error("expected a document that JSON can hold; found one it cannot ({0}); this is a bug: please report it")]
+    #[error(
+        "expected a document that JSON can hold; found one it cannot ({0}); this is a bug: please report it"
+    )]
     Json(#[from] serde_json::Error),
     /// A file is not what it should be.
     #[error("{}: expected {expected}; found {found}; {remedy}", path.display())]
