@@ -190,7 +190,8 @@ fn looked(change: impl FnOnce(&mut Image)) -> Vec<(Kind, String)> {
 #[test]
 fn an_image_that_cannot_be_right_is_seen_without_a_data_set() {
     assert_eq!(looked(|_| {}), []);
-    let cases: [(Kind, &str, fn(&mut Image)); 6] = [
+    type Harm = fn(&mut Image);
+    let cases: [(Kind, &str, Harm); 6] = [
         (Kind::ConstantImage, "all voxels are 0", |image| image.voxels.fill(0.0)),
         (Kind::ConstantImage, "all voxels are -7.5", |image| image.voxels.fill(-7.5)),
         (Kind::ConstantImage, "channel(s) [1]", |image| {

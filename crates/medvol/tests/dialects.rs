@@ -232,12 +232,15 @@ fn a_name_is_found_in_either_unicode_form() {
         let dataset = is_clean(&root);
         assert_eq!(dataset.cases[0].name, composed);
         assert!(dataset.load(&dataset.cases[0]).is_ok());
-        // The same in nnU-Net's folders, where image and label map have different forms.
+        // The same in nnU-Net's folders, of both versions; in the second, image and label map have
+        // different forms.
         for case in 0..CASES {
             let file = if case == 0 { on_disk.to_string() } else { name(case) };
             let image = |name: &str| root.join(format!("imagesTr/{name}.nii.gz"));
             fs::rename(image(&file), image(&format!("{file}_0000"))).unwrap();
         }
+        let dataset = is_clean(&root);
+        assert!(dataset.load(&dataset.cases[0]).is_ok());
         let label = |name: &str| root.join(format!("labelsTr/{name}.nii.gz"));
         fs::rename(label(on_disk), label(written)).unwrap();
         task::change_description(&root, |json| {

@@ -75,8 +75,10 @@ fn a_sum_in_one_step_is_the_bits_of_one_step_for_each_term_whatever_gradients_ar
                 Term::new(operation, [&[x][..], weights, &scales].concat())
             };
             let term = |x: Tensor<5>| match kind {
-                0 => normed(Normed::of(Conv3d(spec)), x, &[w.clone()]),
-                1 => normed(Normed::of(ConvTranspose3d { slope: None }), x, &[w.clone()]),
+                0 => normed(Normed::of(Conv3d(spec)), x, std::slice::from_ref(&w)),
+                1 => {
+                    normed(Normed::of(ConvTranspose3d { slope: None }), x, std::slice::from_ref(&w))
+                }
                 2 => normed(Normed::separable(depthwise), x, &[dw.clone(), pw.clone()]),
                 3 => Term::new(MaxPool3d { stride: 1 }, [x]),
                 4 => Term::new(AvgPool3d { stride: 1 }, [x]),

@@ -137,7 +137,7 @@ pub fn check(
         return Ok(None);
     };
     let mut report = conclude(&dataset, options, examinations);
-    report.findings.extend(problems.iter().map(|problem| description_finding(problem)));
+    report.findings.extend(problems.iter().map(description_finding));
     sort(&mut report.findings);
     Ok(Some(report))
 }

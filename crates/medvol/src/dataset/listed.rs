@@ -16,28 +16,28 @@ pub(super) fn cases(description: &mut Description, locator: &Locator) -> [Vec<Fo
     // One case whose files are there settles it for all, so that a missing file is missed by its
     // right name.
     let by_channel = |case: &Found| match case.files.images.as_slice() {
-        [image] => !image.path().exists() && numbered(image, 0).path().exists(),
+        [image] => !image.path().exists() && numbered(image, 0, locator).path().exists(),
         _ => false,
     };
     if lists.iter().flatten().any(by_channel) {
         let channels = description.channel_count();
         for case in lists.iter_mut().flatten().filter(|case| case.files.images.len() == 1) {
-            case.files.images = channel_files(&case.files.images[0], channels);
+            case.files.images = channel_files(&case.files.images[0], channels, locator);
         }
     }
     lists
 }
 
 /// The sources of `channels` channels, there or not, and further ones that are there.
-fn channel_files(listed: &Source, channels: usize) -> Vec<Source> {
-    let sources = (0..).map(|channel| (channel, numbered(listed, channel)));
+fn channel_files(listed: &Source, channels: usize, locator: &Locator) -> Vec<Source> {
+    let sources = (0..).map(|channel| (channel, numbered(listed, channel, locator)));
     sources
         .take_while(|(channel, source)| *channel < channels || source.path().exists())
         .map(|(_, source)| source)
         .collect()
 }
 
-fn numbered(listed: &Source, channel: usize) -> Source {
+fn numbered(listed: &Source, channel: usize, locator: &Locator) -> Source {
     let (case, ending) = listed.stem_and_ending();
-    listed.path().with_file_name(channel_file(case, channel, ending)).into()
+    locator.there(listed.path().with_file_name(channel_file(case, channel, ending))).into()
 }

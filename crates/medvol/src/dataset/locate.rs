@@ -48,6 +48,11 @@ impl Locator {
         full
     }
 
+    /// A path as it lies there, in whatever form; as it is, where nothing is found.
+    pub(super) fn there(&self, path: PathBuf) -> PathBuf {
+        self.alike(&path).unwrap_or(path)
+    }
+
     /// A path that is there, or the only one that differs from it in its Unicode form or in case.
     fn alike(&self, path: &Path) -> Option<PathBuf> {
         let mut found = PathBuf::new();

@@ -170,9 +170,12 @@ struct Parts {
     part_bytes: u64,
     /// Files that are not open yet, and the bytes before the voxels in each.
     files: std::vec::IntoIter<(PathBuf, u64)>,
-    /// What is being read, with its name where it is another file than the header.
-    open: Option<(Option<PathBuf>, Take<Box<dyn Read>>)>,
+    /// What is being read.
+    open: Option<Part>,
 }
+
+/// A file's voxels, with its name where it is another file than the header.
+type Part = (Option<PathBuf>, Take<Box<dyn Read>>);
 
 impl Parts {
     fn open_next(&mut self, path: PathBuf, skip: u64) -> std::io::Result<()> {

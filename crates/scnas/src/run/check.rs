@@ -111,7 +111,7 @@ impl<'a> Opened<'a> {
         let Self { planned, check } = self;
         // Settings that cannot be are not worth a wait.
         if planned.as_ref().is_err_and(|error| !error.is_of_settings()) {
-            check.now(observer)?;
+            check.look(observer)?;
         }
         planned.map(|(cohort, plan)| (cohort, plan, check))
     }
@@ -123,7 +123,7 @@ impl Check<'_> {
         self.due.get()
     }
 
-    /// Looks at them, if that is due, without keeping anything.
+    /// Looks at them, if that is due, without keeping them in memory.
     ///
     /// # Errors
     /// [`Error::Unfit`]; [`Error::Stopped`].
@@ -131,8 +131,18 @@ impl Check<'_> {
         if !self.is_due() {
             return Ok(());
         }
+        self.look(observer)?;
+        self.remember()
+    }
+
+    /// Looks at them, if that is due, and remembers nothing: of a run that cannot be, no folder is
+    /// made.
+    fn look(&self, observer: &dyn Observer) -> Result<()> {
+        if !self.is_due() {
+            return Ok(());
+        }
         let report = examine(self.data, self.splits, true, observer)?;
-        self.done(&report, observer)
+        self.tell(&report, observer)
     }
 
     /// Says what was found when the cases were loaded.
@@ -146,13 +156,18 @@ impl Check<'_> {
         observer: &dyn Observer,
     ) -> Result<()> {
         let options = Options { labelled_only: true, folds: folds(self.splits)?, memory: None };
-        self.done(&check::conclude(&cohort.dataset, &options, examinations), observer)
+        self.tell(&check::conclude(&cohort.dataset, &options, examinations), observer)?;
+        self.remember()
     }
 
-    /// Tells of a report, and remembers if all is fit.
-    fn done(&self, report: &Report, observer: &dyn Observer) -> Result<()> {
+    /// Tells of a report, and refuses errors.
+    fn tell(&self, report: &Report, observer: &dyn Observer) -> Result<()> {
         observer.checked(self.data, report);
-        refuse_errors(self.data, self.splits, report)?;
+        refuse_errors(self.data, self.splits, report)
+    }
+
+    /// Remembers that all was found fit.
+    fn remember(&self) -> Result<()> {
         self.due.set(false);
         let Some(state) = &self.state else { return Ok(()) };
         let folder = self.remembered.parent().unwrap_or(Path::new(""));

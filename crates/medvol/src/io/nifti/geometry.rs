@@ -181,8 +181,7 @@ impl Space {
             return None;
         }
         let square = self.quaternion.iter().map(|v| v * v).sum::<f64>();
-        // The negated comparison also refuses NaN.
-        if !(square <= 1.0 + QUATERNION_TOLERANCE) {
+        if square.is_nan() || square > 1.0 + QUATERNION_TOLERANCE {
             return Some(Err("has a quaternion that is no rotation"));
         }
         let step = [dx, dy, if self.qfac < 0.0 { -dz } else { dz }];

@@ -99,8 +99,8 @@ impl Correlate<'_> {
     ///
     /// # Safety
     /// For `c < channels`, every tap and every start: `source + c * source_channel + start +
-    /// tap.source` must be readable for a vector, `weight + m * weight_row + c * weight_channel
-    /// + tap.weight` readable for `m < rows`, and `out + m * out_row + start` writable for a
+    /// tap.source` must be readable for a vector, `weight + m * weight_row + tap.weight +
+    /// c * weight_channel` readable for `m < rows`, and `out + m * out_row + start` writable for a
     /// vector, and as much readable of the values of the derivative.
     #[inline(always)]
     pub unsafe fn run<S: Simd>(&self, simd: S, rows: usize, starts: &[usize]) {

@@ -151,16 +151,20 @@ unsafe fn block<S: Simd, const K: usize, const V: usize, const SPLIT: bool>(
     for tap in taps {
         // SAFETY: the caller's promise.
         let from = unsafe { source.as_ptr().add(tap.source) };
-        // SAFETY: the caller's promise.
         let weights: [_; K] = std::array::from_fn(|k| {
-            simd.splat_f32s(unsafe { *kernel.as_ptr().add(tap.weights + k) })
+            // SAFETY: the caller's promise.
+            let weight = unsafe { *kernel.as_ptr().add(tap.weights + k) };
+            simd.splat_f32s(weight)
         });
         for v in 0..V {
             // SAFETY: the caller's promise.
             let x = unsafe { load(simd, from.add(middle + v * S::F32_LANES)) };
-            // SAFETY: the caller's promise.
-            let other =
-                if SPLIT { unsafe { load(simd, from.add(outer + v * S::F32_LANES)) } } else { x };
+            let other = if SPLIT {
+                // SAFETY: the caller's promise.
+                unsafe { load(simd, from.add(outer + v * S::F32_LANES)) }
+            } else {
+                x
+            };
             for (k, values) in values.iter_mut().enumerate() {
                 values[v] =
                     simd.mul_add_e_f32s(if k == 1 { x } else { other }, weights[k], values[v]);

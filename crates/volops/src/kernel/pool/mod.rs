@@ -164,9 +164,12 @@ impl<R: Reduction> WithSimd for Pool<'_, R> {
         frames.fill(NOTHING, 0.0);
         let z = simd.splat_f32s(adds.unwrap_or(1.0));
         for (d, out) in (slab.start..slab.end).zip(out.chunks_exact_mut(grid.part())) {
-            // SAFETY: what is added to has been written before.
-            let acc =
-                if adds.is_some() { unsafe { Run::of(&&mut *out) } } else { frames.get(NOTHING) };
+            let acc = if adds.is_some() {
+                // SAFETY: what is added to has been written before.
+                unsafe { Run::of(&&mut *out) }
+            } else {
+                frames.get(NOTHING)
+            };
             let center = d * grid.stride;
             let around = [
                 center.checked_sub(1),
