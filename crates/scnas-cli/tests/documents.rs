@@ -5,6 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use medvol::check::Kind;
+use medvol::io::endings;
+use medvol::metrics::Metric;
+
 /// Most lines of the documents that grow by themselves.
 const LINES: [(&str, usize); 3] =
     [("README.md", 100), ("docs/PERFORMANCE.md", 100), ("docs/RESULTS.md", 120)];
@@ -146,6 +150,26 @@ fn every_source_file_and_script_that_is_named_is_there() {
         }
     }
     assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// The code that each row of a document's tables begins with.
+fn first_cells(document: &str) -> BTreeSet<String> {
+    let rows = documents()[document].lines().filter_map(|line| line.strip_prefix("| `"));
+    rows.filter_map(|row| Some(row.split_once('`')?.0.to_string())).collect()
+}
+
+#[test]
+fn tables_of_findings_and_metrics_and_formats_are_complete() {
+    let checks = first_cells("docs/reference/data-checks.md");
+    assert_eq!(checks, Kind::ALL.iter().map(|kind| kind.name().to_string()).collect());
+    let metrics = first_cells("docs/reference/metrics.md");
+    assert_eq!(metrics, Metric::ALL.iter().map(|metric| metric.key().to_string()).collect());
+    let formats = &documents()["docs/reference/formats.md"];
+    let missing: Vec<&str> = endings()
+        .map(|ending| ending.strip_suffix(".gz").filter(|_| ending != ".nii.gz").unwrap_or(ending))
+        .filter(|ending| !formats.contains(&format!("`{ending}`")))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 /// Verb and options of each command line of scnas; comments and what follows a pipe apart.
