@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The hippocampus record of docs/RESULTS.md: one fold of five held out; the found network, a random one for as many epochs, and the three
+# One fold of five held out (docs/records/2026-11-24-zen4-one-fold): the found network, a random one for as many epochs, and the three
 # ways to give the found architecture its weights. Every step resumes where it was stopped.
 #   scripts/hippocampus.sh DATA/Task04_Hippocampus [folder for the runs]
 set -euo pipefail

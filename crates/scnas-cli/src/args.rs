@@ -9,6 +9,7 @@ use crate::config::ConfigArgs;
 use crate::cross_validate::CrossValidateArgs;
 use crate::demo::DemoArgs;
 use crate::evaluate::EvaluateArgs;
+use crate::picture::PictureArgs;
 use crate::predict::PredictArgs;
 use crate::search::SearchArgs;
 use crate::show::ShowArgs;
@@ -74,6 +75,7 @@ pub enum Verb {
     Predict(PredictArgs),
     Evaluate(EvaluateArgs),
     Show(ShowArgs),
+    Picture(PictureArgs),
     Compare(CompareArgs),
     Bench(BenchArgs),
     Demo(DemoArgs),

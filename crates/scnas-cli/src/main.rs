@@ -17,6 +17,7 @@ mod demo;
 mod evaluate;
 mod interrupt;
 mod output;
+mod picture;
 mod predict;
 mod progress;
 mod run_options;
@@ -63,6 +64,7 @@ fn run(cli: Cli, output: Output) -> Result<ExitCode> {
         Verb::Predict(args) => predict::run(&args, &device, output),
         Verb::Evaluate(args) => evaluate::run(&args, output),
         Verb::Show(args) => show::run(&args, &device, output),
+        Verb::Picture(args) => picture::run(&args, output),
         Verb::Compare(args) => compare::run(&args, output),
         Verb::Bench(args) => bench::run(&args, &device, output),
         Verb::Demo(args) => demo::run(&args, &device, output),

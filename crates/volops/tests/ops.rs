@@ -2,7 +2,7 @@
 //! result, and the gradient of every input through Burn's autodiff.
 //!
 //! On the CPU that compares the kernels. The environment variable `VOLOPS_TEST_DEVICE` names
-//! another device to put to the same test (see `docs/DEVICES.md`); there the operations are the
+//! another device to put to the same test (see `docs/guide/gpus.md`); there the operations are the
 //! compositions, and what is tested is the device.
 
 mod support;

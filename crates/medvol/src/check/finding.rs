@@ -32,6 +32,9 @@ macro_rules! kinds {
         pub enum Kind { $($(#[$doc])* $kind,)* }
 
         impl Kind {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$kind,)*];
+
             /// Its name in tables and JSON.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$kind => $name,)* }

@@ -64,7 +64,7 @@ impl Header {
     ///
     /// # Errors
     /// [`Error::ShapeMismatch`], [`Error::PlaceMismatch`].
-    pub(crate) fn check_same_place(
+    pub fn check_same_place(
         &self,
         source: &Source,
         other_source: &Source,

@@ -1,10 +1,11 @@
-//! What was reached: scores, their spread over cases and folds, comparisons.
+//! What was reached: scores, their spread over cases and folds, comparisons, pictures.
 
 pub mod against_random;
 pub mod comparison;
 pub mod cross_validation;
 pub mod evaluation;
 pub mod finished;
+pub mod picture;
 pub mod result;
 pub mod scoring;
 pub mod statistics;

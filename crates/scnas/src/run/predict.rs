@@ -264,9 +264,12 @@ fn check_headers(jobs: Vec<Job>, card: &Card) -> (Vec<Job>, Vec<(Job, Error)>) {
     (good, bad)
 }
 
-/// Names the files of folders that are no images by their names.
+/// Names the files of folders that are no images by their names. The files of a folder that is one
+/// image are its slices, whatever their names.
 fn say_what_is_passed_over(inputs: &[PathBuf], observer: &dyn Observer) {
-    for folder in inputs.iter().filter(|input| input.is_dir() && !Dataset::is_at(input)) {
+    let of_images =
+        |input: &&PathBuf| input.is_dir() && !Dataset::is_at(input) && folder_name(input).is_none();
+    for folder in inputs.iter().filter(of_images) {
         let others: Vec<String> =
             others_in(folder).iter().map(|path| path.display().to_string()).collect();
         if !others.is_empty() {
@@ -301,4 +304,32 @@ fn predict_one(
     }
     let file = io::create(&job.labels)?;
     Ok(file.like(&header).classes(&prediction.classes, labels, prediction.affine)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Warnings(Mutex<Vec<String>>);
+
+    impl Observer for Warnings {
+        fn warning(&self, text: &str) {
+            self.0.lock().unwrap().push(text.into());
+        }
+    }
+
+    #[test]
+    fn files_that_are_no_images_are_named_and_the_slices_of_a_series_are_not_among_them() {
+        let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../medvol/tests/fixtures/dicom");
+        let series = Path::new(fixtures).join("explicit");
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("notes.txt"), "").unwrap();
+        let warnings = Warnings::default();
+        say_what_is_passed_over(&[series, folder.path().into()], &warnings);
+        let said = warnings.0.into_inner().unwrap();
+        assert!(said.len() == 1 && said[0].contains("notes.txt"), "{said:?}");
+    }
 }
