@@ -228,7 +228,7 @@ fn a_label_map_without_an_image_is_a_case_of_nnunet_whose_image_is_missing() {
 #[test]
 fn a_table_that_cannot_be_understood_is_refused_with_its_lines() {
     for (text, named) in [
-        ("scan,label\na.nii,b.nii\n", vec!["\"image\"", "scan, label"]),
+        ("scan,label\na.nii,b.nii\n", vec!["\"image\"", "scan,label"]),
         ("image,label\na.nii,b.nii\n,c.nii\nd.nii,e.nii,f.nii\n", vec!["line 3", "line: 4"]),
         (
             "image,label\na/x.nii,b.nii\na/y.nii,c.nii\na/x.nii,d.nii\n",

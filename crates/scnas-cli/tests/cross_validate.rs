@@ -203,7 +203,7 @@ fn cross_validations_are_compared_case_by_case_and_a_search_says_whether_it_beat
     }
     let found = tiny(
         &["cross-validate", "data", "--out", "runs/found"],
-        &["search.epochs=1", "train.epochs=1"],
+        &["search.epochs=1", "search.warmup_epochs=0", "train.epochs=1"],
     );
     let text = succeed(&dir, &found);
     assert!(text.contains("Of 2 random networks") && text.contains("other settings"), "{text}");
@@ -261,8 +261,13 @@ fn cross_validations_are_compared_case_by_case_and_a_search_says_whether_it_beat
 
     // A single search beside a single random run of the same fold.
     succeed(&dir, &tiny(&["train", "data", "--arch", "random:1", "--out", "single/random"], &[]));
-    let text =
-        succeed(&dir, &tiny(&["search", "data", "--out", "single/found"], &["search.epochs=1"]));
+    let text = succeed(
+        &dir,
+        &tiny(
+            &["search", "data", "--out", "single/found"],
+            &["search.epochs=1", "search.warmup_epochs=0"],
+        ),
+    );
     assert!(
         text.contains("No difference from the random network is shown"),
         "two cases decide nothing: {text}"

@@ -59,7 +59,10 @@ fn the_way_from_data_to_scores_works_and_every_json_parses() {
 fn a_complete_run_is_printed_again_and_not_run_again() {
     let dir = folder("complete");
     task(&dir);
-    let command = tiny(&["search", "data", "--out", "run"], &["search.epochs=1", "train.epochs=1"]);
+    let command = tiny(
+        &["search", "data", "--out", "run"],
+        &["search.epochs=1", "search.warmup_epochs=0", "train.epochs=1"],
+    );
     let first = succeed(&dir, &command);
     let model = std::fs::metadata(dir.join("run/model.safetensors")).unwrap().modified().unwrap();
     let again = scnas(&dir, &command).output().unwrap();

@@ -115,7 +115,7 @@ pub(super) fn labels(value: &Value, said: &mut Said) -> Vec<Label> {
         )),
     }
     labels.sort_by_key(|label| label.value);
-    if said.problems.len() == before {
+    if said.problems.len() == before || value.is_object() {
         judge(&labels, said);
     }
     if said.problems.len() > before { Vec::new() } else { labels }
