@@ -102,8 +102,7 @@ impl Picture {
         let window = window(&image_voxels, planes);
         for (n, map) in maps.iter().enumerate() {
             let mut left = 0;
-            for axis in 0..3 {
-                let [high, wide] = sizes[axis];
+            for (axis, [high, wide]) in sizes.into_iter().enumerate() {
                 let top = n * (row + GAP) + (row - high) / 2;
                 let grey = linear(seen(image_voxels, axis, planes), [high, wide]);
                 let labels = nearest(seen(*map, axis, planes), [high, wide]);
