@@ -19,9 +19,10 @@ use crate::said::said;
 /// Segment images with a model
 ///
 /// Reads images and a model.safetensors; needs nothing else of the run. Writes for each image a
-/// label map of its name on the image's own grid, in its format (NIfTI: .nii.gz), with what its
-/// header says of space. Predictions written before are replaced; images and label maps of data sets never are. An image that cannot be predicted is
-/// reported and the others are done; the exit code is then 1.
+/// label map of its name on the image's own grid, in its format (NIfTI: .nii.gz; DICOM: a
+/// segmentation), with what its header says of space. Predictions written before are replaced;
+/// images and label maps of data sets never are. An image that cannot be predicted is reported and
+/// the others are done; the exit code is then 1.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -33,9 +34,9 @@ Examples:
   scnas predict folder_of_scans --model cv/fold-0 --model cv/fold-1 --out predictions \
                         --largest-component liver")]
 pub struct PredictArgs {
-    /// Images (NIfTI, NRRD, MetaImage), folders of images, or data sets (their test images). Channels in
-    /// files of their own are joined where all files are named as nnU-Net does:
-    /// CASE_0000.nii.gz, CASE_0001.nii.gz, …
+    /// Images (NIfTI, NRRD, MetaImage, folders of DICOM slices), folders of images, or data sets
+    /// (their test images). Channels in files of their own are joined where all files are named as
+    /// nnU-Net does: CASE_0000.nii.gz, CASE_0001.nii.gz, …
     #[arg(required = true, value_name = "INPUT")]
     pub inputs: Vec<PathBuf>,
     /// A model.safetensors, a run folder that holds one, or the folder of a cross-validation for

@@ -16,6 +16,9 @@ const LINES: [(&str, usize); 3] =
 /// Most words of a document.
 const WORDS: usize = 1200;
 
+/// A table that the program writes, a row a setting: looked up in and not read.
+const GENERATED: &str = "docs/reference/settings.md";
+
 /// Most words of a sentence.
 const SENTENCE: usize = 45;
 
@@ -154,7 +157,8 @@ fn every_source_file_and_script_that_is_named_is_there() {
 
 /// The code that each row of a document's tables begins with.
 fn first_cells(document: &str) -> BTreeSet<String> {
-    let rows = documents()[document].lines().filter_map(|line| line.strip_prefix("| `"));
+    let documents = documents();
+    let rows = documents[document].lines().filter_map(|line| line.strip_prefix("| `"));
     rows.filter_map(|row| Some(row.split_once('`')?.0.to_string())).collect()
 }
 
@@ -227,7 +231,10 @@ fn documents_are_short_and_so_are_their_sentences() {
     }
     for (name, text) in documents.iter().filter(|(name, _)| !is_record(name)) {
         let words = text.split_whitespace().count();
-        assert!(words <= WORDS, "{name} has {words} words, at most {WORDS} are allowed");
+        assert!(
+            words <= WORDS || name == GENERATED,
+            "{name} has {words} words, at most {WORDS} are allowed"
+        );
         for sentence in sentences(&prose_and_commands(text).0) {
             let words = sentence.split_whitespace().count();
             assert!(words <= SENTENCE, "{name}: a sentence of {words} words: {sentence}");
