@@ -13,8 +13,9 @@ use crate::output::Output;
 /// Draw the outlines of label maps on their image
 ///
 /// Writes three planes of an image, axial, coronal and sagittal, through the largest area of what
-/// the first label map labels. Each map has a row, so that predictions can be seen beside each other
-/// and beside the reference. As radiologists look at them: the patient's right is on the left.
+/// the first label map labels. Each map has a row, so that predictions can be seen beside each
+/// other and beside the reference. As radiologists look at them: the patient's right is on the
+/// left.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
