@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use common::task::{self, name, volumes};
 use common::{write_image, write_labels};
-use medvol::check::{Finding, Options, Severity, check};
+use medvol::check::{Finding, Options, Severity, check, fix};
 use medvol::{CaseFiles, Dataset, Fold};
 use serde_json::{Value, json};
 
@@ -453,4 +453,35 @@ fn a_name_that_is_no_utf8_is_said_in_every_check() {
         let [finding] = report.findings.as_slice() else { panic!("{:#?}", report.findings) };
         assert!(finding.severity == Severity::Error && finding.message.contains("not UTF-8"));
     }
+}
+
+#[test]
+fn a_test_case_may_have_the_name_of_a_training_case_and_faults_are_those_of_its_own_file() {
+    let (folder, root) = small(&with("test", json!([format!("./imagesTs/{}.nii.gz", name(0))])));
+    fs::create_dir_all(root.join("imagesTs")).unwrap();
+    let sound = fs::read(task::image_path(&root, 0)).unwrap();
+    let truncated = root.join(format!("imagesTs/{}.nii.gz", name(0)));
+    fs::write(&truncated, &sound[..sound.len() / 2]).unwrap();
+
+    let dataset = Dataset::open(&root).unwrap();
+    assert_eq!(names(&dataset.test), [name(0)]);
+    assert_eq!(names(&dataset.cases).len(), CASES);
+    let report = check(&root, &Options::default(), |_, _| true).unwrap().unwrap();
+    let errors: Vec<_> =
+        report.findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
+    assert!(matches!(errors[..], [finding] if finding.test), "{errors:?}");
+    let copy = folder.path().join("copy");
+    fix(&report, &copy, |_| true).unwrap().unwrap();
+    let copied = Dataset::open(&copy).unwrap();
+    assert_eq!((copied.cases.len(), copied.test.len()), (CASES, 0));
+}
+
+#[test]
+fn a_copy_in_which_nothing_is_left_to_train_on_is_an_error() {
+    let (folder, root) = small(&described());
+    for case in 0..CASES {
+        fs::write(task::image_path(&root, case), "no image").unwrap();
+    }
+    let report = check(&root, &Options::default(), |_, _| true).unwrap().unwrap();
+    assert!(fix(&report, &folder.path().join("copy"), |_| true).is_err());
 }

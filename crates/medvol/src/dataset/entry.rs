@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::CaseFiles;
 use super::json::{integer, kind, shown, text};
 use super::locate::Locator;
-use super::naming::names;
+use super::naming::{names, names_of_files};
 use crate::io::{Source, stem_and_ending};
 use crate::text::composed;
 
@@ -143,11 +143,15 @@ fn label(place: &str, case: &Map<String, Value>) -> Result<Option<String>, Strin
     }
 }
 
-/// The files of each case of several lists, which are named together, so that all are told apart
-/// alike.
+/// The files of each case of several lists, the last of which may be of test cases: they are named
+/// alike, and a test case may have the name of a training case.
 pub(super) fn locate<const N: usize>(lists: [Vec<Entry>; N], locator: &Locator) -> [Vec<Found>; N] {
     let images: Vec<&str> = lists.iter().flatten().map(first_image).collect();
-    let mut named = names(&images).into_iter();
+    let tests = if N > 1 { lists[N - 1].len() } else { 0 };
+    let (training, test) = images.split_at(images.len() - tests);
+    let apart = names_of_files(training).zip(names_of_files(test));
+    let named = apart.map_or_else(|| names(&images), |(training, test)| [training, test].concat());
+    let mut named = named.into_iter();
     lists.map(|list| {
         list.into_iter()
             .map(|entry| {

@@ -9,14 +9,10 @@ use crate::text::composed;
 /// A name for each image (of several files of one, the first): `case_1` for `imagesTr/case_1.nii`;
 /// where that is not enough, `s0000` for `s0000/ct.nii.gz`, or `p1_s2` for `p1/s2/mri/t1.nii`.
 pub(super) fn names(images: &[&str]) -> Vec<String> {
-    let paths: Vec<Vec<String>> = images.iter().map(|image| parts(image)).collect();
-    let stems: Vec<&String> = paths.iter().filter_map(|parts| parts.last()).collect();
-    // The same file twice is a mistake, which no name can put right.
-    let all: BTreeSet<&Vec<String>> = paths.iter().collect();
-    let distinct: BTreeSet<&String> = stems.iter().copied().collect();
-    if distinct.len() == all.len() {
-        return stems.into_iter().cloned().collect();
+    if let Some(names) = names_of_files(images) {
+        return names;
     }
+    let paths: Vec<Vec<String>> = images.iter().map(|image| parts(image)).collect();
     let shared = |at: &dyn Fn(&Vec<String>, usize) -> Option<String>| {
         let same = |n: &usize| {
             let first = paths.first().and_then(|path| at(path, *n));
@@ -30,6 +26,16 @@ pub(super) fn names(images: &[&str]) -> Vec<String> {
     // Something must be left of each.
     let behind = if before + behind < shortest { behind } else { 0 };
     paths.iter().map(|path| path[before..path.len() - behind].join("_")).collect()
+}
+
+/// The names of the files alone, if they tell the images apart.
+pub(super) fn names_of_files(images: &[&str]) -> Option<Vec<String>> {
+    let paths: Vec<Vec<String>> = images.iter().map(|image| parts(image)).collect();
+    let stems: Vec<&String> = paths.iter().filter_map(|parts| parts.last()).collect();
+    // The same file twice is a mistake, which no name can put right.
+    let all: BTreeSet<&Vec<String>> = paths.iter().collect();
+    let distinct: BTreeSet<&String> = stems.iter().copied().collect();
+    (distinct.len() == all.len()).then(|| stems.into_iter().cloned().collect())
 }
 
 /// Folders and the file's name without ending.
