@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::dataset::Flaw;
 use crate::digits::significant;
 use crate::io::dicom::Problem;
+use crate::io::{HeaderFault, Remark, Unsupported};
 use crate::preprocess::PreprocessFault;
 
 /// A result with this crate's [`Error`].
@@ -102,21 +103,21 @@ pub enum Error {
     },
 
     /// A file of another kind than those this crate reads, or an image that the format cannot hold.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {what}", path.display())]
     Unsupported {
         /// The file.
         path: PathBuf,
-        /// What it is, and what to do.
-        reason: String,
+        /// What it is.
+        what: Unsupported,
     },
 
     /// A header that contradicts itself or the format.
-    #[error("{}: its header is invalid: {reason}", path.display())]
+    #[error("{}: its header is invalid: {fault}", path.display())]
     Header {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        reason: String,
+        fault: Box<HeaderFault>,
     },
 
     /// A DICOM file, or a folder of them, that is not read.
@@ -206,14 +207,12 @@ pub enum Error {
     },
 
     /// A header that can be read in two ways, and nothing in it says which is meant.
-    #[error("{}: {reason}; {remedy}", path.display())]
+    #[error("{}: {question}; {}", path.display(), question.remedy())]
     UncertainPlace {
         /// The file.
         path: PathBuf,
-        /// Both readings.
-        reason: String,
-        /// What to do.
-        remedy: String,
+        /// What cannot be known.
+        question: Box<Remark>,
     },
 
     /// A label map holds a value that the data set does not list.

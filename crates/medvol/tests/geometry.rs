@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use common::fixture;
-use medvol::io::{self, Header, Source, Weight};
+use medvol::io::{self, Header, Remark, Source, Weight};
 use medvol::{Affine, Error, LabelMap, Result};
 use ndarray::Array3;
 use serde::Deserialize;
@@ -137,13 +137,13 @@ fn the_reading_is_taken_that_agrees_with_pixdim_and_what_is_odd_is_said() {
         }
         let remarks = &header.place.remarks;
         assert_eq!(
-            remarks.iter().map(|remark| remark.weight).max(),
+            remarks.iter().map(Remark::weight).max(),
             said.map(|(weight, _)| weight),
             "{name}: {remarks:?}"
         );
         if let Some((weight, text)) = said {
             assert!(
-                remarks.iter().any(|r| r.weight == weight && r.message.contains(text)),
+                remarks.iter().any(|r| r.weight() == weight && r.to_string().contains(text)),
                 "{name}: {remarks:?}"
             );
         }

@@ -100,7 +100,7 @@ impl Examiner<'_> {
             return;
         }
         let unsaid = |remark: &&Remark| {
-            remark.weight == Weight::Warning && !image.place.remarks.contains(remark)
+            remark.weight() == Weight::Warning && !image.place.remarks.contains(remark)
         };
         other.place.remarks.iter().filter(unsaid).for_each(|remark| self.remark(source, remark));
         if image.lies_on(other) {
@@ -132,9 +132,9 @@ impl Examiner<'_> {
 }
 
 /// What is to be said of a file's place.
-pub(super) fn said_of(shown: &str, Remark { weight, message, remedy }: &Remark) -> Finding {
-    let message = format!("{shown}: {message}");
-    match weight {
+pub(super) fn said_of(shown: &str, remark: &Remark) -> Finding {
+    let (message, remedy) = (format!("{shown}: {remark}"), remark.remedy());
+    match remark.weight() {
         Weight::Note => Finding::note(Kind::Geometry, message, remedy),
         Weight::Warning => Finding::warning(Kind::Geometry, message, remedy),
         Weight::Question => Finding::error(Kind::Geometry, message, remedy),

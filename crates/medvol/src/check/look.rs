@@ -26,7 +26,7 @@ pub fn look(
     spacing_mm: [f64; 3],
 ) -> Vec<Finding> {
     let shown = sources.first().map_or_else(String::new, Source::to_string);
-    let remarks = header.place.remarks.iter().filter(|remark| remark.weight > Weight::Note);
+    let remarks = header.place.remarks.iter().filter(|remark| remark.weight() > Weight::Note);
     let mut findings: Vec<Finding> = remarks.map(|remark| said_of(&shown, remark)).collect();
     let axes = Orientation::of(&header.grid.affine);
     let (shape, own) =

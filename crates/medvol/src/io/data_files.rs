@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Error as IoError, ErrorKind, Read, Take};
 use std::path::{Path, PathBuf};
 
 use super::encoding::Encoding;
+use super::fault::Unsupported;
 use super::file_names::FileNames;
 use super::stream::{PIECE, Stream};
 use crate::error::{Error, Result};
@@ -70,9 +71,7 @@ pub(super) fn beside(
     layout: Layout,
 ) -> Result<Stream> {
     let source = header.source().clone();
-    let count = names
-        .check_count(sizes)
-        .map_err(|reason| Error::Header { path: source.path().to_path_buf(), reason })?;
+    let count = names.check_count(sizes).map_err(|fault| fault.of(source.path()))?;
     // The counts divide the sizes, and those the bytes.
     let part_bytes = layout.bytes / count.max(1);
     let folder = source.path().parent().unwrap_or(Path::new(""));
@@ -102,13 +101,7 @@ pub(super) fn beside(
 /// [`Error::Unsupported`] for a name that headers cannot hold: a sign of percent makes a pattern.
 pub(super) fn written_beside<'a>(header: &Path, data: &'a Path) -> Result<&'a str> {
     let name = data.file_name().and_then(|name| name.to_str());
-    name.filter(|name| !name.contains('%')).ok_or_else(|| Error::Unsupported {
-        path: header.to_path_buf(),
-        reason:
-            "its data file would have a name that a header cannot hold; choose a name in UTF-8 \
-                 without %, or a format of one file (.nrrd, .mha)"
-                .into(),
-    })
+    name.filter(|name| !name.contains('%')).ok_or_else(|| Unsupported::DataFileName.of(header))
 }
 
 impl Layout {
@@ -123,12 +116,7 @@ impl Layout {
             Skip::AllBut(behind) => behind,
         };
         let (Encoding::Raw, 0, Some(length)) = (self.encoding, self.skip_lines, length) else {
-            return Err(Error::Unsupported {
-                path: path.to_path_buf(),
-                reason: "its voxels are to be found from the end of the file, which is only \
-                         possible where nothing is compressed; write it again"
-                    .into(),
-            });
+            return Err(Unsupported::FromTheEnd.of(path));
         };
         let expected = self.bytes.saturating_add(behind);
         length.checked_sub(expected).ok_or_else(|| Error::Truncated {

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::fault::HeaderFault;
+
 /// The files that hold the voxels of a header.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum FileNames {
@@ -42,7 +44,7 @@ impl FileNames {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn check_count(&self, sizes: &[usize]) -> Result<u64, String> {
+    pub(super) fn check_count(&self, sizes: &[usize]) -> Result<u64, HeaderFault> {
         let (found, dimensions) = match self {
             Self::One(_) => return Ok(1),
             Self::List(names, dimensions) => (names.len() as u64, *dimensions),
@@ -53,7 +55,8 @@ impl FileNames {
         let product =
             |sizes: &[usize]| sizes.iter().fold(1_u64, |all, &n| all.saturating_mul(n as u64));
         if !(1..=all).contains(&dimensions) {
-            return Err(format!("{dimensions} dimensions in each data file; expected 1 to {all}"));
+            let expected = "one or more, and no more than the whole has";
+            return Err(HeaderFault::value("dimensions of a data file", expected, dimensions));
         }
         let expected = product(&sizes[dimensions..]);
         let slowest = product(&sizes[all - 1..]);
@@ -62,7 +65,7 @@ impl FileNames {
         if found == expected || whole {
             Ok(found)
         } else {
-            Err(format!("names {found} data files; its sizes {sizes:?} ask for {expected}"))
+            Err(HeaderFault::FileCount { found, expected, sizes: sizes.to_vec() })
         }
     }
 }
@@ -72,7 +75,7 @@ impl Numbered {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn new(pattern: &str, numbers: [i64; 3]) -> Result<Self, String> {
+    pub(super) fn new(pattern: &str, numbers: [i64; 3]) -> Result<Self, HeaderFault> {
         let [first, last, step] = numbers;
         let (before, rest) = pattern.split_once('%').unwrap_or((pattern, ""));
         let digits = rest.trim_start_matches(|c: char| c.is_ascii_digit());
@@ -81,13 +84,13 @@ impl Numbered {
         let (Some(after), Ok(parsed), true) =
             (after, format!("0{width}").parse(), width.len() <= 2)
         else {
-            return Err(format!(
-                "the pattern of its data files is {pattern:?}; expected one number in it, as in \
-                 slice_%03d.raw"
-            ));
+            let expected = "one number in it, as in slice_%03d.raw";
+            return Err(HeaderFault::value("pattern of data files", expected, pattern));
         };
         if step == 0 || (last < first) != (step < 0) && last != first {
-            return Err(format!("data files from {first} to {last} in steps of {step}"));
+            let expected = "a first, a last, and a step from one to the other";
+            let found = format!("{first} {last} {step}");
+            return Err(HeaderFault::value("numbers of data files", expected, found));
         }
         let (before, after) = (before.to_string(), after.to_string());
         let zeros = width.starts_with('0');
@@ -113,7 +116,7 @@ impl Numbered {
 mod tests {
     use super::*;
 
-    fn numbered(pattern: &str, numbers: [i64; 3]) -> Result<Vec<String>, String> {
+    fn numbered(pattern: &str, numbers: [i64; 3]) -> Result<Vec<String>, HeaderFault> {
         let names = FileNames::Numbered(Numbered::new(pattern, numbers)?, None);
         Ok(names.iter().map(Cow::into_owned).collect())
     }
@@ -126,7 +129,11 @@ mod tests {
         for (pattern, numbers) in
             [("a", [1, 2, 1]), ("%d%d", [1, 2, 1]), ("%s", [1, 2, 1]), ("%999d", [1, 2, 1])]
         {
-            assert!(numbered(pattern, numbers).unwrap_err().contains("pattern"), "{pattern}");
+            let fault = numbered(pattern, numbers).unwrap_err();
+            assert!(
+                matches!(&fault, HeaderFault::Value { found, .. } if found == pattern),
+                "{fault}"
+            );
         }
         assert!(numbered("%d", [1, 2, 0]).is_err());
         assert!(numbered("%d", [1, 2, -1]).is_err());
@@ -141,7 +148,11 @@ mod tests {
         assert_eq!(names(4, None).check_count(&[2, 3, 4]), Ok(4));
         assert_eq!(names(12, Some(1)).check_count(&[2, 3, 4]), Ok(12));
         assert_eq!(names(2, Some(3)).check_count(&[2, 3, 4]), Ok(2));
-        assert!(names(3, None).check_count(&[2, 3, 4]).unwrap_err().contains("ask for 4"));
+        let sizes = vec![2, 3, 4];
+        assert_eq!(
+            names(3, None).check_count(&sizes),
+            Err(HeaderFault::FileCount { found: 3, expected: 4, sizes })
+        );
         assert!(names(3, Some(3)).check_count(&[2, 3, 4]).is_err());
         assert!(names(4, Some(0)).check_count(&[2, 3, 4]).is_err());
         assert!(names(0, Some(3)).check_count(&[2, 3, 4]).is_err());

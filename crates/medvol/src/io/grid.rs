@@ -4,7 +4,8 @@ use std::any::Any;
 use std::sync::Arc;
 
 use super::format::Format;
-use super::place::{Place, Remark, Weight};
+use super::place::Place;
+use super::remark::Weight;
 use super::source::Source;
 use crate::affine::Affine;
 use crate::error::{Error, Result};
@@ -88,11 +89,10 @@ impl Header {
     /// # Errors
     /// [`Error::UncertainPlace`].
     pub(crate) fn check_certain(&self, source: &Source) -> Result<()> {
-        match self.place.remarks.iter().find(|remark| remark.weight == Weight::Question) {
-            Some(Remark { message, remedy, .. }) => Err(Error::UncertainPlace {
+        match self.place.remarks.iter().find(|remark| remark.weight() == Weight::Question) {
+            Some(question) => Err(Error::UncertainPlace {
                 path: source.path().to_path_buf(),
-                reason: message.clone(),
-                remedy: remedy.clone(),
+                question: Box::new(question.clone()),
             }),
             None => Ok(()),
         }

@@ -2,16 +2,17 @@
 
 use std::str::FromStr;
 
+use super::fault::Unsupported;
 use super::stream::Stream;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// More than any header has: even one with the names of ten thousand slices.
-const MOST_BYTES: usize = 2 << 20;
+const MOST_BYTES: u64 = 2 << 20;
 
 /// Reads the lines at the beginning of a stream, and nothing behind them.
 pub(super) struct Lines<'a> {
     stream: &'a mut Stream,
-    read: usize,
+    read: u64,
 }
 
 impl<'a> Lines<'a> {
@@ -23,19 +24,15 @@ impl<'a> Lines<'a> {
     /// file.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for a header without end; those of reading.
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for a header without end; those of reading.
     pub(super) fn next(&mut self) -> Result<Option<String>> {
         let mut line = Vec::new();
         let mut byte = [0];
         while self.stream.read_some(&mut byte, 0)? > 0 {
             self.read += 1;
             if self.read > MOST_BYTES {
-                return Err(Error::Unsupported {
-                    path: self.stream.source().path().to_path_buf(),
-                    reason: format!(
-                        "its header goes on for more than {MOST_BYTES} bytes; write it again"
-                    ),
-                });
+                let what = Unsupported::LongHeader { most: MOST_BYTES };
+                return Err(what.of(self.stream.source().path()));
             }
             if byte == *b"\n" {
                 return Ok(Some(text(&line)));

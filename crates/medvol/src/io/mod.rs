@@ -24,6 +24,7 @@ mod crop;
 mod data_files;
 pub mod dicom;
 mod encoding;
+mod fault;
 mod file_names;
 mod format;
 mod grid;
@@ -35,18 +36,21 @@ mod nrrd;
 mod opened;
 mod order;
 mod place;
+mod remark;
 mod source;
 mod stream;
 mod voxels;
 
 pub use create::{Destination, create};
+pub use fault::{HeaderFault, Unsupported};
 pub use format::{
     Content, FORMATS, Format, Join, default_ending, ending_like, endings, image_ending_like,
     is_image, is_part_of_another, stem_and_ending,
 };
 pub use grid::{Grid, Header};
 pub use opened::{Opened, open};
-pub use place::{Place, Remark, Weight};
+pub use place::Place;
+pub use remark::{Remark, Weight};
 pub use source::Source;
 pub use stream::Stream;
 pub use voxels::{NumberType, Stored};

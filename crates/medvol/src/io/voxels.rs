@@ -1,6 +1,7 @@
 //! Reading the voxels: in pieces, so that what a damaged or hostile file announces is never
 //! allocated unseen.
 
+use super::fault::Unsupported;
 use super::stream::{PIECE, Stream};
 use crate::error::{Error, Result};
 
@@ -116,13 +117,8 @@ impl Stored {
             match self.stream.read_some(&mut piece, expected)? {
                 0 => return Ok(()),
                 _ if behind > most => {
-                    return Err(Error::Unsupported {
-                        path: self.stream.source().path().to_path_buf(),
-                        reason: format!(
-                            "goes on for more than {most} bytes behind the {expected} that its \
-                             header announces; convert it again"
-                        ),
-                    });
+                    let what = Unsupported::LongFile { most, announced: expected };
+                    return Err(what.of(self.stream.source().path()));
                 }
                 n => behind += n as u64,
             }

@@ -169,9 +169,9 @@ impl Pair {
             return Err(unlike(Unlike::Apart { mm }));
         }
         // Distances and volumes are those of the reference's grid.
-        for remark in expected_in.place.remarks.iter().filter(|r| r.weight > Weight::Note) {
+        for remark in expected_in.place.remarks.iter().filter(|r| r.weight() > Weight::Note) {
             let file = self.reference.display();
-            observer.warning(&format!("{file}: {}; {}", remark.message, remark.remedy));
+            observer.warning(&format!("{file}: {remark}; {}", remark.remedy()));
         }
         Ok(case)
     }

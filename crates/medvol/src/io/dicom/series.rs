@@ -112,16 +112,10 @@ impl Series {
     pub(super) fn remarks(&self) -> Vec<Remark> {
         let mut remarks = Vec::new();
         if !self.left_out.is_empty() {
-            remarks.push(Remark::note(
-                format!("its folder holds more than the series; {}", self.left_out),
-                "none needed if no slices are among them",
-            ));
+            remarks.push(Remark::LeftOut { left_out: self.left_out.clone() });
         }
         if self.planes.len() == 1 && !self.place.tells_spacing() {
-            remarks.push(Remark::warning(
-                "its one slice tells no thickness: 1 mm is taken",
-                "give the whole series",
-            ));
+            remarks.push(Remark::NoThickness);
         }
         remarks
     }

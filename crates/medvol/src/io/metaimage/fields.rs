@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::io::fault::HeaderFault;
 use crate::io::file_names::{FileNames, Numbered};
 use crate::io::lines::{Lines, values};
 use crate::io::stream::Stream;
@@ -22,20 +23,17 @@ impl Fields {
     /// Reads a header to its end.
     ///
     /// # Errors
-    /// [`Error::Header`]; those of reading.
+    /// [`Error::Header`](crate::Error::Header); those of reading.
     pub(super) fn read(stream: &mut Stream) -> Result<Self> {
         let path = stream.source().path().to_path_buf();
-        let invalid = |reason: String| Error::Header { path: path.clone(), reason };
         let mut lines = Lines::new(stream);
         let mut fields = Self { values: BTreeMap::new(), files: None };
         while let Some(line) = lines.next()? {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let (key, value) = line.split_once(['=', ':']).ok_or_else(|| {
-                let line: String = line.chars().take(60).collect();
-                invalid(format!("the line {line:?} is no key with a value"))
-            })?;
+            let (key, value) =
+                line.split_once(['=', ':']).ok_or_else(|| HeaderFault::line(&line).of(&path))?;
             let (key, value) = (key.trim(), value.trim());
             if key != DATA {
                 fields.values.insert(key.to_string(), value.to_string());
@@ -45,7 +43,7 @@ impl Fields {
                 return Ok(fields);
             }
             let slices = fields.get("DimSize").and_then(|sizes| sizes.split_whitespace().last());
-            let mut files = file_names(value, slices).map_err(&invalid)?;
+            let mut files = file_names(value, slices).map_err(|fault| fault.of(&path))?;
             if let FileNames::List(names, _) = &mut files {
                 while let Some(name) = lines.next()? {
                     if !name.is_empty() {
@@ -55,7 +53,7 @@ impl Fields {
             }
             return Ok(Self { files: Some(files), ..fields });
         }
-        Err(invalid(format!("it ends without the key {DATA}, which says where the voxels are")))
+        Err(HeaderFault::Missing { field: DATA }.of(&path))
     }
 
     /// What a key says.
@@ -71,21 +69,24 @@ impl Fields {
 
 /// The names of data files; those of a list are still to be read. `slices` is the number of the
 /// last one of a pattern that gives none.
-fn file_names(text: &str, slices: Option<&str>) -> std::result::Result<FileNames, String> {
+fn file_names(text: &str, slices: Option<&str>) -> std::result::Result<FileNames, HeaderFault> {
+    let invalid = |expected| HeaderFault::value(DATA, expected, text);
     let words: Vec<&str> = text.split_whitespace().collect();
     if let ["LIST", dimensions @ ..] = words.as_slice() {
         let number = |word: &&str| word.trim_end_matches(['D', 'd']).parse().ok();
+        let expected = "LIST, or LIST and a number of dimensions";
         let dimensions = match dimensions {
             [] => None,
-            [one] => Some(number(one).ok_or_else(|| format!("{DATA} = {text}"))?),
-            _ => return Err(format!("{DATA} = {text}; expected LIST, or LIST and dimensions")),
+            [one] => Some(number(one).ok_or_else(|| invalid(expected))?),
+            _ => return Err(invalid(expected)),
         };
         return Ok(FileNames::List(Vec::new(), dimensions));
     }
     let (Some((pattern, numbers)), true) = (words.split_first(), text.contains('%')) else {
         return Ok(FileNames::One(text.to_string()));
     };
-    let numbers: Vec<i64> = values(&numbers.join(" ")).ok_or_else(|| format!("{DATA} = {text}"))?;
+    let numbers: Vec<i64> =
+        values(&numbers.join(" ")).ok_or_else(|| invalid("numbers behind the pattern"))?;
     let last = || slices.and_then(|n| n.parse().ok()).unwrap_or(1);
     let numbers = match *numbers {
         [] => [1, last(), 1],

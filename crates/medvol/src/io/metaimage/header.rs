@@ -14,9 +14,11 @@ use crate::affine::Affine;
 use crate::error::{Error, Result};
 use crate::io::data_files::{Layout, Skip};
 use crate::io::encoding::Encoding;
+use crate::io::fault::{HeaderFault, Unsupported};
 use crate::io::grid::Grid;
 use crate::io::lines::values;
-use crate::io::place::{Place, Remark};
+use crate::io::place::Place;
+use crate::io::remark::Remark;
 use crate::io::voxels::NumberType;
 
 /// A validated header.
@@ -56,21 +58,27 @@ pub(super) const MATRIX: [&str; 3] = ["TransformMatrix", "Rotation", "Orientatio
 pub(super) const OFFSET: [&str; 3] = ["Offset", "Position", "Origin"];
 pub(super) const SPACING: [&str; 2] = ["ElementSize", "ElementSpacing"];
 
+/// The key of how many channels each voxel has.
+const CHANNELS: &str = "ElementNumberOfChannels";
+
 /// `position` is where the header ends in its file.
 pub(super) fn parse(path: &Path, fields: &Fields, position: u64) -> Result<Header> {
     let parser = Parser { path, fields };
     parser.check_kind()?;
     let sizes = parser.sizes()?;
-    let channels: usize = parser.number("ElementNumberOfChannels")?.unwrap_or(1);
+    let channels: usize = parser.number(CHANNELS)?.unwrap_or(1);
     let series: Vec<usize> = sizes.iter().skip(3).copied().filter(|&n| n > 1).collect();
     let (channels, channels_at) = match (channels, series.as_slice()) {
         (1.., []) => (channels, 0),
         (1, [one]) => (*one, 3),
+        (0, _) => return Err(parser.invalid(CHANNELS, "1 or more", 0)),
         _ => {
-            return Err(parser.invalid(format!(
-                "{channels} channels in each voxel and dimensions {sizes:?}; expected at most one \
-                 axis of channels besides three of space"
-            )));
+            let what = Unsupported::Axes {
+                of_channels: series.len() + usize::from(channels > 1),
+                sizes: [&[channels], sizes.as_slice()].concat(),
+                in_space: 3,
+            };
+            return Err(what.of(path));
         }
     };
     let extent = |n: usize| sizes.get(n).copied().unwrap_or(1);
@@ -89,7 +97,7 @@ pub(super) fn parse(path: &Path, fields: &Fields, position: u64) -> Result<Heade
         .concat()
         .iter()
         .try_fold(numbers.bytes() as u64, |all, &n| all.checked_mul(n as u64))
-        .ok_or_else(|| parser.invalid(format!("dimensions {sizes:?} are more than can be")))?;
+        .ok_or_else(|| HeaderFault::TooLarge { sizes: sizes.clone() }.of(path))?;
     let layout = Layout { encoding, skip_lines: 0, skip: parser.skip(position)?, bytes };
     let stored = match fields.files {
         None if compressed => parser.number("CompressedDataSize")?.filter(|&bytes| bytes > 0),
@@ -111,25 +119,23 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
-    fn invalid(&self, reason: String) -> Error {
-        Error::Header { path: self.path.to_path_buf(), reason }
+    fn invalid(&self, key: &str, expected: &'static str, found: impl ToString) -> Error {
+        HeaderFault::value(key, expected, found).of(self.path)
     }
 
-    fn unsupported(&self, reason: String) -> Error {
-        Error::Unsupported { path: self.path.to_path_buf(), reason }
+    fn needed(&self, key: &'static str) -> Result<&str> {
+        self.fields.get(key).ok_or_else(|| HeaderFault::Missing { field: key }.of(self.path))
     }
 
     fn check_kind(&self) -> Result<()> {
         match self.fields.get("ObjectType") {
             None | Some("Image") => Ok(()),
-            Some(other) => {
-                Err(self.unsupported(format!("holds an object of type {other:?}; expected Image")))
-            }
+            Some(other) => Err(Unsupported::Object { found: other.into() }.of(self.path)),
         }
     }
 
     fn number<T: FromStr>(&self, key: &str) -> Result<Option<T>> {
-        let parsed = |text: &str| text.parse().map_err(|_| self.invalid(format!("{key} = {text}")));
+        let parsed = |text: &str| text.parse().map_err(|_| self.invalid(key, "a number", text));
         self.fields.get(key).map(parsed).transpose()
     }
 
@@ -138,30 +144,23 @@ impl Parser<'_> {
     }
 
     fn sizes(&self) -> Result<Vec<usize>> {
-        let dimensions: usize =
-            self.number("NDims")?.ok_or_else(|| self.invalid("it has no NDims".into()))?;
-        let text = self.fields.get("DimSize").unwrap_or("");
+        let text = self.needed("NDims")?;
+        let dimensions = text.parse().ok().filter(|n| (2..=10).contains(n));
+        let dimensions = dimensions.ok_or_else(|| self.invalid("NDims", "2 to 10", text))?;
+        let text = self.needed("DimSize")?;
         values(text)
-            .filter(|sizes: &Vec<usize>| {
-                (2..=10).contains(&dimensions) && sizes.len() == dimensions && !sizes.contains(&0)
-            })
+            .filter(|sizes: &Vec<usize>| sizes.len() == dimensions && !sizes.contains(&0))
             .ok_or_else(|| {
-                self.invalid(format!(
-                    "NDims = {dimensions}, DimSize = {text}; expected 2 to 10 sizes above 0"
-                ))
+                HeaderFault::values("DimSize", dimensions, "whole numbers above 0", text)
+                    .of(self.path)
             })
     }
 
     fn element_type(&self) -> Result<NumberType> {
-        let text = self.fields.get("ElementType").unwrap_or("");
+        let text = self.needed("ElementType")?;
         let name = text.strip_suffix("_ARRAY").unwrap_or(text);
-        TYPES.iter().find(|(known, _)| *known == name).map(|(_, numbers)| *numbers).ok_or_else(
-            || {
-                self.unsupported(format!(
-                    "ElementType = {text}, which cannot be read; convert it to integers or floats"
-                ))
-            },
-        )
+        let known = TYPES.iter().find(|(known, _)| *known == name).map(|(_, numbers)| *numbers);
+        known.ok_or_else(|| Unsupported::DataType { found: text.into() }.of(self.path))
     }
 
     fn skip(&self, position: u64) -> Result<Skip> {
@@ -170,11 +169,11 @@ impl Parser<'_> {
             // Counted from the beginning of the file that holds the voxels, as far as it says so.
             Ok(0) => Ok(Skip::Stored(0)),
             Ok(bytes) if self.fields.files.is_some() => Ok(Skip::Stored(bytes)),
-            Ok(bytes) => bytes.checked_sub(position).map(Skip::Stored).ok_or_else(|| {
-                self.invalid(format!("HeaderSize = {bytes}, but its header has {position} bytes"))
+            Ok(begin) => begin.checked_sub(position).map(Skip::Stored).ok_or_else(|| {
+                HeaderFault::Begin { found: begin as f64, least: position }.of(self.path)
             }),
             Err(_) if bytes == -1 => Ok(Skip::AllBut(0)),
-            Err(_) => Err(self.invalid(format!("HeaderSize = {bytes}; expected -1, 0 or more"))),
+            Err(_) => Err(self.invalid("HeaderSize", "-1, 0 or more", bytes)),
         }
     }
 
@@ -184,7 +183,7 @@ impl Parser<'_> {
         values(text)
             .filter(|numbers: &Vec<f64>| numbers.len() >= expected)
             .map(Some)
-            .ok_or_else(|| self.invalid(format!("{key} = {text}; expected {expected} numbers")))
+            .ok_or_else(|| HeaderFault::values(key, expected, "numbers", text).of(self.path))
     }
 
     /// What is to be said of the place.
@@ -193,19 +192,10 @@ impl Parser<'_> {
         let mut remarks = Vec::new();
         let named = self.fields.get("AnatomicalOrientation").unwrap_or("RAI");
         if matrix.is_none() && !named.eq_ignore_ascii_case("RAI") && !named.starts_with('?') {
-            remarks.push(Remark::warning(
-                format!(
-                    "its AnatomicalOrientation is {named}, but it has no TransformMatrix: it is \
-                     read as RAI, as ITK does"
-                ),
-                "write the header again with a TransformMatrix",
-            ));
+            remarks.push(Remark::NoTransform { named: named.into() });
         }
         if self.fields.last_of(&SPACING).is_none() {
-            remarks.push(Remark::warning(
-                "its header gives no spacing: 1 mm is taken",
-                "add ElementSpacing to its header",
-            ));
+            remarks.push(Remark::NoSpacing { fields: "ElementSpacing" });
         }
         Place { others: Vec::new(), remarks }
     }
@@ -236,7 +226,7 @@ impl Parser<'_> {
         let affine = Affine(affine);
         match affine.is_invertible() {
             true => Ok(affine),
-            false => Err(self.invalid(format!("its matrix and spacing give {:?}", affine.0))),
+            false => Err(HeaderFault::singular(&affine).of(self.path)),
         }
     }
 }

@@ -12,8 +12,10 @@
 
 use super::quaternion;
 use crate::affine::{Affine, PLAUSIBLE_MM};
-use crate::digits::{lengths_mm, significant};
-use crate::io::place::{Place, Remark};
+use crate::digits::significant;
+use crate::io::fault::HeaderFault;
+use crate::io::place::Place;
+use crate::io::remark::Remark;
 use crate::orient::Orientation;
 
 /// Spacings that differ by more than this part of themselves are not a matter of rounding.
@@ -57,7 +59,7 @@ impl Space {
     ///
     /// # Errors
     /// Why there is no reading.
-    pub(super) fn place(&self) -> Result<(Affine, Place), String> {
+    pub(super) fn place(&self) -> Result<(Affine, Place), HeaderFault> {
         let mut remarks = Vec::new();
         let Choice { taken, others } = self.choose(&mut remarks)?;
         let scale = self.scale(&taken, &mut remarks);
@@ -69,10 +71,10 @@ impl Space {
         Ok((scaled(&taken, scale), Place { others, remarks }))
     }
 
-    fn choose(&self, remarks: &mut Vec<Remark>) -> Result<Choice, String> {
+    fn choose(&self, remarks: &mut Vec<Remark>) -> Result<Choice, HeaderFault> {
         let sform = usable("sform", self.sform(), remarks);
         let Some(spacing) = self.spacing(sform.is_some(), remarks)? else {
-            let taken = sform.ok_or("no part of it places the voxels")?;
+            let taken = sform.ok_or(HeaderFault::NoPlace)?;
             return Ok(Choice { taken, others: Vec::new() });
         };
         let sform = sform.map(|sform| self.in_own_unit(sform, spacing, remarks));
@@ -89,12 +91,7 @@ impl Space {
             (None, Some(qform)) => Ok(Choice { taken: qform, others: Vec::new() }),
             (None, None) => {
                 let [taken, others @ ..] = without_direction(self.extents, spacing);
-                remarks.push(Remark::note(
-                    "its header does not say how it lies in the body (neither qform nor sform): \
-                     it is read as LAS, as nibabel does, while ITK reads it as LPS",
-                    "none needed where all images of the data set are such; otherwise left and \
-                     right may be mixed up",
-                ));
+                remarks.push(Remark::NoMatrix);
                 Ok(Choice { taken, others: others.to_vec() })
             }
         }
@@ -108,28 +105,18 @@ impl Space {
         spacing: [f64; 3],
         remarks: &mut Vec<Remark>,
     ) -> Choice {
-        let shown = |spacing: [f64; 3]| lengths_mm(spacing.map(|mm| mm * self.stated_scale()));
+        let in_mm = |spacing: [f64; 3]| spacing.map(|length| length * self.stated_scale());
         let [dx, dy, dz] = spacing;
-        let said = format!(
-            "its sform gives voxels of {}, its pixdim of {} (depth, height, width)",
-            shown(sform.spacing()),
-            shown([dz, dy, dx])
-        );
-        let remedy = "find out which is right, as other programs take one or the other, and \
-                      correct the header";
+        remarks.push(Remark::OtherSpacing {
+            sform_mm: in_mm(sform.spacing()),
+            pixdim_mm: in_mm([dz, dy, dx]),
+            by_qform: qform.is_some(),
+        });
         // As ITK reads it.
         let respaced = with_spacing(&sform, spacing);
         match qform {
-            Some(taken) => {
-                let message = format!("{said}: the qform is taken, which has that of pixdim");
-                remarks.push(Remark::warning(message, remedy));
-                Choice { taken, others: vec![sform, respaced] }
-            }
-            None => {
-                let message = format!("{said}, and no qform says which is meant");
-                remarks.push(Remark::question(message, remedy));
-                Choice { taken: sform, others: vec![respaced] }
-            }
+            Some(taken) => Choice { taken, others: vec![sform, respaced] },
+            None => Choice { taken: sform, others: vec![respaced] },
         }
     }
 
@@ -139,29 +126,22 @@ impl Space {
         &self,
         is_in_sform: bool,
         remarks: &mut Vec<Remark>,
-    ) -> Result<Option<[f64; 3]>, String> {
-        let Self { extents, pixdim, .. } = self;
+    ) -> Result<Option<[f64; 3]>, HeaderFault> {
+        let Self { extents, pixdim, .. } = *self;
         let any = |found: fn(f64) -> bool| (0..3).any(|n| extents[n] > 1 && found(pixdim[n]));
-        let remedy = "set the spacing in its header";
-        let said = format!("its pixdim is {}", pixdim.map(|mm| significant(mm, 4)).join(", "));
         if any(|mm| mm == 0.0 || !mm.is_finite()) {
             if is_in_sform {
-                let message = format!("{said}: the spacing of the sform is taken");
-                remarks.push(Remark::warning(message, remedy));
+                remarks.push(Remark::NoPixdim { pixdim });
                 return Ok(None);
             }
             if any(|mm| !mm.is_finite()) {
-                return Err(format!("{said}, which is no spacing"));
+                let found = pixdim.map(|mm| significant(mm, 4)).join(" ");
+                return Err(HeaderFault::values("pixdim", 3, "finite numbers", &found));
             }
-            let message = format!("{said}: a spacing of 0 is taken as 1");
-            remarks.push(Remark::warning(message, remedy));
+            remarks.push(Remark::ZeroPixdim { pixdim });
         }
         if any(|mm| mm < 0.0) {
-            let message = format!(
-                "{said}: a negative spacing is taken by its absolute value, while some programs \
-                 mirror such an axis"
-            );
-            remarks.push(Remark::warning(message, remedy));
+            remarks.push(Remark::NegativePixdim { pixdim });
         }
         let usable = |mm: f64| if mm == 0.0 || !mm.is_finite() { 1.0 } else { mm.abs() };
         Ok(Some(pixdim.map(usable)))
@@ -202,10 +182,7 @@ impl Space {
         if self.agree(&sform, spacing) || !self.agree(&converted, spacing) {
             return sform;
         }
-        remarks.push(Remark::warning(
-            format!("its sform is in mm, its pixdim in the {} it states", self.unit_name()),
-            "write both in mm",
-        ));
+        remarks.push(Remark::SformInMm { unit: self.unit_name() });
         converted
     }
 
@@ -214,23 +191,10 @@ impl Space {
         let [width, height, depth] = self.extents;
         let distance = sform.max_displacement(qform, [depth, height, width]);
         let smallest = sform.spacing().into_iter().fold(f64::INFINITY, f64::min);
-        if distance <= PLACE_TOLERANCE * smallest {
-            return None;
-        }
-        let [s, q] = [sform, qform].map(|affine| Orientation::of(affine).code());
-        let (sform_code, qform_code) = (self.sform_code, self.qform_code);
-        let message = format!(
-            "its sform (code {sform_code}, {s}) and qform (code {qform_code}, {q}) lie up to {} \
-             mm apart: the sform is taken, as nibabel does, while other programs may take the \
-             qform",
-            significant(distance * self.stated_scale(), 3)
-        );
-        // Two codes are two spaces, such as the scanner's and that of an atlas, which may well
-        // differ, but for what is left and right in them.
-        Some(if s == q && sform_code != qform_code {
-            Remark::note(message, "none needed: predictions have both")
-        } else {
-            Remark::warning(message, "find out which is right and correct the other")
+        (distance > PLACE_TOLERANCE * smallest).then(|| Remark::Apart {
+            codes: [self.sform_code, self.qform_code],
+            axes: [sform, qform].map(Orientation::of),
+            distance_mm: distance * self.stated_scale(),
         })
     }
 
@@ -255,49 +219,34 @@ impl Space {
     fn scale(&self, taken: &Affine, remarks: &mut Vec<Remark>) -> f64 {
         let stated = self.stated_scale();
         if !matches!(self.unit, 0..=3) {
-            let message =
-                format!("its unit of length is {}, which is none: mm are taken", self.unit);
-            remarks.push(Remark::warning(message, "set the unit in its header to mm (2)"));
+            remarks.push(Remark::NoUnit { code: self.unit });
         }
         if stated == 1.0 {
             return 1.0;
         }
         let as_mm = taken.spacing();
-        let converted = as_mm.map(|mm| mm * stated);
+        let spacing_mm = as_mm.map(|mm| mm * stated);
         let plausible = |spacing: [f64; 3]| spacing.iter().all(|mm| PLAUSIBLE_MM.contains(mm));
-        let said = format!(
-            "its unit is {}, which makes voxels of {} (depth, height, width)",
-            self.unit_name(),
-            lengths_mm(converted)
-        );
-        let remedy = "set the unit in its header to mm (2) if its numbers are mm";
-        if plausible(converted) {
-            remarks.push(Remark::note(said, "none needed; some programs ignore the unit"));
+        let unit = self.unit_name();
+        let (remark, scale) = if plausible(spacing_mm) {
+            (Remark::Unit { unit, spacing_mm }, stated)
         } else if self.unit == 1 && plausible(as_mm) {
-            let message = format!("{said}: its numbers are taken as mm");
-            remarks.push(Remark::warning(message, remedy));
-            return 1.0;
+            (Remark::UnitIgnored { unit, spacing_mm }, 1.0)
         } else {
-            remarks.push(Remark::warning(said, remedy));
-        }
-        stated
+            (Remark::ImplausibleUnit { unit, spacing_mm }, stated)
+        };
+        remarks.push(remark);
+        scale
     }
 }
 
 /// One of the two matrices, where it can be used.
 fn usable(
-    name: &str,
-    matrix: Option<Result<Affine, &'static str>>,
+    matrix: &'static str,
+    affine: Option<Result<Affine, &'static str>>,
     remarks: &mut Vec<Remark>,
 ) -> Option<Affine> {
-    match matrix? {
-        Ok(affine) => Some(affine),
-        Err(why) => {
-            let remedy = format!("set the {name} right in its header, or its code to 0");
-            remarks.push(Remark::warning(format!("its {name} {why} and is left out"), remedy));
-            None
-        }
-    }
+    affine?.map_err(|why| remarks.push(Remark::MatrixLeftOut { matrix, why })).ok()
 }
 
 /// How a header is read that gives no direction: by nibabel (to the left, the middle of the grid at

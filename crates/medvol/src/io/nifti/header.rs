@@ -11,7 +11,8 @@ use super::fields::{
     QUATERNION, SFORM_CODE, SIZE, SLOPE, SROWS, UNITS, VOX_OFFSET, Version,
 };
 use super::geometry::Space;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::io::fault::{HeaderFault, Unsupported};
 use crate::io::grid::Grid;
 use crate::io::place::Place;
 use crate::io::stream::Stream;
@@ -55,14 +56,6 @@ pub(super) struct Parsed {
     pub(super) fields: Fields,
 }
 
-pub(super) fn invalid(path: &Path, reason: impl Into<String>) -> Error {
-    Error::Header { path: path.to_path_buf(), reason: reason.into() }
-}
-
-pub(super) fn unsupported(path: &Path, reason: impl Into<String>) -> Error {
-    Error::Unsupported { path: path.to_path_buf(), reason: reason.into() }
-}
-
 /// The bytes of the header that a file begins with, by its first field, and whether they are
 /// big-endian. None if it begins with none.
 fn size(start: &[u8]) -> Option<(usize, bool)> {
@@ -93,8 +86,7 @@ pub(super) fn read(stream: &mut Stream, may_be_pair: bool) -> Result<Parsed> {
     let short = Version::One.bytes();
     let mut bytes = [0; MOST_BYTES];
     stream.fill(&mut bytes[..short], short as u64)?;
-    let (size, big_endian) = size(&bytes)
-        .ok_or_else(|| unsupported(&path, "is not a NIfTI file; convert it to NIfTI"))?;
+    let (size, big_endian) = size(&bytes).ok_or_else(|| Unsupported::NotNifti.of(&path))?;
     stream.fill(&mut bytes[short..size], size as u64)?;
     let bytes = &bytes[..size];
     let magic = MAGIC
@@ -103,37 +95,26 @@ pub(super) fn read(stream: &mut Stream, may_be_pair: bool) -> Result<Parsed> {
     let (version, is_pair) = match magic {
         Some((_, _, version, is_pair)) => (*version, *is_pair),
         None if size == short && may_be_pair => (Version::Analyze, true),
-        None => {
-            let reason = "its header has no mark of NIfTI (it may be one of Analyze, or damaged by \
-                          a transfer as text); convert it to NIfTI, or transfer it again";
-            return Err(unsupported(&path, reason));
-        }
+        None => return Err(Unsupported::NoMark.of(&path)),
     };
     if is_pair && !may_be_pair {
-        let reason = "is the header of a pair, which would be named .hdr and .img; rename both";
-        return Err(unsupported(&path, reason));
+        return Err(Unsupported::PairName.of(&path));
     }
     parse(&path, Fields::new(bytes.to_vec(), version, big_endian), is_pair)
 }
 
 fn parse(path: &Path, fields: Fields, is_pair: bool) -> Result<Parsed> {
     let (channels, shape) = dimensions(path, &fields)?;
-    let (affine, place) = space(&fields, shape).place().map_err(|reason| invalid(path, reason))?;
+    let (affine, place) = space(&fields, shape).place().map_err(|fault| fault.of(path))?;
     let code = fields.int(DATATYPE, 0);
     let numbers = CODES.iter().find(|(c, _)| i64::from(*c) == code).map(|(_, numbers)| *numbers);
-    let numbers = numbers.ok_or_else(|| {
-        unsupported(
-            path,
-            format!(
-                "NIfTI data type {code} (complex, RGB or unknown); convert it to integers or \
-                 floats, one channel per volume"
-            ),
-        )
-    })?;
+    let numbers =
+        numbers.ok_or_else(|| Unsupported::DataType { found: code.to_string() }.of(path))?;
     let grid = Grid { channels, shape, affine };
     // So that bytes can be counted.
     if grid.voxels().checked_mul(numbers.bytes() as u64).is_none_or(|bytes| bytes > 1 << 62) {
-        return Err(invalid(path, format!("{channels} volumes of {shape:?} are more than can be")));
+        let sizes = [&[channels], shape.as_slice()].concat();
+        return Err(HeaderFault::TooLarge { sizes }.of(path));
     }
     Ok(Parsed {
         grid,
@@ -151,7 +132,7 @@ fn parse(path: &Path, fields: Fields, is_pair: bool) -> Result<Parsed> {
 fn dimensions(path: &Path, fields: &Fields) -> Result<(usize, [usize; 3])> {
     let count = fields.int(DIM, 0);
     if !(2..=7).contains(&count) {
-        return Err(invalid(path, format!("{count} dimensions; expected 2 to 7")));
+        return Err(HeaderFault::value("number of dimensions", "2 to 7", count).of(path));
     }
     let mut sizes = [1_usize; 7];
     for (axis, size) in sizes.iter_mut().enumerate().take(count as usize) {
@@ -159,20 +140,15 @@ fn dimensions(path: &Path, fields: &Fields) -> Result<(usize, [usize; 3])> {
             0 if axis >= 3 => 1,
             stored => stored,
         };
-        *size = usize::try_from(stored)
-            .ok()
-            .filter(|&n| n > 0)
-            .ok_or_else(|| invalid(path, format!("dimension {} has size {stored}", axis + 1)))?;
+        *size = usize::try_from(stored).ok().filter(|&n| n > 0).ok_or_else(|| {
+            let field = format!("size of dimension {}", axis + 1);
+            HeaderFault::value(field, "1 or more", stored).of(path)
+        })?;
     }
     let [width, height, depth, series @ ..] = sizes;
-    if series.iter().filter(|&&n| n > 1).count() > 1 {
-        return Err(unsupported(
-            path,
-            format!(
-                "has {count} dimensions of sizes {sizes:?}; expected one volume, or channels on \
-                 one further dimension"
-            ),
-        ));
+    let of_channels = series.iter().filter(|&&n| n > 1).count();
+    if of_channels > 1 {
+        return Err(Unsupported::Axes { sizes: sizes.into(), in_space: 3, of_channels }.of(path));
     }
     Ok((series.iter().product(), [depth, height, width]))
 }
@@ -190,10 +166,7 @@ fn offset(path: &Path, fields: &Fields, is_pair: bool) -> Result<u64> {
         return Ok(least);
     }
     if offset.fract() != 0.0 || offset < least as f64 {
-        return Err(invalid(
-            path,
-            format!("the voxels begin at byte {offset}; expected {least} or more"),
-        ));
+        return Err(HeaderFault::Begin { found: offset, least }.of(path));
     }
     Ok(offset as u64)
 }
@@ -204,10 +177,8 @@ fn scale(path: &Path, fields: &Fields) -> Result<(f64, f64)> {
         return Ok((1.0, 0.0));
     }
     if !intercept.is_finite() {
-        return Err(invalid(
-            path,
-            format!("the scale factor is {slope} but the intercept is {intercept}"),
-        ));
+        let field = "intercept of the scale factor";
+        return Err(HeaderFault::value(field, "a finite number", intercept).of(path));
     }
     Ok((slope, intercept))
 }
@@ -267,7 +238,7 @@ pub(super) fn build(
     reference: Option<(&Grid, &Fields)>,
 ) -> Result<Fields> {
     if !grid.affine.is_invertible() {
-        return Err(invalid(path, format!("singular affine {:?}", grid.affine.0)));
+        return Err(HeaderFault::singular(&grid.affine).of(path));
     }
     let version = version(grid, numbers, is_pair, reference.map(|(_, fields)| fields.version));
     let mut header = Fields::new(Vec::new(), version, false);

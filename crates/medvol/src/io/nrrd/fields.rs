@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::error::Result;
+use crate::io::fault::{HeaderFault, Unsupported};
 use crate::io::file_names::{FileNames, Numbered};
 use crate::io::lines::{Lines, values};
-
-use crate::error::{Error, Result};
 use crate::io::stream::Stream;
 
 /// The newest version of the format that is known.
@@ -26,31 +26,24 @@ impl Fields {
     /// Reads a header to its end: an empty line, or the end of the file.
     ///
     /// # Errors
-    /// [`Error::Header`], [`Error::Unsupported`] for another version; those of reading.
+    /// [`Error::Header`](crate::Error::Header), [`Error::Unsupported`](crate::Error::Unsupported)
+    /// for another version; those of reading.
     pub(super) fn read(stream: &mut Stream) -> Result<Self> {
         let path = stream.source().path().to_path_buf();
-        let invalid = |reason: String| Error::Header { path: path.clone(), reason };
         let mut lines = Lines::new(stream);
         let mark = lines.next()?.unwrap_or_default();
         let version = mark.strip_prefix("NRRD").and_then(|version| version.parse().ok());
         if !version.is_some_and(|version: u8| (1..=NEWEST).contains(&version)) {
-            let mark: String = mark.chars().take(20).collect();
-            return Err(Error::Unsupported {
-                path,
-                reason: format!(
-                    "begins with {mark:?}; expected an NRRD file of version 1 to {NEWEST}"
-                ),
-            });
+            let mark = mark.chars().take(20).collect();
+            return Err(Unsupported::Version { mark, newest: NEWEST }.of(&path));
         }
         let mut read = Self::default();
         while let Some(line) = lines.next()?.filter(|line| !line.is_empty()) {
             if line.starts_with('#') {
                 continue;
             }
-            let (name, text) = line.split_once(':').ok_or_else(|| {
-                let line: String = line.chars().take(60).collect();
-                invalid(format!("the line {line:?} is neither a field nor a key with a value"))
-            })?;
+            let (name, text) =
+                line.split_once(':').ok_or_else(|| HeaderFault::line(&line).of(&path))?;
             if let Some(value) = text.strip_prefix('=') {
                 read.pairs.insert(unescaped(name), unescaped(value));
                 continue;
@@ -62,14 +55,14 @@ impl Fields {
                 .collect();
             let text = text.trim();
             if name == "datafile" {
-                let (files, is_list) = file_names(text).map_err(&invalid)?;
+                let (files, is_list) = file_names(text).map_err(|fault| fault.of(&path))?;
                 read.files = Some(files);
                 if is_list {
                     read.list(&mut lines)?;
                     return Ok(read);
                 }
             } else if read.fields.insert(name.clone(), text.to_string()).is_some() {
-                return Err(invalid(format!("the field {name:?} stands there twice")));
+                return Err(HeaderFault::Twice { field: name }.of(&path));
             }
         }
         Ok(read)
@@ -93,18 +86,18 @@ impl Fields {
 }
 
 /// The names that a `data file` field gives, and whether they are still to be read.
-fn file_names(text: &str) -> std::result::Result<(FileNames, bool), String> {
+fn file_names(text: &str) -> std::result::Result<(FileNames, bool), HeaderFault> {
     let words: Vec<&str> = text.split_whitespace().collect();
     if let ["LIST", dimensions @ ..] = words.as_slice() {
+        let invalid = || HeaderFault::value("data file", "LIST, or LIST and a number", text);
         let dimensions = match dimensions {
             [] => None,
-            [one] => Some(one.parse().map_err(|_| format!("data file: {text}"))?),
-            _ => return Err(format!("data file: {text}; expected LIST, or LIST and a number")),
+            [one] => Some(one.parse().map_err(|_| invalid())?),
+            _ => return Err(invalid()),
         };
         return Ok((FileNames::List(Vec::new(), dimensions), true));
     }
-    if text.contains('%') {
-        let [pattern, numbers @ ..] = words.as_slice() else { return Err(text.to_string()) };
+    if let ([pattern, numbers @ ..], true) = (words.as_slice(), text.contains('%')) {
         let numbers: Option<Vec<i64>> = values(&numbers.join(" "));
         let (numbers, dimensions) = match numbers.as_deref() {
             Some(&[first, last, step]) => ([first, last, step], None),

@@ -6,9 +6,10 @@ use super::fields::Fields;
 use super::per_axis::{Parsed, PerAxis};
 use super::space::{self, Axes};
 use super::words::SpaceWords;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::io::data_files::{Layout, Skip};
 use crate::io::encoding::Encoding;
+use crate::io::fault::{HeaderFault, Unsupported};
 use crate::io::grid::Grid;
 use crate::io::lines::values;
 use crate::io::place::Place;
@@ -61,32 +62,24 @@ const TYPES: [(NumberType, &[&str]); 10] = [
 ];
 
 pub(super) fn parse(path: &Path, fields: &Fields) -> Result<Header> {
-    let invalid = |reason: String| Error::Header { path: path.to_path_buf(), reason };
-    let needed =
-        |name: &str| fields.get(name).ok_or_else(|| invalid(format!("it has no field {name:?}")));
-    let sizes = sizes(needed("dimension")?, needed("sizes")?).map_err(&invalid)?;
+    let invalid = |fault: HeaderFault| fault.of(path);
+    let needed = |field| fields.get(field).ok_or_else(|| invalid(HeaderFault::Missing { field }));
+    let sizes = sizes(needed("dimension")?, needed("sizes")?).map_err(invalid)?;
     let stored = numbers(path, needed("type")?)?;
     let encoding = encoding(path, needed("encoding")?)?;
-    let each = PerAxis::of(fields, sizes.len()).map_err(&invalid)?;
-    let axes = Axes::of(&each, &sizes).map_err(&invalid)?;
+    let each = PerAxis::of(fields, sizes.len()).map_err(invalid)?;
+    let axes = Axes::of(&each, &sizes).map_err(|what| what.of(path))?;
     if axes.complex {
-        return Err(Error::Unsupported {
-            path: path.to_path_buf(),
-            reason: "its voxels are complex numbers; convert them to magnitudes, or to channels \
-                     of kind \"list\""
-                .into(),
-        });
+        return Err(Unsupported::Complex.of(path));
     }
-    let affine = space::affine(fields, &each, &axes).map_err(&invalid)?;
+    let affine = space::affine(fields, &each, &axes).map_err(invalid)?;
     let big_endian = match fields.get("endian").map(str::to_ascii_lowercase).as_deref() {
         Some("big") => true,
         Some("little") => false,
         None if stored.bytes() == 1 || encoding == Encoding::Text => false,
         other => {
-            return Err(invalid(format!(
-                "endian: {}; expected little or big",
-                other.unwrap_or("nothing")
-            )));
+            let found = other.unwrap_or_default();
+            return Err(invalid(HeaderFault::value("endian", "little or big", found)));
         }
     };
     // What text says becomes little-endian f64.
@@ -95,11 +88,11 @@ pub(super) fn parse(path: &Path, fields: &Fields) -> Result<Header> {
     let bytes = sizes
         .iter()
         .try_fold(numbers.bytes() as u64, |all, &n| all.checked_mul(n as u64))
-        .ok_or_else(|| invalid(format!("sizes {sizes:?} are more than there can be")))?;
+        .ok_or_else(|| invalid(HeaderFault::TooLarge { sizes: sizes.clone() }))?;
     let layout = Layout {
         encoding,
-        skip_lines: number(fields, "lineskip").map_err(&invalid)?.unwrap_or(0),
-        skip: skip(fields).map_err(&invalid)?,
+        skip_lines: number(fields, "lineskip").map_err(invalid)?.unwrap_or(0),
+        skip: skip(fields).map_err(invalid)?,
         bytes,
     };
     let grid = Grid { channels: axes.channels, shape: axes.shape, affine };
@@ -118,13 +111,11 @@ pub(super) fn parse(path: &Path, fields: &Fields) -> Result<Header> {
 }
 
 fn sizes(dimension: &str, text: &str) -> Parsed<Vec<usize>> {
-    let sizes: Vec<usize> = values(text)
-        .filter(|sizes: &Vec<usize>| sizes.iter().all(|&n| n > 0))
-        .ok_or_else(|| format!("sizes: {text}; expected whole numbers above 0"))?;
-    if dimension.parse() != Ok(sizes.len()) || sizes.is_empty() {
-        return Err(format!("{} sizes for dimension {dimension}", sizes.len()));
-    }
-    Ok(sizes)
+    let count = dimension.parse().ok().filter(|&n| n > 0);
+    let count = count.ok_or_else(|| HeaderFault::value("dimension", "1 or more", dimension))?;
+    values(text)
+        .filter(|sizes: &Vec<usize>| sizes.len() == count && !sizes.contains(&0))
+        .ok_or_else(|| HeaderFault::values("sizes", count, "whole numbers above 0", text))
 }
 
 fn numbers(path: &Path, text: &str) -> Result<NumberType> {
@@ -133,12 +124,7 @@ fn numbers(path: &Path, text: &str) -> Result<NumberType> {
         .iter()
         .find(|(_, names)| names.contains(&name.as_str()))
         .map(|(numbers, _)| *numbers)
-        .ok_or_else(|| Error::Unsupported {
-            path: path.to_path_buf(),
-            reason: format!(
-                "voxels of type {text:?} cannot be read; convert them to integers or floats"
-            ),
-        })
+        .ok_or_else(|| Unsupported::DataType { found: text.into() }.of(path))
 }
 
 /// The name by which a type is written.
@@ -155,18 +141,14 @@ fn encoding(path: &Path, text: &str) -> Result<Encoding> {
         "gz" | "gzip" => Ok(Encoding::Deflated),
         "txt" | "text" | "ascii" => Ok(Encoding::Text),
         "hex" => Ok(Encoding::Hex),
-        _ => Err(Error::Unsupported {
-            path: path.to_path_buf(),
-            reason: format!(
-                "its voxels are encoded as {text:?}, which cannot be read; write it again with \
-                 gzip or raw encoding"
-            ),
-        }),
+        _ => Err(Unsupported::Encoding { found: text.into() }.of(path)),
     }
 }
 
 fn number<T: std::str::FromStr>(fields: &Fields, name: &str) -> Parsed<Option<T>> {
-    fields.get(name).map(|text| text.parse().map_err(|_| format!("{name}: {text}"))).transpose()
+    let parsed =
+        |text: &str| text.parse().map_err(|_| HeaderFault::value(name, "a whole number", text));
+    fields.get(name).map(parsed).transpose()
 }
 
 fn skip(fields: &Fields) -> Parsed<Skip> {

@@ -1,10 +1,11 @@
 //! The fields of an NRRD header that say something of each axis, and vectors in space.
 
 use super::fields::Fields;
+use crate::io::fault::HeaderFault;
 use crate::io::lines::values;
 
 /// A value, or what is wrong with its text.
-pub(super) type Parsed<T> = std::result::Result<T, String>;
+pub(super) type Parsed<T> = std::result::Result<T, HeaderFault>;
 
 /// What is written for an axis of which there is nothing to say.
 const NOTHING: [&str; 2] = ["none", "???"];
@@ -54,7 +55,7 @@ fn words(text: Option<&str>, name: &str, count: usize) -> Parsed<Vec<Option<Stri
     let Some(text) = text else { return Ok(vec![None; count]) };
     let words = split(text);
     if words.len() != count {
-        return Err(format!("{name}: {text}; expected a word for each of {count} axes"));
+        return Err(HeaderFault::values(name, count, "words, one an axis", text));
     }
     let known = |word: &String| !word.is_empty() && !NOTHING.contains(&word.as_str());
     Ok(words.into_iter().map(|word| Some(word.to_ascii_lowercase()).filter(known)).collect())
@@ -81,7 +82,7 @@ fn numbers(fields: &Fields, name: &str, count: usize) -> Parsed<Vec<Option<f64>>
     values(text)
         .filter(|numbers: &Vec<f64>| numbers.len() == count)
         .map(|numbers| numbers.into_iter().map(|n| Some(n).filter(|n| !n.is_nan())).collect())
-        .ok_or_else(|| format!("{name}: {text}; expected a number for each of {count} axes"))
+        .ok_or_else(|| HeaderFault::values(name, count, "numbers, one an axis", text))
 }
 
 fn directions(fields: &Fields, count: usize) -> Parsed<Option<Vec<Option<Vec<f64>>>>> {
@@ -95,7 +96,7 @@ fn directions(fields: &Fields, count: usize) -> Parsed<Option<Vec<Option<Vec<f64
         })
         .map(Some)
         .ok_or_else(|| {
-            format!("space directions: {text}; expected a vector or none for each of {count} axes")
+            HeaderFault::values("space directions", count, "vectors or none, one an axis", text)
         })
 }
 
@@ -112,7 +113,7 @@ pub(super) fn dimensions(fields: &Fields) -> Parsed<Option<usize>> {
     let Some(text) = fields.get("spacedimension") else { return Ok(None) };
     match text.parse() {
         Ok(n @ 2..=3) => Ok(Some(n)),
-        _ => Err(format!("space dimension: {text}; expected 2 or 3")),
+        _ => Err(HeaderFault::value("space dimension", "2 or 3", text)),
     }
 }
 
@@ -126,7 +127,7 @@ pub(super) fn origin(fields: &Fields) -> Parsed<Option<[f64; 3]>> {
         // Known to be unknown.
         Some([None]) => Ok(None),
         Some([Some(origin)]) if (2..=4).contains(&origin.len()) => Ok(Some(in_three(origin))),
-        _ => Err(format!("space origin: {text}; expected one vector")),
+        _ => Err(HeaderFault::value("space origin", "one vector", text)),
     }
 }
 

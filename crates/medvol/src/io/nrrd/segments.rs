@@ -8,6 +8,7 @@ use ndarray::{Array3, Array4, Axis};
 
 use crate::class_map::Label;
 use crate::error::{Error, Result};
+use crate::io::fault::HeaderFault;
 
 /// A segment.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,9 +33,8 @@ pub(super) fn segments(path: &Path, pairs: &BTreeMap<String, String>) -> Result<
         let Some(name) = named.or_else(|| get("LabelValue")) else { break };
         let number = |what: &str, otherwise: u16| match get(what) {
             None => Ok(otherwise),
-            Some(text) => text.trim().parse().map_err(|_| Error::Header {
-                path: path.to_path_buf(),
-                reason: format!("{}: {text}; expected a number from 0 to 65535", key(what)),
+            Some(text) => text.trim().parse().map_err(|_| {
+                HeaderFault::value(key(what), "a whole number from 0 to 65535", text).of(path)
             }),
         };
         // Before there were layers, each segment had its own.
@@ -58,15 +58,11 @@ pub(super) fn joined(
     segments: &[Segment],
     layers: &Array4<u16>,
 ) -> Result<Array3<u16>> {
-    let invalid = |reason: String| Error::Header { path: path.to_path_buf(), reason };
     let mut by_value: BTreeMap<u16, &Segment> = BTreeMap::new();
     for segment in segments {
         if let Some(other) = by_value.insert(segment.value, segment) {
-            return Err(invalid(format!(
-                "the segments {:?} and {:?} are in layers of their own and have the same value \
-                 {}; give each segment its own, or export the segmentation as one label map",
-                other.name, segment.name, segment.value
-            )));
+            let segments = [other.name.clone(), segment.name.clone()];
+            return Err(HeaderFault::SameValue { segments, value: segment.value }.of(path));
         }
     }
     let mut joined = Array3::zeros(layers.index_axis(Axis(0), 0).dim());
@@ -78,7 +74,7 @@ pub(super) fn joined(
             let segment = by_value
                 .get(&value)
                 .filter(|segment| segment.layer == layer)
-                .ok_or_else(|| invalid(format!("layer {layer} holds {value}, of no segment")))?;
+                .ok_or_else(|| HeaderFault::NoSegment { layer, value }.of(path))?;
             if let Some(other) = by_value.get(out) {
                 return Err(Error::Overlap {
                     path: path.to_path_buf(),

@@ -8,7 +8,9 @@
 use super::fields::Fields;
 use super::per_axis::{Parsed, PerAxis, in_three, origin, split};
 use crate::affine::{Affine, cross, norm};
-use crate::io::place::{Place, Remark};
+use crate::io::fault::{HeaderFault, Unsupported};
+use crate::io::place::Place;
+use crate::io::remark::Remark;
 
 /// What the axes of a file are.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,7 +32,7 @@ impl Axes {
     ///
     /// # Errors
     /// Too many of them, or too few.
-    pub(super) fn of(each: &PerAxis, sizes: &[usize]) -> Parsed<Self> {
+    pub(super) fn of(each: &PerAxis, sizes: &[usize]) -> Result<Self, Unsupported> {
         let all = 0..sizes.len();
         let mut in_space: Vec<usize> = match &each.directions {
             Some(directions) => all
@@ -57,12 +59,11 @@ impl Axes {
         let series: Vec<usize> =
             all.filter(|axis| !in_space.contains(axis) && sizes[*axis] > 1).collect();
         if !(2..=3).contains(&in_space.len()) || series.len() > 1 {
-            return Err(format!(
-                "of its axes of sizes {sizes:?}, {} lie in space and {} hold channels; expected 2 \
-                 or 3 in space and at most 1 of channels",
-                in_space.len(),
-                series.len()
-            ));
+            return Err(Unsupported::Axes {
+                sizes: sizes.to_vec(),
+                in_space: in_space.len(),
+                of_channels: series.len(),
+            });
         }
         let extent = |n: usize| in_space.get(n).map_or(1, |&axis| sizes[axis]);
         let faster = |channels: usize| in_space.iter().filter(|&&axis| axis < channels).count();
@@ -117,11 +118,7 @@ pub(super) fn affine(fields: &Fields, each: &PerAxis, axes: &Axes) -> Parsed<Aff
         }
     }
     let affine = Affine(matrix);
-    if affine.is_invertible() {
-        Ok(affine)
-    } else {
-        Err(format!("its directions give a singular matrix {matrix:?}"))
-    }
+    if affine.is_invertible() { Ok(affine) } else { Err(HeaderFault::singular(&affine)) }
 }
 
 /// What is to be said of the place, of which `affine` is the reading.
@@ -131,22 +128,14 @@ pub(super) fn place(fields: &Fields, each: &PerAxis, affine: Affine) -> Place {
         !["scanner", "3d-"].iter().any(|start| space.to_ascii_lowercase().starts_with(start))
     });
     if !anatomical {
-        place.remarks.push(Remark::note(
-            "its header does not say how it lies in the body: it is read as \
-             left-posterior-superior, as ITK does",
-            "none needed where all images of the data set are such; otherwise left and right may \
-             be mixed up",
-        ));
+        place.remarks.push(Remark::UnnamedSpace);
         // By programs that take its space for theirs.
         let mut turned = affine.0;
         turned[..2].iter_mut().flatten().for_each(|value| *value = 0.0 - *value);
         place.others.push(Affine(turned));
     }
     if each.directions.is_none() && each.spacings.iter().all(Option::is_none) {
-        place.remarks.push(Remark::warning(
-            "its header gives no spacing: 1 mm is taken",
-            "add \"space directions\" or \"spacings\" to its header",
-        ));
+        place.remarks.push(Remark::NoSpacing { fields: "space directions or spacings" });
     }
     place
 }
@@ -186,9 +175,8 @@ fn signs(space: Option<&str>) -> Parsed<[f64; 3]> {
         | "3d-right-handed"
         | "3d-left-handed" => [-1.0, -1.0, 1.0],
         _ => {
-            return Err(format!(
-                "space: {space}; expected one of the format, such as left-posterior-superior"
-            ));
+            let expected = "one of the format, such as left-posterior-superior";
+            return Err(HeaderFault::value("space", expected, space));
         }
     })
 }
@@ -202,9 +190,5 @@ fn mm_per_unit<'a>(units: impl Iterator<Item = &'a str>) -> Parsed<f64> {
         _ => 1.0,
     });
     let first = factors.next().unwrap_or(1.0);
-    if factors.all(|factor| factor == first) {
-        Ok(first)
-    } else {
-        Err("its axes in space have different units; expected one for all".into())
-    }
+    if factors.all(|factor| factor == first) { Ok(first) } else { Err(HeaderFault::MixedUnits) }
 }

@@ -1,0 +1,245 @@
+//! What is to be said of files that can be read all the same.
+
+use super::dicom::LeftOut;
+use crate::digits::{lengths_mm, significant};
+use crate::orient::Orientation;
+
+/// How much a [`Remark`] matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Weight {
+    /// Worth knowing; nothing need be done.
+    Note,
+    /// Suspicious: look at it.
+    Warning,
+    /// It cannot be known what the file means. Nobody should compute with it before it is put
+    /// right.
+    Question,
+}
+
+/// Something to be said of a file that can be read all the same. Its text is to be read after the
+/// file's name: `its qform …`.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Remark {
+    /// A NIfTI header without a matrix.
+    #[error(
+        "its header does not say how it lies in the body (neither qform nor sform): it is read as \
+         LAS, as nibabel does, while ITK reads it as LPS"
+    )]
+    NoMatrix,
+
+    /// An NRRD header whose space has no anatomical name.
+    #[error(
+        "its header does not say how it lies in the body: it is read as left-posterior-superior, \
+         as ITK does"
+    )]
+    UnnamedSpace,
+
+    /// The two parts of a NIfTI header give other spacings, in mm (depth, height, width).
+    #[error(
+        "its sform gives voxels of {}, its pixdim of {} (depth, height, width){}",
+        lengths_mm(*sform_mm), lengths_mm(*pixdim_mm),
+        if *by_qform {
+            ": the qform is taken, which has that of pixdim"
+        } else {
+            ", and no qform says which is meant"
+        }
+    )]
+    OtherSpacing {
+        /// That of the sform.
+        sform_mm: [f64; 3],
+        /// That of pixdim.
+        pixdim_mm: [f64; 3],
+        /// Whether a qform decides.
+        by_qform: bool,
+    },
+
+    /// The two matrices of a NIfTI header, sform and qform, place the voxels differently.
+    #[error(
+        "its sform (code {}, {}) and qform (code {}, {}) lie up to {} mm apart: the sform is \
+         taken, as nibabel does, while other programs may take the qform",
+        codes[0], axes[0].code(), codes[1], axes[1].code(), significant(*distance_mm, 3)
+    )]
+    Apart {
+        /// Which space each is of.
+        codes: [i32; 2],
+        /// The axes of each.
+        axes: [Orientation; 2],
+        /// How far apart they place a voxel, at most.
+        distance_mm: f64,
+    },
+
+    /// A matrix of a NIfTI header that cannot be used.
+    #[error("its {matrix} {why} and is left out")]
+    MatrixLeftOut {
+        /// `sform` or `qform`.
+        matrix: &'static str,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+
+    /// A spacing of 0, or none, beside an sform.
+    #[error("its pixdim is {}: the spacing of the sform is taken", listed(pixdim))]
+    NoPixdim {
+        /// (i, j, k)
+        pixdim: [f64; 3],
+    },
+
+    /// A spacing of 0.
+    #[error("its pixdim is {}: a spacing of 0 is taken as 1", listed(pixdim))]
+    ZeroPixdim {
+        /// (i, j, k)
+        pixdim: [f64; 3],
+    },
+
+    /// A negative spacing.
+    #[error(
+        "its pixdim is {}: a negative spacing is taken by its absolute value, while some programs \
+         mirror such an axis",
+        listed(pixdim)
+    )]
+    NegativePixdim {
+        /// (i, j, k)
+        pixdim: [f64; 3],
+    },
+
+    /// Only a part of a NIfTI header is in the unit that it states.
+    #[error("its sform is in mm, its pixdim in the {unit} it states")]
+    SformInMm {
+        /// The unit.
+        unit: &'static str,
+    },
+
+    /// A unit of length that is none.
+    #[error("its unit of length is {code}, which is none: mm are taken")]
+    NoUnit {
+        /// As the header has it.
+        code: u8,
+    },
+
+    /// Another unit than millimetres.
+    #[error("{}", of_unit(unit, spacing_mm))]
+    Unit {
+        /// The unit.
+        unit: &'static str,
+        /// Spacing in mm (depth, height, width).
+        spacing_mm: [f64; 3],
+    },
+
+    /// A unit that makes a spacing of no image.
+    #[error("{}", of_unit(unit, spacing_mm))]
+    ImplausibleUnit {
+        /// The unit.
+        unit: &'static str,
+        /// Spacing in mm (depth, height, width) by this unit.
+        spacing_mm: [f64; 3],
+    },
+
+    /// Such a unit where the numbers are plausible as millimetres.
+    #[error("{}: its numbers are taken as mm", of_unit(unit, spacing_mm))]
+    UnitIgnored {
+        /// The unit.
+        unit: &'static str,
+        /// Spacing in mm (depth, height, width) by this unit.
+        spacing_mm: [f64; 3],
+    },
+
+    /// A header without a spacing.
+    #[error("its header gives no spacing ({fields}): 1 mm is taken")]
+    NoSpacing {
+        /// Where it would stand.
+        fields: &'static str,
+    },
+
+    /// A MetaImage header that names its axes without giving them.
+    #[error(
+        "its AnatomicalOrientation is {named}, but it has no TransformMatrix: it is read as RAI, \
+         as ITK does"
+    )]
+    NoTransform {
+        /// The axes.
+        named: String,
+    },
+
+    /// A folder of DICOM files of which not all are read.
+    #[error("its folder holds more than the series; {left_out}")]
+    LeftOut {
+        /// What was left out.
+        left_out: LeftOut,
+    },
+
+    /// A DICOM slice without thickness.
+    #[error("its one slice tells no thickness: 1 mm is taken")]
+    NoThickness,
+}
+
+impl Remark {
+    /// How much it matters.
+    pub fn weight(&self) -> Weight {
+        match self {
+            Self::NoMatrix | Self::UnnamedSpace | Self::Unit { .. } | Self::LeftOut { .. } => {
+                Weight::Note
+            }
+            Self::Apart { .. } if self.are_two_spaces() => Weight::Note,
+            Self::OtherSpacing { by_qform: false, .. } => Weight::Question,
+            Self::OtherSpacing { .. }
+            | Self::Apart { .. }
+            | Self::MatrixLeftOut { .. }
+            | Self::NoPixdim { .. }
+            | Self::ZeroPixdim { .. }
+            | Self::NegativePixdim { .. }
+            | Self::SformInMm { .. }
+            | Self::NoUnit { .. }
+            | Self::ImplausibleUnit { .. }
+            | Self::UnitIgnored { .. }
+            | Self::NoSpacing { .. }
+            | Self::NoTransform { .. }
+            | Self::NoThickness => Weight::Warning,
+        }
+    }
+
+    /// Two codes are two spaces, such as the scanner's and that of an atlas, which may well differ,
+    /// but for what is left and right in them.
+    fn are_two_spaces(&self) -> bool {
+        matches!(self, Self::Apart { codes, axes, .. } if codes[0] != codes[1] && axes[0] == axes[1])
+    }
+
+    /// What to do.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::NoMatrix | Self::UnnamedSpace => {
+                "none needed where all images of the data set are such; otherwise left and right \
+                 may be mixed up"
+            }
+            Self::OtherSpacing { .. } => {
+                "find out which is right, as other programs take one or the other, and correct the \
+                 header"
+            }
+            Self::Apart { .. } if self.are_two_spaces() => "none needed: predictions have both",
+            Self::Apart { .. } => "find out which is right and correct the other",
+            Self::MatrixLeftOut { .. } => "set it right in its header, or its code to 0",
+            Self::NoPixdim { .. }
+            | Self::ZeroPixdim { .. }
+            | Self::NegativePixdim { .. }
+            | Self::NoSpacing { .. } => "set the spacing in its header",
+            Self::SformInMm { .. } => "write both in mm",
+            Self::NoUnit { .. } => "set the unit in its header to mm (2)",
+            Self::Unit { .. } => "none needed; some programs ignore the unit",
+            Self::ImplausibleUnit { .. } | Self::UnitIgnored { .. } => {
+                "set the unit in its header to mm (2) if its numbers are mm"
+            }
+            Self::NoTransform { .. } => "write the header again with a TransformMatrix",
+            Self::LeftOut { .. } => "none needed if no slices are among them",
+            Self::NoThickness => "give the whole series",
+        }
+    }
+}
+
+fn listed(numbers: &[f64; 3]) -> String {
+    numbers.map(|number| significant(number, 4)).join(", ")
+}
+
+fn of_unit(unit: &str, spacing_mm: &[f64; 3]) -> String {
+    let voxels = lengths_mm(*spacing_mm);
+    format!("its unit is {unit}, which makes voxels of {voxels} (depth, height, width)")
+}
