@@ -47,7 +47,8 @@ impl Augmentation {
     pub(super) fn resample(&self, case: &Case, corner: [isize; 3], patch: [usize; 3]) -> Patch {
         let (channels, d, h, w) = case.image.dim();
         let source = Grid::new([d, h, w]);
-        let map = Map::new(self, case.geometry.spacing_mm, corner, patch);
+        let flat = [d, h, w].map(|size| size == 1);
+        let map = Map::new(self, case.geometry.spacing_mm, flat, corner, patch);
         let voxels = patch.iter().product::<usize>();
         let image = case.image.as_standard_layout();
         let image = image.as_slice().unwrap_or(&[]);
@@ -89,25 +90,31 @@ struct Map {
 }
 
 impl Map {
+    /// Nothing leaves a slice: along `flat` axes, on which the case has one voxel, nothing but
+    /// flips is done.
     fn new(
         augmentation: &Augmentation,
         spacing: [f64; 3],
+        flat: [bool; 3],
         corner: [isize; 3],
         patch: [usize; 3],
     ) -> Self {
         let from = patch.map(|size| (size as f64 - 1.0) / 2.0);
         let to = [0, 1, 2].map(|axis| corner[axis] as f64 + from[axis]);
-        let turn = rotation(augmentation.rotation);
+        let turn = rotation([0, 1, 2].map(|axis| {
+            let leaves = flat[(axis + 1) % 3] || flat[(axis + 2) % 3];
+            if leaves { 0.0 } else { augmentation.rotation[axis] }
+        }));
         // A voxel's offset is mirrored, taken to mm, turned, shrunk by the magnification, and taken
         // back.
         let matrix = [0, 1, 2].map(|row| {
+            let scale = if flat[row] { 1.0 } else { augmentation.scale };
             [0, 1, 2].map(|column| {
                 let sign = if augmentation.flip[column] { -1.0 } else { 1.0 };
-                (sign * turn[row][column] * (spacing[column] / spacing[row]) / augmentation.scale)
-                    as f32
+                (sign * turn[row][column] * (spacing[column] / spacing[row]) / scale) as f32
             })
         });
-        let bend = augmentation.elastic.map(|elastic| Bend::new(elastic, spacing, patch));
+        let bend = augmentation.elastic.map(|elastic| Bend::new(elastic, spacing, flat, patch));
         Self { from: from.map(|v| v as f32), to: to.map(|v| v as f32), matrix, bend }
     }
 
@@ -146,7 +153,7 @@ struct Bend {
 }
 
 impl Bend {
-    fn new(elastic: Elastic, spacing: [f64; 3], patch: [usize; 3]) -> Self {
+    fn new(elastic: Elastic, spacing: [f64; 3], flat: [bool; 3], patch: [usize; 3]) -> Self {
         let taps = [0, 1, 2].map(|axis| {
             let taps = (0..patch[axis])
                 .map(|voxel| spline(voxel as f64 * spacing[axis] / elastic.spacing_mm));
@@ -156,8 +163,10 @@ impl Bend {
         let mut rng = ChaCha8Rng::seed_from_u64(elastic.seed);
         let displacements = (0..points.iter().product())
             .map(|_| {
-                spacing.map(|mm| {
-                    (elastic.displacement_mm / mm * (2.0 * rng.random::<f64>() - 1.0)) as f32
+                [0, 1, 2].map(|axis| {
+                    let drawn = 2.0 * rng.random::<f64>() - 1.0;
+                    let mm = if flat[axis] { 0.0 } else { elastic.displacement_mm };
+                    (mm / spacing[axis] * drawn) as f32
                 })
             })
             .collect();

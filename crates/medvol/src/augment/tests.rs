@@ -117,6 +117,29 @@ proptest! {
     }
 
     #[test]
+    fn a_slice_stays_in_its_plane(seed in any::<u64>(), axis in 0_usize..3) {
+        let mut shape = [40; 3];
+        shape[axis] = 1;
+        let mut case = case(shape, [1.0, 1.5, 0.8]);
+        case.image.fill(1.0);
+        let mut augmentation = Augmentation::draw(&everything(), 2, &mut rng(seed));
+        augmentation.flip[axis] = false;
+        augmentation.intensity.clear();
+        let mut corner = [12; 3];
+        corner[axis] = -3;
+        let image = augmentation.apply(&case, corner, [16; 3]).image;
+        let image = Array4::from_shape_vec((2, 16, 16, 16), image).unwrap();
+        for (place, plane) in image.axis_iter(Axis(axis + 1)).enumerate() {
+            let middle = plane.slice(ndarray::s![.., 6..10, 6..10]);
+            if place == 3 {
+                prop_assert!(middle.iter().all(|value| (value - 1.0).abs() < 1e-5));
+            } else {
+                prop_assert!(plane.iter().all(|value| *value == 0.0), "plane {}", place);
+            }
+        }
+    }
+
+    #[test]
     fn brightness_contrast_and_gamma_never_change_the_order_of_intensities(seed in any::<u64>()) {
         let silent = Ranged::default();
         let settings = AugmentSettings { noise: silent, blur: silent, low_resolution: silent, ..everything() };

@@ -80,8 +80,23 @@ pub fn volume_of_bytes(path: &Path, shape: [usize; 3], voxel: impl Fn(usize) -> 
     std::fs::write(path, file).unwrap();
 }
 
-/// The program, to be run in `folder`.
+/// The program, to be run in `folder`. It hears Ctrl-C even where the tests were started in the
+/// background by a shell that lets nobody hear it: what is handled here is not ignored there.
 pub fn scnas(folder: &Path, args: &[&str]) -> Command {
+    #[cfg(unix)]
+    {
+        use std::sync::{Arc, Once, atomic::AtomicBool};
+        static HEARD: Once = Once::new();
+        HEARD.call_once(|| {
+            let always = Arc::new(AtomicBool::new(true));
+            signal_hook::flag::register_conditional_shutdown(
+                signal_hook::consts::SIGINT,
+                130,
+                always,
+            )
+            .unwrap();
+        });
+    }
     let mut command = Command::new(env!("CARGO_BIN_EXE_scnas"));
     command.current_dir(folder).args(args).stdin(Stdio::null());
     command
