@@ -10,14 +10,14 @@ use scnas::report::against_random::AgainstRandom;
 use scnas::report::cross_validation::CrossValidation;
 use scnas::run::cross_validate::{CrossValidated, cross_validate};
 use scnas::run::pipeline::Order;
-use scnas::store::named::Named;
+use scnas::store::named::{Named, settings_of};
 use serde_json::json;
 
 use crate::against_random;
 use crate::interrupt;
 use crate::output::{Output, warn};
 use crate::progress::Progress;
-use crate::run_options::{ARCHITECTURES, SettingsArgs, default_folder, settings_of};
+use crate::run_options::{ARCHITECTURES, SettingsArgs, default_folder};
 
 /// Cross-validate: search or train in every fold, and tabulate Dice over all of them
 ///
@@ -49,8 +49,8 @@ pub struct CrossValidateArgs {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Train this architecture in every fold instead of searching: a run folder, a genotype.json,
-    /// a model.safetensors, random, random:SEED, an operation for all edges, u-resnet or
-    /// u-resnet-half
+    /// a model.safetensors, random, random:SEED, an operation for all edges, cells
+    /// that have a name such as chain, u-resnet or u-resnet-half
     #[arg(long, value_name = "ARCH", long_help = ARCHITECTURES)]
     pub arch: Option<String>,
     /// Only these folds, such as 0,2 [default: all]

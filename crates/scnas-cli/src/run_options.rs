@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 use scnas::data::files::name_of_folder;
-use scnas::network::architecture::Architecture;
 use scnas::report::against_random::AgainstRandom;
 use scnas::report::evaluation::Evaluation;
 use scnas::report::result::RunResult;
@@ -18,8 +17,9 @@ use crate::output::{Output, warn};
 
 /// Help for an argument that names an architecture.
 pub const ARCHITECTURES: &str = "A run folder, a genotype.json, a model.safetensors, random, \
-                                 random:SEED, an operation for all edges, such as conv3, or a \
-                                 human-designed network: u-resnet, u-resnet-half";
+                                 random:SEED, an operation for all edges, such as conv3, cells \
+                                 that have a name: chain, pairs, parallel, found-by-dropping, or \
+                                 a human-designed network: u-resnet, u-resnet-half";
 
 /// Data and settings of a run.
 #[derive(Debug, Args)]
@@ -121,10 +121,4 @@ pub fn report(
         let random = random.as_ref().map(against_random::json);
         json!({ "run": folder, "result": result, "evaluation": evaluation.summary(), "against_random": random })
     })
-}
-
-/// The settings of the run that `text` names, if it names one.
-pub fn settings_of(text: &str) -> Option<PathBuf> {
-    let path = Path::new(text).join("config.toml");
-    (Architecture::designed(text).is_none() && path.exists()).then_some(path)
 }

@@ -7,17 +7,17 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use scnas::Device;
 use scnas::run::pipeline::{Order, Start, run_train};
-use scnas::store::named::Named;
+use scnas::store::named::{Named, settings_of};
 
 use crate::interrupt;
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::run_options::{ARCHITECTURES, RunArgs, report, settings_of};
+use crate::run_options::{ARCHITECTURES, RunArgs, report};
 
 /// Train a given architecture and score it on the held-out fold
 ///
 /// --arch trains an architecture from scratch: a found one (also on other data), a random one, one
-/// operation everywhere, or a U-ResNet of the same width.
+/// operation everywhere, cells that have a name, or a U-ResNet of the same width.
 /// --from takes architecture and weights of a search: --init inherit scores them as the search left
 /// them, finetune trains on, scratch trains new weights; so the three can be compared. Both take
 /// their settings from the run they are given, unless --preset or --config is there. Reads and
@@ -26,6 +26,7 @@ use crate::run_options::{ARCHITECTURES, RunArgs, report, settings_of};
 #[command(after_help = "\
 Examples:
   scnas train DATA/Task04_Hippocampus --arch random:1
+  scnas train DATA/Task04_Hippocampus --arch chain
   scnas train DATA/Task04_Hippocampus --arch u-resnet
   scnas train DATA/Task04_Hippocampus --from runs/Task04_Hippocampus/search-fold0 --init inherit
   scnas train DATA/Task02_Heart --arch runs/Task04_Hippocampus/search-fold0

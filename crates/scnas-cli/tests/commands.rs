@@ -144,6 +144,32 @@ fn architectures_that_do_not_exist_are_refused_by_name() {
     refuse(&dir, &["train", "data", "--from", "empty"], &["empty"]);
     refuse(&dir, &["compare", "empty"], &["empty", "result.json"]);
     refuse(&dir, &["show", "conv3", "--width", "6"], &["width"]);
+    refuse(
+        &dir,
+        &["train", "data", "--arch", "chain", "--set", "network.operations=[\"conv3\", \"max3\"]"],
+        &["chain", "network.operations", "zero"],
+    );
+}
+
+#[test]
+fn cells_that_have_a_name_are_trained_as_the_settings_wire_them_and_are_named_in_every_help() {
+    let dir = folder("named_cells");
+    task(&dir);
+    for name in scnas::store::named::built_in() {
+        for verb in ["show", "train", "bench", "cross-validate"] {
+            let help = succeed(&dir, &[verb, "--help"]);
+            let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(help.contains(name), "{verb} --help does not name {name}");
+        }
+    }
+    let trained = |out: &str, set: &str| {
+        json(&dir, &tiny(&["train", "data", "--arch", "chain", "--out", out], &[set]))
+    };
+    let wired = trained("wired", "network.residual=true");
+    let plain = trained("plain", "network.residual=false");
+    assert_eq!(wired["result"]["network"], "chain");
+    let parameters = |run: &serde_json::Value| run["result"]["parameters_m"].as_f64().unwrap();
+    assert!(parameters(&wired) > parameters(&plain));
 }
 
 #[test]

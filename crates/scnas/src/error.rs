@@ -123,6 +123,11 @@ pub enum Error {
     /// An architecture of nothing but the operation that connects nothing.
     #[error("{name}: a network without any connection computes nothing; name another operation")]
     Unconnected { name: String },
+    /// Cells that have a name do not fit the operations that an edge can be.
+    #[error(
+        "{name}: expected network.operations with the operation {missing} of these cells; found none of its name and kind; add it"
+    )]
+    OtherOperations { name: String, missing: String },
     /// A run whose search is not over has no architecture yet.
     #[error("{}: no genotype.json there; expected the folder of a run whose search is over", path.display())]
     NoGenotype { path: PathBuf },

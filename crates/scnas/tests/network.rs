@@ -159,14 +159,40 @@ impl Reference<'_> {
                 nodes.push(sum);
             }
             let mut y = Tensor::cat(nodes.split_off(2), 1);
+            if self.space.residual {
+                let (x, from) = outputs[newer].clone();
+                y = y + self.shortcut(&format!("cells.{index:02}.shortcut"), x, from, level);
+            }
             if let Some(skip) = skip {
                 y = y + outputs[skip].0.clone();
             }
             outputs.push((y, level));
         }
+        let logits = self.map("out", outputs[12].0.clone());
+        if !self.space.maps {
+            return logits;
+        }
+        // The last outputs of the decoder at 1/4 and 1/2 of the size.
+        let [quarter, half] = match self.space.decoder_order {
+            DecoderOrder::NormalFirst => [9, 11],
+            DecoderOrder::ExpansionFirst => [8, 10],
+        };
+        let quarter = self.map("map.2", outputs[quarter].0.clone());
+        let half = self.map("map.1", outputs[half].0.clone());
+        logits + slow::upsample2(half + slow::upsample2(quarter))
+    }
+
+    fn map(&self, name: &str, x: Tensor<5>) -> Tensor<5> {
         let spec = ConvSpec { kernel: [1; 3], stride: 1, slope: Some(SLOPE) };
-        slow::conv3d(outputs.pop().unwrap().0, self.w("out.weight".into()), spec)
-            + self.w("out.bias".into())
+        slow::conv3d(x, self.w(format!("{name}.weight")), spec) + self.w(format!("{name}.bias"))
+    }
+
+    fn shortcut(&self, name: &str, x: Tensor<5>, from: usize, to: usize) -> Tensor<5> {
+        match to as isize - from as isize {
+            0 => x,
+            1 => self.conv(name, x, [1; 3], 2, Some(SLOPE)),
+            _ => slow::upsample2(self.conv(name, x, [1; 3], 1, Some(SLOPE))),
+        }
     }
 }
 
@@ -220,8 +246,10 @@ fn every_relaxation_order_upsampling_and_sharing_agrees_with_the_reference_in_va
         (Relaxation::Scnas, DecoderOrder::ExpansionFirst, Upsample::Trilinear, Share::Cell),
     ];
     for (seed, (relaxation, decoder_order, upsample, share)) in cases.into_iter().enumerate() {
+        // Each wiring with both orders and with both upsamplings.
+        let (residual, maps) = ([1, 3].contains(&seed), [0, 3].contains(&seed));
         let seed = seed as u64;
-        let space = Space { decoder_order, upsample, share, ..Space::paper() };
+        let space = Space { decoder_order, upsample, share, residual, maps, ..Space::paper() };
         let network = Network::supernet(&space, SIZE);
         let mut weights = Weights::new(&device(), seed, network.layout());
         norms_off_their_start(&mut weights, seed);
@@ -417,32 +445,14 @@ fn random_batch() -> Batch {
     Batch { image, classes, shape }
 }
 
-#[test]
-fn the_gradient_under_deep_supervision_is_that_of_finite_differences_and_reaches_all_its_weights() {
-    let genotype = Genotype::random(&Space::paper(), 4);
-    let mixture = Mixture::of(&genotype);
-    let network = Network::fixed(&genotype, SIZE);
-    let mut weights = Weights::new(&device(), 3, network.layout());
-    let supervision = DeepSupervision::new(&network, SIZE, &mut weights);
-    let batch = random_batch();
-    let at = |weights: &Weights| {
-        let backprop = Backprop {
-            network: &network,
-            weights,
-            loss: loss(),
-            supervision: Some(&supervision),
-            recompute: false,
-        };
-        backprop.gradients(Tape::Weights, &batch, &mixture)
-    };
-    let found = at(&weights);
-    // The weights that only the additional outputs use, along whose gradient the slope is its norm.
-    let own: Vec<_> = weights
-        .iter()
-        .filter(|(_, w)| w.name.starts_with("supervision"))
-        .map(|(id, _)| id)
-        .collect();
-    assert_eq!(own.len(), 4);
+/// The slope of the loss along the gradient of the weights that are `moved` is its norm.
+fn assert_gradient(
+    weights: &Weights,
+    moved: impl Fn(&str) -> bool,
+    at: impl Fn(&Weights) -> LossGradients,
+) {
+    let found = at(weights);
+    let own: Vec<_> = weights.iter().filter(|(_, w)| moved(&w.name)).map(|(id, _)| id).collect();
     let norm = own
         .iter()
         .map(|id| found.weights[id].clone().powi_scalar(2).sum().into_scalar::<f32>())
@@ -462,6 +472,67 @@ fn the_gradient_under_deep_supervision_is_that_of_finite_differences_and_reaches
     let slope = (along(1.0) - along(-1.0)) / f64::from(2.0 * h);
     let norm = f64::from(norm);
     assert!(norm > 0.0 && (slope - norm).abs() < 0.02 * norm, "{slope} against {norm}");
+}
+
+#[test]
+fn the_gradient_under_deep_supervision_is_that_of_finite_differences_and_reaches_all_its_weights() {
+    let genotype = Genotype::random(&Space::paper(), 4);
+    let mixture = Mixture::of(&genotype);
+    let network = Network::fixed(&genotype, SIZE);
+    let mut weights = Weights::new(&device(), 3, network.layout());
+    let supervision = DeepSupervision::new(&network, SIZE, &mut weights);
+    let batch = random_batch();
+    assert_eq!(weights.iter().filter(|(_, w)| w.name.starts_with("supervision")).count(), 4);
+    // The weights that only the additional outputs use.
+    assert_gradient(
+        &weights,
+        |name| name.starts_with("supervision"),
+        |weights| {
+            let (loss, supervision) = (loss(), Some(&supervision));
+            Backprop { network: &network, weights, loss, supervision, recompute: false }.gradients(
+                Tape::Weights,
+                &batch,
+                &mixture,
+            )
+        },
+    );
+}
+
+#[test]
+fn gradients_of_shortcuts_and_class_maps_are_those_of_finite_differences_however_they_are_taken() {
+    let space = Space { residual: true, maps: true, ..Space::paper() };
+    let genotype = Genotype::random(&space, 4);
+    let mixture = Mixture::of(&genotype);
+    let network = Network::fixed(&genotype, SIZE);
+    let mut weights = Weights::new(&device(), 3, network.layout());
+    let supervision = DeepSupervision::new(&network, SIZE, &mut weights);
+    let batch = random_batch();
+    for (part, count) in [("shortcut", 3 * 6), ("map.", 4)] {
+        let is_of = |name: &str| name.contains(part);
+        assert_eq!(weights.iter().filter(|(_, w)| is_of(&w.name)).count(), count);
+        for (supervision, recompute) in [(None, false), (None, true), (Some(&supervision), true)] {
+            assert_gradient(&weights, is_of, |weights| {
+                let loss = loss();
+                Backprop { network: &network, weights, loss, supervision, recompute }.gradients(
+                    Tape::Weights,
+                    &batch,
+                    &mixture,
+                )
+            });
+        }
+    }
+}
+
+#[test]
+fn class_maps_that_are_added_up_start_small_and_a_single_one_does_not() {
+    let spread = |maps: bool| {
+        let genotype = Genotype::random(&Space { maps, ..Space::paper() }, 4);
+        let network = Network::fixed(&genotype, Size { width: 64, ..SIZE });
+        let weights = Weights::new(&device(), 3, network.layout());
+        let (_, map) = weights.iter().find(|(_, w)| w.name == "out.weight").unwrap();
+        map.value.clone().powi_scalar(2).mean().sqrt().into_scalar::<f32>()
+    };
+    assert!((5.0 * spread(true) - spread(false)).abs() < 1e-3 * spread(false));
 }
 
 #[test]
@@ -501,7 +572,8 @@ fn running_cells_again_gives_the_gradients_of_keeping_what_they_computed() {
     for (seed, decoder_order) in
         [DecoderOrder::NormalFirst, DecoderOrder::ExpansionFirst].into_iter().enumerate()
     {
-        let space = Space { decoder_order, ..Space::paper() };
+        let maps = decoder_order == DecoderOrder::ExpansionFirst;
+        let space = Space { decoder_order, residual: true, maps, ..Space::paper() };
         let (network, mut weights) = supernet(&space);
         let supervision = DeepSupervision::new(&network, SIZE, &mut weights);
         let sample = random_alpha(&space, 8).sample(

@@ -54,14 +54,12 @@ impl Backprop<'_> {
             Some(network) if self.recompute => self.by_cell(network, tape, batch, mixture),
             Some(network) => self.whole(tape, batch, mixture, |pass, x| {
                 let heads: Vec<&Head> = self.heads(network).collect();
-                let mut read = BTreeMap::new();
-                network.outputs(pass, x, mixture, |output, y| {
-                    if heads.iter().any(|head| head.output == output) {
-                        read.insert(output, y.clone());
-                    }
-                });
-                let logits = |head: &Head| head.forward(pass, read[&head.output].clone());
-                heads.iter().map(|head| (logits(head), head.level)).collect()
+                let read = network.outputs_for(&heads, pass, x, mixture);
+                let logits = |head: &&Head| {
+                    let outputs = head.reads().map(|output| read[&output].clone());
+                    (head.forward(pass, outputs), head.level())
+                };
+                heads.iter().map(logits).collect()
             }),
             None => self.whole(tape, batch, mixture, |pass, x| {
                 vec![(self.network.forward(pass, x, mixture), 0)]
@@ -126,11 +124,11 @@ impl Backprop<'_> {
         let mut by_output: Vec<Option<Tensor<5>>> = vec![None; outputs.len()];
         for head in self.heads(network) {
             let pass = Pass::new(self.weights, tape);
-            let y = leaf(&outputs[head.output]);
-            let (loss, scalar) = self.judge(head.forward(&pass, y.clone()), batch, head.level);
+            let read: Vec<_> = head.reads().map(|output| leaf(&outputs[output])).collect();
+            let (loss, scalar) = self.judge(head.forward(&pass, read.clone()), batch, head.level());
             found.loss += loss;
             let mut gradients = scalar.backward();
-            by_output[head.output] = y.grad_remove(&mut gradients);
+            add_gradients(&mut by_output, head.reads().zip(read), &mut gradients);
             found.collect(pass, mixture, &mut gradients);
         }
 
@@ -142,11 +140,7 @@ impl Backprop<'_> {
             let inputs: Vec<_> = network.reads(cell).map(|output| leaf(&outputs[output])).collect();
             let y = network.cell(cell, &pass, inputs.clone(), mixture);
             let mut gradients = through(y, g).backward();
-            for (output, input) in network.reads(cell).zip(inputs) {
-                if let Some(g) = input.grad_remove(&mut gradients) {
-                    by_output[output] = Some(volops::add_scaled(by_output[output].take(), g, None));
-                }
-            }
+            add_gradients(&mut by_output, network.reads(cell).zip(inputs), &mut gradients);
             found.collect(pass, mixture, &mut gradients);
         }
 
@@ -156,6 +150,20 @@ impl Backprop<'_> {
             found.collect(pass, mixture, &mut through(y, g).backward());
         }
         found
+    }
+}
+
+/// Adds the gradients of leaves, each with the number of the output that it stands for, to those of
+/// the outputs.
+fn add_gradients(
+    by_output: &mut [Option<Tensor<5>>],
+    leaves: impl Iterator<Item = (usize, Tensor<5>)>,
+    gradients: &mut Gradients,
+) {
+    for (output, leaf) in leaves {
+        if let Some(g) = leaf.grad_remove(gradients) {
+            by_output[output] = Some(volops::add_scaled(by_output[output].take(), g, None));
+        }
     }
 }
 

@@ -37,7 +37,7 @@ impl DeepSupervision {
     /// Weight of the loss at `level`; with level 0 they sum to 1.
     pub(crate) fn share(&self, level: usize) -> f64 {
         let weight = |level: usize| 0.5_f64.powi(level as i32);
-        weight(level) / (1.0 + self.heads.iter().map(|head| weight(head.level)).sum::<f64>())
+        weight(level) / (1.0 + self.heads.iter().map(|head| weight(head.level())).sum::<f64>())
     }
 
     /// Takes its weights away from those of the network again.
@@ -106,7 +106,7 @@ mod tests {
             let mut weights = Weights::new(&device, 0, network.layout());
             let before = weights.count();
             let supervision = DeepSupervision::new(&network, size, &mut weights);
-            assert_eq!(supervision.heads.iter().map(|head| head.level).collect::<Vec<_>>(), LEVELS);
+            assert_eq!(supervision.heads.iter().map(Head::level).collect::<Vec<_>>(), LEVELS);
             assert_eq!(weights.count(), before + 4);
             assert!(
                 (supervision.share(0) + supervision.share(1) + supervision.share(2) - 1.0).abs()

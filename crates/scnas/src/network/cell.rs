@@ -1,10 +1,11 @@
 //! One cell (paper section 3.1, Figure 1): two input projections, and four nodes that are sums of
 //! operations on everything before them.
 
+use std::iter;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use burn::tensor::Tensor;
-use volops::Term;
+use volops::{Term, Upsample2};
 
 use crate::network::edge::EdgeOperation;
 use crate::network::layers::ConvNorm;
@@ -21,6 +22,7 @@ use crate::space::topology::{CellPlace, EDGES, NODES, Space, Upsample, edges_int
 pub(super) struct Cell {
     pub place: CellPlace,
     projections: [Projection; 2],
+    shortcut: Shortcut,
     /// Per edge, the candidates that have weights here: `None` where the architecture is fixed to
     /// another.
     edges: [Vec<Option<EdgeOperation>>; EDGES],
@@ -55,8 +57,59 @@ impl Projection {
     }
 
     fn forward(&self, pass: &Pass, x: Tensor<5>) -> Tensor<5> {
-        let y = self.conv.forward(pass, x);
-        if self.upsample { volops::upsample2(y) } else { y }
+        volops::weighted_sum(vec![self.term(pass, x)])
+    }
+
+    /// What it is in a sum.
+    fn term(&self, pass: &Pass, x: Tensor<5>) -> Term {
+        match self.upsample {
+            true => Term::new(Upsample2, [self.conv.forward(pass, x)]),
+            false => self.conv.term(pass, x),
+        }
+    }
+}
+
+/// How a cell's newer input reaches its output beside the nodes (He et al. 2016).
+#[derive(Debug)]
+enum Shortcut {
+    None,
+    Identity,
+    Projection(Projection),
+}
+
+impl Shortcut {
+    fn new(
+        layout: &mut Layout,
+        name: &str,
+        space: &Space,
+        place: &CellPlace,
+        width: usize,
+    ) -> Self {
+        let levels = [space.output_level(place.inputs[1]), place.level];
+        match space.residual {
+            false => Self::None,
+            true if levels[0] == levels[1] => Self::Identity,
+            true => {
+                // However the nodes' inputs are upsampled: what is to pass as it is needs no more.
+                let channels = levels.map(|level| width << level);
+                Self::Projection(Projection::new(
+                    layout,
+                    name,
+                    channels,
+                    levels,
+                    Upsample::Trilinear,
+                ))
+            }
+        }
+    }
+
+    /// What it is in the sum that is the cell's output.
+    fn term(&self, pass: &Pass, newer: Tensor<5>) -> Option<Term> {
+        match self {
+            Self::None => None,
+            Self::Identity => Some(Term::identity(newer)),
+            Self::Projection(projection) => Some(projection.term(pass, newer)),
+        }
     }
 }
 
@@ -99,24 +152,27 @@ impl Cell {
             };
             space.operations.iter().enumerate().map(candidate).collect()
         });
-        Self { place, projections, edges }
+        let shortcut = Shortcut::new(layout, &format!("{name}.shortcut"), space, &place, width);
+        Self { place, projections, shortcut, edges }
     }
 
-    /// The concatenated nodes, plus the encoder's output where the cell gets one. `inputs` are the
-    /// outputs that [`CellPlace::reads`] names; `edges` says what runs; `run` counts it.
+    /// The concatenated nodes, plus the newer input by way of the shortcut where there is one, plus
+    /// the encoder's output where the cell gets one. `inputs` are the outputs that
+    /// [`CellPlace::reads`] names; `edges` says what runs; `run` counts it.
     ///
     /// # Panics
     /// If an operation is to run that the network was built without.
     pub fn forward(
         &self,
         pass: &Pass,
-        inputs: impl IntoIterator<Item = Tensor<5>>,
+        inputs: Vec<Tensor<5>>,
         edges: &[Vec<Entry>; EDGES],
         run: &AtomicU64,
     ) -> Tensor<5> {
         let mut inputs = inputs.into_iter();
-        let projected = self.projections.iter().zip(&mut inputs);
+        let projected = self.projections.iter().zip(inputs.clone());
         let mut sources: Vec<_> = projected.map(|(input, x)| input.forward(pass, x)).collect();
+        let newer = inputs.nth(1);
         let nodes = std::array::from_fn::<_, NODES, _>(|node| {
             let mut terms = Vec::new();
             for (edge, source) in edges_into(node) {
@@ -140,6 +196,12 @@ impl Cell {
             sources.push(sum.clone());
             sum
         });
-        inputs.fold(volops::concat(nodes), |y, skip| volops::add_scaled(Some(y), skip, None))
+        let shortcut = newer.and_then(|newer| self.shortcut.term(pass, newer));
+        let beside: Vec<_> = shortcut.into_iter().chain(inputs.map(Term::identity)).collect();
+        let y = volops::concat(nodes);
+        match beside.is_empty() {
+            true => y,
+            false => volops::weighted_sum(iter::once(Term::identity(y)).chain(beside).collect()),
+        }
     }
 }

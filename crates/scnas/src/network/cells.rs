@@ -5,6 +5,7 @@
 //! Shapes: `w` is the width; output 0, the stem's, is `[batch, w, depth, height, width]`, the output
 //! of a cell at level `l` `[batch, w << l, depth >> l, height >> l, width >> l]`.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use burn::tensor::Tensor;
@@ -48,7 +49,10 @@ impl Network {
         let stem = ConvNorm::dense(&mut layout, "stem", [channels, width], 0, spec);
         let cells =
             (0..CELLS).map(|cell| Cell::new(&mut layout, space, cell, width, fixed)).collect();
-        let head = Head::new(&mut layout, "out", [width, classes], CELLS, 0);
+        let head = match space.maps {
+            false => Head::new(&mut layout, "out", [width, classes], CELLS, 0),
+            true => Head::of_several(&mut layout, classes, map_outputs(space, width)),
+        };
         Self { space: space.clone(), layout, stem, cells, head, operations_run: AtomicU64::new(0) }
     }
 
@@ -64,38 +68,55 @@ impl Network {
     /// # Panics
     /// If shapes do not fit, or the mixture names an operation that the network was built without.
     pub fn forward(&self, pass: &Pass, x: Tensor<5>, mixture: &Mixture) -> Tensor<5> {
-        self.head.forward(pass, self.outputs(pass, x, mixture, |_, _| {}))
+        let read = self.outputs_for(&[&self.head], pass, x, mixture);
+        self.head.forward(pass, self.head.reads().map(|output| read[&output].clone()))
     }
 
-    /// Runs stem and cells. `seen` is shown every output with its number as soon as it is made; the
-    /// last one is returned. Others are dropped after the last cell that reads them.
+    /// The outputs that the `heads` read, by their numbers.
+    pub(crate) fn outputs_for(
+        &self,
+        heads: &[&Head],
+        pass: &Pass,
+        x: Tensor<5>,
+        mixture: &Mixture,
+    ) -> BTreeMap<usize, Tensor<5>> {
+        let mut read = BTreeMap::new();
+        self.outputs(pass, x, mixture, |output, y| {
+            if heads.iter().any(|head| head.reads().any(|of| of == output)) {
+                read.insert(output, y.clone());
+            }
+        });
+        read
+    }
+
+    /// Runs stem and cells. `seen` is shown every output with its number as soon as it is made;
+    /// it is dropped after the last cell that reads it.
     pub(crate) fn outputs(
         &self,
         pass: &Pass,
         x: Tensor<5>,
         mixture: &Mixture,
         mut seen: impl FnMut(usize, &Tensor<5>),
-    ) -> Tensor<5> {
-        let mut last = self.stem(pass, x);
-        seen(0, &last);
-        let mut kept = vec![Some(last.clone())];
+    ) {
+        let stem = self.stem(pass, x);
+        seen(0, &stem);
+        let mut kept = vec![Some(stem)];
         for cell in 0..self.cells.len() {
             let inputs = self.reads(cell).map(|output| {
                 kept[output]
                     .clone()
                     .unwrap_or_else(|| unreachable!("output {output} is kept while cells read it"))
             });
-            last = self.cell(cell, pass, inputs.collect(), mixture);
-            seen(cell + 1, &last);
+            let y = self.cell(cell, pass, inputs.collect(), mixture);
+            seen(cell + 1, &y);
             for (output, tensor) in kept.iter_mut().enumerate() {
                 if !(cell + 1..self.cells.len()).any(|later| self.reads(later).any(|o| o == output))
                 {
                     *tensor = None;
                 }
             }
-            kept.push(Some(last.clone()));
+            kept.push(Some(y));
         }
-        last
     }
 
     /// The outputs that `cell` reads.
@@ -121,7 +142,7 @@ impl Network {
         cell.forward(pass, inputs, edges, &self.operations_run)
     }
 
-    /// What says the network's logits, from the last output.
+    /// What says the network's logits.
     pub(crate) fn head(&self) -> &Head {
         &self.head
     }
@@ -135,4 +156,13 @@ impl Network {
     pub fn operations_run(&self) -> u64 {
         self.operations_run.load(Ordering::Relaxed)
     }
+}
+
+/// The outputs of the decoder that have a class map, from coarse to fine: name of the map, channels,
+/// number and level.
+fn map_outputs(space: &Space, width: usize) -> Vec<(String, usize, usize, usize)> {
+    let coarse = [2, 1].into_iter().filter_map(|level| {
+        Some((format!("map.{level}"), width << level, space.decoder_output(level)?, level))
+    });
+    coarse.chain([("out".into(), width, CELLS, 0)]).collect()
 }

@@ -135,7 +135,11 @@ mod tests {
     fn what_is_counted_are_the_convolution_weights_of_every_network() {
         let all = r#"["conv3", "conv1x3x3", "sep3", "dil2", "max3", "avg3", "identity", "zero"]"#;
         let space = Space { operations: serde_json::from_str(all).unwrap(), ..Space::paper() };
-        let genotypes = (0..4).map(|seed| Architecture::Cells(Genotype::random(&space, seed)));
+        let genotypes = (0..4).map(|seed| {
+            let (residual, maps) = (seed % 2 == 1, seed > 1);
+            let space = Space { residual, maps, ..space.clone() };
+            Architecture::Cells(Genotype::random(&space, seed))
+        });
         let size = Size { channels: 2, classes: 3, width: 8 };
         for architecture in genotypes.chain([Architecture::UResNet, Architecture::UResNetHalf]) {
             let network = architecture.build(size);
@@ -145,6 +149,31 @@ mod tests {
             let scalars: u64 = counted.map(|weight| weight.scalars() as u64).sum();
             assert_eq!(architecture.cost(size, [16; 3]).parameters, scalars);
         }
+    }
+
+    #[test]
+    fn shortcuts_and_class_maps_cost_what_their_1_cubed_convolutions_do() {
+        let cost = |residual, maps| {
+            let space = Space { residual, maps, ..Space::paper() };
+            Architecture::Cells(Genotype::random(&space, 1)).cost(PAPER, [128; 3])
+        };
+        let plain = cost(false, false);
+        // Each runs on the smaller of its two grids, so that pairs of channels and voxels repeat.
+        let steps: [(u64, u64); 3] =
+            [(32 * 64, 64_u64.pow(3)), (64 * 128, 32_u64.pow(3)), (128 * 256, 16_u64.pow(3))];
+        let residual = cost(true, false);
+        assert_eq!(
+            residual.parameters - plain.parameters,
+            2 * steps.iter().map(|(weights, _)| weights).sum::<u64>()
+        );
+        assert_eq!(
+            residual.multiply_adds - plain.multiply_adds,
+            2 * steps.iter().map(|(weights, voxels)| weights * voxels).sum::<u64>()
+        );
+        let maps = cost(false, true);
+        assert_eq!(maps.parameters - plain.parameters, 4 * (64 + 128));
+        let added = 4 * (64 * 64_u64.pow(3) + 128 * 32_u64.pow(3));
+        assert_eq!(maps.multiply_adds - plain.multiply_adds, added);
     }
 
     #[test]

@@ -122,8 +122,19 @@ pub(crate) struct ConvBias {
 
 impl ConvBias {
     /// From `from` to `to` channels at `level`.
-    pub fn new(layout: &mut Layout, name: &str, [from, to]: [usize; 2], level: usize) -> Self {
-        let (shape, init) = ([to, from, 1, 1, 1], Init::He { fan_in: from });
+    pub fn new(layout: &mut Layout, name: &str, channels: [usize; 2], level: usize) -> Self {
+        Self::starting_at(layout, name, channels, level, 1)
+    }
+
+    /// The same, with a `part`-th of the usual weights at the beginning.
+    fn starting_at(
+        layout: &mut Layout,
+        name: &str,
+        [from, to]: [usize; 2],
+        level: usize,
+        part: usize,
+    ) -> Self {
+        let (shape, init) = ([to, from, 1, 1, 1], Init::He { fan_in: from * part * part });
         let weight =
             layout.declare(format!("{name}.weight"), shape, init, Role::Convolution { level });
         let (shape, init) = ([1, to, 1, 1, 1], Init::Constant(0.0));
@@ -138,18 +149,29 @@ impl ConvBias {
     }
 }
 
-/// What says logits, from one output of a network.
+/// What says logits: class maps of outputs of a network, from coarse to fine, added up (Kayalibay et
+/// al. 2017).
 #[derive(Clone, Debug)]
 pub(crate) struct Head {
-    /// Number of the output it reads.
-    pub output: usize,
-    /// Level of that output's grid, and of the logits.
-    pub level: usize,
+    maps: Vec<ClassMap>,
+}
+
+/// The class map of one output.
+#[derive(Clone, Debug)]
+struct ClassMap {
+    /// Number of the output.
+    output: usize,
+    /// Level of its grid.
+    level: usize,
     layer: ConvBias,
 }
 
+/// Where there are several class maps they start as a fifth of what a single one would: their sum
+/// decides nothing before the network has learnt.
+const PART_OF_SEVERAL: usize = 5;
+
 impl Head {
-    /// On an output of `channels[0]` channels, for `channels[1]` classes.
+    /// Of a single class map, of an output of `channels[0]` channels, for `channels[1]` classes.
     pub fn new(
         layout: &mut Layout,
         name: &str,
@@ -157,12 +179,54 @@ impl Head {
         output: usize,
         level: usize,
     ) -> Self {
-        Self { output, level, layer: ConvBias::new(layout, name, channels, level) }
+        let layer = ConvBias::new(layout, name, channels, level);
+        Self { maps: vec![ClassMap { output, level, layer }] }
     }
 
-    /// Logits `[batch, classes, depth, height, width]` from the output `y` `[batch, channels,
-    /// depth, height, width]`.
-    pub fn forward(&self, pass: &Pass, y: Tensor<5>) -> Tensor<5> {
-        self.layer.forward(pass, y)
+    /// Of class maps for `classes` classes of outputs, each with name, channels, number and level:
+    /// from coarse to fine, every one a level above the one before it.
+    pub fn of_several(
+        layout: &mut Layout,
+        classes: usize,
+        outputs: impl IntoIterator<Item = (String, usize, usize, usize)>,
+    ) -> Self {
+        let map = |(name, channels, output, level): (String, usize, usize, usize)| {
+            let channels = [channels, classes];
+            let layer = ConvBias::starting_at(layout, &name, channels, level, PART_OF_SEVERAL);
+            ClassMap { output, level, layer }
+        };
+        Self { maps: outputs.into_iter().map(map).collect() }
+    }
+
+    /// Numbers of the outputs that it reads, from coarse to fine.
+    pub fn reads(&self) -> impl Iterator<Item = usize> {
+        self.maps.iter().map(|map| map.output)
+    }
+
+    /// Level of the logits.
+    pub fn level(&self) -> usize {
+        self.maps.last().map_or(0, |map| map.level)
+    }
+
+    /// Logits `[batch, classes, depth, height, width]` from the outputs `[batch, channels, depth,
+    /// height, width]` that [`Self::reads`] names.
+    ///
+    /// # Panics
+    /// Without an output.
+    pub fn forward(&self, pass: &Pass, outputs: impl IntoIterator<Item = Tensor<5>>) -> Tensor<5> {
+        let maps = self.maps.iter().zip(outputs);
+        let logits = maps.fold(None, |coarser, (map, y)| {
+            Some(finer_logits(coarser, map.layer.forward(pass, y)))
+        });
+        logits.expect("a head has a class map")
+    }
+}
+
+/// Logits of a level: its own class map, and the logits of the level below it, if there are any,
+/// upsampled.
+pub(crate) fn finer_logits(coarser: Option<Tensor<5>>, own: Tensor<5>) -> Tensor<5> {
+    match coarser {
+        Some(coarser) => volops::add_scaled(Some(volops::upsample2(coarser)), own, None),
+        None => own,
     }
 }

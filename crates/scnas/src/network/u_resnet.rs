@@ -17,7 +17,7 @@
 use burn::tensor::{Tensor, activation::sigmoid};
 use volops::ConvSpec;
 
-use crate::network::layers::{ConvBias, ConvNorm};
+use crate::network::layers::{ConvBias, ConvNorm, finer_logits};
 use crate::network::layout::Layout;
 use crate::network::size::Size;
 use crate::network::weights::Pass;
@@ -169,11 +169,7 @@ impl UResNet {
         for (Level { up, gate, block, head }, skip) in self.decoder.iter().zip(skips).rev() {
             let gated = gate.forward(pass, skip, y.clone());
             y = block.forward(pass, up.add_to(gated, pass, y));
-            logits = Some(volops::add_scaled(
-                logits.map(volops::upsample2),
-                head.forward(pass, y.clone()),
-                None,
-            ));
+            logits = Some(finer_logits(logits, head.forward(pass, y.clone())));
         }
         logits.unwrap_or(y)
     }

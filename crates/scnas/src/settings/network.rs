@@ -21,6 +21,12 @@ pub struct NetworkConfig {
     pub upsample: Upsample,
     /// Which cells share an architecture.
     pub share: Share,
+    /// Add every cell's newer input to its output.
+    #[serde(default)]
+    pub residual: bool,
+    /// Class maps at three levels of the decoder, added up.
+    #[serde(default)]
+    pub maps: bool,
     /// Run every cell a second time in the backward pass instead of keeping what it computed: less
     /// memory, more time.
     #[serde(default)]
@@ -30,8 +36,8 @@ pub struct NetworkConfig {
 impl NetworkConfig {
     /// The search space.
     pub fn space(&self) -> Space {
-        let Self { operations, decoder_order, upsample, share, .. } = self.clone();
-        Space { operations, decoder_order, upsample, share }
+        let Self { operations, decoder_order, upsample, share, residual, maps, .. } = self.clone();
+        Space { operations, decoder_order, upsample, share, residual, maps }
     }
 
     /// Refuses what cannot be.

@@ -130,6 +130,12 @@ impl Genotype {
                 let _ = writeln!(text, "  {} = {}", node + 1, inputs.join(" + "));
             }
         }
+        if self.space.residual {
+            text.push_str("b is added to the output of every cell\n");
+        }
+        if self.space.maps {
+            text.push_str("logits: the sum of class maps at 1/4, 1/2 and full size\n");
+        }
         text
     }
 
@@ -231,11 +237,15 @@ mod tests {
     #[test]
     fn decoding_an_encoded_genotype_gives_it_back() {
         for share in [Share::Type, Share::Cell] {
-            let space = Space { share, ..Space::paper() };
-            for seed in 0..20 {
-                let genotype = Genotype::random(&space, seed);
-                let text = serde_json::to_string(&genotype).unwrap();
-                assert_eq!(serde_json::from_str::<Genotype>(&text).unwrap(), genotype);
+            for wired in [false, true] {
+                let space = Space { share, residual: wired, maps: wired, ..Space::paper() };
+                for seed in 0..20 {
+                    let genotype = Genotype::random(&space, seed);
+                    let text = serde_json::to_string(&genotype).unwrap();
+                    assert_eq!(serde_json::from_str::<Genotype>(&text).unwrap(), genotype);
+                    // What is off is not written: older files have the same bytes.
+                    assert_eq!(text.contains("residual") || text.contains("maps"), wired);
+                }
             }
         }
     }

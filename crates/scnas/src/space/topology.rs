@@ -117,6 +117,19 @@ pub struct Space {
     /// Which cells share an architecture.
     #[serde(default)]
     pub share: Share,
+    /// Whether each cell's newer input is added to its output: as it is, or, where sizes differ,
+    /// through a 1³ convolution and, on the way up, trilinear ×2.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub residual: bool,
+    /// Whether the decoder's outputs at 1/4 and 1/2 of the size have class maps too, upsampled and
+    /// added to that at full size.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub maps: bool,
+}
+
+/// What is off is not written: files keep the form that they had before there was a choice.
+fn is_off(choice: &bool) -> bool {
+    !choice
 }
 
 /// Where one cell stands in the network.
@@ -157,6 +170,8 @@ impl Space {
             decoder_order: DecoderOrder::default(),
             upsample: Upsample::default(),
             share: Share::default(),
+            residual: false,
+            maps: false,
         }
     }
 

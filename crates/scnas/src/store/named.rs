@@ -1,5 +1,5 @@
 //! An architecture by what it is called: a run, a genotype, a model, `random:SEED`, one
-//! operation everywhere, or a U-ResNet.
+//! operation everywhere, cells that have a name, or a U-ResNet.
 
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::network::architecture::{Architecture, DESIGNED};
 use crate::network::size::Size;
 use crate::settings::Config;
+use crate::space::builtin;
 use crate::space::genotype::Genotype;
 use crate::space::operation::Kind;
 use crate::space::topology::Space;
@@ -29,17 +30,21 @@ pub struct Named {
 }
 
 impl Named {
-    /// Finds the architecture that `text` names. `space` and `seed` are for random ones and single
-    /// operations.
+    /// Finds the architecture that `text` names. `space` is that of random ones, of single operations
+    /// and of cells that have a name; `seed` is for random ones.
     ///
     /// # Errors
-    /// A name of nothing; files that cannot be read.
+    /// A name of nothing; cells of other operations than those of `space`; files that cannot be read.
     pub fn resolve(text: &str, space: &Space, seed: u64, device: &Device) -> Result<Self> {
         let path = Path::new(text);
         let made = |name: String, architecture| Ok(Self { name, architecture, made_for: None });
         // First, as a folder of results is easily called so.
         if let Some(designed) = Architecture::designed(text) {
             return made(text.into(), designed);
+        }
+        if let Some(cells) = builtin::named(text, space) {
+            let other = |missing| Error::OtherOperations { name: text.into(), missing };
+            return made(text.into(), cells.map_err(other)?.into());
         }
         if path.is_dir() {
             return Self::of_run(path);
@@ -73,7 +78,7 @@ impl Named {
             }
             _ => Err(Error::NoArchitecture {
                 name: text.into(),
-                designed: DESIGNED.map(|(name, _)| name.to_string()).to_vec(),
+                designed: built_in().map(String::from).collect(),
                 operations: space.operations.iter().map(|o| o.name.clone()).collect(),
             }),
         }
@@ -109,10 +114,15 @@ impl Named {
     }
 }
 
+/// Names of the networks that people designed and of the cells that have one.
+pub fn built_in() -> impl Iterator<Item = &'static str> {
+    DESIGNED.iter().map(|(name, _)| *name).chain(builtin::names())
+}
+
 /// The settings of the run that `text` names, if it names one.
 pub fn settings_of(text: &str) -> Option<PathBuf> {
     let path = Path::new(text).join("config.toml");
-    (Architecture::designed(text).is_none() && path.exists()).then_some(path)
+    (built_in().all(|name| name != text) && path.exists()).then_some(path)
 }
 
 /// A file that has the name of its kind is told from others by its folder.

@@ -149,10 +149,11 @@ fn draw_cell(out: &mut String, genotype: &Genotype, arch: usize, step: f64) {
     let _ = writeln!(
         out,
         "<text x=\"16\" y=\"27\"><tspan class=\"title\">{}</tspan><tspan class=\"note\" \
-         dx=\"10\">{} cell, {} of {EDGES} edges</tspan></text>",
+         dx=\"10\">{} cell, {} of {EDGES} edges{}</tspan></text>",
         escape(&space.arch_name(arch)),
         space.arch_type(arch).name(),
-        edges.len()
+        edges.len(),
+        if space.residual { "; b is added to the output" } else { "" }
     );
     let _ = writeln!(out, "<g transform=\"translate({:.1},{:.1})\">", INPUT + 16.0, -EXTENT[0]);
 
