@@ -10,6 +10,7 @@ use ndarray::Array4;
 use scnas::data::plan::Plan;
 use scnas::error::{Error, Purpose};
 use scnas::memory;
+use scnas::message::Message;
 use scnas::network::architecture::Architecture;
 use scnas::network::size::Size;
 use scnas::observer::Observer;
@@ -46,8 +47,8 @@ impl Observer for Listener {
     fn advance(&self, done: usize) {
         self.steps.fetch_max(done, Ordering::Relaxed);
     }
-    fn message(&self, text: &str) {
-        self.messages.lock().unwrap().push(text.into());
+    fn message(&self, message: &Message) {
+        self.messages.lock().unwrap().push(message.to_string());
     }
     fn stop(&self) -> bool {
         self.looks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_err()
@@ -169,7 +170,7 @@ fn models_that_do_not_fit_together_are_refused_with_what_differs() {
         (changed(&|plan| plan.spacing[1] = 2.5), "2.5"),
         (changed(&|plan| plan.patch[2] = 24), "24"),
     ] {
-        assert!(refusal.contains("one or more models") && refusal.contains(named), "{refusal}");
+        assert!(refusal.contains("models of the same") && refusal.contains(named), "{refusal}");
     }
     assert!(ImagePredictor::new(&[], options(&model(1), false)).is_err());
 }

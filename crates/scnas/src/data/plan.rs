@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::cohort::{Cohort, Header};
 use crate::data::splits;
-use crate::error::{Error, Result};
+use crate::error::{Error, Expected, Result};
 use crate::settings::Config;
 use crate::space::topology::DEPTH;
 
@@ -76,9 +76,8 @@ impl Plan {
             None => (None, splits::seeded(&groups, data.folds, config.seed)),
         };
         let Some(Fold { training, .. }) = splits.get(data.fold) else {
-            let why = path.map(|path| format!(", as {} says", path.display())).unwrap_or_default();
-            let expected = format!("0 to {}{why}", splits.len() - 1);
-            return Err(Error::setting("data.fold", &expected, data.fold));
+            let expected = Expected::Fold { of: splits.len(), splits: path.map(Path::to_path_buf) };
+            return Err(Error::setting("data.fold", expected, data.fold));
         };
         Ok(Self {
             dataset: dataset.name.clone(),
@@ -136,12 +135,8 @@ impl Plan {
     /// When the file cannot be read or holds something else.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::file("read", path, e))?;
-        serde_json::from_str(&text).map_err(|e| Error::Invalid {
-            path: path.into(),
-            expected: "the plan of a run",
-            found: e.to_string(),
-            remedy: "give the folder of a run",
-        })
+        serde_json::from_str(&text)
+            .map_err(|e| Error::invalid(path, "the plan of a run", e, "give the folder of a run"))
     }
 
     /// Writes `plan.json`.
@@ -221,8 +216,8 @@ pub fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
 /// The normalisation of each channel, by name, or as the settings say.
 fn normalisation(channels: &[String], settings: &[String]) -> Result<Vec<Normalisation>> {
     if !settings.is_empty() && settings.len() != channels.len() {
-        let expected = format!("one name for each of the {} channel(s)", channels.len());
-        return Err(Error::setting("data.normalisation", &expected, format!("{settings:?}")));
+        let expected = Expected::NameEach { channels: channels.len() };
+        return Err(Error::setting("data.normalisation", expected, format!("{settings:?}")));
     }
     let names = if settings.is_empty() { channels } else { settings };
     let found: Vec<_> = names.iter().map(|name| Normalisation::of_channel(name)).collect();

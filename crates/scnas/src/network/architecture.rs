@@ -120,11 +120,9 @@ impl Architecture {
     /// architecture.
     pub fn read(path: &std::path::Path) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::file("read", path, e))?;
-        serde_json::from_str(&text).map_err(|e| Error::Invalid {
-            path: path.into(),
-            expected: "a genotype (JSON with \"space\" and \"cells\", as a search writes it)",
-            found: e.to_string(),
-            remedy: "give the genotype.json of a finished run",
+        serde_json::from_str(&text).map_err(|e| {
+            let expected = "a genotype (JSON with \"space\" and \"cells\", as a search writes it)";
+            Error::invalid(path, expected, e, "give the genotype.json of a finished run")
         })
     }
 }

@@ -1,5 +1,7 @@
 //! The size of a network.
 
+use crate::space::topology::NODES;
+
 /// Size of a network, apart from its architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Size {
@@ -9,4 +11,16 @@ pub struct Size {
     pub classes: usize,
     /// Channels of the stem.
     pub width: usize,
+}
+
+impl Size {
+    /// Whether a network can have it. Far more would overflow products before it is refused for
+    /// its memory.
+    pub fn is_possible(&self) -> bool {
+        let Self { channels, classes, width } = self;
+        (1..=4096).contains(channels)
+            && (2..=256).contains(classes)
+            && (NODES..=4096).contains(width)
+            && width.is_multiple_of(NODES)
+    }
 }

@@ -14,8 +14,9 @@ use medvol::{Affine, ClassMap, Image, Label, LabelMap, Normalisation, Preprocess
 use ndarray::{Array3, Array4, Axis, s};
 
 use crate::data::plan::Plan;
-use crate::error::{Error, Purpose, Result};
+use crate::error::{Error, ModelFact, Purpose, Result};
 use crate::memory;
+use crate::message::Message;
 use crate::network::mixture::Mixture;
 use crate::network::size::Size;
 use crate::observer::Observer;
@@ -103,26 +104,22 @@ impl<'a> ImagePredictor<'a> {
     /// # Errors
     /// Models that do not fit together, settings that do not fit their labels.
     pub fn new(models: &'a [Model], options: Options) -> Result<Self> {
-        let unfit = |found: String| Error::UnlikeModels { found };
         let Some(Card { plan, size, .. }) = models.first().map(|model| &model.card) else {
-            return Err(unfit("none".into()));
+            return Err(Error::NoModel);
         };
         let facts = |plan: &Plan| {
             [
-                format!("{} channel(s)", plan.channels.len()),
-                format!("labels {:?}", plan.labels),
-                format!("spacing {:?}", plan.spacing),
-                format!("patch {:?}", plan.patch),
-                format!("normalisations {:?}", plan.schemes()),
+                ModelFact::Channels(plan.channels.len()),
+                ModelFact::Labels(plan.labels.clone()),
+                ModelFact::Spacing(plan.spacing),
+                ModelFact::Patch(plan.patch),
+                ModelFact::Normalisations(plan.schemes()),
             ]
         };
         for model in &models[1..] {
-            if let Some((first, other)) = facts(plan)
-                .iter()
-                .zip(facts(&model.card.plan))
-                .find(|(first, other)| *first != other)
-            {
-                return Err(unfit(format!("{first} and {other}")));
+            let mut both = facts(plan).into_iter().zip(facts(&model.card.plan));
+            if let Some((first, other)) = both.find(|(first, other)| first != other) {
+                return Err(Error::UnlikeModels { facts: Box::new([first, other]) });
             }
         }
         let mut normalisations: Vec<&[Normalisation]> = Vec::new();
@@ -201,11 +198,8 @@ impl<'a> ImagePredictor<'a> {
         let total = sliding.windows(strips);
         if strips > 1 {
             let more = total - sliding.windows(1);
-            observer.message(&format!(
-                "{name}: predicted in {strips} strips to save memory, which takes {more} windows \
-                 more than {}",
-                total - more
-            ));
+            let (image, windows) = (name.into(), total - more);
+            observer.message(&Message::Strips { image, strips, windows, more });
         }
 
         let [depth, height, width] = image.shape();
@@ -299,7 +293,7 @@ impl<'a> ImagePredictor<'a> {
 /// Mean of what the networks say of a window, of which there is one for each normalisation.
 fn mean_score(predictors: &[(Predictor, usize)], mut windows: Vec<Vec<f32>>) -> Result<Vec<f32>> {
     let [(first, own), others @ ..] = predictors else {
-        return Err(Error::UnlikeModels { found: "none".into() });
+        return Err(Error::NoModel);
     };
     if others.is_empty() {
         return first.score(windows.swap_remove(*own));

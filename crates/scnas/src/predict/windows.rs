@@ -68,10 +68,10 @@ impl Predictor<'_> {
         let channels = window.len() / (d * h * w);
         let x = pass.input(window, [1, channels, d, h, w]);
         let logits = self.network.forward(&pass, x, self.mixture);
-        softmax(logits, 1).into_data().try_into_vec::<f32>().map_err(|e| Error::Values {
-            what: "class probabilities of a window",
-            found: format!("{e:?}"),
-        })
+        softmax(logits, 1)
+            .into_data()
+            .try_into_vec::<f32>()
+            .map_err(|source| Error::Values { what: "class probabilities of a window", source })
     }
 
     /// The most probable class of every voxel of a preprocessed image `[channels, depth, height,

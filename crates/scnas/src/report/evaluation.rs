@@ -9,6 +9,7 @@ use medvol::metrics::{ShapeMismatch, mean_sd, score_labels};
 use medvol::{Label, LabelMap};
 use serde::{Deserialize, Serialize};
 
+use crate::error::ScoresFault;
 use crate::report::table::{aligned, csv_line};
 
 /// Up to this distance in mm surfaces agree, where nothing else is asked for.
@@ -201,28 +202,26 @@ impl Evaluation {
     ///
     /// # Errors
     /// What is wrong, with its line.
-    pub fn from_csv(text: &str) -> Result<Self, String> {
+    pub fn from_csv(text: &str) -> Result<Self, ScoresFault> {
         let mut reader = csv::Reader::from_reader(text.as_bytes());
-        let head = reader.headers().map_err(|error| error.to_string())?.clone();
+        let head = reader.headers()?.clone();
         let mean = head
             .iter()
             .position(|name| name == "mean")
             .filter(|&mean| mean > 1 && head.get(0) == Some("case"));
-        let mean = mean.ok_or("line 1: expected the columns case, one for each class, mean")?;
+        let mean = mean.ok_or(ScoresFault::Columns)?;
         let mut evaluation = Self {
             classes: (1..mean).map(|i| head[i].into()).collect(),
             tolerance_mm: None,
             cases: Vec::new(),
         };
         for record in reader.records() {
-            let record = record.map_err(|error| error.to_string())?;
+            let record = record?;
             let line = record.position().map_or(0, csv::Position::line);
             let dice = |cell: &str| match cell.parse::<f64>() {
                 _ if cell.is_empty() => Ok(None),
                 Ok(dice) if (0.0..=1.0).contains(&dice) => Ok(Some(dice)),
-                _ => Err(format!(
-                    "line {line}: expected a Dice from 0 to 1 or nothing, found {cell}"
-                )),
+                _ => Err(ScoresFault::Dice { line, found: cell.into() }),
             };
             let dice = (1..mean).map(|i| dice(&record[i])).collect::<Result<Vec<_>, _>>()?;
             evaluation.cases.push(CaseScore {
@@ -354,7 +353,7 @@ mod tests {
             ("case,a,mean\nx,0.5\n", "line: 2"),
         ] {
             let error = Evaluation::from_csv(text).unwrap_err();
-            assert!(error.contains(wrong), "{error}");
+            assert!(error.to_string().contains(wrong), "{error}");
         }
     }
 

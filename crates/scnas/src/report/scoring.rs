@@ -8,6 +8,7 @@ use medvol::{ClassMap, Dataset, Label, LabelMap, composed};
 
 use crate::data::files::{case_name, images_in, refuse_same_names};
 use crate::error::{Error, Place, Result, Unlike};
+use crate::message::Message;
 use crate::observer::Observer;
 use crate::report::evaluation::{CaseScore, Evaluation, score};
 
@@ -82,8 +83,7 @@ pub fn evaluate(scoring: &Scoring, observer: &dyn Observer) -> Result<Scored> {
         observer.advance(done + 1);
     }
     if evaluation.cases.is_empty() {
-        let reasons = failures.iter().map(Error::to_string).collect();
-        return Err(Error::AllFailed { reasons });
+        return Err(Error::AllFailed { errors: failures });
     }
     let pairs = pairs.len();
     Ok(Scored { evaluation, failures, pairs, without_reference, without_prediction })
@@ -169,9 +169,10 @@ impl Pair {
             return Err(unlike(Unlike::Apart { mm }));
         }
         // Distances and volumes are those of the reference's grid.
-        for remark in expected_in.place.remarks.iter().filter(|r| r.weight() > Weight::Note) {
-            let file = self.reference.display();
-            observer.warning(&format!("{file}: {remark}; {}", remark.remedy()));
+        for remark in expected_in.place.remarks {
+            if remark.weight() > Weight::Note {
+                observer.message(&Message::Header { file: self.reference.clone(), remark });
+            }
         }
         Ok(case)
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::error::{Error, Purpose, Result};
 use crate::memory;
+use crate::message::Message;
 use crate::network::architecture::Architecture;
 use crate::network::cells::Network;
 use crate::network::layout::Layout;
@@ -52,33 +53,17 @@ pub fn foresee(
     }
     let Prospect { memory, memory_allowed, disk, disk_free, estimate } =
         Prospect::of(run, search, architecture)?;
-    let of = |needed: u64, there: Option<u64>| match there {
-        Some(there) => format!("{} of {}", memory::text(needed), memory::text(there)),
-        None => memory::text(needed),
-    };
     let seconds = |does: bool, seconds: f64| if does { seconds } else { 0.0 };
     let (search_s, training_s) =
         (seconds(search, estimate.search_s), seconds(train, estimate.train_s));
-    let memory = memory
-        .map(|memory| format!(", {} of memory", of(memory, memory_allowed)))
-        .unwrap_or_default();
-    observer.message(&format!(
-        "this will take about {} (search {}, training {}){memory}, {} of disk",
-        duration(search_s + training_s + estimate.scoring_s),
-        duration(search_s),
-        duration(training_s),
-        of(disk, disk_free)
-    ));
+    observer.message(&Message::Foreseen {
+        search_s,
+        training_s,
+        all_s: search_s + training_s + estimate.scoring_s,
+        memory: memory.map(|memory| (memory, memory_allowed)),
+        disk: (disk, disk_free),
+    });
     Ok(())
-}
-
-/// Seconds in the unit that reads best.
-pub fn duration(seconds: f64) -> String {
-    match seconds {
-        ..120.0 => format!("{seconds:.1} s"),
-        ..7200.0 => format!("{:.1} min", seconds / 60.0),
-        _ => format!("{:.1} h", seconds / 3600.0),
-    }
 }
 
 impl Prospect {

@@ -12,6 +12,7 @@ use crate::data::patches::{Patches, checksums};
 use crate::data::plan::{Plan, to_json};
 use crate::error::{Error, Result};
 use crate::memory;
+use crate::message::Message;
 use crate::network::architecture::Architecture;
 use crate::network::size::Size;
 use crate::observer::Observer;
@@ -88,32 +89,22 @@ impl<'a> Run<'a> {
         dir.begin(&config, &plan)?;
         let all = training.iter().chain(&held_out);
         dir.same_or_new("data.json", &to_json(&checksums(all))?)?;
-        let [d, h, w] = plan.patch;
-        observer.message(&format!(
-            "{}: {} training and {} held-out cases, {} channel(s), {} classes, patch {d}×{h}×{w} \
-             at {:.2}×{:.2}×{:.2} mm",
-            plan.dataset,
-            training.len(),
-            held_out.len(),
-            plan.channels.len(),
-            plan.labels.len(),
-            plan.spacing[0],
-            plan.spacing[1],
-            plan.spacing[2],
-        ));
+        observer.message(&Message::Data {
+            dataset: plan.dataset.clone(),
+            training: training.len(),
+            held_out: held_out.len(),
+            channels: plan.channels.len(),
+            classes: plan.labels.len(),
+            patch: plan.patch,
+            spacing: plan.spacing,
+        });
         if config.data.splits.is_none() && !cohort.dataset.folds.is_empty() {
-            observer.message(&format!(
-                "the held-out cases are those that {} says",
-                cohort.dataset.list().display()
-            ));
+            observer.message(&Message::HeldOutBy { list: cohort.dataset.list().into() });
         }
         let augment = config.augment.for_cases(mirror_axes(&training, plan.labels.len()));
         if config.search.augment || config.train.augment {
-            let [d, h, w] = augment.flip.probabilities();
-            observer.message(&format!(
-                "patches are mirrored along depth, height and width with probability {d}, {h} and \
-                 {w}"
-            ));
+            let probabilities = augment.flip.probabilities();
+            observer.message(&Message::Mirrored { probabilities });
         }
         Ok(Self { config, plan, device, dir, training, held_out, augment, cohort, held_out_files })
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use medvol::Normalisation;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Expected, Result};
 use crate::settings::check;
 use crate::space::topology::DEPTH;
 
@@ -53,10 +53,7 @@ impl DataConfig {
             check(
                 patch.iter().all(|&n| (step..=MAX_EXTENT).contains(&n) && n % step == 0),
                 "data.patch",
-                &format!(
-                    "three multiples of {step} from {step} to {MAX_EXTENT} (the grid is halved \
-                     {DEPTH} times)"
-                ),
+                Expected::Multiple { of: step, most: MAX_EXTENT },
                 format!("{patch:?}"),
             )?;
         }
@@ -66,8 +63,8 @@ impl DataConfig {
         }
         let unknown = self.normalisation.iter().find(|name| Normalisation::named(name).is_none());
         if let Some(name) = unknown {
-            let expected = format!("names from {}", Normalisation::NAMES.join(", "));
-            return Err(Error::setting("data.normalisation", &expected, name));
+            let expected = Expected::OneOf(Normalisation::NAMES.map(String::from).to_vec());
+            return Err(Error::setting("data.normalisation", expected, name));
         }
         let voxels = self.max_patch_voxels;
         check(voxels >= 512, "data.max_patch_voxels", "512 or more", voxels)?;

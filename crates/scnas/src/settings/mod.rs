@@ -21,11 +21,11 @@ pub use reference::reference;
 pub use search::{SearchConfig, TauSchedule, Then};
 pub use train::TrainConfig;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Expected, Result};
 use crate::learn::optimiser::AdamConfig;
 
 /// The setting `key` must be as it is `expected` to.
-fn check(ok: bool, key: &str, expected: &str, found: impl ToString) -> Result<()> {
+fn check(ok: bool, key: &str, expected: impl Into<Expected>, found: impl ToString) -> Result<()> {
     if ok { Ok(()) } else { Err(Error::setting(key, expected, found)) }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Expected, Result};
 use crate::settings::check;
 use crate::space::operation::OperationTable;
 use crate::space::topology::{DecoderOrder, NODES, Share, Space, Upsample};
@@ -33,6 +33,9 @@ pub struct NetworkConfig {
     pub recompute: bool,
 }
 
+/// Channels of the stem, at most.
+const MAX_WIDTH: usize = 1024;
+
 impl NetworkConfig {
     /// The search space.
     pub fn space(&self) -> Space {
@@ -44,9 +47,9 @@ impl NetworkConfig {
     pub(super) fn check(&self) -> Result<()> {
         let width = self.width;
         check(
-            (NODES..=1024).contains(&width) && width.is_multiple_of(NODES),
+            (NODES..=MAX_WIDTH).contains(&width) && width.is_multiple_of(NODES),
             "network.width",
-            &format!("a multiple of {NODES} from {NODES} to 1024"),
+            Expected::Multiple { of: NODES, most: MAX_WIDTH },
             width,
         )
     }

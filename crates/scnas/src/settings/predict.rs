@@ -6,7 +6,7 @@ use medvol::Label;
 use medvol::stitch::Blend;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Expected, Result};
 use crate::settings::check;
 
 /// Prediction by sliding windows.
@@ -65,10 +65,9 @@ impl PredictConfig {
             class.and_then(|class| u8::try_from(class).ok()).filter(|&class| class > 0).ok_or_else(
                 || {
                     let known = labels.iter().skip(1);
-                    let known: Vec<String> =
-                        known.map(|label| format!("{} ({})", label.name, label.value)).collect();
-                    let expected = format!("names or values out of {}", known.join(", "));
-                    Error::setting("predict.largest_component", &expected, key)
+                    let known = known.map(|label| format!("{} ({})", label.name, label.value));
+                    let expected = Expected::OneOf(known.collect());
+                    Error::setting("predict.largest_component", expected, key)
                 },
             )
         };
