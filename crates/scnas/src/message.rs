@@ -251,3 +251,24 @@ pub fn duration(seconds: f64) -> String {
         _ => format!("{:.1} h", seconds / 3600.0),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_of_the_machine_is_not_said() {
+        let message = Message::Foreseen {
+            search_s: 0.0,
+            training_s: 3600.0,
+            all_s: 3660.0,
+            memory: None,
+            disk: (5 << 20, Some(1 << 30)),
+        };
+        assert_eq!(
+            message.to_string(),
+            "this will take about 61.0 min (search 0.0 s, training 60.0 min), 5 MiB of 1.00 GiB \
+             of disk"
+        );
+    }
+}

@@ -253,7 +253,7 @@ pub enum Error {
     NoArchitecture {
         /// The name.
         name: String,
-        /// Names of the networks designed by hand.
+        /// Names of the architectures that are built in.
         designed: Vec<String>,
         /// Names of the operations of the space.
         operations: Vec<String>,
@@ -300,7 +300,6 @@ pub enum Error {
         /// The first operation that they need.
         missing: String,
     },
-
     /// A run whose search is not over has no architecture yet.
     #[error("{}: no genotype.json there; expected the folder of a run whose search is over", path.display())]
     NoGenotype {
