@@ -110,6 +110,21 @@ pub enum Error {
     /// Less space is left on the disk than the run will fill; both in bytes.
     #[error("{}: expected {} of free space or more, for the checkpoints and the model of this run; found {}; make room", path.display(), text(*needed), text(*free))]
     Disk { path: PathBuf, needed: u64, free: u64 },
+    /// Less space is left on the disk than preprocessed cases will fill; in bytes.
+    #[error("{}: expected {} of free space or more, for the preprocessed cases that are not there yet ({cases}); found {}; make room", path.display(), text(*needed), text(*free))]
+    CacheDisk {
+        path: PathBuf,
+        cases: usize,
+        needed: u64,
+        free: u64,
+        /// Whether they would fit with half as many bytes a number.
+        half_fits: bool,
+        /// Spacing in mm of a grid on which they would fit, where one is worth it.
+        coarser: Option<[f64; 3]>,
+    },
+    /// What is held of a case on disk is lost, and its files are not those it was made from.
+    #[error("{case}: expected the files that the run began with, as what was kept of them in {} is damaged; found others; put them back", path.display())]
+    CaseChanged { case: String, path: PathBuf },
     /// A tensor could not be brought to memory as numbers.
     #[error("{what}: expected numbers of type f32; found {found}; this is a bug: please report it")]
     Values { what: &'static str, found: String },
@@ -244,6 +259,8 @@ pub enum Purpose {
         /// Spacing in mm of a grid on which they would fit, where one is worth it.
         coarser: Option<[f64; 3]>,
     },
+    /// Reading and preprocessing one case.
+    Case { name: String },
     /// Steps on patches `[depth, height, width]` in voxels.
     Steps {
         patch: [usize; 3],
@@ -276,6 +293,7 @@ impl fmt::Display for Purpose {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Self::Cases { dataset: name, .. }
+            | Self::Case { name }
             | Self::Image { name, .. }
             | Self::Scoring { name } => f.write_str(name),
             Self::Steps { patch: [d, h, w], .. } => write!(f, "steps on patches of {d}×{h}×{w}"),
@@ -287,6 +305,7 @@ impl Purpose {
     fn parts(&self) -> String {
         match self {
             Self::Cases { .. } => "for its cases, which are all held in memory".into(),
+            Self::Case { .. } => "to read and preprocess it".into(),
             Self::Steps { .. } => "as steps on smaller patches say".into(),
             Self::Image { program, image, result, window, sums, .. } => format!(
                 "program {}, image {}, result {}, one window {}, sums of windows {}",
@@ -303,7 +322,7 @@ impl Purpose {
     /// What to do, where that does not depend on how settings are given.
     fn remedy(&self) -> &'static str {
         match self {
-            Self::Scoring { .. } => {
+            Self::Case { .. } | Self::Scoring { .. } => {
                 "; cut the image into parts, or take a machine with more memory"
             }
             _ => "",
