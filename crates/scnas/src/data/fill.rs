@@ -169,10 +169,10 @@ impl<'a> Fill<'a> {
             if progress.made == self.few && progress.missing > 0 {
                 let more = progress.to_come / progress.expected;
                 observer.message(&format!(
-                    "{} will hold the cases, with {} for this run, in about {:.1} min more; other \
-                     runs on the same data share them; delete it when no run works with it",
+                    "the other cases take {} more in {}, and about {:.1} min; runs on the same data \
+                     share them; delete the folder when no run works with it",
+                    memory::text((progress.bytes * more) as u64),
                     self.loading.room.cache.folder().display(),
-                    memory::text((progress.bytes * (1.0 + more)) as u64),
                     progress.start.elapsed().as_secs_f64() * more / 60.0,
                 ));
             }

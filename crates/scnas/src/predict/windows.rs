@@ -73,16 +73,20 @@ impl Predictor<'_> {
         })
     }
 
-    /// The most probable class of every voxel of a preprocessed case; the lower class in a tie.
+    /// The most probable class of every voxel of a preprocessed case; the lower class in a tie. Sums
+    /// of windows take no more than `memory` bytes, as far as strips can make them smaller.
     ///
     /// # Errors
     /// Those of [`Self::score`]; windows that cannot be read back from the disk.
-    pub fn classes(&self, case: &KeptCase) -> Result<Array3<u8>> {
+    pub fn classes(&self, case: &KeptCase, memory: Option<u64>) -> Result<Array3<u8>> {
         let shape = case.facts().shape;
         let mut classes = Array3::zeros(shape);
         let Self { settings: PredictConfig { overlap, blend, .. }, patch, .. } = self;
-        Sliding::new(self.classes, shape, *patch, *overlap, *blend).run(
-            1,
+        let sliding = Sliding::new(self.classes, shape, *patch, *overlap, *blend);
+        let most = sliding.most_strips();
+        let fits = |strips: &usize| memory.is_none_or(|memory| sliding.bytes(*strips) <= memory);
+        sliding.run(
+            (1..most).find(fits).unwrap_or(most),
             |corner| self.score(case.window(corner.map(|c| c as isize), *patch)?),
             |finished| {
                 let [k, j, i] = finished.block.clone();
@@ -93,13 +97,13 @@ impl Predictor<'_> {
     }
 
     /// Dice of each foreground class on a preprocessed, labelled case, on the preprocessed grid;
-    /// `None` for a class in neither map.
+    /// `None` for a class in neither map. `memory` is as for [`Self::classes`].
     ///
     /// # Errors
     /// [`Error::NoLabels`], [`Error::Shapes`], and those of [`Self::score`].
-    pub fn validate(&self, case: &KeptCase) -> Result<Vec<Option<f64>>> {
+    pub fn validate(&self, case: &KeptCase, memory: Option<u64>) -> Result<Vec<Option<f64>>> {
         let reference = case.classes()?.mapv(u16::from);
-        let predicted = self.classes(case)?.mapv(u16::from);
+        let predicted = self.classes(case, memory)?.mapv(u16::from);
         let labels: Vec<u16> = (1..self.classes as u16).collect();
         let name = &case.facts().name;
         dice_per_label(predicted.view(), reference.view(), &labels)

@@ -4,6 +4,7 @@
 use std::slice;
 
 use medvol::io;
+use medvol::sliding::Sliding;
 
 use crate::error::{Error, Purpose, Result};
 use crate::network::architecture::Architecture;
@@ -12,11 +13,16 @@ use crate::predict::image::{ImagePredictor, Options};
 use crate::report::evaluation::{Evaluation, TOLERANCE_MM, score};
 use crate::report::result::RunResult;
 use crate::run::setup::Run;
+use crate::settings::PredictConfig;
 use crate::store::model::Model;
 
 /// Most bytes that scoring takes a voxel: two label maps of two, and for the class looked at two
 /// masks, their surfaces, distances along one axis.
 const SCORED_VOXEL: u64 = 2 * 2 + 2 + 2 + 2;
+
+/// Most bytes that validating between epochs takes a voxel of a preprocessed case, sums of windows
+/// apart: two maps of classes, and both as labels.
+const VALIDATED_VOXEL: u64 = 2 + 2 * 2;
 
 impl Run<'_> {
     /// Writes the model, predicts the held-out cases on their own grids, and writes predictions,
@@ -93,7 +99,14 @@ impl Run<'_> {
         for files in &self.held_out_files {
             let header = self.cohort.header(files)?;
             predictor.foresee(&files.name, &header.grid, header.raw_bytes)?;
-            let needed = SCORED_VOXEL * header.grid.shape.iter().product::<usize>() as u64;
+            let own = header.grid.shape.iter().product::<usize>() as u64;
+            let shape = header.resampled(self.plan.spacing).map(|extent| extent.round() as usize);
+            let shape = shape.map(|extent| extent.max(1));
+            let PredictConfig { overlap, blend, .. } = self.config.predict;
+            let sliding = Sliding::new(self.size().classes, shape, self.plan.patch, overlap, blend);
+            let sums = sliding.bytes(sliding.most_strips());
+            let validated = VALIDATED_VOXEL * shape.iter().product::<usize>() as u64 + sums;
+            let needed = validated.max(SCORED_VOXEL * own);
             if let Some(allowed) = free.filter(|&free| free < needed) {
                 let purpose = Purpose::Scoring { name: files.name.clone() };
                 return Err(Error::Memory { purpose, needed, allowed });
