@@ -3,6 +3,7 @@
 
 use std::io::{self, BufWriter, Error, ErrorKind, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use crate::error::{self, Result};
 
@@ -16,7 +17,10 @@ pub fn atomic_write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
 }
 
 /// [`atomic_write`] of what `write` writes piece by piece.
-pub(crate) fn atomic_write_with(
+///
+/// # Errors
+/// As [`atomic_write`].
+pub fn atomic_write_with(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<()> {
@@ -45,13 +49,22 @@ const LEFTOVER: (&str, &str) = (".scnas-", ".part");
 /// Removes the temporary files that writers who were killed left in a folder. Only where nobody
 /// else writes: a file under way is lost too.
 pub fn remove_leftovers(folder: impl AsRef<Path>) {
+    remove_abandoned(folder, Duration::ZERO);
+}
+
+/// [`remove_leftovers`] that nobody has written to for as long as `since`: where others may write.
+pub fn remove_abandoned(folder: impl AsRef<Path>, since: Duration) {
     let (prefix, suffix) = LEFTOVER;
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry
-            .file_name()
-            .to_str()
-            .is_some_and(|name| name.starts_with(prefix) && name.ends_with(suffix))
-        {
+        let name = entry.file_name();
+        let temporary =
+            name.to_str().is_some_and(|name| name.starts_with(prefix) && name.ends_with(suffix));
+        let abandoned = || {
+            let changed = entry.metadata().and_then(|file| file.modified());
+            since.is_zero()
+                || changed.is_ok_and(|time| time.elapsed().is_ok_and(|age| age >= since))
+        };
+        if temporary && abandoned() {
             // One that stays is in nobody's way.
             let _ = std::fs::remove_file(entry.path());
         }

@@ -18,6 +18,7 @@ mod atomic;
 pub mod augment;
 pub mod check;
 mod class_map;
+mod class_places;
 pub mod components;
 mod dataset;
 mod digits;
@@ -30,6 +31,7 @@ mod new_folder;
 mod normalisation;
 mod open;
 mod orient;
+mod part;
 pub mod patch;
 pub mod phantom;
 mod preprocess;
@@ -42,15 +44,19 @@ mod text;
 mod volume;
 
 pub use affine::Affine;
-pub use atomic::{atomic_write, atomic_write_keeping, remove_leftovers};
+pub use atomic::{
+    atomic_write, atomic_write_keeping, atomic_write_with, remove_abandoned, remove_leftovers,
+};
 pub use class_map::{ClassMap, Label};
+pub use class_places::{ClassPlaces, DrawnVoxel};
 pub use dataset::{CaseFiles, Dataset, Flaw, Fold, Notice};
 pub use digits::significant;
 pub use error::{Error, Result};
 pub use geometry::Geometry;
-pub use normalisation::{CtStatistics, Normalisation};
+pub use normalisation::{CtSample, CtStatistics, Normalisation};
 pub use open::open_file;
 pub use orient::{Orientation, canonical_spacing, median_spacing};
+pub use part::Part;
 pub use preprocess::{Case, PreprocessFault, Preprocessed, preprocess};
 pub use raw::RawImage;
 pub use resample::{resample, resample_classes};

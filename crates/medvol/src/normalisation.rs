@@ -8,8 +8,6 @@
 use ndarray::{ArrayView3, ArrayViewMut3};
 use serde::{Deserialize, Serialize};
 
-use crate::preprocess::Case;
-
 /// A channel whose standard deviation is below this part of its largest value is constant up to
 /// rounding.
 const CONSTANT: f64 = 1e-6;
@@ -113,21 +111,25 @@ impl Normalisation {
     }
 }
 
+/// Values of one channel of a case in Hounsfield units, at most 10,000: evenly spread over its
+/// foreground, or, where nothing is labelled, over all of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CtSample {
+    /// Whether they are of the foreground.
+    pub foreground: bool,
+    /// In the order of the voxels.
+    pub values: Vec<f32>,
+}
+
 impl CtStatistics {
-    /// Measures a channel of cases that are still in Hounsfield units: their foreground, or, where
-    /// nothing is labelled in any of them, all voxels. `None` without a voxel.
+    /// Measures a channel by samples of the training cases: of their foreground, or, where nothing
+    /// is labelled in any of them, of all voxels. `None` without a voxel.
     ///
-    /// Of each case, at most 10,000 voxels are looked at, evenly spread. The result does not depend
-    /// on how many threads there are.
-    pub fn measure<'a>(
-        cases: impl Iterator<Item = &'a Case> + Clone,
-        channel: usize,
-    ) -> Option<Self> {
-        let mut values: Vec<f32> =
-            cases.clone().flat_map(|case| sample(case, channel, |class| class > 0)).collect();
-        if values.is_empty() {
-            values = cases.flat_map(|case| sample(case, channel, |_| true)).collect();
-        }
+    /// The result does not depend on how many threads there are.
+    pub fn measure(samples: &[CtSample]) -> Option<Self> {
+        let any = samples.iter().any(|sample| sample.foreground);
+        let seen = samples.iter().filter(|sample| sample.foreground || !any);
+        let mut values: Vec<f32> = seen.flat_map(|sample| &sample.values).copied().collect();
         if values.is_empty() {
             return None;
         }
@@ -152,14 +154,19 @@ impl CtStatistics {
     }
 }
 
-/// A channel's values where `wanted` takes the class, at most [`SAMPLED`] of them. Without a label
-/// map, there are none.
-fn sample(case: &Case, channel: usize, wanted: impl Fn(u8) -> bool) -> Vec<f32> {
-    let Some(classes) = &case.classes else { return Vec::new() };
-    let count = classes.iter().filter(|&&class| wanted(class)).count();
-    let image = case.image.index_axis(ndarray::Axis(0), channel);
-    let voxels = image.iter().zip(classes).filter(|&(_, &class)| wanted(class));
-    voxels.step_by(count.div_ceil(SAMPLED).max(1)).map(|(&value, _)| value).collect()
+impl CtSample {
+    /// Of a channel in Hounsfield units and the classes, both `[depth, height, width]`. Without a
+    /// label map, nothing.
+    pub fn of(channel: ArrayView3<f32>, classes: Option<ArrayView3<u8>>) -> Self {
+        let Some(classes) = classes else { return Self { foreground: false, values: Vec::new() } };
+        let labelled = classes.iter().filter(|&&class| class > 0).count();
+        let foreground = labelled > 0;
+        let count = if foreground { labelled } else { classes.len() };
+        let voxels = channel.iter().zip(classes).filter(|&(_, &class)| class > 0 || !foreground);
+        let values =
+            voxels.step_by(count.div_ceil(SAMPLED).max(1)).map(|(&value, _)| value).collect();
+        Self { foreground, values }
+    }
 }
 
 /// Of sorted values, interpolated between the two next to it.

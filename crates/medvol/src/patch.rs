@@ -40,26 +40,6 @@ pub fn draw_corner_containing(
     })
 }
 
-/// Draws a foreground voxel: first a class, uniformly from the classes above 0 that are present,
-/// then one of its voxels.
-///
-/// Rare classes are so drawn as often as common ones. `None` if there is no foreground. `classes`
-/// is `[depth, height, width]`.
-pub fn draw_foreground_voxel(classes: ArrayView3<u8>, rng: &mut impl Rng) -> Option<[usize; 3]> {
-    let mut counts = [0_usize; 256];
-    for &class in classes {
-        counts[usize::from(class)] += 1;
-    }
-    let present: Vec<u8> = (1..=u8::MAX).filter(|&class| counts[usize::from(class)] > 0).collect();
-    if present.is_empty() {
-        return None;
-    }
-    let class = present[rng.random_range(0..present.len())];
-    let rank = rng.random_range(0..counts[usize::from(class)]);
-    let voxels = classes.indexed_iter().filter(|&(_, &found)| found == class);
-    voxels.map(|((k, j, i), _)| [k, j, i]).nth(rank)
-}
-
 /// Cuts a patch out of an image, padding with 0.
 ///
 /// # Shapes
@@ -126,7 +106,6 @@ impl Overlap {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::Array3;
     use proptest::prelude::*;
     use rand::{SeedableRng, rngs::ChaCha8Rng};
     use std::collections::BTreeSet;
@@ -223,26 +202,5 @@ mod tests {
         let draw = |seed| draw_corner([90; 3], [10; 3], &mut ChaCha8Rng::seed_from_u64(seed));
         assert_eq!(draw(3), draw(3));
         assert_ne!(draw(3), draw(4));
-    }
-
-    #[test]
-    fn a_rare_class_is_drawn_as_often_as_a_common_one() {
-        let mut classes = Array3::<u8>::zeros((6, 7, 8));
-        classes.slice_mut(s![1..5, .., ..]).fill(1);
-        classes[[5, 6, 7]] = 9;
-        let mut rng = ChaCha8Rng::seed_from_u64(2);
-        let drawn: Vec<u8> = (0..1000)
-            .map(|_| classes[draw_foreground_voxel(classes.view(), &mut rng).unwrap()])
-            .collect();
-        let rare = drawn.iter().filter(|&&class| class == 9).count();
-        assert!((430..570).contains(&rare), "{rare} of 1000");
-        assert!(!drawn.contains(&0));
-    }
-
-    #[test]
-    fn a_class_map_without_foreground_has_no_foreground_voxel() {
-        let classes = Array3::<u8>::zeros((2, 2, 2));
-        let mut rng = ChaCha8Rng::seed_from_u64(2);
-        assert_eq!(draw_foreground_voxel(classes.view(), &mut rng), None);
     }
 }

@@ -3,8 +3,8 @@
 
 use medvol::io::Grid;
 use medvol::{
-    Affine, Case, CtStatistics, Image, Label, LabelMap, Normalisation, Preprocessed, RawImage,
-    preprocess,
+    Affine, Case, CtSample, CtStatistics, Image, Label, LabelMap, Normalisation, Preprocessed,
+    RawImage, preprocess,
 };
 use ndarray::{Array3, Array4, Axis, s};
 use proptest::prelude::*;
@@ -38,6 +38,11 @@ fn prepare((image, map): &(Image, LabelMap), channels: &[Normalisation]) -> Case
     preprocess("case", image, Some(map), &labels(), [1.3, 0.9, 1.1], channels).unwrap()
 }
 
+fn sample(case: &Case) -> CtSample {
+    let classes = case.classes.as_ref().map(|classes| classes.view());
+    CtSample::of(case.image.index_axis(Axis(0), 0), classes)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
@@ -50,7 +55,7 @@ proptest! {
         let [a, b] = [&near, &far].map(|case| prepare(case, &[CT]));
         prop_assert_eq!(&a.image, &b.image);
         prop_assert_eq!(&a.classes, &b.classes);
-        let statistics = CtStatistics::measure([a].iter(), 0).unwrap();
+        let statistics = CtStatistics::measure(&[sample(&a)]).unwrap();
         let known = [Normalisation::Ct { statistics: Some(statistics) }];
         let [a, b] = [&near, &far].map(|case| prepare(case, &known));
         prop_assert_eq!(&a.image, &b.image);
@@ -92,7 +97,7 @@ fn a_ct_is_clipped_and_measured_by_the_foreground_of_the_training_cases() {
     let image = Image { voxels, affine: grid.affine };
     let map = LabelMap { voxels: foreground, affine: grid.affine };
     let mut case = preprocess("case", &image, Some(&map), &labels(), [1.0; 3], &[CT]).unwrap();
-    let statistics = CtStatistics::measure([case.clone()].iter(), 0).unwrap();
+    let statistics = CtStatistics::measure(&[sample(&case)]).unwrap();
     let expected = [(statistics.low, 4.995), (statistics.high, 994.005)];
     for (found, expected) in expected {
         assert!((found - expected).abs() < 1e-9, "{found} instead of {expected}");

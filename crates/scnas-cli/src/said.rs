@@ -34,6 +34,15 @@ pub fn said(error: &scnas::Error) -> String {
         E::InUse { .. } | E::Disk { .. } => {
             format!("{error}, or give another folder with --out")
         }
+        E::CacheDisk { half_fits, coarser, .. } => {
+            let half = half_fits.then(|| "--set data.numbers=f16 for half of it".to_string());
+            let grid = coarser.map(|spacing| {
+                format!("a coarser grid, such as --set \"data.spacing={spacing:?}\"")
+            });
+            let folder = Some("another folder, with --set data.cache=DIR".to_string());
+            let ways: Vec<String> = half.into_iter().chain(grid).chain(folder).collect();
+            format!("{error}, or try {}", ways.join(", or "))
+        }
         E::AnotherRun { .. } => format!(
             "{error}; repeat the command that began the run, give its config.toml with --config, \
              or give another folder with --out"
@@ -69,7 +78,8 @@ fn less_memory(purpose: &Purpose) -> String {
                 format!("a coarser grid, such as --set \"data.spacing={spacing:?}\", ")
             });
             format!(
-                "; try {}fewer cases, fewer --threads, or a machine with more memory",
+                "; try --set data.keep=auto, {}fewer cases, fewer --threads, or a machine with more \
+                 memory",
                 grid.unwrap_or_default()
             )
         }

@@ -115,6 +115,22 @@ fn a_disk_that_will_not_hold_the_checkpoints_is_named_before_the_run_begins() {
 
 #[test]
 #[ignore = "mounts a small disk: needs unshare -rm"]
+fn a_disk_that_will_not_hold_the_cases_is_named_before_they_are_made() {
+    let dir = folder("no_room_for_cases");
+    task(&dir);
+    let mut command = small_disk(&dir, "40m", r#""$0" "$@"; code=$?; ls run; exit $code"#);
+    let on_disk = ["data.keep=disk", "data.cache=run"];
+    let args = tiny(&["search", "data", "--out", "out"], &on_disk);
+    let output = command.args(args).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let text = stderr(&output);
+    assert!(text.contains("of free space or more, for the preprocessed cases"), "{text}");
+    assert!(text.contains("--set data.cache=DIR"), "{text}");
+    assert_eq!(output.stdout, b"", "nothing was made");
+}
+
+#[test]
+#[ignore = "mounts a small disk: needs unshare -rm"]
 fn a_disk_that_is_full_at_one_write_after_the_other_is_named_and_nothing_is_lost() {
     let dir = folder("full_disk");
     task(&dir);
@@ -208,7 +224,7 @@ fn where_not_even_half_the_patch_fits_the_run_is_refused_all_the_same() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn cases_that_do_not_fit_into_memory_are_refused_and_the_proposed_grid_does() {
+fn cases_that_do_not_fit_into_memory_go_to_disk_or_are_refused_with_a_grid_that_fits() {
     let dir = folder("many_cases");
     let side = 160;
     let mut table = String::from("image,label\n");
@@ -238,7 +254,12 @@ fn cases_that_do_not_fit_into_memory_are_refused_and_the_proposed_grid_does() {
         output
     };
     let few = ["train.epochs=1", "predict.overlap=0", "predict.flips=false"];
-    let refused = run(&few);
+    let held_on_disk = run(&few);
+    assert!(held_on_disk.status.success(), "{held_on_disk:?}");
+    assert!(stderr(&held_on_disk).contains("held on disk"), "{held_on_disk:?}");
+    std::fs::remove_dir_all(dir.join("scnas-cache")).unwrap();
+    let in_memory = "data.keep=memory";
+    let refused = run(&[few[0], few[1], few[2], in_memory]);
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     let text = stderr(&refused);
     let proposed = text
@@ -247,8 +268,9 @@ fn cases_that_do_not_fit_into_memory_are_refused_and_the_proposed_grid_does() {
         .unwrap_or_else(|| panic!("{text}"))
         .0;
     assert!(proposed.starts_with("data.spacing=") && text.contains("held in memory"), "{text}");
-    let taken = run(&[few[0], few[1], few[2], proposed]);
+    let taken = run(&[few[0], few[1], few[2], in_memory, proposed]);
     assert!(taken.status.success(), "{proposed}: {taken:?}");
+    assert!(!dir.join("scnas-cache").exists());
 }
 
 #[test]

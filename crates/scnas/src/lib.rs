@@ -53,6 +53,7 @@
 #![deny(missing_docs, unsafe_code)]
 
 pub mod data;
+pub mod disk;
 pub mod error;
 pub mod learn;
 pub mod memory;

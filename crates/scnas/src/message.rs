@@ -45,6 +45,29 @@ pub enum Message {
         /// The file.
         list: PathBuf,
     },
+    /// The cases do not fit into memory.
+    HeldOnDisk {
+        /// Bytes that they would take.
+        needed: u64,
+        /// Bytes of memory, half of which is for cases.
+        memory: u64,
+    },
+    /// The first cases are held on disk; what the others take.
+    Filling {
+        /// Bytes on the disk.
+        bytes: u64,
+        /// Where.
+        folder: PathBuf,
+        /// Seconds to go.
+        seconds: f64,
+    },
+    /// What was held of a case on disk was damaged, and was made again.
+    Remade {
+        /// Name of the case.
+        case: String,
+        /// Where.
+        folder: PathBuf,
+    },
     /// How training patches are mirrored.
     Mirrored {
         /// Probability along depth, height and width.
@@ -144,6 +167,8 @@ impl Message {
             Self::MakingUp { .. }
             | Self::Data { .. }
             | Self::HeldOutBy { .. }
+            | Self::HeldOnDisk { .. }
+            | Self::Filling { .. }
             | Self::Mirrored { .. }
             | Self::Foreseen { .. }
             | Self::Fold { .. }
@@ -152,6 +177,7 @@ impl Message {
             | Self::Complete { .. }
             | Self::Strips { .. } => false,
             Self::EarlierCheckpoint { .. }
+            | Self::Remade { .. }
             | Self::NoLocks { .. }
             | Self::SeenCases { .. }
             | Self::NoImages { .. }
@@ -179,6 +205,26 @@ impl fmt::Display for Message {
             Self::HeldOutBy { list } => {
                 write!(f, "the held-out cases are those that {} says", list.display())
             }
+            Self::HeldOnDisk { needed, memory } => write!(
+                f,
+                "the cases would take about {} of memory, of which half of {} is for them: they \
+                 are held on disk",
+                memory::text(*needed),
+                memory::text(*memory)
+            ),
+            Self::Filling { bytes, folder, seconds } => write!(
+                f,
+                "the other cases take {} more in {}, and about {}; runs on the same data share \
+                 them; delete the folder when no run works with it",
+                memory::text(*bytes),
+                folder.display(),
+                duration(*seconds)
+            ),
+            Self::Remade { case, folder } => write!(
+                f,
+                "{case}: its preprocessed voxels in {} were damaged; they were made again",
+                folder.display()
+            ),
             Self::Mirrored { probabilities: [d, h, w] } => write!(
                 f,
                 "patches are mirrored along depth, height and width with probability {d}, {h} and \

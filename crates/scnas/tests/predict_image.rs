@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use medvol::components::{Connectivity, keep_largest_component};
+use medvol::io::Grid;
 use medvol::{Affine, Image, Label, RawImage};
 use ndarray::Array4;
 use scnas::data::plan::Plan;
@@ -100,20 +101,26 @@ fn as_little_memory_as_is_accepted_gives_the_bits_of_unlimited_memory() {
     let model = model(1);
     let image = image([20, 40, 400]);
     let whole = predicted(slice::from_ref(&model), options(&model, true), &image);
+    let grid = Grid { channels: 1, shape: image.shape(), affine: image.affine };
+    let (mut refused, mut foreseen) = (0, 0);
     // Where the system does not tell what is in use, nothing is known to be too much.
     let mut limit = memory::in_use().unwrap_or(0);
     loop {
         let listener = Listener::patient();
         let options = Options { memory: Some(limit), ..options(&model, true) };
-        match ImagePredictor::new(slice::from_ref(&model), options)
-            .unwrap()
-            .predict("noise", &image, &listener)
-        {
+        let predictor = ImagePredictor::new(slice::from_ref(&model), options).unwrap();
+        predictor.measure_window().unwrap();
+        let before = predictor.foresee("noise", &grid, image.bytes());
+        match predictor.predict("noise", &image, &listener) {
             Err(Error::Memory { purpose: Purpose::Image { name, .. }, .. }) => {
                 assert_eq!(name, "noise");
+                (refused, foreseen) = (refused + 1, foreseen + usize::from(before.is_err()));
             }
             Err(other) => panic!("{other}"),
             Ok(strips) => {
+                // Nothing that can be predicted is foreseen to fail, and hardly anything else fails.
+                before.unwrap();
+                assert!(foreseen + 2 >= refused, "{foreseen} of {refused}");
                 let messages = listener.messages.into_inner().unwrap();
                 assert!(
                     messages.iter().any(|text| text.contains("strips"))

@@ -1,11 +1,15 @@
 //! Between the voxels of a volume: linear interpolation of values, and the class with the largest
 //! share of the same weights.
 
-/// The grid of a volume.
+/// The grid of a volume, of which a box is at hand.
 #[derive(Clone, Copy)]
 pub(super) struct Grid {
     /// (depth, height, width)
     shape: [usize; 3],
+    /// The box's first voxel.
+    start: [usize; 3],
+    /// Voxels of the box.
+    len: usize,
     /// Distances in memory of neighbours along each axis.
     strides: [usize; 3],
 }
@@ -22,13 +26,15 @@ pub(super) struct Place {
 }
 
 impl Grid {
-    pub fn new(shape: [usize; 3]) -> Self {
-        Self { shape, strides: [shape[1] * shape[2], shape[2], 1] }
+    /// Of a volume of `shape`, of which the box at `start` of size `held` is at hand.
+    pub fn new(shape: [usize; 3], start: [usize; 3], held: [usize; 3]) -> Self {
+        let strides = [held[1] * held[2], held[2], 1];
+        Self { shape, start, len: held.iter().product(), strides }
     }
 
-    /// Number of voxels.
+    /// Voxels at hand.
     pub fn len(self) -> usize {
-        self.shape.iter().product()
+        self.len
     }
 
     /// The place at voxel coordinates (depth, height, width).
@@ -37,7 +43,7 @@ impl Grid {
         let beyond = [0, 1, 2].map(|axis| at[axis] - voxel[axis] as f32);
         let inside =
             (0..3).all(|axis| voxel[axis] >= 0 && (voxel[axis] as usize) + 1 < self.shape[axis]);
-        let index = || (0..3).map(|axis| voxel[axis] as usize * self.strides[axis]).sum();
+        let index = || (0..3).map(|a| (voxel[a] as usize - self.start[a]) * self.strides[a]).sum();
         Place { grid: self, voxel, beyond, inside: inside.then(index) }
     }
 }
@@ -50,7 +56,7 @@ fn floor(v: f32) -> i32 {
 }
 
 impl Place {
-    /// The value here of a volume on the grid; 0 outside.
+    /// The value here of a volume whose box is at hand; 0 outside the volume.
     pub fn value(&self, volume: &[f32]) -> f32 {
         let Some(first) = self.inside else {
             return self.corners().map(|(voxel, weight)| weight * volume[voxel]).sum();
@@ -62,7 +68,8 @@ impl Place {
         between(square(first), square(first + plane), z)
     }
 
-    /// The class here of a class map on the grid; the lower one in a tie, and 0 outside.
+    /// The class here of a class map whose box is at hand; the lower one in a tie, and 0 outside the
+    /// map.
     pub fn class(&self, classes: &[u8]) -> u8 {
         if let Some(first) = self.inside {
             let [plane, row, _] = self.grid.strides;
@@ -103,7 +110,7 @@ impl Place {
                 if voxel >= self.grid.shape[axis] {
                     return None;
                 }
-                index += voxel * self.grid.strides[axis];
+                index += (voxel - self.grid.start[axis]) * self.grid.strides[axis];
                 weight *= if upper == 1 { self.beyond[axis] } else { 1.0 - self.beyond[axis] };
             }
             Some((index, weight))

@@ -17,10 +17,12 @@ mod spatial;
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
+
 use rand::Rng;
 
-use crate::patch::{extract, extract_classes};
-use crate::preprocess::Case;
+use crate::part::Part;
+use crate::patch::Overlap;
 
 pub use intensity::{Gamma, Intensity, Noise};
 pub use settings::{
@@ -88,11 +90,14 @@ impl Augmentation {
     /// share of the same weights is taken. Outside the case the image is 0 and the class 0, as
     /// in [`patch`](crate::patch). Without rotation, scaling and deformation voxels are copied, bit
     /// for bit.
-    pub fn apply(&self, case: &Case, corner: [isize; 3], patch: [usize; 3]) -> Patch {
+    ///
+    /// Of the case, `part` must hold what the patch [reaches](Self::reach): any part that does gives
+    /// the same bits.
+    pub fn apply(&self, part: &Part, corner: [isize; 3], patch: [usize; 3]) -> Patch {
         let mut cut = if self.only_flips() {
-            self.copy(case, corner, patch)
+            self.copy(part, corner, patch)
         } else {
-            self.resample(case, corner, patch)
+            self.resample(part, corner, patch)
         };
         let voxels = patch.iter().product::<usize>().max(1);
         for (channel, intensity) in cut.image.chunks_exact_mut(voxels).zip(&self.intensity) {
@@ -101,15 +106,28 @@ impl Augmentation {
         cut
     }
 
+    /// The box of a case of `shape` and spacing that [`Self::apply`] looks at for a patch.
+    pub fn reach(
+        &self,
+        shape: [usize; 3],
+        spacing_mm: [f64; 3],
+        corner: [isize; 3],
+        patch: [usize; 3],
+    ) -> [Range<usize>; 3] {
+        match self.only_flips() {
+            true => Overlap::new(corner, patch, shape).in_image,
+            false => self.sources(shape, spacing_mm, corner, patch),
+        }
+    }
+
     fn only_flips(&self) -> bool {
         self.rotation == [0.0; 3] && self.scale == 1.0 && self.elastic.is_none()
     }
 
-    fn copy(&self, case: &Case, corner: [isize; 3], patch: [usize; 3]) -> Patch {
-        let mut image = extract(case.image.view(), corner, patch);
+    fn copy(&self, part: &Part, corner: [isize; 3], patch: [usize; 3]) -> Patch {
+        let mut image = part.image_at(corner, patch);
         flip(&mut image, patch, self.flip);
-        let classes = case.classes.as_ref().map(|classes| {
-            let mut classes = extract_classes(classes.view(), corner, patch);
+        let classes = part.classes_at(corner, patch).map(|mut classes| {
             flip(&mut classes, patch, self.flip);
             classes
         });

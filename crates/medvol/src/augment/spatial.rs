@@ -1,12 +1,14 @@
 //! Where each voxel of a patch comes from: flips, rotation, scaling and elastic deformation
 //! composed, and one interpolation.
 
+use std::ops::Range;
+
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
 use super::interpolate::Grid;
 use super::{Augmentation, Patch};
-use crate::preprocess::Case;
+use crate::part::Part;
 
 /// A smooth deformation: a cubic B-spline through random displacements on a coarse grid (Rueckert
 /// et al. 1999).
@@ -44,15 +46,14 @@ pub fn flip<T>(values: &mut [T], [depth, height, width]: [usize; 3], axes: [bool
 
 impl Augmentation {
     /// The patch, every voxel of it interpolated.
-    pub(super) fn resample(&self, case: &Case, corner: [isize; 3], patch: [usize; 3]) -> Patch {
-        let (channels, d, h, w) = case.image.dim();
-        let source = Grid::new([d, h, w]);
-        let flat = [d, h, w].map(|size| size == 1);
-        let map = Map::new(self, case.geometry.spacing_mm, flat, corner, patch);
+    pub(super) fn resample(&self, part: &Part, corner: [isize; 3], patch: [usize; 3]) -> Patch {
+        let [channels, held @ ..]: [usize; 4] = part.image.dim().into();
+        let source = Grid::new(part.shape, part.start, held);
+        let map = Map::new(self, part.spacing_mm, part.shape, corner, patch);
         let voxels = patch.iter().product::<usize>();
-        let image = case.image.as_standard_layout();
+        let image = part.image.as_standard_layout();
         let image = image.as_slice().unwrap_or(&[]);
-        let classes = case.classes.as_ref().map(|classes| classes.as_standard_layout());
+        let classes = part.classes.as_ref().map(|classes| classes.as_standard_layout());
         let classes = classes.as_ref().map(|classes| classes.as_slice().unwrap_or(&[]));
 
         let mut cut = Patch {
@@ -78,6 +79,24 @@ impl Augmentation {
         }
         cut
     }
+
+    /// The box of a case that the voxels of a patch are interpolated from.
+    pub(super) fn sources(
+        &self,
+        shape: [usize; 3],
+        spacing_mm: [f64; 3],
+        corner: [isize; 3],
+        patch: [usize; 3],
+    ) -> [Range<usize>; 3] {
+        let places = Map::new(self, spacing_mm, shape, corner, patch).places(patch);
+        [0, 1, 2].map(|axis| {
+            let [low, high] = places[axis];
+            // The voxels on either side of a place, and one more for what is lost in rounding. A
+            // float beyond usize's range saturates.
+            let inside = |index: f64| (index.max(0.0) as usize).min(shape[axis]);
+            inside(low.floor() - 1.0)..inside(high.floor() + 3.0)
+        })
+    }
 }
 
 /// From a voxel of the patch to a place in the case, both in voxels.
@@ -90,15 +109,16 @@ struct Map {
 }
 
 impl Map {
-    /// Nothing leaves a slice: along `flat` axes, on which the case has one voxel, nothing but
-    /// flips is done.
+    /// Nothing leaves a slice: along axes on which the case, of this shape, has one voxel, nothing
+    /// but flips is done.
     fn new(
         augmentation: &Augmentation,
         spacing: [f64; 3],
-        flat: [bool; 3],
+        shape: [usize; 3],
         corner: [isize; 3],
         patch: [usize; 3],
     ) -> Self {
+        let flat = shape.map(|size| size == 1);
         let from = patch.map(|size| (size as f64 - 1.0) / 2.0);
         let to = [0, 1, 2].map(|axis| corner[axis] as f64 + from[axis]);
         let turn = rotation([0, 1, 2].map(|axis| {
@@ -116,6 +136,24 @@ impl Map {
         });
         let bend = augmentation.elastic.map(|elastic| Bend::new(elastic, spacing, flat, patch));
         Self { from: from.map(|v| v as f32), to: to.map(|v| v as f32), matrix, bend }
+    }
+
+    /// The least and the greatest coordinate along each axis, in voxels, of the places in the case
+    /// that the voxels of the patch come from; or somewhat beyond.
+    fn places(&self, patch: [usize; 3]) -> [[f64; 2]; 3] {
+        let moved = self.bend.as_ref().map_or([[0.0; 2]; 3], Bend::extremes);
+        let offsets = [0, 1, 2].map(|axis| {
+            let first = -f64::from(self.from[axis]);
+            let last = first + patch[axis].saturating_sub(1) as f64;
+            [first + moved[axis][0], last + moved[axis][1]]
+        });
+        [0, 1, 2].map(|row| {
+            let terms = [0, 1, 2].map(|axis| {
+                let ends = offsets[axis].map(|offset| f64::from(self.matrix[row][axis]) * offset);
+                [ends[0].min(ends[1]), ends[0].max(ends[1])]
+            });
+            [0, 1].map(|end| f64::from(self.to[row]) + terms.iter().map(|t| t[end]).sum::<f64>())
+        })
     }
 
     fn source(&self, voxel: [usize; 3], bent: Option<&BentRow>) -> [f32; 3] {
@@ -171,6 +209,15 @@ impl Bend {
             })
             .collect();
         Self { points, displacements, taps }
+    }
+
+    /// The least and the greatest displacement along each axis: those between the control points are
+    /// means of theirs.
+    fn extremes(&self) -> [[f64; 2]; 3] {
+        [0, 1, 2].map(|axis| {
+            let moved = self.displacements.iter().map(|moved| f64::from(moved[axis]));
+            moved.fold([0.0_f64; 2], |[low, high], moved| [low.min(moved), high.max(moved)])
+        })
     }
 
     fn rows(&self) -> BentRow<'_> {

@@ -6,6 +6,8 @@ use rand::rngs::ChaCha8Rng;
 use super::*;
 use crate::affine::Affine;
 use crate::geometry::Geometry;
+use crate::patch::{extract, extract_classes};
+use crate::preprocess::Case;
 
 /// Two classes in layers of blobs, and an image that is their class; the second channel is smooth.
 fn case(shape: [usize; 3], spacing_mm: [f64; 3]) -> Case {
@@ -63,12 +65,12 @@ proptest! {
     #[test]
     fn doing_nothing_is_cutting_and_so_is_interpolating_where_nothing_moves_bit_for_bit((shape, patch, corner) in shapes()) {
         let case = case(shape, [1.0, 1.5, 0.8]);
-        let cut = Augmentation::default().apply(&case, corner, patch);
+        let cut = Augmentation::default().apply(&case.part(), corner, patch);
         prop_assert_eq!(&cut.image, &extract(case.image.view(), corner, patch));
         let classes = case.classes.as_ref().unwrap();
         prop_assert_eq!(cut.classes.as_ref().unwrap(), &extract_classes(classes.view(), corner, patch));
         let still = Augmentation { elastic: Some(STILL), ..Augmentation::default() };
-        prop_assert_eq!(still.apply(&case, corner, patch), cut);
+        prop_assert_eq!(still.apply(&case.part(), corner, patch), cut);
     }
 
     #[test]
@@ -77,10 +79,10 @@ proptest! {
         axes in prop::array::uniform3(any::<bool>()),
     ) {
         let case = case(shape, [1.0, 1.5, 0.8]);
-        let plain = Augmentation::default().apply(&case, corner, patch);
+        let plain = Augmentation::default().apply(&case.part(), corner, patch);
         let flipped = Augmentation { flip: axes, ..Augmentation::default() };
-        let mut twice = flipped.apply(&case, corner, patch);
-        prop_assert_eq!(&twice, &Augmentation { elastic: Some(STILL), ..flipped }.apply(&case, corner, patch));
+        let mut twice = flipped.apply(&case.part(), corner, patch);
+        prop_assert_eq!(&twice, &Augmentation { elastic: Some(STILL), ..flipped }.apply(&case.part(), corner, patch));
         flip(&mut twice.image, patch, axes);
         flip(twice.classes.as_mut().unwrap(), patch, axes);
         prop_assert_eq!(twice, plain);
@@ -106,11 +108,45 @@ proptest! {
     }
 
     #[test]
+    fn a_patch_is_the_same_bits_from_the_part_of_the_case_that_it_reaches(
+        shape in prop::array::uniform3(1_usize..40),
+        patch in prop::array::uniform3(1_usize..12),
+        place in prop::array::uniform3(0.0_f64..1.0),
+        spacing in prop::array::uniform3(0.5_f64..3.0),
+        seed in any::<u64>(),
+        moves in any::<bool>(),
+    ) {
+        let case = case(shape, spacing);
+        let corner = [0, 1, 2].map(|axis| {
+            let slack = shape[axis] as f64 - patch[axis] as f64;
+            (place[axis] * slack).round() as isize
+        });
+        let settings = if moves { everything() } else { AugmentSettings::default() };
+        let augmentation = Augmentation::draw(&settings, 2, &mut rng(seed));
+        let reach = augmentation.reach(shape, spacing, corner, patch);
+        let [k, j, i] = reach.clone();
+        let image = case.image.slice(ndarray::s![.., k.clone(), j.clone(), i.clone()]).to_owned();
+        let classes = case.classes.as_ref().unwrap().slice(ndarray::s![k, j, i]).to_owned();
+        let part = crate::Part {
+            start: reach.clone().map(|range| range.start),
+            image: image.view(),
+            classes: Some(classes.view()),
+            ..case.part()
+        };
+        let whole = augmentation.apply(&case.part(), corner, patch);
+        prop_assert_eq!(augmentation.apply(&part, corner, patch), whole);
+        if !moves {
+            let overlap = [0, 1, 2].map(|axis| shape[axis].min(patch[axis]));
+            prop_assert_eq!(reach.map(|range| range.len()), overlap, "no more than the patch");
+        }
+    }
+
+    #[test]
     fn the_same_seed_gives_the_same_patch_and_another_seed_another(seed in any::<u64>()) {
         let case = case([20, 18, 22], [1.0; 3]);
         let patch = |seed| {
             let augmentation = Augmentation::draw(&everything(), 2, &mut rng(seed));
-            (augmentation.apply(&case, [2, 3, 1], [16, 16, 16]), augmentation)
+            (augmentation.apply(&case.part(), [2, 3, 1], [16, 16, 16]), augmentation)
         };
         prop_assert_eq!(patch(seed), patch(seed));
         prop_assert_ne!(patch(seed), patch(seed ^ 1));
@@ -127,7 +163,7 @@ proptest! {
         augmentation.intensity.clear();
         let mut corner = [12; 3];
         corner[axis] = -3;
-        let image = augmentation.apply(&case, corner, [16; 3]).image;
+        let image = augmentation.apply(&case.part(), corner, [16; 3]).image;
         let image = Array4::from_shape_vec((2, 16, 16, 16), image).unwrap();
         for (place, plane) in image.axis_iter(Axis(axis + 1)).enumerate() {
             let middle = plane.slice(ndarray::s![.., 6..10, 6..10]);
@@ -158,8 +194,11 @@ fn a_quarter_turn_is_a_permutation_of_axes_and_image_and_classes_turn_together()
     for axis in 0..3 {
         let mut rotation = [0.0; 3];
         rotation[axis] = 90.0;
-        let turned =
-            Augmentation { rotation, ..Augmentation::default() }.apply(&case, [0; 3], [n; 3]);
+        let turned = Augmentation { rotation, ..Augmentation::default() }.apply(
+            &case.part(),
+            [0; 3],
+            [n; 3],
+        );
         let classes = Array3::from_shape_vec([n; 3], turned.classes.unwrap()).unwrap();
         let image = Array4::from_shape_vec([2, n, n, n], turned.image).unwrap();
         let (a, b) = ((axis + 1) % 3, (axis + 2) % 3);
@@ -189,8 +228,11 @@ fn a_rotation_is_true_to_millimetres_where_voxels_are_not_cubes() {
     };
     let ball = Array3::from_shape_fn(shape, |at| u8::from(distance(at) < 12.0));
     case.classes = Some(ball.clone());
-    let turned = Augmentation { rotation: [35.0, -50.0, 20.0], ..Augmentation::default() }
-        .apply(&case, [0; 3], shape);
+    let turned = Augmentation { rotation: [35.0, -50.0, 20.0], ..Augmentation::default() }.apply(
+        &case.part(),
+        [0; 3],
+        shape,
+    );
     let turned = Array3::from_shape_vec(shape, turned.classes.unwrap()).unwrap();
     let far = turned
         .indexed_iter()
@@ -205,7 +247,8 @@ fn scaling_by_two_shows_the_middle_half_and_a_linear_image_stays_linear() {
     let mut case = case(shape, [1.0; 3]);
     let ramp = Array3::from_shape_fn(shape, |(k, j, i)| k as f32 - 2.0 * j as f32 + 0.5 * i as f32);
     case.image.index_axis_mut(Axis(0), 1).assign(&ramp);
-    let large = Augmentation { scale: 2.0, ..Augmentation::default() }.apply(&case, [0; 3], shape);
+    let large =
+        Augmentation { scale: 2.0, ..Augmentation::default() }.apply(&case.part(), [0; 3], shape);
     let large = Array4::from_shape_vec([2, 16, 16, 16], large.image).unwrap();
     for ((k, j, i), _) in ramp.indexed_iter() {
         let [z, y, x] = [k, j, i].map(|at| 7.5 + (at as f32 - 7.5) / 2.0);
@@ -222,7 +265,7 @@ fn what_turns_in_from_beyond_the_patch_is_the_cases_own_data() {
         elastic: Some(Elastic { displacement_mm: 2.0, ..STILL }),
         ..Augmentation::default()
     };
-    let patch = turned.apply(&case, [10; 3], [12; 3]);
+    let patch = turned.apply(&case.part(), [10; 3], [12; 3]);
     assert!(patch.image.iter().all(|v| (v - 1.0).abs() < 1e-5));
 }
 
@@ -238,7 +281,7 @@ fn an_elastic_deformation_moves_within_its_limit_and_does_not_fold() {
     for seed in 0..20 {
         let elastic = Elastic { displacement_mm: 6.0, spacing_mm: 15.0, seed };
         let bent = Augmentation { elastic: Some(elastic), ..Augmentation::default() }.apply(
-            &case,
+            &case.part(),
             [6; 3],
             [12, 16, 14],
         );

@@ -1,10 +1,16 @@
 //! From a data set on disk to the patches of a step: what is planned from its headers, who is held
-//! out, cases in memory, patches drawn from them and prepared ahead.
+//! out, how cases are made, cases in memory or in a cache on disk, patches drawn from them and
+//! prepared ahead.
 
+pub mod cache;
 pub mod cohort;
 pub mod files;
-pub(crate) mod load;
+pub(crate) mod fill;
+pub mod kept;
+pub mod load;
 pub mod patches;
 pub mod plan;
 pub(crate) mod prefetch;
+pub mod recipe;
 pub mod splits;
+pub(crate) mod workers;

@@ -1,35 +1,14 @@
-//! Preprocessed cases in memory, and the patches drawn from them.
+//! Patches drawn from preprocessed cases.
 
-use std::collections::BTreeMap;
-
-use medvol::Case;
 use medvol::augment::{AugmentSettings, Augmentation};
-use medvol::patch::{draw_corner, draw_corner_containing, draw_foreground_voxel};
+use medvol::patch::{draw_corner, draw_corner_containing};
 use rand::seq::SliceRandom as _;
 use rand::{Rng, RngExt as _};
 
+use crate::data::kept::KeptCase;
 use crate::error::{Error, Result};
 use crate::learn::batch::Batch;
 use crate::random::{Stream, epoch_and_case, rng};
-
-/// A checksum of each preprocessed case, by name: what says that a resumed run sees the data it
-/// began with.
-pub fn checksums<'a>(cases: impl IntoIterator<Item = &'a Case>) -> BTreeMap<String, u32> {
-    let checksum = |case: &Case| {
-        let mut hasher = crc32fast::Hasher::new();
-        case.image
-            .as_slice()
-            .into_iter()
-            .for_each(|image| hasher.update(bytemuck::cast_slice(image)));
-        case.classes
-            .as_ref()
-            .and_then(|classes| classes.as_slice())
-            .into_iter()
-            .for_each(|classes| hasher.update(classes));
-        (case.name.clone(), hasher.finalize())
-    };
-    cases.into_iter().map(checksum).collect()
-}
 
 /// The two halves of `cases` training cases: indices for Θ and for α (paper Algorithm 1), seeded.
 pub fn halves(cases: usize, seed: u64, fold: usize) -> (Vec<usize>, Vec<usize>) {
@@ -51,7 +30,7 @@ pub struct Draw {
 #[derive(Clone, Copy, Debug)]
 pub struct Patches<'a> {
     /// Preprocessed, with labels.
-    pub cases: &'a [Case],
+    pub cases: &'a [KeptCase],
     /// Size `[depth, height, width]` in voxels.
     pub patch: [usize; 3],
     /// Share of patches that contain a voxel of a foreground class.
@@ -66,53 +45,52 @@ impl Patches<'_> {
     /// The patches of an epoch: one from each case in `members`, in random order. All is drawn
     /// before anything is cut, so that an epoch can be resumed in its middle. `places` is the
     /// stream of order and corners, `augmentations` that of what is done to them.
+    ///
+    /// # Errors
+    /// Classes that cannot be read back from the disk.
     pub fn draw(
         &self,
         members: &[usize],
         epoch: usize,
         places: Stream,
         augmentations: Stream,
-    ) -> Vec<Draw> {
+    ) -> Result<Vec<Draw>> {
         let mut random = rng(self.seed, places, epoch as u64);
         let mut order = members.to_vec();
         order.shuffle(&mut random);
         let draw = |case: usize| {
-            let corner = self.corner(&self.cases[case], &mut random);
+            let corner = self.corner(&self.cases[case], &mut random)?;
             let augmentation = self.augment.map_or_else(Augmentation::default, |settings| {
-                let channels = self.cases[case].image.dim().0;
+                let channels = self.cases[case].facts().channels;
                 Augmentation::draw(
                     settings,
                     channels,
                     &mut rng(self.seed, augmentations, epoch_and_case(epoch, case)),
                 )
             });
-            Draw { case, corner, augmentation }
+            Ok(Draw { case, corner, augmentation })
         };
         order.into_iter().map(draw).collect()
     }
 
-    fn corner(&self, case: &Case, rng: &mut impl Rng) -> [isize; 3] {
-        let [_, d, h, w]: [usize; 4] = case.image.dim().into();
-        let shape = [d, h, w];
+    fn corner(&self, case: &KeptCase, rng: &mut impl Rng) -> Result<[isize; 3]> {
+        let shape = case.facts().shape;
         let forced = rng.random::<f64>() < self.foreground;
-        let voxel = case
-            .classes
-            .as_ref()
-            .filter(|_| forced)
-            .and_then(|c| draw_foreground_voxel(c.view(), rng));
-        match voxel {
+        let voxel = if forced { case.draw_foreground(rng)? } else { None };
+        Ok(match voxel {
             Some(voxel) => draw_corner_containing(voxel, shape, self.patch, rng),
             None => draw_corner(shape, self.patch, rng),
-        }
+        })
     }
 
     /// Cuts and varies the patches of one step.
     ///
     /// # Errors
-    /// [`Error::NoLabels`] for a case without labels: it must not train as background.
+    /// [`Error::NoLabels`] for a case without labels: it must not train as background; voxels that
+    /// cannot be read back from the disk.
     pub fn batch(&self, draws: &[Draw]) -> Result<Batch> {
         let [d, h, w] = self.patch;
-        let channels = draws.first().map_or(0, |draw| self.cases[draw.case].image.dim().0);
+        let channels = draws.first().map_or(0, |draw| self.cases[draw.case].facts().channels);
         let mut batch = Batch {
             image: Vec::new(),
             shape: [draws.len(), channels, d, h, w],
@@ -120,9 +98,10 @@ impl Patches<'_> {
         };
         for Draw { case, corner, augmentation } in draws {
             let case = &self.cases[*case];
-            let cut = augmentation.apply(case, *corner, self.patch);
+            let cut = case.patch(augmentation, *corner, self.patch)?;
             batch.image.extend(cut.image);
-            let classes = cut.classes.ok_or_else(|| Error::NoLabels { case: case.name.clone() });
+            let name = &case.facts().name;
+            let classes = cut.classes.ok_or_else(|| Error::NoLabels { case: name.clone() });
             batch.classes.extend(classes?);
         }
         Ok(batch)
@@ -140,11 +119,12 @@ mod tests {
         let (image, labels) = phantom(1, 0, 3.0);
         let listed = [0, 1, 2].map(|value| Label { value, name: value.to_string() });
         let case = |name: &str, labels| preprocess(name, &image, labels, &listed, [3.0; 3], &[]);
-        let cases = [case("labelled", Some(&labels)).unwrap(), case("bare", None).unwrap()];
+        let cases = [case("labelled", Some(&labels)), case("bare", None)]
+            .map(|case| KeptCase::from(case.unwrap()));
         let patches =
             Patches { cases: &cases, patch: [8; 3], foreground: 0.0, augment: None, seed: 0 };
         let draw = |members: &[usize]| {
-            patches.draw(members, 0, Stream::TrainPatches, Stream::TrainAugmentation)
+            patches.draw(members, 0, Stream::TrainPatches, Stream::TrainAugmentation).unwrap()
         };
         assert!(patches.batch(&draw(&[0])).is_ok());
         let refused = patches.batch(&draw(&[0, 1]));

@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use medvol::{
-    Case, CaseFiles, CtStatistics, Dataset, Fold, Label, Normalisation, canonical_spacing,
-    median_spacing,
+    CaseFiles, CtStatistics, Dataset, Fold, Label, Normalisation, canonical_spacing, median_spacing,
 };
-use ndarray::Axis;
 use serde::{Deserialize, Serialize};
 
 use crate::data::cohort::{Cohort, Header};
+use crate::data::kept::KeptCase;
 use crate::data::splits;
 use crate::error::{Error, Expected, Result};
 use crate::settings::Config;
@@ -101,14 +100,15 @@ impl Plan {
     /// then normalises these cases and the `others`, which were preprocessed by this plan.
     ///
     /// # Errors
-    /// [`Error::NothingToMeasure`].
-    pub fn measure(&mut self, training: &mut [Case], others: &mut [Case]) -> Result<()> {
+    /// [`Error::NothingToMeasure`]; samples that cannot be read back from the disk.
+    pub fn measure(&mut self, training: &mut [KeptCase], others: &mut [KeptCase]) -> Result<()> {
         for (n, channel) in self.normalisation.iter_mut().enumerate() {
             let Normalisation::Ct { statistics: statistics @ None } = channel else { continue };
-            let measured = CtStatistics::measure(training.iter(), n);
+            let samples = training.iter().map(|case| case.sample(n)).collect::<Result<Vec<_>>>()?;
+            let measured = CtStatistics::measure(&samples);
             let measured = measured.ok_or(Error::NothingToMeasure { channel: n })?;
             for case in training.iter_mut().chain(&mut *others) {
-                measured.normalise(case.image.index_axis_mut(Axis(0), n));
+                case.normalise(n, measured);
             }
             *statistics = Some(measured);
         }

@@ -237,6 +237,39 @@ pub enum Error {
         /// Bytes that are free.
         free: u64,
     },
+
+    /// Less space is left on the disk than preprocessed cases will fill; in bytes.
+    #[error(
+        "{}: expected {} of free space or more, for the preprocessed cases that are not there yet \
+         ({cases}); found {}; make room",
+        path.display(), bytes(*needed), bytes(*free)
+    )]
+    CacheDisk {
+        /// The folder of the cache.
+        path: PathBuf,
+        /// How many cases are not there yet.
+        cases: usize,
+        /// What they will fill.
+        needed: u64,
+        /// What is left.
+        free: u64,
+        /// Whether they would fit with half as many bytes a number.
+        half_fits: bool,
+        /// Spacing in mm of a grid on which they would fit, where one is worth it.
+        coarser: Option<[f64; 3]>,
+    },
+    /// What is held of a case on disk is lost, and its files are not those it was made from.
+    #[error(
+        "{case}: expected the files that the run began with, as what was kept of them in {} is \
+         damaged; found others; put them back",
+        path.display()
+    )]
+    CaseChanged {
+        /// Name of the case.
+        case: String,
+        /// The folder of the cache.
+        path: PathBuf,
+    },
     /// A tensor could not be brought to memory as numbers.
     #[error(
         "{what}: expected numbers of type f32; found {source}; this is a bug: please report it"

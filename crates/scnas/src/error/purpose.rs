@@ -15,6 +15,11 @@ pub enum Purpose {
         /// Spacing in mm of a grid on which they would fit, where one is worth it.
         coarser: Option<[f64; 3]>,
     },
+    /// Reading and preprocessing one case.
+    Case {
+        /// Its name.
+        name: String,
+    },
     /// Steps on patches.
     Steps {
         /// (depth, height, width) in voxels.
@@ -54,6 +59,7 @@ impl fmt::Display for Purpose {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Self::Cases { dataset: name, .. }
+            | Self::Case { name }
             | Self::Image { name, .. }
             | Self::Scoring { name } => f.write_str(name),
             Self::Steps { patch: [d, h, w], .. } => write!(f, "steps on patches of {d}×{h}×{w}"),
@@ -65,6 +71,7 @@ impl Purpose {
     pub(super) fn parts(&self) -> String {
         match self {
             Self::Cases { .. } => "for its cases, which are all held in memory".into(),
+            Self::Case { .. } => "to read and preprocess it".into(),
             Self::Steps { .. } => "as steps on smaller patches say".into(),
             Self::Image { program, image, result, window, sums, .. } => format!(
                 "program {}, image {}, result {}, one window {}, sums of windows {}",
@@ -81,7 +88,7 @@ impl Purpose {
     /// What to do, where that does not depend on how settings are given.
     pub(super) fn remedy(&self) -> &'static str {
         match self {
-            Self::Scoring { .. } => {
+            Self::Case { .. } | Self::Scoring { .. } => {
                 "; cut the image into parts, or take a machine with more memory"
             }
             _ => "",

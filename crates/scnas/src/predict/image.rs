@@ -9,8 +9,12 @@
 use std::cell::Cell;
 
 use medvol::components::{Connectivity, keep_largest_component};
+use medvol::io::Grid;
 use medvol::sliding::Sliding;
-use medvol::{Affine, ClassMap, Image, Label, LabelMap, Normalisation, Preprocessed, RawImage};
+use medvol::{
+    Affine, ClassMap, Geometry, Image, Label, LabelMap, Normalisation, Orientation, Preprocessed,
+    RawImage,
+};
 use ndarray::{Array3, Array4, Axis, s};
 
 use crate::data::plan::Plan;
@@ -147,6 +151,40 @@ impl<'a> ImagePredictor<'a> {
     /// [`Error::Memory`].
     pub fn check(&self, name: &str, shape: [usize; 3], bytes: u64) -> Result<()> {
         self.fits(&Need { window: self.window.get().unwrap_or(0), ..self.need(name, shape, bytes) })
+    }
+
+    /// Scores a window of nothing, so that it is known what a window takes.
+    ///
+    /// # Errors
+    /// Those of scoring.
+    pub fn measure_window(&self) -> Result<()> {
+        let window = vec![0.0; self.size.channels * self.plan.patch.iter().product::<usize>()];
+        memory::forget_peak();
+        let before = memory::in_use().unwrap_or(0);
+        mean_score(&self.predictors(), vec![window; self.normalisations.len()])?;
+        self.window.set(Some(memory::peak().unwrap_or(0).saturating_sub(before)));
+        Ok(())
+    }
+
+    /// Refuses an image on this grid, whose voxels take so many bytes, that could not be predicted
+    /// even in as many strips as there can be; as far as is known before it is read.
+    ///
+    /// # Errors
+    /// [`Error::Memory`].
+    pub fn foresee(&self, name: &str, grid: &Grid, bytes: u64) -> Result<()> {
+        let PredictConfig { overlap, blend, .. } = self.options.settings;
+        let geometry = Geometry {
+            shape: grid.shape,
+            affine: grid.affine,
+            crop_start: [0; 3],
+            crop_shape: Orientation::of(&grid.affine).canonical_axes(grid.shape),
+            spacing_mm: self.plan.spacing,
+        };
+        let sliding =
+            Sliding::restoring(&geometry, self.size.classes, self.plan.patch, overlap, blend);
+        let window = self.window.get().unwrap_or(0);
+        let need = Need { window, ..self.need(name, grid.shape, bytes) };
+        self.strips(&sliding, need).map(drop)
     }
 
     /// Predicts one image; every window is a step for the observer.

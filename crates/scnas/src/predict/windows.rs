@@ -2,13 +2,12 @@
 //! windows with overlap, class probabilities stitched with weights.
 
 use burn::tensor::activation::softmax;
-use medvol::Case;
 use medvol::augment::flip;
 use medvol::metrics::dice_per_label;
-use medvol::patch::extract;
 use medvol::sliding::Sliding;
-use ndarray::{Array3, ArrayView4, s};
+use ndarray::{Array3, s};
 
+use crate::data::kept::KeptCase;
 use crate::error::{Error, Result};
 use crate::network::architecture::Segmenter;
 use crate::network::mixture::Mixture;
@@ -74,18 +73,21 @@ impl Predictor<'_> {
             .map_err(|source| Error::Values { what: "class probabilities of a window", source })
     }
 
-    /// The most probable class of every voxel of a preprocessed image `[channels, depth, height,
-    /// width]`; the lower class in a tie.
+    /// The most probable class of every voxel of a preprocessed case; the lower class in a tie. Sums
+    /// of windows take no more than `memory` bytes, as far as strips can make them smaller.
     ///
     /// # Errors
-    /// Those of [`Self::score`].
-    pub fn classes(&self, image: ArrayView4<f32>) -> Result<Array3<u8>> {
-        let (_, d, h, w) = image.dim();
-        let mut classes = Array3::zeros((d, h, w));
+    /// Those of [`Self::score`]; windows that cannot be read back from the disk.
+    pub fn classes(&self, case: &KeptCase, memory: Option<u64>) -> Result<Array3<u8>> {
+        let shape = case.facts().shape;
+        let mut classes = Array3::zeros(shape);
         let Self { settings: PredictConfig { overlap, blend, .. }, patch, .. } = self;
-        Sliding::new(self.classes, [d, h, w], *patch, *overlap, *blend).run(
-            1,
-            |corner| self.score(extract(image, corner.map(|c| c as isize), *patch)),
+        let sliding = Sliding::new(self.classes, shape, *patch, *overlap, *blend);
+        let most = sliding.most_strips();
+        let fits = |strips: &usize| memory.is_none_or(|memory| sliding.bytes(*strips) <= memory);
+        sliding.run(
+            (1..most).find(fits).unwrap_or(most),
+            |corner| self.score(case.window(corner.map(|c| c as isize), *patch)?),
             |finished| {
                 let [k, j, i] = finished.block.clone();
                 classes.slice_mut(s![k, j, i]).assign(&finished.best(|_, _| {}));
@@ -95,17 +97,16 @@ impl Predictor<'_> {
     }
 
     /// Dice of each foreground class on a preprocessed, labelled case, on the preprocessed grid;
-    /// `None` for a class in neither map.
+    /// `None` for a class in neither map. `memory` is as for [`Self::classes`].
     ///
     /// # Errors
     /// [`Error::NoLabels`], [`Error::Shapes`], and those of [`Self::score`].
-    pub fn validate(&self, case: &Case) -> Result<Vec<Option<f64>>> {
-        let reference = case.classes.as_ref();
-        let reference = reference.ok_or_else(|| Error::NoLabels { case: case.name.clone() })?;
-        let reference = reference.mapv(u16::from);
-        let predicted = self.classes(case.image.view())?.mapv(u16::from);
+    pub fn validate(&self, case: &KeptCase, memory: Option<u64>) -> Result<Vec<Option<f64>>> {
+        let reference = case.classes()?.mapv(u16::from);
+        let predicted = self.classes(case, memory)?.mapv(u16::from);
         let labels: Vec<u16> = (1..self.classes as u16).collect();
+        let name = &case.facts().name;
         dice_per_label(predicted.view(), reference.view(), &labels)
-            .map_err(|source| Error::Shapes { case: case.name.clone(), source })
+            .map_err(|source| Error::Shapes { case: name.clone(), source })
     }
 }

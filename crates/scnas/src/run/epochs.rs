@@ -33,7 +33,10 @@ pub(crate) trait Phase {
     fn course(&self) -> Course;
 
     /// The patches of an epoch, step by step.
-    fn draw(&self, patches: &Patches, epoch: usize) -> Vec<Levels<Vec<Draw>>>;
+    ///
+    /// # Errors
+    /// Those of [`Patches::draw`].
+    fn draw(&self, patches: &Patches, epoch: usize) -> Result<Vec<Levels<Vec<Draw>>>>;
 
     /// Does one step on the batches that were drawn for it; returns their losses.
     ///
@@ -178,6 +181,7 @@ pub(crate) fn run<P: Phase>(run: &mut Run, phase: &mut P, observer: &dyn Observe
         let mut start = Instant::now();
         let rate = steps(run, phase, &mut place, &mut start, observer)?;
 
+        run.say_what_was_remade(observer);
         let done = place.epoch + 1;
         let due = course.validate_every > 0 && done.is_multiple_of(course.validate_every);
         let dice =
@@ -218,7 +222,9 @@ fn steps<P: Phase>(
     let course = phase.course();
     let patches = run.patches(course.augment);
     let epoch = place.epoch;
-    let draws = phase.draw(&patches, epoch);
+    let waiting = Instant::now();
+    let draws = phase.draw(&patches, epoch)?;
+    place.tally.waited += waiting.elapsed().as_secs_f64();
     let batches = draws.iter().skip(place.step).map(|Levels { weights, alpha }| -> Result<_> {
         let alpha = alpha.as_deref().map(|draws| patches.batch(draws)).transpose()?;
         Ok(Levels { weights: patches.batch(weights)?, alpha })

@@ -4,20 +4,25 @@
 use std::slice;
 
 use medvol::io;
+use medvol::sliding::Sliding;
 
 use crate::error::{Error, Purpose, Result};
-use crate::memory;
 use crate::network::architecture::Architecture;
 use crate::observer::{Observer, Within};
 use crate::predict::image::{ImagePredictor, Options};
 use crate::report::evaluation::{Evaluation, TOLERANCE_MM, score};
 use crate::report::result::RunResult;
 use crate::run::setup::Run;
+use crate::settings::PredictConfig;
 use crate::store::model::Model;
 
 /// Most bytes that scoring takes a voxel: two label maps of two, and for the class looked at two
 /// masks, their surfaces, distances along one axis.
 const SCORED_VOXEL: u64 = 2 * 2 + 2 + 2 + 2;
+
+/// Most bytes that validating between epochs takes a voxel of a preprocessed case, sums of windows
+/// apart: two maps of classes, and both as labels.
+const VALIDATED_VOXEL: u64 = 2 + 2 * 2;
 
 impl Run<'_> {
     /// Writes the model, predicts the held-out cases on their own grids, and writes predictions,
@@ -37,7 +42,7 @@ impl Run<'_> {
             .map_err(|e| Error::file("create", &predictions, e))?;
         let mut evaluation = Evaluation::new(self.plan.foreground(), TOLERANCE_MM);
         observer.begin("scoring held-out cases", 0, self.held_out_files.len());
-        let predictor = ImagePredictor::new(slice::from_ref(model), Options::of(model))?;
+        let predictor = ImagePredictor::new(slice::from_ref(model), self.options(model))?;
         for (done, files) in self.held_out_files.iter().enumerate() {
             let opened = io::open(&files.images)?.checked(self.plan.channels.len())?;
             let header = opened.header().clone();
@@ -76,6 +81,10 @@ impl Run<'_> {
         Ok((result, evaluation))
     }
 
+    fn options(&self, model: &Model) -> Options {
+        Options { memory: self.config.data.memory_allowed(), ..Options::of(model) }
+    }
+
     /// Refuses held-out images that could not be predicted in the memory there is, before a network
     /// like this is trained for hours.
     ///
@@ -84,12 +93,21 @@ impl Run<'_> {
     pub(super) fn check_scoring(&self, architecture: &Architecture) -> Result<()> {
         let model =
             Model::new(self.card(architecture.clone(), false), &self.device, self.config.seed);
-        let predictor = ImagePredictor::new(slice::from_ref(&model), Options::of(&model))?;
+        let predictor = ImagePredictor::new(slice::from_ref(&model), self.options(&model))?;
+        predictor.measure_window()?;
+        let free = self.config.data.memory_free();
         for files in &self.held_out_files {
             let header = self.cohort.header(files)?;
-            predictor.check(&files.name, header.grid.shape, header.raw_bytes)?;
-            let needed = SCORED_VOXEL * header.grid.shape.iter().product::<usize>() as u64;
-            if let Some(allowed) = memory::free().filter(|&free| free < needed) {
+            predictor.foresee(&files.name, &header.grid, header.raw_bytes)?;
+            let own = header.grid.shape.iter().product::<usize>() as u64;
+            let shape = header.resampled(self.plan.spacing).map(|extent| extent.round() as usize);
+            let shape = shape.map(|extent| extent.max(1));
+            let PredictConfig { overlap, blend, .. } = self.config.predict;
+            let sliding = Sliding::new(self.size().classes, shape, self.plan.patch, overlap, blend);
+            let sums = sliding.bytes(sliding.most_strips());
+            let validated = VALIDATED_VOXEL * shape.iter().product::<usize>() as u64 + sums;
+            let needed = validated.max(SCORED_VOXEL * own);
+            if let Some(allowed) = free.filter(|&free| free < needed) {
                 let purpose = Purpose::Scoring { name: files.name.clone() };
                 return Err(Error::Memory { purpose, needed, allowed });
             }

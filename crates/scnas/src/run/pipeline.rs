@@ -91,9 +91,9 @@ impl Job<'_> {
         if let Some(before) = self.completed(network, observer)? {
             return Ok(before);
         }
-        let mut run = self.open(network, observer)?;
-        let like = Genotype::random(&run.config.network.space(), run.config.seed);
-        foresee(&run, [true, then != Then::Inherit], &like.into(), observer)?;
+        let like = Genotype::random(&self.config.network.space(), self.config.seed).into();
+        let foresee = |run: &Run| foresee(run, [true, then != Then::Inherit], &like, observer);
+        let mut run = self.open(network, foresee, observer)?;
         let found = search(&mut run, observer)?;
         for Repair { cell, edge, operation } in found.repairs {
             observer.message(&Message::Repaired { cell, edge, operation });
@@ -123,11 +123,15 @@ impl Job<'_> {
                 Some(weights_of(from, &self.device)?)
             }
         };
-        let mut run = self.open(name, observer)?;
+        let trained = !matches!(start, Start::Inherit(_));
+        let foresee = |run: &Run| match trained {
+            true => foresee(run, [false, true], architecture, observer),
+            false => Ok(()),
+        };
+        let mut run = self.open(name, foresee, observer)?;
         run.dir.same_or_new("genotype.json", &to_json(architecture)?)?;
         let mut model = prepare(&run, architecture.clone(), inherited.as_ref())?;
-        if !matches!(start, Start::Inherit(_)) {
-            foresee(&run, [false, true], architecture, observer)?;
+        if trained {
             train(&mut run, &mut model, observer)?;
         }
         run.finish(name.clone(), &model, observer)
@@ -160,11 +164,27 @@ impl Job<'_> {
 }
 
 impl<'a> Job<'a> {
-    /// Begins or goes on with the run.
-    fn open(self, network: &str, observer: &dyn Observer) -> Result<Run<'a>> {
-        let run = Run::of(self, observer)?;
+    /// Begins or goes on with the run. `foresee` refuses what cannot end: before the cases are loaded,
+    /// where that takes long as they go to disk, and behind that, where memory has to do for both.
+    fn open(
+        self,
+        network: &str,
+        foresee: impl Fn(&Run) -> Result<()>,
+        observer: &dyn Observer,
+    ) -> Result<Run<'a>> {
+        let check = self.check;
+        let mut run = Run::without_cases(self, observer)?;
+        let early = run.may_go_to_disk()?;
+        if early {
+            claim(&run.dir, network)?;
+            foresee(&run)?;
+        }
+        run.load(check, observer)?;
         claim(&run.dir, network)?;
         volops::memory::keep_pages();
+        if !early || run.in_memory() {
+            foresee(&run)?;
+        }
         Ok(run)
     }
 }

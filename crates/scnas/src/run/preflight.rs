@@ -2,8 +2,8 @@
 //! does not begin.
 
 use std::iter::successors;
-use std::path::Path;
 
+use crate::disk;
 use crate::error::{Error, Purpose, Result};
 use crate::memory;
 use crate::message::Message;
@@ -75,7 +75,7 @@ impl Prospect {
     /// images that will be scored. Memory is judged by steps on smaller patches first.
     pub fn of(run: &Run, search: bool, architecture: &Architecture) -> Result<Self> {
         let folder = run.dir.file("");
-        let (disk, disk_free) = (disk_of(run, search, architecture), free_space(&folder));
+        let (disk, disk_free) = (disk_of(run, search, architecture), disk::free(&folder));
         if let Some(free) = disk_free.filter(|&free| free < disk) {
             return Err(Error::Disk { path: folder, needed: disk, free });
         }
@@ -101,6 +101,13 @@ impl Prospect {
         memory::forget_peak();
         let (iteration, training) = step(patch);
         let memory = memory::peak();
+        let memory_allowed = run.config.data.memory_allowed();
+        if let (Some(needed), Some(allowed)) = (memory, memory_allowed)
+            && needed > allowed
+        {
+            let per_voxel = needed as f64 / volume(patch);
+            return Err(too_large(run, |patch| (per_voxel * volume(patch)) as u64, allowed));
+        }
         let prediction = bench(patch).predict(architecture).median_s;
         run.check_scoring(architecture)?;
         let iteration = iteration.map_or(0.0, |timing| timing.median_s);
@@ -110,7 +117,7 @@ impl Prospect {
             training.median_s,
             prediction,
         );
-        Ok(Self { memory, memory_allowed: memory::allowed(), disk, disk_free, estimate })
+        Ok(Self { memory, memory_allowed, disk, disk_free, estimate })
     }
 }
 
@@ -128,7 +135,9 @@ fn check_memory(run: &Run, peak_of: impl Fn([usize; 3]) -> Option<u64>) -> Resul
     let mut per_voxel = 0.0;
     for next in successors(larger(&smallest), larger).chain([patch]) {
         let needed = |patch| fixed + (per_voxel * (volume(patch) - volume(smallest))) as u64;
-        if let Some(allowed) = memory::allowed().filter(|&allowed| needed(next) > allowed) {
+        if let Some(allowed) =
+            run.config.data.memory_allowed().filter(|&allowed| needed(next) > allowed)
+        {
             return Err(too_large(run, needed, allowed));
         }
         if next != patch {
@@ -173,14 +182,4 @@ fn disk_of(run: &Run, search: bool, architecture: &Architecture) -> u64 {
     let searched = if search { bytes(supernet().layout()) } else { 0 };
     let trained = bytes(architecture.build(run.size()).layout());
     CHECKPOINTS * COPIES * (searched + trained) + trained
-}
-
-/// Bytes free for this user where `folder` is.
-fn free_space(folder: &Path) -> Option<u64> {
-    #[cfg(unix)]
-    return rustix::fs::statvfs(folder)
-        .ok()
-        .map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
-    #[cfg(not(unix))]
-    return None;
 }

@@ -115,19 +115,19 @@ impl Phase for Searcher {
         }
     }
 
-    fn draw(&self, patches: &Patches, epoch: usize) -> Vec<Levels<Vec<Draw>>> {
+    fn draw(&self, patches: &Patches, epoch: usize) -> Result<Vec<Levels<Vec<Draw>>>> {
         // The halves have no case in common, so one stream of augmentations serves both.
-        let draw = |members, places| {
-            let draws = patches.draw(members, epoch, places, Stream::SearchAugmentation);
-            draws.chunks(self.config.batch).map(<[Draw]>::to_vec).collect::<Vec<_>>()
+        let draw = |members, places| -> Result<_> {
+            let draws = patches.draw(members, epoch, places, Stream::SearchAugmentation)?;
+            Ok(draws.chunks(self.config.batch).map(<[Draw]>::to_vec).collect::<Vec<_>>())
         };
-        let for_weights = draw(&self.halves.0, Stream::WeightPatches);
-        let for_alpha = draw(&self.halves.1, Stream::AlphaPatches);
+        let for_weights = draw(&self.halves.0, Stream::WeightPatches)?;
+        let for_alpha = draw(&self.halves.1, Stream::AlphaPatches)?;
         let warm = epoch >= self.config.warmup_epochs;
         // The halves differ by one case at most: the last α batch may serve twice.
         let alpha = |step| for_alpha.get(step).or(for_alpha.last()).filter(|_| warm).cloned();
         let steps = for_weights.into_iter().enumerate();
-        steps.map(|(step, weights)| Levels { weights, alpha: alpha(step) }).collect()
+        Ok(steps.map(|(step, weights)| Levels { weights, alpha: alpha(step) }).collect())
     }
 
     /// The Θ step; then, unless it is left out (warm-up), the α step.

@@ -1,27 +1,30 @@
-//! A run with its data in memory: what every phase works on.
+//! A run with its data: what every phase works on.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use burn::tensor::Device;
 use medvol::augment::AugmentSettings;
-use medvol::{Case, CaseFiles, mirror_axes};
+use medvol::{CaseFiles, mirror_axes};
 
+use crate::data::cache::Cache;
 use crate::data::cohort::Cohort;
-use crate::data::load::{LoadedCases, load_cases};
-use crate::data::patches::{Patches, checksums};
+use crate::data::kept::{KeptCase, checksums};
+use crate::data::load::{LoadedCases, Loading, Room};
+use crate::data::patches::Patches;
 use crate::data::plan::{Plan, to_json};
+use crate::data::recipe::Recipe;
 use crate::error::{Error, Result};
-use crate::memory;
 use crate::message::Message;
 use crate::network::architecture::Architecture;
 use crate::network::size::Size;
-use crate::observer::Observer;
+use crate::observer::{Observer, Silent};
 use crate::run::check::Check;
 use crate::settings::Config;
 use crate::store::model::Card;
 use crate::store::run_folder::RunDir;
 
-/// A run with its data in memory.
+/// A run with its data.
 #[derive(Debug)]
 pub struct Run<'a> {
     /// Its settings.
@@ -33,12 +36,15 @@ pub struct Run<'a> {
     /// Its folder, locked.
     pub dir: RunDir,
     /// Preprocessed cases to train with, in the order of their names.
-    pub training: Vec<Case>,
+    pub training: Vec<KeptCase>,
     /// Preprocessed cases to validate with, in the order of their names.
-    pub held_out: Vec<Case>,
+    pub held_out: Vec<KeptCase>,
     /// How patches are varied, with what was to be seen from the training cases.
     augment: AugmentSettings,
+    /// Where cases are held that do not fit into memory.
+    cache: Arc<Cache>,
     pub(super) cohort: &'a Cohort,
+    training_files: Vec<CaseFiles>,
     pub(super) held_out_files: Vec<CaseFiles>,
 }
 
@@ -74,7 +80,15 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn of(job: Job<'a>, observer: &dyn Observer) -> Result<Self> {
-        let Job { cohort, mut plan, folder, config, device, check } = job;
+        let check = job.check;
+        let mut run = Self::without_cases(job, observer)?;
+        run.load(check, observer)?;
+        Ok(run)
+    }
+
+    /// Opens the run folder of a run whose cases are still to be [loaded](Self::load).
+    pub(super) fn without_cases(job: Job<'a>, observer: &dyn Observer) -> Result<Self> {
+        let Job { cohort, plan, folder, config, device, check: _ } = job;
         config.predict.largest_component_classes(&plan.labels)?;
         let (training_files, held_out_files) = plan.split(&cohort.dataset)?;
         if training_files.len() < 2 {
@@ -82,11 +96,65 @@ impl<'a> Run<'a> {
             return Err(Error::TooFewTrainingCases { path, found });
         }
         let dir = RunDir::open(&folder, &config, &plan, observer)?;
-        let files: Vec<CaseFiles> = training_files.iter().chain(&held_out_files).cloned().collect();
-        let mut training = load(cohort, &files, &plan, check, observer)?;
-        let mut held_out = training.split_off(training_files.len());
+        let recipe = Recipe::new(cohort, &plan, config.data.numbers);
+        let cache = Arc::new(Cache::new(config.data.cache_of(&folder), recipe));
+        let augment = config.augment.clone();
+        let (training, held_out) = (Vec::new(), Vec::new());
+        Ok(Self {
+            config,
+            plan,
+            device,
+            dir,
+            training,
+            held_out,
+            augment,
+            cache,
+            cohort,
+            training_files,
+            held_out_files,
+        })
+    }
+
+    /// Whether, as far as headers tell, the cases may have to be held on disk.
+    pub(super) fn may_go_to_disk(&self) -> Result<bool> {
+        let files = self.files();
+        Ok(self.loading(&files, false, &Silent)?.may_go_to_disk())
+    }
+
+    /// All cases, those for training first.
+    fn files(&self) -> Vec<CaseFiles> {
+        self.training_files.iter().chain(&self.held_out_files).cloned().collect()
+    }
+
+    fn loading<'f>(
+        &'f self,
+        files: &'f [CaseFiles],
+        examined: bool,
+        observer: &'f dyn Observer,
+    ) -> Result<Loading<'f>> {
+        let Self { config, cohort, plan, cache, .. } = self;
+        let (keep, memory) = (config.data.keep, config.data.memory_free());
+        let room = Room { keep, memory, cache: cache.clone() };
+        Loading::new(cohort, files, plan, room, examined, observer)
+    }
+
+    /// Loads all cases, looked at on the way where the check is due, and says what the run is.
+    pub(super) fn load(&mut self, check: Option<&Check>, observer: &dyn Observer) -> Result<()> {
+        let due = check.filter(|check| check.is_due());
+        let files = self.files();
+        let LoadedCases { cases, examinations, unfit } =
+            self.loading(&files, due.is_some(), observer)?.load()?;
+        if let Some(check) = due {
+            check.conclude(self.cohort, examinations, observer)?;
+        }
+        if let Some(unfit) = unfit {
+            return Err(unfit);
+        }
+        let Self { config, plan, dir, cohort, .. } = self;
+        let mut training = cases;
+        let mut held_out = training.split_off(self.training_files.len());
         plan.measure(&mut training, &mut held_out)?;
-        dir.begin(&config, &plan)?;
+        dir.begin(config, plan)?;
         let all = training.iter().chain(&held_out);
         dir.same_or_new("data.json", &to_json(&checksums(all))?)?;
         observer.message(&Message::Data {
@@ -101,12 +169,27 @@ impl<'a> Run<'a> {
         if config.data.splits.is_none() && !cohort.dataset.folds.is_empty() {
             observer.message(&Message::HeldOutBy { list: cohort.dataset.list().into() });
         }
-        let augment = config.augment.for_cases(mirror_axes(&training, plan.labels.len()));
+        let places = training.iter().filter_map(|case| case.facts().places.as_ref());
+        self.augment = config.augment.for_cases(mirror_axes(places, plan.labels.len()));
         if config.search.augment || config.train.augment {
-            let probabilities = augment.flip.probabilities();
+            let probabilities = self.augment.flip.probabilities();
             observer.message(&Message::Mirrored { probabilities });
         }
-        Ok(Self { config, plan, device, dir, training, held_out, augment, cohort, held_out_files })
+        (self.training, self.held_out) = (training, held_out);
+        Ok(())
+    }
+
+    /// Whether all cases are held in memory.
+    pub(super) fn in_memory(&self) -> bool {
+        self.training.iter().chain(&self.held_out).all(KeptCase::in_memory)
+    }
+
+    /// Warns of cases whose copies on disk were damaged.
+    pub(super) fn say_what_was_remade(&self, observer: &dyn Observer) {
+        for case in self.cache.remade() {
+            let folder = self.cache.folder().to_path_buf();
+            observer.message(&Message::Remade { case, folder });
+        }
     }
 
     /// Where patches of the training cases come from, varied as the settings say if `augment`.
@@ -144,28 +227,4 @@ impl<'a> Run<'a> {
         card.mirror = if mirrored { self.mirror() } else { Self::UNMIRRORED };
         card
     }
-}
-
-/// All cases, in order, looked at on the way where the check is due.
-fn load(
-    cohort: &Cohort,
-    files: &[CaseFiles],
-    plan: &Plan,
-    check: Option<&Check>,
-    observer: &dyn Observer,
-) -> Result<Vec<Case>> {
-    let due = check.filter(|check| check.is_due());
-    let what = if due.is_some() { "checking cases" } else { "reading cases" };
-    observer.begin(what, 0, files.len());
-    let examined = due.is_some();
-    let progress = |done| {
-        observer.advance(done);
-        !(examined && observer.stop())
-    };
-    let LoadedCases { cases, examinations, unfit } =
-        load_cases(cohort, files, plan, examined, memory::free(), progress)?;
-    if let Some(check) = due {
-        check.conclude(cohort, examinations, observer)?;
-    }
-    unfit.map_or(Ok(cases), Err)
 }

@@ -94,11 +94,12 @@ impl Phase for Trainer<'_> {
         Course { epochs, steps, warmup_epochs, schedule, lr: weights.lr, augment, validate_every }
     }
 
-    fn draw(&self, patches: &Patches, epoch: usize) -> Vec<Levels<Vec<Draw>>> {
+    fn draw(&self, patches: &Patches, epoch: usize) -> Result<Vec<Levels<Vec<Draw>>>> {
         let members: Vec<usize> = (0..self.cases).collect();
-        let draws = patches.draw(&members, epoch, Stream::TrainPatches, Stream::TrainAugmentation);
+        let draws =
+            patches.draw(&members, epoch, Stream::TrainPatches, Stream::TrainAugmentation)?;
         let step = |draws: &[Draw]| Levels { weights: draws.to_vec(), alpha: None };
-        draws.chunks(self.config.batch).map(step).collect()
+        Ok(draws.chunks(self.config.batch).map(step).collect())
     }
 
     fn step(

@@ -28,7 +28,8 @@ pub(super) fn validate(run: &Run, judged: &Judged) -> Result<Vec<Option<f64>>> {
         settings: run.config.predict.clone(),
         mirror: Run::UNMIRRORED,
     };
-    let scores = run.held_out.iter().map(|case| predictor.validate(case));
+    let memory = run.config.data.memory_free();
+    let scores = run.held_out.iter().map(|case| predictor.validate(case, memory));
     let scores = scores.collect::<Result<Vec<Vec<Option<f64>>>>>()?;
     let mean = |class: usize| mean_sd(scores.iter().filter_map(|s| s[class]));
     Ok((0..predictor.classes - 1).map(|class| mean(class).map(|(mean, _)| mean)).collect())

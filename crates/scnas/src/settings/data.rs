@@ -1,11 +1,12 @@
 //! `[data]`: how cases become patches.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use medvol::Normalisation;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Expected, Result};
+use crate::memory;
 use crate::settings::check;
 use crate::space::topology::DEPTH;
 
@@ -38,13 +39,83 @@ pub struct DataConfig {
     pub max_patch_voxels: usize,
     /// Share of patches that are forced to contain foreground, 0 to 1.
     pub foreground: f64,
+    /// Where preprocessed cases are held.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub keep: Keep,
+    /// Folder of the cases that are held on disk; absent: `scnas-cache` beside the run folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<PathBuf>,
+    /// The most memory that a run uses, in GiB; absent: what the machine allows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<f64>,
+    /// What preprocessed voxels are rounded to, wherever they are held.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub numbers: Numbers,
 }
+
+/// Where preprocessed cases are held. What is computed does not depend on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Keep {
+    /// In memory, if they take no more than half of it: the rest is for the steps. Otherwise on
+    /// disk.
+    #[default]
+    Auto,
+    /// In memory; a run whose cases do not fit is refused.
+    Memory,
+    /// On disk.
+    Disk,
+}
+
+/// A type of floating-point number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Numbers {
+    /// Single precision: nothing is rounded.
+    #[default]
+    F32,
+    /// Half precision: three digits, up to 65504.
+    F16,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// Bytes of a GiB.
+const GIB: f64 = (1_u64 << 30) as f64;
+
+/// Name of the folder of cases that are held on disk, where the settings name none.
+const CACHE: &str = "scnas-cache";
 
 /// Voxels along an axis of a patch, at most: more are beyond any memory, and products could
 /// overflow.
 const MAX_EXTENT: usize = 512;
 
 impl DataConfig {
+    /// The most bytes that the process may come to use; `None` where nothing is known.
+    pub fn memory_allowed(&self) -> Option<u64> {
+        let set = self.memory.map(|gib| (gib * GIB) as u64);
+        [set, memory::allowed()].into_iter().flatten().min()
+    }
+
+    /// Bytes of [`Self::memory_allowed`] that are not yet in use.
+    pub fn memory_free(&self) -> Option<u64> {
+        Some(self.memory_allowed()?.saturating_sub(memory::in_use().unwrap_or(0)))
+    }
+
+    /// Where cases of a run in this folder are held on disk.
+    pub fn cache_of(&self, run: &Path) -> PathBuf {
+        let beside = || run.parent().unwrap_or(Path::new("")).join(CACHE);
+        self.cache.clone().unwrap_or_else(beside)
+    }
+
+    /// These settings with those of `other` for where cases are held, which does not change what a
+    /// run computes.
+    pub(crate) fn held_as(self, other: &Self) -> Self {
+        Self { keep: other.keep, cache: other.cache.clone(), memory: other.memory, ..self }
+    }
+
     /// Refuses what cannot be.
     pub(super) fn check(&self) -> Result<()> {
         check(self.folds >= 2, "data.folds", "2 or more", self.folds)?;
@@ -68,6 +139,10 @@ impl DataConfig {
         }
         let voxels = self.max_patch_voxels;
         check(voxels >= 512, "data.max_patch_voxels", "512 or more", voxels)?;
+        if let Some(gib) = self.memory {
+            let ok = gib.is_finite() && gib > 0.0;
+            check(ok, "data.memory", "a positive number of GiB", gib)?;
+        }
         let share = self.foreground;
         check((0.0..=1.0).contains(&share), "data.foreground", "0 to 1", share)
     }

@@ -14,7 +14,7 @@ mod search;
 mod train;
 
 pub use config::{Config, PRESETS, preset};
-pub use data::DataConfig;
+pub use data::{DataConfig, Keep, Numbers};
 pub use network::NetworkConfig;
 pub use predict::{LabelKey, PredictConfig};
 pub use reference::reference;

@@ -108,6 +108,10 @@ mod tests {
             "data.spacing=[1, 1, 1]",
             "data.patch=[8, 8, 8]",
             "data.normalisation=[\"CT\"]",
+            "data.keep=disk",
+            "data.cache=x",
+            "data.memory=4.0",
+            "data.numbers=f16",
         ]
         .map(String::from);
         let all = Config::load("default", None, &overrides).unwrap();

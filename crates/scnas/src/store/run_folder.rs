@@ -143,7 +143,8 @@ impl RunDir {
 }
 
 /// Checks that a run's `config.toml` holds these settings; a key that an older file lacks has its
-/// default. Where the file of splits lies is no setting: what it says is in the plan.
+/// default. Where the file of splits lies is no setting: what it says is in the plan. Nor is where
+/// preprocessed cases are held.
 ///
 /// # Errors
 /// Names the settings that differ; or when the file cannot be read.
@@ -153,13 +154,14 @@ pub fn same_settings(path: &Path, config: &Config) -> Result<()> {
         .ok()
         .filter(|text| !text.is_empty() && text.parse::<toml::Table>().is_ok());
     let Some(text) = text else { return Err(Error::DamagedRun { path: path.into() }) };
-    let same_splits = |mut read: Config| {
+    let same_places = |mut read: Config| {
         if let (Some(before), Some(now)) = (&mut read.data.splits, &config.data.splits) {
             before.clone_from(now);
         }
+        read.data = read.data.held_as(&config.data);
         read
     };
-    let differences = match toml::from_str(text).map(same_splits) {
+    let differences = match toml::from_str(text).map(same_places) {
         Ok(read) if read == *config => return Ok(()),
         Ok(read) => {
             let changes = read.differences(config).into_iter();

@@ -1,0 +1,163 @@
+//! Where the classes of a label map lie, kept in little memory: enough to draw a foreground voxel
+//! once one plane of the label map is at hand, and to see which classes are told apart by the side
+//! they lie on.
+
+use ndarray::{ArrayView2, ArrayView3, Axis};
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+
+/// The foreground classes of one label map.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClassPlaces {
+    /// Those that are there, in order.
+    classes: Vec<ClassPlace>,
+}
+
+/// Where one class lies, which has at least one voxel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct ClassPlace {
+    class: u8,
+    /// Voxels in each plane, along the depth.
+    planes: Vec<u32>,
+    centre: [f64; 3],
+    /// Standard deviation.
+    spread: [f64; 3],
+}
+
+/// A voxel that was drawn: the `rank`-th of its class in a plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrawnVoxel {
+    /// Index of the plane along the depth.
+    pub plane: usize,
+    class: u8,
+    rank: usize,
+}
+
+impl ClassPlaces {
+    /// Of a label map `[depth, height, width]` of class indices; class 0 is the background.
+    pub fn of(map: ArrayView3<u8>) -> Self {
+        let depth = map.dim().0;
+        let mut sums = vec![(Vec::new(), [0.0; 3], [0.0; 3]); 256];
+        for (z, plane) in map.axis_iter(Axis(0)).enumerate() {
+            for ((y, x), &class) in plane.indexed_iter().filter(|(_, class)| **class > 0) {
+                let (planes, sum, squares) = &mut sums[usize::from(class)];
+                if planes.is_empty() {
+                    planes.resize(depth, 0);
+                }
+                planes[z] += 1;
+                for (axis, place) in [z, y, x].into_iter().enumerate() {
+                    sum[axis] += place as f64;
+                    squares[axis] += (place * place) as f64;
+                }
+            }
+        }
+        let place = |(class, (planes, sum, squares)): (u8, (Vec<u32>, [f64; 3], [f64; 3]))| {
+            let count = planes.iter().map(|&voxels| f64::from(voxels)).sum::<f64>();
+            let centre = sum.map(|sum| sum / count);
+            let spread = [0, 1, 2]
+                .map(|axis| (squares[axis] / count - centre[axis].powi(2)).max(0.0).sqrt());
+            (!planes.is_empty()).then_some(ClassPlace { class, planes, centre, spread })
+        };
+        Self { classes: (0..=u8::MAX).zip(sums).filter_map(place).collect() }
+    }
+
+    /// Draws a foreground voxel: first a class, uniformly from those that are present, then one of
+    /// its voxels. Rare classes are so drawn as often as common ones. `None` if there is no
+    /// foreground.
+    pub fn draw(&self, rng: &mut impl Rng) -> Option<DrawnVoxel> {
+        if self.classes.is_empty() {
+            return None;
+        }
+        let ClassPlace { class, planes, .. } =
+            &self.classes[rng.random_range(0..self.classes.len())];
+        let mut rank = rng.random_range(0..planes.iter().map(|&voxels| voxels as usize).sum());
+        for (plane, &voxels) in planes.iter().enumerate() {
+            match rank.checked_sub(voxels as usize) {
+                Some(behind) => rank = behind,
+                None => return Some(DrawnVoxel { plane, class: *class, rank }),
+            }
+        }
+        None
+    }
+
+    /// Where a class lies: centre and standard deviation of its voxels' indices (depth, height,
+    /// width). `None` where it has none.
+    pub(crate) fn centre_and_spread(&self, class: usize) -> Option<([f64; 3], [f64; 3])> {
+        let place = self.classes.iter().find(|place| usize::from(place.class) == class)?;
+        Some((place.centre, place.spread))
+    }
+}
+
+impl DrawnVoxel {
+    /// Its index (depth, height, width), found in its plane `[height, width]` of the label map that
+    /// it was drawn from; `None` in a plane of any other.
+    pub fn find(&self, plane: ArrayView2<u8>) -> Option<[usize; 3]> {
+        let voxels = plane.indexed_iter().filter(|&(_, &found)| found == self.class);
+        voxels.map(|((j, i), _)| [self.plane, j, i]).nth(self.rank)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::{Array3, s};
+    use proptest::prelude::*;
+    use rand::SeedableRng as _;
+    use rand::rngs::ChaCha8Rng;
+
+    fn draw(classes: &Array3<u8>, rng: &mut ChaCha8Rng) -> Option<[usize; 3]> {
+        let drawn = ClassPlaces::of(classes.view()).draw(rng)?;
+        drawn.find(classes.index_axis(Axis(0), drawn.plane))
+    }
+
+    /// What is drawn with the whole label map at hand.
+    fn draw_from_all(classes: &Array3<u8>, rng: &mut ChaCha8Rng) -> Option<[usize; 3]> {
+        let mut counts = [0_usize; 256];
+        classes.iter().for_each(|&class| counts[usize::from(class)] += 1);
+        let present: Vec<u8> =
+            (1..=u8::MAX).filter(|&class| counts[usize::from(class)] > 0).collect();
+        if present.is_empty() {
+            return None;
+        }
+        let class = present[rng.random_range(0..present.len())];
+        let rank = rng.random_range(0..counts[usize::from(class)]);
+        let voxels = classes.indexed_iter().filter(|&(_, &found)| found == class);
+        voxels.map(|((k, j, i), _)| [k, j, i]).nth(rank)
+    }
+
+    proptest! {
+        #[test]
+        fn the_voxel_is_the_one_that_is_drawn_with_the_whole_label_map_at_hand(
+            shape in prop::array::uniform3(1_usize..7),
+            seed in any::<u64>(),
+            values in prop::collection::vec(prop_oneof![4 => Just(0_u8), 1 => any::<u8>()], 216),
+        ) {
+            let mut values = values.into_iter().cycle();
+            let classes = Array3::from_shape_simple_fn(shape, || values.next().unwrap());
+            let [mut here, mut there] = [seed; 2].map(ChaCha8Rng::seed_from_u64);
+            for _ in 0..8 {
+                prop_assert_eq!(draw(&classes, &mut here), draw_from_all(&classes, &mut there));
+            }
+            prop_assert_eq!(here.random::<u64>(), there.random::<u64>(), "as many draws");
+        }
+    }
+
+    #[test]
+    fn a_rare_class_is_drawn_as_often_as_a_common_one() {
+        let mut classes = Array3::<u8>::zeros((6, 7, 8));
+        classes.slice_mut(s![1..5, .., ..]).fill(1);
+        classes[[5, 6, 7]] = 9;
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let drawn: Vec<u8> =
+            (0..1000).map(|_| classes[draw(&classes, &mut rng).unwrap()]).collect();
+        let rare = drawn.iter().filter(|&&class| class == 9).count();
+        assert!((430..570).contains(&rare), "{rare} of 1000");
+        assert!(!drawn.contains(&0));
+    }
+
+    #[test]
+    fn a_label_map_without_foreground_has_no_foreground_voxel() {
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        assert_eq!(draw(&Array3::zeros((2, 2, 2)), &mut rng), None);
+    }
+}
