@@ -45,7 +45,7 @@ pub struct BenchArgs {
     #[arg(long, conflicts_with = "data", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub channels: Option<u16>,
     /// Classes, background included, with --size [default: 2]
-    #[arg(long, conflicts_with = "data", value_name = "N", value_parser = clap::value_parser!(u16).range(2..=256))]
+    #[arg(long, conflicts_with = "data", value_name = "N", value_parser = clap::value_parser!(u16).range(2..=255))]
     pub classes: Option<u16>,
     #[arg(long, value_name = "ARCH", default_value = "random:0", help = ARCHITECTURES)]
     pub arch: String,
@@ -114,9 +114,10 @@ pub fn run(args: &BenchArgs, device: &Device, output: Output) -> Result<ExitCode
 
 fn title(measured: &Measured, config: &Config, architecture: &str) -> String {
     let Measured { name, size: Size { channels, classes, width }, patch: [d, h, w], .. } = measured;
+    let outputs = if measured.target.is_classes() { "classes" } else { "regions" };
     let operations = config.network.operations.len();
     format!(
-        "{name}: patch {d}×{h}×{w}, {channels} channel(s), {classes} classes, width {width}; \
+        "{name}: patch {d}×{h}×{w}, {channels} channel(s), {classes} {outputs}, width {width}; \
          search among {operations} operations; {architecture}"
     )
 }

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use scnas::Device;
+use scnas::Plan;
+use scnas::data::plan::Outputs;
 use scnas::report::portrait::{Portrait, Wanted};
 use scnas::settings::{Config, PRESETS};
 use scnas::space::genotype::EdgeShares;
@@ -75,16 +77,17 @@ pub fn run(args: &ShowArgs, device: &Device, output: Output) -> Result<ExitCode>
             note(format_args!("drawing: {}", path.display()));
         }
     }
-    let Portrait { name, architecture, size, patch, cost, edges } = portrait;
+    let Portrait { name, architecture, size, patch, plan, cost, edges } = portrait;
+    let unknown = Outputs { classes: size.classes, regions: Vec::new(), ignore: None };
+    let outputs = plan.as_ref().map_or(unknown, Plan::outputs);
     let [d, h, w] = patch;
     let text = format!(
         "{name}: {:.3} M parameters, {:.2} GFLOPs a patch of {d}×{h}×{w} (width {}, {} \
-         channel(s), {} classes)\n{}",
+         channel(s), {outputs})\n{}",
         cost.millions(),
         cost.gflops(),
         size.width,
         size.channels,
-        size.classes,
         match (architecture.genotype(), edges) {
             (Some(genotype), Some(EdgeShares { zero, identity, pool })) => format!(
                 "edges: {:.0} % zero, {:.0} % identity, {:.0} % pooling\n{}",
@@ -101,6 +104,8 @@ pub fn run(args: &ShowArgs, device: &Device, output: Output) -> Result<ExitCode>
             "name": name, "size": size, "patch": patch,
             "parameters": cost.parameters, "multiply_adds": cost.multiply_adds, "gflops": cost.gflops(),
             "edges": edges, "genotype": architecture,
+            "target": plan.as_ref().map(|plan| &plan.target),
+            "ignore": plan.as_ref().and_then(|plan| plan.ignore),
         })
     })?;
     Ok(ExitCode::SUCCESS)

@@ -13,8 +13,8 @@ use common::{
     bytes, folder, limited, read_labels, scnas, signal, stderr, succeed, volume_of_bytes,
     write_labels,
 };
-use medvol::Label;
 use medvol::phantom::phantom;
+use medvol::{Label, Target};
 use scnas::data::plan::Plan;
 use scnas::network::architecture::Architecture;
 use scnas::network::size::Size;
@@ -39,6 +39,8 @@ fn model_and_volume_of(dir: &Path, volume: [usize; 3], patch: usize, width: usiz
         dataset: "made up".into(),
         channels: vec!["a".into()],
         labels: (0..CLASSES as u16).map(|value| Label { value, name: value.to_string() }).collect(),
+        target: Target::Classes,
+        ignore: None,
         spacing: [1.0; 3],
         patch: [patch; 3],
         normalisation: vec![],

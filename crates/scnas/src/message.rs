@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use medvol::check::Finding;
 use medvol::io::Remark;
 
+use crate::data::plan::Outputs;
 use crate::error::{Error, shortened};
 use crate::memory;
 
@@ -33,8 +34,8 @@ pub enum Message {
         held_out: usize,
         /// Number of channels.
         channels: usize,
-        /// Number of classes, the background included.
-        classes: usize,
+        /// What is predicted.
+        outputs: Outputs,
         /// (depth, height, width) in voxels.
         patch: [usize; 3],
         /// (depth, height, width) in mm.
@@ -194,12 +195,12 @@ impl fmt::Display for Message {
                 let folder = folder.display();
                 write!(f, "writing {labelled} labelled and {test} test images to {folder}")
             }
-            Self::Data { dataset, training, held_out, channels, classes, patch, spacing } => {
+            Self::Data { dataset, training, held_out, channels, outputs, patch, spacing } => {
                 let ([d, h, w], [z, y, x]) = (patch, spacing);
                 write!(
                     f,
                     "{dataset}: {training} training and {held_out} held-out cases, {channels} \
-                     channel(s), {classes} classes, patch {d}×{h}×{w} at {z:.2}×{y:.2}×{x:.2} mm"
+                     channel(s), {outputs}, patch {d}×{h}×{w} at {z:.2}×{y:.2}×{x:.2} mm"
                 )
             }
             Self::HeldOutBy { list } => {

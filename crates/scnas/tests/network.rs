@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor};
+use medvol::Target;
 use medvol::augment::flip;
 use medvol::stitch::Blend;
 use rand::RngExt as _;
@@ -265,8 +266,9 @@ fn every_relaxation_order_upsampling_and_sharing_agrees_with_the_reference_in_va
             .map(|v| ((v + 1.0) * 1.49) as u8)
             .collect();
         let fast = network.forward(&pass, x.clone(), &mixture);
-        let mut fast_grads =
-            Loss::of_tensor(loss(), &fast, &target).attach(fast.clone()).backward();
+        let mut fast_grads = Loss::of_tensor(loss(), &Target::Classes, &fast, &target)
+            .attach(fast.clone())
+            .backward();
 
         let leaves: BTreeMap<String, Tensor<5>> = weights
             .iter()
@@ -275,8 +277,9 @@ fn every_relaxation_order_upsampling_and_sharing_agrees_with_the_reference_in_va
         let reference = Reference { space: &space, weights: leaves.clone() };
         let slow_mixture = sample.mixture(&device(), true);
         let slow = reference.forward(x, &slow_mixture);
-        let mut slow_grads =
-            Loss::of_tensor(loss(), &slow, &target).attach(slow.clone()).backward();
+        let mut slow_grads = Loss::of_tensor(loss(), &Target::Classes, &slow, &target)
+            .attach(slow.clone())
+            .backward();
         assert!(
             largest_difference(&fast.inner(), &slow.inner()) < 2e-3,
             "{relaxation:?} {decoder_order:?} {upsample:?}"
@@ -412,7 +415,7 @@ fn the_gradient_of_alpha_through_the_network_is_that_of_finite_differences() {
             let sample = draw(alpha);
             let mixture = sample.mixture(&device(), tape == Tape::Architecture);
             let logits = forward(&network, &weights, &mixture, tape);
-            let loss = Loss::of_tensor(loss(), &logits, &target);
+            let loss = Loss::of_tensor(loss(), &Target::Classes, &logits, &target);
             (sample, mixture, logits, loss)
         };
         let (sample, mixture, logits, value) = loss(&alpha, Tape::Architecture);
@@ -488,12 +491,9 @@ fn the_gradient_under_deep_supervision_is_that_of_finite_differences_and_reaches
         &weights,
         |name| name.starts_with("supervision"),
         |weights| {
-            let (loss, supervision) = (loss(), Some(&supervision));
-            Backprop { network: &network, weights, loss, supervision, recompute: false }.gradients(
-                Tape::Weights,
-                &batch,
-                &mixture,
-            )
+            let (loss, supervision, target) = (loss(), Some(&supervision), &Target::Classes);
+            Backprop { network: &network, weights, loss, target, supervision, recompute: false }
+                .gradients(Tape::Weights, &batch, &mixture)
         },
     );
 }
@@ -512,12 +512,9 @@ fn gradients_of_shortcuts_and_class_maps_are_those_of_finite_differences_however
         assert_eq!(weights.iter().filter(|(_, w)| is_of(&w.name)).count(), count);
         for (supervision, recompute) in [(None, false), (None, true), (Some(&supervision), true)] {
             assert_gradient(&weights, is_of, |weights| {
-                let loss = loss();
-                Backprop { network: &network, weights, loss, supervision, recompute }.gradients(
-                    Tape::Weights,
-                    &batch,
-                    &mixture,
-                )
+                let (loss, target) = (loss(), &Target::Classes);
+                Backprop { network: &network, weights, loss, target, supervision, recompute }
+                    .gradients(Tape::Weights, &batch, &mixture)
             });
         }
     }
@@ -550,6 +547,7 @@ fn a_prediction_with_flips_of_a_mirrored_image_is_the_mirrored_prediction_and_on
             mixture: &mixture,
             patch: PATCH,
             classes: SIZE.classes,
+            target: &Target::Classes,
             settings,
             mirror,
         };
@@ -588,7 +586,8 @@ fn running_cells_again_gives_the_gradients_of_keeping_what_they_computed() {
             let mixture = sample.mixture(&device(), tape == Tape::Architecture);
             let with = |recompute| {
                 let loss = loss();
-                Backprop { network: &network, weights: &weights, loss, supervision, recompute }
+                let (weights, target) = (&weights, &Target::Classes);
+                Backprop { network: &network, weights, loss, target, supervision, recompute }
                     .gradients(tape, &batch, &mixture)
             };
             let (kept, again) = (with(false), with(true));

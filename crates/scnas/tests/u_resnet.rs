@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData, activation::sigmoid};
+use medvol::Target;
 use rand::RngExt as _;
 use scnas::data::plan::Plan;
 use scnas::learn::backprop::Backprop;
@@ -140,13 +141,16 @@ fn the_u_resnet_agrees_with_the_reference_in_value_and_in_the_gradients_of_all_i
     assert!(largest_difference(&fast, &slow.clone().inner()) < 2e-3);
 
     let mut slow_grads =
-        Loss::of_tensor(loss("dice-cross-entropy"), &slow, &batch.classes).attach(slow).backward();
+        Loss::of_tensor(loss("dice-cross-entropy"), &Target::Classes, &slow, &batch.classes)
+            .attach(slow)
+            .backward();
     let gradients = |recompute| {
         let loss = loss("dice-cross-entropy");
         Backprop {
             network: network.as_ref(),
             weights: &weights,
             loss,
+            target: &Target::Classes,
             supervision: None,
             recompute,
         }
@@ -175,6 +179,7 @@ fn the_gradients_of_the_u_resnet_do_not_depend_on_the_number_of_threads() {
             network: network.as_ref(),
             weights: &weights,
             loss: loss("dice"),
+            target: &Target::Classes,
             supervision: None,
             recompute: false,
         };
@@ -197,6 +202,8 @@ fn a_written_u_resnet_is_read_back_and_scores_the_same() {
         dataset: "made up".into(),
         channels: vec!["a".into(), "b".into()],
         labels: [0, 1, 2].map(label).to_vec(),
+        target: Target::Classes,
+        ignore: None,
         spacing: [1.0; 3],
         patch: PATCH,
         normalisation: vec![],

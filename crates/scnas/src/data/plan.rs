@@ -2,10 +2,13 @@
 //! `plan.json` and into every model.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::Path;
 
+use medvol::metrics::Structures;
 use medvol::{
-    CaseFiles, CtStatistics, Dataset, Fold, Label, Normalisation, canonical_spacing, median_spacing,
+    CaseFiles, ClassMap, CtStatistics, Dataset, Fold, Label, Normalisation, Target,
+    canonical_spacing, median_spacing,
 };
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +16,7 @@ use crate::data::cohort::{Cohort, Header};
 use crate::data::kept::KeptCase;
 use crate::data::splits;
 use crate::error::{Error, Expected, Result};
+use crate::network::size::Size;
 use crate::settings::Config;
 use crate::space::topology::DEPTH;
 
@@ -26,6 +30,12 @@ pub struct Plan {
     pub channels: Vec<String>,
     /// Class `n` is `labels[n]`; background first.
     pub labels: Vec<Label>,
+    /// What is learnt and scored of these: what the outputs of the network say.
+    #[serde(default, skip_serializing_if = "Target::is_classes")]
+    pub target: Target,
+    /// The value of voxels that are left out of the loss and of all scores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ignore: Option<u16>,
     /// Spacing `[depth, height, width]` in mm of the preprocessed grid, in canonical orientation.
     pub spacing: [f64; 3],
     /// Patch `[depth, height, width]` in voxels.
@@ -41,6 +51,27 @@ pub struct Plan {
     /// folds hold out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<Vec<String>>,
+}
+
+/// What the outputs of a network are, in words such as `3 classes`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outputs {
+    /// Number of classes, the background included.
+    pub classes: usize,
+    /// Names of the regions, where it is these that are predicted.
+    pub regions: Vec<String>,
+    /// The label that is ignored.
+    pub ignore: Option<u16>,
+}
+
+impl fmt::Display for Outputs {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self.regions.as_slice() {
+            [] => write!(f, "{} classes", self.classes)?,
+            regions => write!(f, "{} region(s) ({})", regions.len(), regions.join(", "))?,
+        }
+        self.ignore.map_or(Ok(()), |value| write!(f, ", label {value} ignored"))
+    }
 }
 
 impl Plan {
@@ -82,6 +113,8 @@ impl Plan {
             dataset: dataset.name.clone(),
             channels: dataset.channels.clone(),
             labels: dataset.labels.clone(),
+            target: dataset.target.clone(),
+            ignore: dataset.ignore,
             spacing,
             patch,
             normalisation: normalisation(&dataset.channels, &data.normalisation)?,
@@ -124,9 +157,31 @@ impl Plan {
         Self { normalisation, ..self.clone() }
     }
 
-    /// Names of the foreground classes.
+    /// Names of the foreground classes, or of the regions.
     pub fn foreground(&self) -> Vec<String> {
-        self.labels.iter().skip(1).map(|l| l.name.clone()).collect()
+        self.target.names(&self.labels)
+    }
+
+    /// What is scored of label maps.
+    pub fn scored(&self) -> Structures {
+        self.target.scored(&self.labels, self.ignore)
+    }
+
+    /// The classes of the values in reference label maps.
+    pub fn class_map(&self) -> ClassMap {
+        ClassMap::new(&self.labels).ignoring(self.ignore)
+    }
+
+    /// Size of a network of `width` for these channels and outputs.
+    pub fn size(&self, width: usize) -> Size {
+        let classes = self.target.outputs(self.labels.len());
+        Size { channels: self.channels.len(), classes, width }
+    }
+
+    /// What the outputs are, in words.
+    pub fn outputs(&self) -> Outputs {
+        let regions = if self.target.is_classes() { Vec::new() } else { self.foreground() };
+        Outputs { classes: self.labels.len(), regions, ignore: self.ignore }
     }
 
     /// Reads a run's `plan.json`.

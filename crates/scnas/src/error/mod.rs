@@ -305,8 +305,8 @@ pub enum Error {
     },
     /// A network of a size that none can have.
     #[error(
-        "{channels} channels, {classes} classes, width {width}: expected 1 to 4096 channels, 2 to \
-         256 classes, and a width from 4 to 4096 that is a multiple of 4"
+        "{channels} channels, {classes} classes, width {width}: expected 1 to 4096 channels, 1 to \
+         255 classes, and a width from 4 to 4096 that is a multiple of 4"
     )]
     ImpossibleSize {
         /// Input channels.

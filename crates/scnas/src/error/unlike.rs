@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use medvol::{Label, Normalisation, significant};
+use medvol::{Label, Normalisation, Target, significant};
 
 /// Why two label maps cannot be compared.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -27,6 +27,8 @@ pub enum ModelFact {
     Channels(usize),
     /// Labels, the background included.
     Labels(Vec<Label>),
+    /// What is predicted of these.
+    Target(Target),
     /// Spacing in mm (depth, height, width).
     Spacing([f64; 3]),
     /// Patch in voxels (depth, height, width).
@@ -40,6 +42,7 @@ impl fmt::Display for ModelFact {
         match self {
             Self::Channels(count) => write!(f, "{count} channel(s)"),
             Self::Labels(labels) => write!(f, "labels {labels:?}"),
+            Self::Target(target) => write!(f, "target {target:?}"),
             Self::Spacing(mm) => write!(f, "spacing {mm:?}"),
             Self::Patch(voxels) => write!(f, "patch {voxels:?}"),
             Self::Normalisations(channels) => write!(f, "normalisations {channels:?}"),

@@ -1,5 +1,7 @@
 //! The size of a network.
 
+use medvol::ClassMap;
+
 use crate::space::topology::NODES;
 
 /// Size of a network, apart from its architecture.
@@ -7,7 +9,7 @@ use crate::space::topology::NODES;
 pub struct Size {
     /// Input channels.
     pub channels: usize,
-    /// Classes, background included.
+    /// Outputs: classes, background included, or regions ([`medvol::Target`]).
     pub classes: usize,
     /// Channels of the stem.
     pub width: usize,
@@ -19,7 +21,7 @@ impl Size {
     pub fn is_possible(&self) -> bool {
         let Self { channels, classes, width } = self;
         (1..=4096).contains(channels)
-            && (2..=256).contains(classes)
+            && (1..=ClassMap::MAX_CLASSES).contains(classes)
             && (NODES..=4096).contains(width)
             && width.is_multiple_of(NODES)
     }

@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use medvol::LabelMap;
 pub use medvol::metrics::Metric;
-use medvol::metrics::{ShapeMismatch, mean_sd, score_labels};
-use medvol::{Label, LabelMap};
+use medvol::metrics::{ShapeMismatch, Structures, mean_sd, score_structures};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ScoresFault;
@@ -28,7 +28,7 @@ pub struct CaseScore {
 /// Scores of many cases.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// Names of the foreground classes.
+    /// Names of the foreground classes, or of the regions.
     pub classes: Vec<String>,
     /// Up to this distance in mm surfaces agree; `None` in files that know Dice only.
     #[serde(default)]
@@ -75,13 +75,12 @@ pub fn score(
     case: &str,
     prediction: &LabelMap,
     reference: &LabelMap,
-    labels: &[Label],
+    scored: &Structures,
     tolerance_mm: f64,
 ) -> Result<CaseScore, ShapeMismatch> {
-    let values: Vec<u16> = labels.iter().skip(1).map(|l| l.value).collect();
     let (prediction, reference, spacing) =
         (prediction.voxels.view(), reference.voxels.view(), reference.affine.spacing());
-    let found = score_labels(prediction, reference, &values, spacing, tolerance_mm)?;
+    let found = score_structures(prediction, reference, scored, spacing, tolerance_mm)?;
     let scores =
         Metric::ALL.map(|metric| (metric, found.iter().map(|scores| scores[metric]).collect()));
     Ok(CaseScore { case: case.into(), scores: scores.into() })
@@ -382,9 +381,8 @@ mod tests {
             voxels.slice_mut(s![.., .., at]).fill(7);
             LabelMap { voxels, affine: Affine::from_spacing([1.0, 2.0, 3.0]) }
         };
-        let labels = [(0, "background"), (7, "plane")]
-            .map(|(value, name)| Label { value, name: name.into() });
-        let at = |tolerance: f64| score("x", &plane(1), &plane(2), &labels, tolerance).unwrap();
+        let scored = Structures::labels(&[7]);
+        let at = |tolerance: f64| score("x", &plane(1), &plane(2), &scored, tolerance).unwrap();
         assert_eq!(at(3.0).get(Metric::Hd95Mm, 0), Some(3.0));
         assert_eq!(
             (at(3.0).get(Metric::SurfaceDice, 0), at(2.9).get(Metric::SurfaceDice, 0)),

@@ -2,6 +2,7 @@
 
 use burn::tensor::Device;
 
+use crate::data::plan::Plan;
 use crate::error::{Error, Result};
 use crate::network::architecture::Architecture;
 use crate::network::cost::Cost;
@@ -39,6 +40,8 @@ pub struct Portrait {
     pub size: Size,
     /// (depth, height, width) in voxels of the patch that the cost is of.
     pub patch: [usize; 3],
+    /// What it predicts, where it was made for that.
+    pub plan: Option<Plan>,
     /// Of that network on that patch.
     pub cost: Cost,
     /// What its edges are; `None` of networks without cells.
@@ -62,7 +65,8 @@ impl Portrait {
             Named::resolve(architecture, &config.network.space(), config.seed, device)?;
         let (channels, classes, patch) = TABLE;
         let unknown = Size { channels, classes, width: config.network.width };
-        let (known, known_patch) = made_for.unwrap_or((unknown, patch));
+        let known = made_for.as_ref().map_or(unknown, |made_for| made_for.size);
+        let plan = made_for.map(|made_for| made_for.plan);
         let size = Size {
             channels: wanted.channels.unwrap_or(known.channels),
             classes: wanted.classes.unwrap_or(known.classes),
@@ -72,7 +76,7 @@ impl Portrait {
             let Size { channels, classes, width } = size;
             return Err(Error::ImpossibleSize { channels, classes, width });
         }
-        let patch = wanted.patch.unwrap_or(known_patch);
+        let patch = wanted.patch.or(plan.as_ref().map(|plan| plan.patch)).unwrap_or(patch);
         Ok(Self {
             cost: architecture.cost(size, patch),
             edges: architecture.genotype().map(EdgeShares::of),
@@ -80,6 +84,8 @@ impl Portrait {
             architecture,
             size,
             patch,
+            // Another number of classes predicts something else.
+            plan: plan.filter(|_| wanted.classes.is_none()),
         })
     }
 

@@ -84,6 +84,7 @@ impl Prospect {
         let bench = |patch| Bench {
             config,
             size,
+            target: &run.plan.target,
             patch,
             device,
             warm_up: 1,

@@ -89,7 +89,7 @@ impl<'a> Run<'a> {
     /// Opens the run folder of a run whose cases are still to be [loaded](Self::load).
     pub(super) fn without_cases(job: Job<'a>, observer: &dyn Observer) -> Result<Self> {
         let Job { cohort, plan, folder, config, device, check: _ } = job;
-        config.predict.largest_component_classes(&plan.labels)?;
+        config.predict.largest_component_structures(&plan.labels, &plan.target)?;
         let (training_files, held_out_files) = plan.split(&cohort.dataset)?;
         if training_files.len() < 2 {
             let (path, found) = (cohort.dataset.root.clone(), training_files.len());
@@ -162,7 +162,7 @@ impl<'a> Run<'a> {
             training: training.len(),
             held_out: held_out.len(),
             channels: plan.channels.len(),
-            classes: plan.labels.len(),
+            outputs: plan.outputs(),
             patch: plan.patch,
             spacing: plan.spacing,
         });
@@ -213,11 +213,7 @@ impl<'a> Run<'a> {
 
     /// Size of this run's networks.
     pub fn size(&self) -> Size {
-        Size {
-            channels: self.plan.channels.len(),
-            classes: self.plan.labels.len(),
-            width: self.config.network.width,
-        }
+        self.plan.size(self.config.network.width)
     }
 
     /// The description of a model of this run, whose weights have seen mirrored patches or not.

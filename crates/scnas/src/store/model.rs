@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
+use medvol::{ClassMap, Target};
 use serde::{Deserialize, Serialize};
 
 use crate::data::plan::Plan;
@@ -113,7 +114,16 @@ impl Card {
             return Err(Found::Version { found: *version, read: VERSION });
         }
         let patch_ok = plan.patch.iter().all(|p| (8..=512).contains(p) && p % 8 == 0);
-        let plan_ok = plan.labels.len() == size.classes
+        let class_ok = |class: u8| class > 0 && usize::from(class) < plan.labels.len();
+        let target_ok = match &plan.target {
+            Target::Classes => size.classes > 1,
+            Target::Regions(regions) => regions
+                .iter()
+                .all(|region| region.classes.iter().chain([&region.written]).all(|&c| class_ok(c))),
+        };
+        let plan_ok = target_ok
+            && plan.labels.len() <= ClassMap::MAX_CLASSES
+            && plan.target.outputs(plan.labels.len()) == size.classes
             && plan.channels.len() == size.channels
             && plan.spacing.iter().all(|s| s.is_finite() && *s > 0.0);
         if !(patch_ok && size.is_possible() && plan_ok) {

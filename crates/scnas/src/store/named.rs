@@ -24,9 +24,17 @@ pub struct Named {
     pub name: String,
     /// What it is.
     pub architecture: Architecture,
-    /// Size and patch `[depth, height, width]` of the network it was found or trained for, where
-    /// that is known.
-    pub made_for: Option<(Size, [usize; 3])>,
+    /// The network it was found or trained for, where that is known.
+    pub made_for: Option<MadeFor>,
+}
+
+/// A network, and what it was made for.
+#[derive(Clone, Debug)]
+pub struct MadeFor {
+    /// Its size.
+    pub size: Size,
+    /// Patch, labels and what is predicted of them.
+    pub plan: Plan,
 }
 
 impl Named {
@@ -73,7 +81,7 @@ impl Named {
                 Ok(Self {
                     name: name_of_file(path),
                     architecture: card.architecture,
-                    made_for: Some((card.size, card.plan.patch)),
+                    made_for: Some(MadeFor { size: card.size, plan: card.plan }),
                 })
             }
             _ => Err(Error::NoArchitecture {
@@ -97,12 +105,7 @@ impl Named {
             (config, plan) if config.exists() && plan.exists() => {
                 let (config, plan) =
                     (Config::load("default", Some(&config), &[])?, Plan::read(&plan)?);
-                let size = Size {
-                    channels: plan.channels.len(),
-                    classes: plan.labels.len(),
-                    width: config.network.width,
-                };
-                Some((size, plan.patch))
+                Some(MadeFor { size: plan.size(config.network.width), plan })
             }
             _ => None,
         };
