@@ -113,7 +113,8 @@ pub fn run(args: &BenchArgs, device: &Device, output: Output) -> Result<ExitCode
 }
 
 fn title(measured: &Measured, config: &Config, architecture: &str) -> String {
-    let Measured { name, size: Size { channels, classes, width }, patch: [d, h, w], .. } = measured;
+    let Measured { name, size, patch: [d, h, w], .. } = measured;
+    let Size { channels, classes, width, .. } = size;
     let outputs = if measured.target.is_classes() { "classes" } else { "regions" };
     let operations = config.network.operations.len();
     format!(

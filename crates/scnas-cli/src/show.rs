@@ -61,9 +61,7 @@ fn patch(text: &str) -> Result<[usize; 3], String> {
         .map(|n| n.trim().parse().ok().filter(|n| (1..=4096).contains(n)))
         .collect();
     let patch: Option<[usize; 3]> = numbers.and_then(|n| n.try_into().ok());
-    patch
-        .filter(|p| p.iter().all(|n| n % 8 == 0))
-        .ok_or_else(|| "expected three multiples of 8, such as 40,56,40".into())
+    patch.ok_or_else(|| "expected three numbers of voxels, such as 40,56,40".into())
 }
 
 pub fn run(args: &ShowArgs, device: &Device, output: Output) -> Result<ExitCode> {
@@ -83,11 +81,15 @@ pub fn run(args: &ShowArgs, device: &Device, output: Output) -> Result<ExitCode>
     let [d, h, w] = patch;
     let text = format!(
         "{name}: {:.3} M parameters, {:.2} GFLOPs a patch of {d}×{h}×{w} (width {}, {} \
-         channel(s), {outputs})\n{}",
+         channel(s), {outputs})\n{}{}",
         cost.millions(),
         cost.gflops(),
         size.width,
         size.channels,
+        match size.grid.is_isotropic() {
+            true => String::new(),
+            false => format!("grids by axis: {}\n", size.grid.text(patch)),
+        },
         match (architecture.genotype(), edges) {
             (Some(genotype), Some(EdgeShares { zero, identity, pool })) => format!(
                 "edges: {:.0} % zero, {:.0} % identity, {:.0} % pooling\n{}",

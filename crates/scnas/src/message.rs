@@ -10,6 +10,7 @@ use medvol::io::Remark;
 use crate::data::plan::Outputs;
 use crate::error::{Error, shortened};
 use crate::memory;
+use crate::space::grid::Grid;
 
 /// Something worth reading; its text is one line.
 #[derive(Debug)]
@@ -40,6 +41,13 @@ pub enum Message {
         patch: [usize; 3],
         /// (depth, height, width) in mm.
         spacing: [f64; 3],
+    },
+    /// The axes of the patch are not halved alike.
+    ByAxis {
+        /// The grids of the levels.
+        grid: Grid,
+        /// (depth, height, width) in voxels.
+        patch: [usize; 3],
     },
     /// A file of the data set says which cases are held out.
     HeldOutBy {
@@ -167,6 +175,7 @@ impl Message {
         match self {
             Self::MakingUp { .. }
             | Self::Data { .. }
+            | Self::ByAxis { .. }
             | Self::HeldOutBy { .. }
             | Self::HeldOnDisk { .. }
             | Self::Filling { .. }
@@ -203,6 +212,7 @@ impl fmt::Display for Message {
                      channel(s), {outputs}, patch {d}×{h}×{w} at {z:.2}×{y:.2}×{x:.2} mm"
                 )
             }
+            Self::ByAxis { grid, patch } => write!(f, "grids by axis: {}", grid.text(*patch)),
             Self::HeldOutBy { list } => {
                 write!(f, "the held-out cases are those that {} says", list.display())
             }

@@ -103,7 +103,7 @@ fn model_file_of(plan: Plan) -> Vec<u8> {
     let config = Config::load("default", None, &[]).unwrap();
     let architecture =
         Architecture::Cells(scnas::space::genotype::Genotype::random(&config.network.space(), 1));
-    let size = scnas::network::size::Size { channels: 1, classes: 2, width: 4 };
+    let size = scnas::network::size::Size::isotropic(1, 2, 4);
     let card = scnas::store::model::Card::new(architecture, size, plan, config.predict);
     let file = tempfile::NamedTempFile::new().unwrap();
     Model::new(card, &scnas::device("cpu").unwrap(), 0).write(file.path()).unwrap();

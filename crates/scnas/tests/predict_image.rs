@@ -68,6 +68,7 @@ fn model(seed: u64) -> Model {
         ignore: None,
         spacing: [1.0; 3],
         patch: [8, 16, 16],
+        grid: scnas::space::grid::Grid::ISOTROPIC,
         normalisation: vec![],
         folds: vec![vec!["x".into()], vec!["y".into()]],
         fold: 0,
@@ -75,7 +76,7 @@ fn model(seed: u64) -> Model {
     };
     let predict = Config::load("default", None, &[]).unwrap().predict;
     let architecture = Architecture::Cells(Genotype::random(&Space::paper(), 4));
-    let size = Size { channels: 1, classes: CLASSES, width: 4 };
+    let size = Size::isotropic(1, CLASSES, 4);
     Model::new(Card::new(architecture, size, plan, predict), &scnas::device("cpu").unwrap(), seed)
 }
 

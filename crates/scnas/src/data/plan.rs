@@ -17,8 +17,8 @@ use crate::data::kept::KeptCase;
 use crate::data::splits;
 use crate::error::{Error, Expected, Result};
 use crate::network::size::Size;
-use crate::settings::Config;
-use crate::space::topology::DEPTH;
+use crate::settings::{Config, EXTENTS};
+use crate::space::grid::Grid;
 
 /// How images are brought to the network and back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,9 @@ pub struct Plan {
     pub spacing: [f64; 3],
     /// Patch `[depth, height, width]` in voxels.
     pub patch: [usize; 3],
+    /// The grids of a network's levels.
+    #[serde(default, skip_serializing_if = "Grid::is_isotropic")]
+    pub grid: Grid,
     /// How each channel is normalised; empty where all are by a z-score of each image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub normalisation: Vec<Normalisation>,
@@ -99,7 +102,14 @@ impl Plan {
         let spacing = data.spacing.or_else(|| median_spacing(spacings)).unwrap_or([1.0; 3]);
         let shapes: Vec<[f64; 3]> =
             headers.iter().map(|header| header.resampled(spacing)).collect();
-        let patch = data.patch.unwrap_or_else(|| derive_patch(&shapes, data.max_patch_voxels));
+        let grid_of = |patch| config.network.grid(patch, spacing);
+        let patch =
+            data.patch.unwrap_or_else(|| derive_patch(&shapes, data.max_patch_voxels, grid_of));
+        let grid = grid_of(patch);
+        if !grid.divides(patch) {
+            let expected = Expected::Multiples { of: grid.step() };
+            return Err(Error::setting("data.patch", expected, format!("{patch:?}")));
+        }
 
         let (path, splits) = match said {
             Some((path, folds)) => (Some(path), folds),
@@ -117,6 +127,7 @@ impl Plan {
             ignore: dataset.ignore,
             spacing,
             patch,
+            grid,
             normalisation: normalisation(&dataset.channels, &data.normalisation)?,
             training: path.is_some().then(|| training.clone()),
             folds: splits.into_iter().map(|split| split.held_out).collect(),
@@ -175,7 +186,7 @@ impl Plan {
     /// Size of a network of `width` for these channels and outputs.
     pub fn size(&self, width: usize) -> Size {
         let classes = self.target.outputs(self.labels.len());
-        Size { channels: self.channels.len(), classes, width }
+        Size { channels: self.channels.len(), classes, width, grid: self.grid }
     }
 
     /// What the outputs are, in words.
@@ -299,21 +310,33 @@ fn by_subject(cases: &[&CaseFiles]) -> Vec<Vec<String>> {
     groups
 }
 
-/// The median shape, rounded up to what the network can halve, its longest axis shortened until it
-/// fits.
-fn derive_patch(shapes: &[[f64; 3]], max_voxels: usize) -> [usize; 3] {
-    let step = 1 << DEPTH;
+/// The median shape, rounded up to what a network on its grids can halve, its longest axis shortened
+/// until it fits.
+fn derive_patch(
+    shapes: &[[f64; 3]],
+    max_voxels: usize,
+    grid_of: impl Fn([usize; 3]) -> Grid,
+) -> [usize; 3] {
+    let patch = rounded(shapes, max_voxels, Grid::ISOTROPIC.step());
+    // Axes that are halved less often need no more than that; unless they then are halved more.
+    let closer = rounded(shapes, max_voxels, grid_of(patch).step());
+    if grid_of(closer).divides(closer) { closer } else { patch }
+}
+
+/// The median shape in multiples of `step`.
+fn rounded(shapes: &[[f64; 3]], max_voxels: usize, step: [usize; 3]) -> [usize; 3] {
     let mut patch = [0, 1, 2].map(|axis| {
         let mut extents: Vec<f64> = shapes.iter().map(|s| s[axis]).collect();
         extents.sort_by(f64::total_cmp);
-        (extents[extents.len() / 2].round() as usize).max(1).next_multiple_of(step)
+        let extent = (extents[extents.len() / 2].round() as usize).max(*EXTENTS.start());
+        extent.next_multiple_of(step[axis])
     });
     while patch.iter().product::<usize>() > max_voxels {
         let longest = (0..3).max_by_key(|&a| patch[a]).unwrap_or(0);
-        if patch[longest] == step {
+        if patch[longest] == step[longest] {
             break;
         }
-        patch[longest] -= step;
+        patch[longest] -= step[longest];
     }
     patch
 }
@@ -323,11 +346,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_derived_patch_is_divisible_by_eight_and_within_the_limit() {
+    fn a_derived_patch_is_divisible_by_what_is_halved_and_within_the_limit() {
+        let isotropic = |_| Grid::ISOTROPIC;
         let shapes = [[35.0, 50.0, 36.0], [34.0, 49.0, 37.0], [36.0, 51.0, 35.0]];
-        assert_eq!(derive_patch(&shapes, 262_144), [40, 56, 40]);
-        let patch = derive_patch(&[[155.0, 240.0, 240.0]], 262_144);
+        assert_eq!(derive_patch(&shapes, 262_144, isotropic), [40, 56, 40]);
+        let patch = derive_patch(&[[155.0, 240.0, 240.0]], 262_144, isotropic);
         assert!(patch.iter().all(|p| p % 8 == 0) && patch.iter().product::<usize>() <= 262_144);
-        assert_eq!(derive_patch(&[[1.0, 1.0, 1.0]], 512), [8, 8, 8]);
+        assert_eq!(derive_patch(&[[1.0, 1.0, 1.0]], 512, isotropic), [8, 8, 8]);
+    }
+
+    #[test]
+    fn few_slices_stay_as_few_and_cubes_get_the_patch_that_they_had() {
+        for (slices, height, mm) in [(19.0, 128.0, 3.0), (20.0, 96.0, 1.0), (11.0, 320.0, 6.0)] {
+            let grid_of = |patch| Grid::by_axis(patch, [mm, 0.6, 0.6]);
+            let patch = derive_patch(&[[slices, height, height]], 262_144, grid_of);
+            assert!(grid_of(patch).divides(patch), "{patch:?}");
+            assert!((patch[0] as f64 - slices).abs() < 4.0, "{slices}: {patch:?}");
+        }
+        let cubes = [[35.0, 50.0, 36.0]];
+        let by_axis = |patch| Grid::by_axis(patch, [1.0; 3]);
+        assert_eq!(derive_patch(&cubes, 262_144, by_axis), [40, 56, 40]);
     }
 }

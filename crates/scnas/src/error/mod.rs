@@ -316,6 +316,14 @@ pub enum Error {
         /// Channels of the stem.
         width: usize,
     },
+    /// A patch that cannot be halved as a network halves it.
+    #[error("patch {patch:?}: expected multiples of {}, {} and {} voxels, as its axes are halved", step[0], step[1], step[2])]
+    Undivided {
+        /// (depth, height, width) in voxels.
+        patch: [usize; 3],
+        /// What its extents must be multiples of.
+        step: [usize; 3],
+    },
     /// A network that has no cells is to be drawn.
     #[error("{name}: only cells of the search space can be drawn")]
     NoCells {
@@ -341,7 +349,7 @@ pub enum Error {
     },
     /// Weights to inherit do not fit the network.
     #[error(
-        "weights to inherit: expected a weight {weight} of the same shape; found none; inherit only from a run with the same width, channels, classes and operations"
+        "weights to inherit: expected a weight {weight} of the same shape; found none; inherit only from a run with the same width, channels, classes, operations and strides"
     )]
     Inherit {
         /// Name of the first weight that is missing.

@@ -18,6 +18,11 @@ pub enum Expected {
         /// The greatest.
         most: usize,
     },
+    /// An extent of voxels along each axis that can be halved as often as the axis is.
+    Multiples {
+        /// Of (depth, height, width).
+        of: [usize; 3],
+    },
     /// An epoch at which the architecture is still searched.
     FewerThanEpochs {
         /// The epochs of the search.
@@ -49,6 +54,10 @@ impl fmt::Display for Expected {
             Self::Kind(kind) => f.write_str(kind),
             Self::OneOf(known) => write!(f, "one of {}", known.join(", ")),
             Self::Multiple { of, most } => write!(f, "multiples of {of} from {of} to {most}"),
+            Self::Multiples { of: [d, h, w] } => write!(
+                f,
+                "multiples of {d}, {h} and {w} voxels, as the axes of such a grid are halved"
+            ),
             Self::FewerThanEpochs { epochs } => write!(
                 f,
                 "fewer than search.epochs, which is {epochs}, as the architecture is searched only \

@@ -99,7 +99,8 @@ impl Backprop<'_> {
     /// The share in the loss of logits at `level`, and a scalar with its gradient.
     fn judge(&self, logits: Tensor<5>, batch: &Batch, level: usize) -> (f64, Tensor<1>) {
         let [.., d, h, w] = batch.shape;
-        let coarse = (level > 0).then(|| coarse_classes(&batch.classes, [d, h, w], level));
+        let factor = self.network.layout().grid().factor(level);
+        let coarse = (level > 0).then(|| coarse_classes(&batch.classes, [d, h, w], factor));
         let classes = coarse.as_ref().unwrap_or(&batch.classes);
         let loss = Loss::of_tensor(self.loss, self.target, &logits, classes);
         match self.supervision {

@@ -39,8 +39,8 @@ pub trait Segmenter: fmt::Debug + Sync {
     fn layout(&self) -> &Layout;
 
     /// Logits `[batch, classes, depth, height, width]` of `x` `[batch, channels, depth, height,
-    /// width]`, whose extents must be divisible by 8, with the operations of `mixture` on the
-    /// edges, if it has any.
+    /// width]`, whose extents the grids of its layout must divide, with the operations of `mixture`
+    /// on the edges, if it has any.
     fn forward(&self, pass: &Pass, x: Tensor<5>, mixture: &Mixture) -> Tensor<5>;
 
     /// The network as one of cells, if it is one: those can run cell by cell.
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn half_the_width_is_a_quarter_of_the_size() {
-        let size = Size { channels: 4, classes: 4, width: 32 };
+        let size = Size::isotropic(4, 4, 32);
         let [whole, half] =
             [Architecture::UResNet, Architecture::UResNetHalf].map(|a| a.cost(size, [128; 3]));
         let ratio = half.parameters as f64 / whole.parameters as f64;

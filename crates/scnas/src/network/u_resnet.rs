@@ -30,7 +30,7 @@ const ENCODER_BLOCK: usize = 2;
 const DECODER_BLOCKS: [usize; DEPTH] = [2, 1, 1];
 
 /// A U-ResNet without its weights' values. The output of a level has `width << level` channels on
-/// the grid divided by `2^level`.
+/// the grid of that level.
 #[derive(Debug)]
 pub struct UResNet {
     layout: Layout,
@@ -62,15 +62,17 @@ struct Gate {
     of_skip: ConvNorm,
     of_signal: ConvNorm,
     psi: ConvBias,
+    /// From the signal's grid to the skip's.
+    factor: [usize; 3],
 }
 
-/// A 3³ convolution with its output at `level`.
+/// A convolution, 3³ where voxels are cubes, with its output at `level`.
 fn conv3(
     layout: &mut Layout,
     name: &str,
     channels: [usize; 2],
     level: usize,
-    stride: usize,
+    stride: [usize; 3],
 ) -> ConvNorm {
     let spec = ConvSpec { kernel: [3; 3], stride, slope: Some(SLOPE) };
     ConvNorm::dense(layout, name, channels, level, spec)
@@ -84,7 +86,7 @@ impl Block {
         level: usize,
         convolutions: usize,
     ) -> Self {
-        let conv = |i| conv3(layout, &format!("{name}.conv{i}"), [channels; 2], level, 1);
+        let conv = |i| conv3(layout, &format!("{name}.conv{i}"), [channels; 2], level, [1; 3]);
         Self((0..convolutions).map(conv).collect())
     }
 
@@ -99,19 +101,20 @@ impl Gate {
     fn new(layout: &mut Layout, name: &str, [coarse, fine]: [usize; 2], level: usize) -> Self {
         let inner = (fine / 2).max(1);
         let mut pointwise = |part, from, level| {
-            ConvNorm::pointwise(layout, &format!("{name}.{part}"), [from, inner], level, 1)
+            ConvNorm::pointwise(layout, &format!("{name}.{part}"), [from, inner], level, [1; 3])
         };
         Self {
             of_skip: pointwise("skip", fine, level),
             of_signal: pointwise("signal", coarse, level + 1),
             psi: ConvBias::new(layout, &format!("{name}.psi"), [inner, 1], level),
+            factor: layout.grid().stride(level + 1),
         }
     }
 
     /// The share of `skip` that passes, `[batch, channels, depth, height, width]`; `signal` is
-    /// `[batch, 2·channels, depth/2, height/2, width/2]`.
+    /// `[batch, 2·channels, …]` on the grid below.
     fn forward(&self, pass: &Pass, skip: Tensor<5>, signal: Tensor<5>) -> Tensor<5> {
-        let of_signal = volops::upsample2(self.of_signal.forward(pass, signal));
+        let of_signal = volops::upsample(self.of_signal.forward(pass, signal), self.factor);
         let sum = self.of_skip.add_to(of_signal, pass, skip.clone());
         skip * sigmoid(self.psi.forward(pass, sum))
     }
@@ -120,16 +123,22 @@ impl Gate {
 impl UResNet {
     /// The network for a stem of `size.width` channels.
     pub fn new(size: Size) -> Self {
-        let Size { channels, classes, width } = size;
-        let mut own = Layout::default();
+        let Size { channels, classes, width, grid } = size;
+        let mut own = Layout::new(grid);
         let layout = &mut own;
-        let spec = ConvSpec { kernel: [3; 3], stride: 1, slope: None };
+        let spec = ConvSpec { kernel: [3; 3], stride: [1; 3], slope: None };
         let stem = ConvNorm::dense(layout, "stem", [channels, width], 0, spec);
         let (mut encoder, mut downs) = (Vec::new(), Vec::new());
         for level in 0..=DEPTH {
             let (name, to) = (format!("encoder.{level}"), width << level);
             if level > 0 {
-                downs.push(conv3(layout, &format!("{name}.down"), [to / 2, to], level, 2));
+                downs.push(conv3(
+                    layout,
+                    &format!("{name}.down"),
+                    [to / 2, to],
+                    level,
+                    grid.stride(level),
+                ));
             }
             encoder.push(Block::new(layout, &name, to, level, ENCODER_BLOCK));
         }
@@ -154,7 +163,7 @@ impl UResNet {
     }
 
     /// Logits `[batch, classes, depth, height, width]` of `x` `[batch, channels, depth, height,
-    /// width]`, whose extents must be divisible by 8.
+    /// width]`, whose extents the grids must divide.
     ///
     /// # Panics
     /// If shapes do not fit.
@@ -169,7 +178,7 @@ impl UResNet {
         for (Level { up, gate, block, head }, skip) in self.decoder.iter().zip(skips).rev() {
             let gated = gate.forward(pass, skip, y.clone());
             y = block.forward(pass, up.add_to(gated, pass, y));
-            logits = Some(finer_logits(logits, head.forward(pass, y.clone())));
+            logits = Some(finer_logits(logits, head.forward(pass, y.clone()), gate.factor));
         }
         logits.unwrap_or(y)
     }

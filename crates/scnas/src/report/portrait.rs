@@ -10,7 +10,7 @@ use crate::network::size::Size;
 use crate::settings::Config;
 use crate::space::draw::svg;
 use crate::space::genotype::EdgeShares;
-use crate::store::named::Named;
+use crate::store::named::{MadeFor, Named};
 
 /// Channels, classes and patch of the paper's Table 1, for architectures that belong to no data
 /// yet.
@@ -54,7 +54,7 @@ impl Portrait {
     /// width of the settings. Random architectures and single operations are of their space.
     ///
     /// # Errors
-    /// Those of [`Named::resolve`]; [`Error::ImpossibleSize`].
+    /// Those of [`Named::resolve`]; [`Error::ImpossibleSize`]; [`Error::Undivided`].
     pub fn of(
         architecture: &str,
         config: &Config,
@@ -63,20 +63,30 @@ impl Portrait {
     ) -> Result<Self> {
         let Named { name, architecture, made_for } =
             Named::resolve(architecture, &config.network.space(), config.seed, device)?;
-        let (channels, classes, patch) = TABLE;
-        let unknown = Size { channels, classes, width: config.network.width };
-        let known = made_for.as_ref().map_or(unknown, |made_for| made_for.size);
-        let plan = made_for.map(|made_for| made_for.plan);
+        let (known, plan) = match made_for {
+            Some(MadeFor { size, plan }) => (size, Some(plan)),
+            None => {
+                let (channels, classes, patch) = TABLE;
+                // Of voxels that are cubes.
+                let grid = config.network.grid(wanted.patch.unwrap_or(patch), [1.0; 3]);
+                (Size { channels, classes, width: config.network.width, grid }, None)
+            }
+        };
         let size = Size {
+            grid: known.grid,
             channels: wanted.channels.unwrap_or(known.channels),
             classes: wanted.classes.unwrap_or(known.classes),
             width: wanted.width.unwrap_or(known.width),
         };
         if !size.is_possible() {
-            let Size { channels, classes, width } = size;
+            let Size { channels, classes, width, .. } = size;
             return Err(Error::ImpossibleSize { channels, classes, width });
         }
+        let (_, _, patch) = TABLE;
         let patch = wanted.patch.or(plan.as_ref().map(|plan| plan.patch)).unwrap_or(patch);
+        if !size.grid.divides(patch) {
+            return Err(Error::Undivided { patch, step: size.grid.step() });
+        }
         Ok(Self {
             cost: architecture.cost(size, patch),
             edges: architecture.genotype().map(EdgeShares::of),

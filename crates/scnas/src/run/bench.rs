@@ -28,7 +28,7 @@ pub struct Bench<'a> {
     pub size: Size,
     /// What their outputs say.
     pub target: &'a Target,
-    /// Patch `[depth, height, width]`, each divisible by 8.
+    /// Patch `[depth, height, width]`, which the grids of the size divide.
     pub patch: [usize; 3],
     /// Where to compute.
     pub device: &'a Device,

@@ -109,7 +109,9 @@ pub fn measure(
     let width = config.network.width;
     let (name, size, target, patch, workload) = match subject {
         &Subject::Size { channels, classes, patch } => {
-            let size = Size { channels, classes, width };
+            // Of voxels that are cubes.
+            let grid = config.network.grid(patch, [1.0; 3]);
+            let size = Size { channels, classes, width, grid };
             ("random numbers".into(), size, Target::Classes, patch, None)
         }
         Subject::Data(data) => {

@@ -166,6 +166,9 @@ impl<'a> Run<'a> {
             patch: plan.patch,
             spacing: plan.spacing,
         });
+        if !plan.grid.is_isotropic() {
+            observer.message(&Message::ByAxis { grid: plan.grid, patch: plan.patch });
+        }
         if config.data.splits.is_none() && !cohort.dataset.folds.is_empty() {
             observer.message(&Message::HeldOutBy { list: cohort.dataset.list().into() });
         }

@@ -211,7 +211,7 @@ mod tests {
             ("search.epoch=7", "epoch"),
             ("network.widht=8", "widht"),
             ("network.width=6", "network.width"),
-            ("data.patch=[30, 40, 40]", "data.patch"),
+            ("data.patch=[3, 40, 40]", "data.patch"),
             ("search.tau=[0, 1]", "search.tau"),
             ("predict.overlap=1", "predict.overlap"),
             ("train.ema=1.0", "train.ema"),

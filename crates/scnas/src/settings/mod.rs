@@ -14,6 +14,7 @@ mod search;
 mod train;
 
 pub use config::{Config, PRESETS, preset};
+pub(crate) use data::EXTENTS;
 pub use data::{DataConfig, Keep, Numbers};
 pub use network::NetworkConfig;
 pub use predict::{LabelKey, PredictConfig};

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Expected, Result};
 use crate::settings::check;
+use crate::space::grid::{Grid, Strides};
 use crate::space::operation::OperationTable;
 use crate::space::topology::{DecoderOrder, NODES, Share, Space, Upsample};
 
@@ -27,6 +28,9 @@ pub struct NetworkConfig {
     /// Class maps at three levels of the decoder, added up.
     #[serde(default)]
     pub maps: bool,
+    /// Which axes are halved on the way down, and where kernels are flat.
+    #[serde(default)]
+    pub strides: Strides,
     /// Run every cell a second time in the backward pass instead of keeping what it computed: less
     /// memory, more time.
     #[serde(default)]
@@ -41,6 +45,14 @@ impl NetworkConfig {
     pub fn space(&self) -> Space {
         let Self { operations, decoder_order, upsample, share, residual, maps, .. } = self.clone();
         Space { operations, decoder_order, upsample, share, residual, maps }
+    }
+
+    /// The grids of a network for a patch in voxels with a spacing in mm.
+    pub fn grid(&self, patch: [usize; 3], spacing: [f64; 3]) -> Grid {
+        match self.strides {
+            Strides::Isotropic => Grid::ISOTROPIC,
+            Strides::ByAxis => Grid::by_axis(patch, spacing),
+        }
     }
 
     /// Refuses what cannot be.

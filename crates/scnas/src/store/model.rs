@@ -12,7 +12,7 @@ use crate::network::architecture::{Architecture, Segmenter};
 use crate::network::mixture::Mixture;
 use crate::network::size::Size;
 use crate::network::weights::Weights;
-use crate::settings::PredictConfig;
+use crate::settings::{EXTENTS, PredictConfig};
 use crate::store::tensors;
 
 /// Version of the description in `model.safetensors`.
@@ -113,7 +113,9 @@ impl Card {
         if *version != VERSION {
             return Err(Found::Version { found: *version, read: VERSION });
         }
-        let patch_ok = plan.patch.iter().all(|p| (8..=512).contains(p) && p % 8 == 0);
+        let patch_ok = plan.patch.iter().all(|p| EXTENTS.contains(p))
+            && plan.grid.divides(plan.patch)
+            && size.grid == plan.grid;
         let class_ok = |class: u8| class > 0 && usize::from(class) < plan.labels.len();
         let target_ok = match &plan.target {
             Target::Classes => size.classes > 1,
@@ -127,7 +129,7 @@ impl Card {
             && plan.channels.len() == size.channels
             && plan.spacing.iter().all(|s| s.is_finite() && *s > 0.0);
         if !(patch_ok && size.is_possible() && plan_ok) {
-            let Size { channels, classes, width } = *size;
+            let Size { channels, classes, width, .. } = *size;
             let (patch, labels) = (plan.patch, plan.labels.len());
             return Err(Found::Card { channels, classes, width, patch, labels });
         }
