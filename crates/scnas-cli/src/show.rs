@@ -50,11 +50,6 @@ pub struct ShowArgs {
     pub svg: Option<PathBuf>,
 }
 
-/// What the networks are that have no cells.
-const DESIGN: &str = "3-D residual U-Net: three times down and up, attention gates on the skip \
-                      connections, a segmentation map at each of the decoder's levels, added up; \
-                      u-resnet-half has half the width";
-
 fn patch(text: &str) -> Result<[usize; 3], String> {
     let numbers: Option<Vec<usize>> = text
         .split([',', 'x'])
@@ -98,7 +93,7 @@ pub fn run(args: &ShowArgs, device: &Device, output: Output) -> Result<ExitCode>
                 100.0 * pool,
                 genotype.text()
             ),
-            _ => DESIGN.into(),
+            _ => architecture.design(size).map(|design| design.to_string()).unwrap_or_default(),
         },
     );
     output.result(text, || {

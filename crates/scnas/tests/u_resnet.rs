@@ -125,8 +125,8 @@ fn batch() -> Batch {
 
 /// Norms and biases start at 1 and 0, where mistakes in them do not show.
 fn off_their_start(weights: &mut Weights) {
-    let ids: Vec<_> =
-        weights.iter().filter(|(_, w)| !w.name.ends_with("weight")).map(|(id, _)| id).collect();
+    let is_scale = |name: &str| ["gamma", "beta", "bias"].iter().any(|end| name.ends_with(end));
+    let ids: Vec<_> = weights.iter().filter(|(_, w)| is_scale(&w.name)).map(|(id, _)| id).collect();
     for (i, id) in ids.into_iter().enumerate() {
         let shape = weights.value(id).dims();
         let values =
@@ -195,6 +195,48 @@ fn agrees(grids: Grids) {
     // It has no cells to run again, and is asked to all the same.
     let again = gradients(true);
     assert!(found.weights.iter().all(|(id, g)| largest_difference(g, &again.weights[id]) == 0.0));
+}
+
+/// The slope of the loss along the gradient of all weights is its norm.
+#[test]
+fn gradients_of_other_networks_of_the_family_are_those_of_finite_differences() {
+    for text in [
+        r#"{"u": {"channels": [6, 10, 16, 20], "encoder": [1, 2, 3, 1], "gates": false}}"#,
+        r#"{"u": {"channels": [8, 8, 8, 8], "block": "plain", "maps": false, "upsample": "trilinear"}}"#,
+        r#"{"u": {"channels": [4, 8, 16, 32], "decoder": [3, 2, 1], "block": "separable"}}"#,
+    ] {
+        let architecture: Architecture = serde_json::from_str(text).unwrap();
+        for grids in [CUBES, BY_AXIS] {
+            let grid = serde_json::json!({ "strides": grids.0, "kernels": grids.1 });
+            let grid = serde_json::from_value(grid).unwrap();
+            let network = architecture.build(Size { grid, ..SIZE });
+            let mut weights = Weights::new(&device(), 4, network.layout());
+            off_their_start(&mut weights);
+            let batch = batch();
+            let at = |weights: &Weights| {
+                let (network, loss) = (network.as_ref(), loss("dice-cross-entropy"));
+                let target = &Target::Classes;
+                Backprop { network, weights, loss, target, supervision: None, recompute: false }
+                    .gradients(Tape::Weights, &batch, &Mixture::none())
+            };
+            let found = at(&weights);
+            assert_eq!(found.weights.len(), weights.count());
+            let squares = found.weights.values().map(|g| g.clone().powi_scalar(2).sum());
+            let norm = squares.map(|s| s.into_scalar::<f32>()).sum::<f32>().sqrt();
+            let h = 0.01;
+            let along = |sign: f32| {
+                let mut moved = weights.clone();
+                for (&id, g) in &found.weights {
+                    let step = g.clone().mul_scalar(sign * h / norm);
+                    moved.set(id, weights.value(id).clone() + step);
+                }
+                at(&moved).loss
+            };
+            let slope = (along(1.0) - along(-1.0)) / f64::from(2.0 * h);
+            let norm = f64::from(norm);
+            assert!((slope - norm).abs() < 0.05 * norm, "{text}: {slope} against {norm}");
+        }
+    }
 }
 
 #[test]

@@ -282,7 +282,7 @@ pub enum Error {
     },
 
     /// Nothing is known by the name of an architecture.
-    #[error("{name}: no such run folder; expected one, a genotype.json, a model.safetensors, random, random:SEED, {}, or one of the operations {}", designed.join(", "), operations.join(", "))]
+    #[error("{name}: no such run folder; expected one, a genotype.json, a model.safetensors, random, random:SEED, u:CHANNELS, {}, or one of the operations {}", designed.join(", "), operations.join(", "))]
     NoArchitecture {
         /// The name.
         name: String,
@@ -294,6 +294,14 @@ pub enum Error {
     /// A random architecture is numbered by what is no number.
     #[error("{name}: expected a number after random:")]
     RandomSeed {
+        /// The name.
+        name: String,
+    },
+    /// The channels of a network of the U family are no channels.
+    #[error(
+        "{name}: expected the channels of the stem, as in u:8, or of all levels, as in u:8,16,32,64"
+    )]
+    UChannels {
         /// The name.
         name: String,
     },

@@ -5,10 +5,10 @@ use std::iter;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use burn::tensor::Tensor;
-use volops::{Term, Upsample as Resize};
+use volops::Term;
 
 use crate::network::edge::EdgeOperation;
-use crate::network::layers::ConvNorm;
+use crate::network::layers::Projection;
 use crate::network::layout::Layout;
 use crate::network::mixture::Entry;
 use crate::network::weights::Pass;
@@ -28,49 +28,6 @@ pub(super) struct Cell {
     /// Per edge, the candidates that have weights here: `None` where the architecture is fixed to
     /// another.
     edges: [Vec<Option<EdgeOperation>>; EDGES],
-}
-
-/// Brings an input to the channels of the nodes and to the grid that the cell's edges start from.
-#[derive(Debug)]
-struct Projection {
-    conv: ConvNorm,
-    /// Resampling after the convolution.
-    upsample: Option<Resize>,
-}
-
-impl Projection {
-    /// From `channels[0]` channels at level `from` to `channels[1]` at level `to`.
-    fn new(
-        layout: &mut Layout,
-        name: &str,
-        channels: [usize; 2],
-        [from, to]: [usize; 2],
-        upsample: Upsample,
-    ) -> Self {
-        let coarser = from > to;
-        let conv = match upsample {
-            Upsample::Transposed if coarser => ConvNorm::transposed(layout, name, channels, from),
-            _ => {
-                let stride = if from < to { layout.grid().stride(to) } else { [1; 3] };
-                ConvNorm::pointwise(layout, name, channels, from.max(to), stride)
-            }
-        };
-        let resized = coarser && upsample == Upsample::Trilinear;
-        let upsample = resized.then(|| Resize { factor: layout.grid().stride(from) });
-        Self { conv, upsample }
-    }
-
-    fn forward(&self, pass: &Pass, x: Tensor<5>) -> Tensor<5> {
-        volops::weighted_sum(vec![self.term(pass, x)])
-    }
-
-    /// What it is in a sum.
-    fn term(&self, pass: &Pass, x: Tensor<5>) -> Term {
-        match self.upsample {
-            Some(resize) => Term::new(resize, [self.conv.forward(pass, x)]),
-            None => self.conv.term(pass, x),
-        }
-    }
 }
 
 /// How a cell's newer input reaches its output beside the nodes (He et al. 2016).

@@ -50,6 +50,11 @@ mod tests {
     use crate::space::genotype::Genotype;
     use crate::space::topology::{EDGES, Space};
 
+    const ALL_DESIGNS: [&str; 3] = [
+        r#"{"u": {"channels": [6, 10, 16, 20], "encoder": [1, 2, 3, 4], "gates": false}}"#,
+        r#"{"u": {"channels": [8, 8, 8, 8], "block": "plain", "maps": false, "upsample": "trilinear"}}"#,
+        r#"{"u": {"channels": [4, 8, 16, 32], "decoder": [3, 2, 1], "block": "separable"}}"#,
+    ];
     const PAPER: Size = Size::isotropic(4, 4, 32);
 
     fn paper_cost(genotype: Genotype) -> Cost {
@@ -139,7 +144,10 @@ mod tests {
             Architecture::Cells(Genotype::random(&space, seed))
         });
         let size = Size::isotropic(2, 3, 8);
-        for architecture in genotypes.chain([Architecture::UResNet, Architecture::UResNetHalf]) {
+        let designs = ALL_DESIGNS.map(|text| serde_json::from_str(text).unwrap());
+        let designed =
+            [Architecture::UResNet, Architecture::UResNetHalf].into_iter().chain(designs);
+        for architecture in genotypes.chain(designed) {
             let network = architecture.build(size);
             let counted = network.layout().iter().filter(|weight| {
                 ["weight", "depthwise", "pointwise"].iter().any(|end| weight.name.ends_with(end))

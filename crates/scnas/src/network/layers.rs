@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use volops::{Conv3d, ConvSpec, ConvTranspose3d, DepthwiseSpec, Normed, Operation, Term};
+use volops::{
+    Conv3d, ConvSpec, ConvTranspose3d, DepthwiseSpec, Normed, Operation, Term, Upsample as Resize,
+};
 
 use crate::network::layout::{Init, Layout, Role, WeightId};
 use crate::network::weights::Pass;
 use crate::space::operation::SLOPE;
+use crate::space::topology::Upsample;
 
 /// A convolution with its norm: (LeakyReLU →) convolution → instance norm.
 #[derive(Clone, Debug)]
@@ -116,6 +119,50 @@ impl ConvNorm {
         let weights = self.weights.iter().map(|&id| pass.weight(id));
         let inputs = std::iter::once(x).chain(weights).collect();
         Term { operation: self.operation.clone(), inputs, z: None }
+    }
+}
+
+/// Brings a tensor to other channels and to the grid of a level that is at most one away.
+#[derive(Debug)]
+pub(crate) struct Projection {
+    conv: ConvNorm,
+    /// Resampling after the convolution.
+    upsample: Option<Resize>,
+}
+
+impl Projection {
+    /// From `channels[0]` channels at level `from` to `channels[1]` at level `to`.
+    pub fn new(
+        layout: &mut Layout,
+        name: &str,
+        channels: [usize; 2],
+        [from, to]: [usize; 2],
+        upsample: Upsample,
+    ) -> Self {
+        let coarser = from > to;
+        let conv = match upsample {
+            Upsample::Transposed if coarser => ConvNorm::transposed(layout, name, channels, from),
+            _ => {
+                let stride = if from < to { layout.grid().stride(to) } else { [1; 3] };
+                ConvNorm::pointwise(layout, name, channels, from.max(to), stride)
+            }
+        };
+        let resized = coarser && upsample == Upsample::Trilinear;
+        let upsample = resized.then(|| Resize { factor: layout.grid().stride(from) });
+        Self { conv, upsample }
+    }
+
+    /// `[batch, channels, …]` on the grid of its output.
+    pub fn forward(&self, pass: &Pass, x: Tensor<5>) -> Tensor<5> {
+        volops::weighted_sum(vec![self.term(pass, x)])
+    }
+
+    /// What it is in a sum.
+    pub fn term(&self, pass: &Pass, x: Tensor<5>) -> Term {
+        match self.upsample {
+            Some(resize) => Term::new(resize, [self.conv.forward(pass, x)]),
+            None => self.conv.term(pass, x),
+        }
     }
 }
 

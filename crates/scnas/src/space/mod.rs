@@ -8,3 +8,4 @@ pub mod grid;
 pub mod operation;
 pub mod per_edge;
 pub mod topology;
+pub mod u_design;

@@ -1,5 +1,5 @@
 //! An architecture by what it is called: a run, a genotype, a model, `random:SEED`, one
-//! operation everywhere, cells that have a name, or a U-ResNet.
+//! operation everywhere, cells that have a name, or a network of the U family.
 
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,7 @@ use crate::space::builtin;
 use crate::space::genotype::Genotype;
 use crate::space::operation::Kind;
 use crate::space::topology::Space;
+use crate::space::u_design::UDesign;
 use crate::store::model::Model;
 
 /// A named architecture.
@@ -60,6 +61,11 @@ impl Named {
         match text.split_once(':') {
             None if text == "random" => {
                 return made(format!("random:{seed}"), Genotype::random(space, seed).into());
+            }
+            Some(("u", channels)) => {
+                let design = UDesign::parse(channels);
+                let design = design.ok_or_else(|| Error::UChannels { name: text.into() })?;
+                return made(text.into(), Architecture::U(design));
             }
             Some(("random", number)) => {
                 let seed = number.parse().map_err(|_| Error::RandomSeed { name: text.into() })?;

@@ -1,8 +1,8 @@
-//! The human-designed control: a 3-D residual U-Net with attention gates and multiple segmentation
-//! maps (paper section 4).
+//! Networks of the U family, which people design; among them the control of the paper (section 4):
+//! a 3-D residual U-Net with attention gates and multiple segmentation maps.
 //!
-//! The paper names its parts and gives its size, no more. What is here fits that size (see the tests
-//! of `cost.rs`):
+//! The paper names the parts of that one and gives its size, no more. What is here fits that size
+//! (see the tests of `cost.rs`):
 //! - encoder as in Isensee et al. 2017 (BraTS): a 3³ convolution, then at each of four levels a
 //!   residual block of two, levels joined by 3³ convolutions of stride 2 that double the channels;
 //! - decoder: 3³ transposed convolutions that halve the channels, the encoder's output of the level
@@ -12,27 +12,22 @@
 //!   2017).
 //!
 //! Every convolution but those that end in logits or gates is LeakyReLU → convolution → instance
-//! norm, as in the cells.
+//! norm, as in the cells. What else the family holds says [`UDesign`].
 
 use burn::tensor::{Tensor, activation::sigmoid};
-use volops::ConvSpec;
+use volops::{ConvSpec, DepthwiseSpec, Term};
 
-use crate::network::layers::{ConvBias, ConvNorm, finer_logits};
+use crate::network::layers::{ConvBias, ConvNorm, Projection, finer_logits};
 use crate::network::layout::Layout;
 use crate::network::size::Size;
 use crate::network::weights::Pass;
 use crate::space::operation::SLOPE;
 use crate::space::topology::DEPTH;
+use crate::space::u_design::{Block as Kind, UDesign};
 
-/// Convolutions of a residual block of the encoder.
-const ENCODER_BLOCK: usize = 2;
-/// Convolutions of the decoder's residual block at each level.
-const DECODER_BLOCKS: [usize; DEPTH] = [2, 1, 1];
-
-/// A U-ResNet without its weights' values. The output of a level has `width << level` channels on
-/// the grid of that level.
+/// A network of the U family without its weights' values.
 #[derive(Debug)]
-pub struct UResNet {
+pub struct UNet {
     layout: Layout,
     stem: ConvNorm,
     /// From level 0 to the coarsest.
@@ -43,17 +38,22 @@ pub struct UResNet {
     decoder: Vec<Level>,
 }
 
-/// `x + convolutions(x)`.
+/// Convolutions one after the other, perhaps added to what they start from.
 #[derive(Debug)]
-struct Block(Vec<ConvNorm>);
+struct Block {
+    convolutions: Vec<ConvNorm>,
+    residual: bool,
+}
 
 /// A level of the decoder.
 #[derive(Debug)]
 struct Level {
-    up: ConvNorm,
-    gate: Gate,
+    up: Projection,
+    gate: Option<Gate>,
     block: Block,
-    head: ConvBias,
+    head: Option<ConvBias>,
+    /// From the grid below.
+    factor: [usize; 3],
 }
 
 /// What of a skip connection passes, voxel by voxel: `σ(ψ(θ(skip) + upsampled φ(signal)))`.
@@ -84,15 +84,26 @@ impl Block {
         name: &str,
         channels: usize,
         level: usize,
-        convolutions: usize,
+        (kind, convolutions): (Kind, usize),
     ) -> Self {
-        let conv = |i| conv3(layout, &format!("{name}.conv{i}"), [channels; 2], level, [1; 3]);
-        Self((0..convolutions).map(conv).collect())
+        let conv = |i| {
+            let name = format!("{name}.conv{i}");
+            match kind {
+                Kind::Residual | Kind::Plain => conv3(layout, &name, [channels; 2], level, [1; 3]),
+                Kind::Separable => {
+                    let (kernel, stride, slope) = ([3; 3], [1; 3], Some(SLOPE));
+                    let spec = DepthwiseSpec { kernel, dilation: 1, stride, slope };
+                    ConvNorm::separable(layout, &name, channels, level, spec)
+                }
+            }
+        };
+        let convolutions = (0..convolutions).map(conv).collect();
+        Self { convolutions, residual: kind != Kind::Plain }
     }
 
     fn forward(&self, pass: &Pass, x: Tensor<5>) -> Tensor<5> {
-        let y = self.0.iter().fold(x.clone(), |y, conv| conv.forward(pass, y));
-        volops::add_scaled(Some(x), y, None)
+        let y = self.convolutions.iter().fold(x.clone(), |y, conv| conv.forward(pass, y));
+        if self.residual { volops::add_scaled(Some(x), y, None) } else { y }
     }
 }
 
@@ -120,37 +131,36 @@ impl Gate {
     }
 }
 
-impl UResNet {
-    /// The network for a stem of `size.width` channels.
-    pub fn new(size: Size) -> Self {
-        let Size { channels, classes, width, grid } = size;
+impl UNet {
+    /// The network of a design; of `size` only channels, classes and grids matter.
+    pub fn new(design: &UDesign, size: Size) -> Self {
+        let Size { channels, classes, grid, .. } = size;
+        let UDesign { channels: widths, encoder: convolutions, block: kind, .. } = design;
         let mut own = Layout::new(grid);
         let layout = &mut own;
         let spec = ConvSpec { kernel: [3; 3], stride: [1; 3], slope: None };
-        let stem = ConvNorm::dense(layout, "stem", [channels, width], 0, spec);
+        let stem = ConvNorm::dense(layout, "stem", [channels, widths[0]], 0, spec);
         let (mut encoder, mut downs) = (Vec::new(), Vec::new());
         for level in 0..=DEPTH {
-            let (name, to) = (format!("encoder.{level}"), width << level);
+            let (name, to) = (format!("encoder.{level}"), widths[level]);
             if level > 0 {
-                downs.push(conv3(
-                    layout,
-                    &format!("{name}.down"),
-                    [to / 2, to],
-                    level,
-                    grid.stride(level),
-                ));
+                let (channels, stride) = ([widths[level - 1], to], grid.stride(level));
+                downs.push(conv3(layout, &format!("{name}.down"), channels, level, stride));
             }
-            encoder.push(Block::new(layout, &name, to, level, ENCODER_BLOCK));
+            encoder.push(Block::new(layout, &name, to, level, (*kind, convolutions[level])));
         }
         let decoder = (0..DEPTH).map(|level| {
-            let (name, channels) =
-                (format!("decoder.{level}"), [width << (level + 1), width << level]);
+            let name = format!("decoder.{level}");
+            let (channels, levels) = ([widths[level + 1], widths[level]], [level + 1, level]);
             let fine = channels[1];
+            let (up, gate) = (format!("{name}.up"), format!("{name}.gate"));
+            let map = (design.maps || level == 0).then(|| format!("{name}.map"));
             Level {
-                up: ConvNorm::transposed(layout, &format!("{name}.up"), channels, level + 1),
-                gate: Gate::new(layout, &format!("{name}.gate"), channels, level),
-                block: Block::new(layout, &name, fine, level, DECODER_BLOCKS[level]),
-                head: ConvBias::new(layout, &format!("{name}.map"), [fine, classes], level),
+                up: Projection::new(layout, &up, channels, levels, design.upsample),
+                gate: design.gates.then(|| Gate::new(layout, &gate, channels, level)),
+                block: Block::new(layout, &name, fine, level, (*kind, design.decoder[level])),
+                head: map.map(|map| ConvBias::new(layout, &map, [fine, classes], level)),
+                factor: grid.stride(level + 1),
             }
         });
         let decoder = decoder.collect();
@@ -175,10 +185,17 @@ impl UResNet {
             y = block.forward(pass, down.forward(pass, y));
         }
         let mut logits: Option<Tensor<5>> = None;
-        for (Level { up, gate, block, head }, skip) in self.decoder.iter().zip(skips).rev() {
-            let gated = gate.forward(pass, skip, y.clone());
-            y = block.forward(pass, up.add_to(gated, pass, y));
-            logits = Some(finer_logits(logits, head.forward(pass, y.clone()), gate.factor));
+        for (Level { up, gate, block, head, factor }, skip) in self.decoder.iter().zip(skips).rev()
+        {
+            let passed = match gate {
+                Some(gate) => gate.forward(pass, skip, y.clone()),
+                None => skip,
+            };
+            let sum = vec![Term::identity(passed), up.term(pass, y)];
+            y = block.forward(pass, volops::weighted_sum(sum));
+            if let Some(head) = head {
+                logits = Some(finer_logits(logits, head.forward(pass, y.clone()), *factor));
+            }
         }
         logits.unwrap_or(y)
     }
