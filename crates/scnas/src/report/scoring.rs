@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use medvol::io::{Header, Source, Weight};
 use medvol::{ClassMap, Dataset, Label, LabelMap, composed};
 
-use crate::data::files::{case_name, images_in, refuse_same_names};
+use crate::data::files::{
+    Protected, case_name, files_of, images_in, refuse_odd_name, refuse_same_names,
+};
 use crate::error::{Error, Place, Result, Unlike};
 use crate::message::Message;
 use crate::observer::Observer;
@@ -23,6 +25,25 @@ pub struct Scoring {
     pub data: Option<PathBuf>,
     /// Distance in mm up to which surfaces agree.
     pub tolerance_mm: f64,
+}
+
+impl Scoring {
+    /// Refuses to write to `path` where it is one of the files that are read.
+    ///
+    /// # Errors
+    /// [`Place::Overwrites`]; folders that cannot be read.
+    pub fn refuse_to_overwrite(&self, path: &Path) -> Result<()> {
+        let mut protected = Protected::default();
+        for maps in [Some(&self.predictions), self.references.as_ref()].into_iter().flatten() {
+            protected.add(label_maps(maps)?.iter().map(|(_, path)| path.as_path()));
+        }
+        if let Some(data) = &self.data {
+            let dataset = Dataset::open(data)?;
+            protected.add(files_of(&dataset));
+            protected.add([dataset.description.as_path(), dataset.list()]);
+        }
+        protected.check(path)
+    }
 }
 
 /// What was scored, and what was not.
@@ -70,7 +91,10 @@ pub fn evaluate(scoring: &Scoring, observer: &dyn Observer) -> Result<Scored> {
             references: without_prediction,
         });
     }
-    let labels = dataset.map_or_else(|| labels_found(&pairs), |dataset| dataset.labels);
+    let labels = match dataset {
+        Some(dataset) => dataset.labels,
+        None => labels_found(&pairs, observer),
+    };
     let classes = labels.iter().skip(1).map(|label| label.name.clone()).collect();
     let mut evaluation = Evaluation::new(classes, *tolerance_mm);
     let mut failures = Vec::new();
@@ -99,6 +123,7 @@ fn label_maps(path: &Path) -> Result<Vec<(String, PathBuf)>> {
     let files = images_in(path)?.into_iter().map(|(name, path)| (composed(&name), path));
     let mut files: Vec<(String, PathBuf)> = files.collect();
     files.retain(|(name, _)| !name.ends_with("_probabilities"));
+    files.iter().try_for_each(|(_, path)| refuse_odd_name(path))?;
     refuse_same_names(files.iter().map(|(name, path)| (name.as_str(), path.as_path())))?;
     if files.is_empty() { Err(Error::place(path, Place::NoLabelMaps)) } else { Ok(files) }
 }
@@ -138,14 +163,23 @@ fn matched(
     Matched { pairs, without_reference, without_prediction: references.into_keys().collect() }
 }
 
-/// Every value in any readable map, named by itself.
-fn labels_found(pairs: &[Pair]) -> Vec<Label> {
-    let files = pairs.iter().flat_map(|pair| [&pair.prediction, &pair.reference]);
-    let mut values = BTreeSet::from([0]);
-    for (_, map) in files.filter_map(|path| read_labels(path).ok()) {
-        values.extend(map.voxels.iter().copied());
+/// Every value in any readable map, named by itself. A value that only predictions hold may be a
+/// structure under another number.
+fn labels_found(pairs: &[Pair], observer: &dyn Observer) -> Vec<Label> {
+    let values = |file: fn(&Pair) -> &PathBuf| {
+        let maps = pairs.iter().filter_map(|pair| read_labels(file(pair), None).ok());
+        let mut values = BTreeSet::from([0]);
+        maps.for_each(|(_, map)| values.extend(map.voxels.iter().copied()));
+        values
+    };
+    let [predicted, expected] = [values(|pair| &pair.prediction), values(|pair| &pair.reference)];
+    let unexpected: Vec<u16> = predicted.difference(&expected).copied().collect();
+    if !unexpected.is_empty() {
+        let missed = expected.difference(&predicted).copied().collect();
+        observer.message(&Message::UnexpectedLabels { unexpected, missed });
     }
-    values.into_iter().map(|value| Label { value, name: value.to_string() }).collect()
+    let all = predicted.union(&expected);
+    all.map(|&value| Label { value, name: value.to_string() }).collect()
 }
 
 impl Pair {
@@ -155,8 +189,8 @@ impl Pair {
         tolerance_mm: f64,
         observer: &dyn Observer,
     ) -> Result<CaseScore> {
-        let (predicted_in, prediction) = read_listed(&self.prediction, labels)?;
-        let (expected_in, reference) = read_listed(&self.reference, labels)?;
+        let (expected_in, reference) = read_listed(&self.reference, labels, None)?;
+        let (predicted_in, prediction) = read_listed(&self.prediction, labels, Some(&expected_in))?;
         let unlike = |problem| Error::Unlike {
             prediction: self.prediction.clone(),
             reference: self.reference.clone(),
@@ -178,14 +212,18 @@ impl Pair {
     }
 }
 
-fn read_labels(path: &Path) -> medvol::Result<(Header, LabelMap)> {
-    let opened = Source::from(path).open()?.checked(1)?;
+/// A label map, along the axes of another if it lies on the voxels of that, and its header.
+fn read_labels(path: &Path, on: Option<&Header>) -> medvol::Result<(Header, LabelMap)> {
+    let mut opened = Source::from(path).open()?.checked(1)?;
+    if let Some(on) = on {
+        opened = opened.on_grid_of(on);
+    }
     Ok((opened.header().clone(), opened.labels()?))
 }
 
-/// A label map that holds no other values than those of `labels`, and its header.
-fn read_listed(path: &Path, labels: &[Label]) -> Result<(Header, LabelMap)> {
-    let (header, map) = read_labels(path)?;
+/// The same, which holds no other values than those of `labels`.
+fn read_listed(path: &Path, labels: &[Label], on: Option<&Header>) -> Result<(Header, LabelMap)> {
+    let (header, map) = read_labels(path, on)?;
     let classes = ClassMap::new(labels);
     match classes.classes(map.voxels.view()) {
         Ok(_) => Ok((header, map)),
