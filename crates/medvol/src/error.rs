@@ -36,9 +36,8 @@ pub enum Error {
 
     /// The file ends before its last announced byte.
     #[error(
-        "{} is truncated: its header announces {expected} bytes, the file holds {found}; copy or \
-         download it again",
-        path.display()
+        "{} is truncated: {}; copy or download it again",
+        path.display(), cut(*expected, *found)
     )]
     Truncated {
         /// The file.
@@ -287,6 +286,15 @@ pub enum Error {
         /// The data set.
         path: PathBuf,
     },
+}
+
+/// Where a file is cut off.
+pub(crate) fn cut(expected: u64, found: u64) -> String {
+    if found < expected {
+        format!("its header announces {expected} bytes, the file holds {found}")
+    } else {
+        "its compressed data lack their end".into()
+    }
 }
 
 /// All endings, as in `.nii.gz or .nii`.

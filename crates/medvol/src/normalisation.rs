@@ -18,6 +18,9 @@ const CONSTANT: f64 = 1e-6;
 /// between air (-1000) and water (0).
 pub(crate) const AIR: f32 = -500.0;
 
+/// What CT is called where it is spelled out, in small letters.
+const SPELLED_OUT: [&str; 4] = ["computed tomography", "ct scan", "ct image", "ct hu"];
+
 /// Foreground voxels of one case that are looked at, at most; evenly spread.
 const SAMPLED: usize = 10_000;
 
@@ -62,8 +65,16 @@ impl Normalisation {
     /// The names that [`Self::named`] knows, as nnU-Net spells them.
     pub const NAMES: [&'static str; 5] = ["zscore", "CT", "noNorm", "rescale_to_0_1", "rgb_to_0_1"];
 
-    /// The one called `name`, in capitals or not.
+    /// The one called `name`, in capitals or not; CT also where it is spelled out.
     pub fn named(name: &str) -> Option<Self> {
+        let words: Vec<String> = name
+            .split(|letter: char| !letter.is_alphanumeric())
+            .filter(|word| !word.is_empty())
+            .map(str::to_lowercase)
+            .collect();
+        if SPELLED_OUT.contains(&words.join(" ").as_str()) {
+            return Some(Self::Ct { statistics: None });
+        }
         let at = Self::NAMES.iter().position(|known| known.eq_ignore_ascii_case(name.trim()))?;
         Some(
             [Self::ZScore, Self::Ct { statistics: None }, Self::None, Self::Rescale, Self::Rgb][at],
@@ -232,6 +243,9 @@ mod tests {
             assert_eq!(Normalisation::of_channel(&name.to_uppercase()), normalisation);
         }
         assert_eq!(Normalisation::named("CTA"), None);
+        for name in ["Computed Tomography", "CT (HU)", "ct_scan"] {
+            assert_eq!(Normalisation::of_channel(name), Normalisation::named("CT").unwrap());
+        }
         assert_eq!(Normalisation::of_channel("T1 post contrast"), Normalisation::ZScore);
     }
 

@@ -26,6 +26,9 @@ pub fn read_text(path: impl AsRef<Path>) -> Result<String> {
         [0xff, 0xfe, text @ ..] => sixteen(text, u16::from_le_bytes).ok_or_else(broken),
         [0xfe, 0xff, text @ ..] => sixteen(text, u16::from_be_bytes).ok_or_else(broken),
         [0xef, 0xbb, 0xbf, text @ ..] => utf8(text),
+        // Without a mark: half of a letter that Latin has too is 0.
+        [1..=255, 0, ..] => sixteen(&bytes, u16::from_le_bytes).ok_or_else(broken),
+        [0, 1..=255, ..] => sixteen(&bytes, u16::from_be_bytes).ok_or_else(broken),
         text => utf8(text),
     }
 }
@@ -70,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_the_same_with_every_byte_order_mark() {
+    fn a_text_is_the_same_with_every_byte_order_mark_and_without() {
         let text = "{\"name\": \"Müller 🙂\"}\r\n";
         let units = || text.encode_utf16();
         let marked = [
@@ -78,6 +81,8 @@ mod tests {
             [b"\xef\xbb\xbf", text.as_bytes()].concat(),
             [0xff, 0xfe].into_iter().chain(units().flat_map(u16::to_le_bytes)).collect(),
             [0xfe, 0xff].into_iter().chain(units().flat_map(u16::to_be_bytes)).collect(),
+            units().flat_map(u16::to_le_bytes).collect(),
+            units().flat_map(u16::to_be_bytes).collect(),
         ];
         for bytes in marked {
             assert_eq!(read(&bytes).unwrap(), text);

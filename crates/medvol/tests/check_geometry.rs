@@ -183,7 +183,7 @@ fn looked(change: impl FnOnce(&mut Image)) -> Vec<(Kind, String)> {
     write_image(source.path(), &image).unwrap();
     let opened = source.open().unwrap();
     let header = opened.header().clone();
-    let found = look(&[source], &header, &opened.raw().unwrap(), [1.0; 3]);
+    let found = look(&[source], &header, &opened.raw().unwrap(), [1.0; 3], &[]);
     found.into_iter().map(|finding| (finding.kind, finding.message)).collect()
 }
 

@@ -112,14 +112,14 @@ fn what_is_uncertain_is_refused_with_its_value() {
         ("modality", json!({"0": null}), "\"0\": null"),
         ("modality", json!({"1": "MRI"}), "without gaps"),
         ("training", json!([7]), "training[0]: expected a file's name"),
-        ("training", json!([{"img": "a.nii", "label": "b.nii"}]), "found \"img, label\""),
+        ("training", json!([{"scan": "a.nii", "label": "b.nii"}]), "expected a key \"image\""),
         ("training", json!([{"image": 3}]), "expected the name of a file as \"image\""),
         ("training", json!([{"image": []}]), "found []"),
         ("training", json!([{"image": "a.nii", "label": ["b.nii", "c.nii"]}]), "found 2 files"),
         ("training", json!([{"image": "a.nii", "fold": -1}]), "found -1"),
         (
             "dataset",
-            json!({"a": {"image": "a.nii"}}),
+            json!({"a": {"scan": "a.nii"}}),
             "case \"a\" under \"dataset\" has no \"images\"",
         ),
         ("file_ending", json!(7), ".7"),
@@ -178,12 +178,14 @@ fn a_description_that_is_no_utf8_is_refused_with_its_line() {
 #[test]
 fn the_files_of_a_case_may_be_a_list_of_one_a_channel() {
     let files = |case: usize| {
-        let image = format!("imagesTr/{}.nii.gz", name(case));
-        json!({"image": [image, image], "label": [format!("labelsTr/{}.nii.gz", name(case))]})
+        let [first, second] =
+            ["imagesTr", "T2"].map(|folder| format!("{folder}/{}.nii.gz", name(case)));
+        json!({"image": [first, second], "label": [format!("labelsTr/{}.nii.gz", name(case))]})
     };
     let mut description = with("training", (0..CASES).map(files).collect());
     description["modality"] = json!({"0": "T1", "1": "T2"});
     let (_folder, root) = small(&description);
+    task::copy_folder(&root.join("imagesTr"), &root.join("T2"));
     let dataset = is_clean(&root);
     assert_eq!(names(&dataset.cases), (0..CASES).map(name).collect::<Vec<_>>());
     assert_eq!(dataset.load(&dataset.cases[0]).unwrap().0.channels(), 2);
@@ -337,7 +339,9 @@ fn the_folds_of_the_cases_are_the_folds() {
     entries[1]["fold"] = json!("2");
     entries.push(entry(3));
     let (_folder, root) = small(&with("training", json!(entries)));
-    let dataset = is_clean(&root);
+    let dataset = Dataset::open(&root).unwrap();
+    let unplaced = "warning 1 case(s), such as case_03, are held out in no fold";
+    assert!(said(&root).starts_with(unplaced), "{}", said(&root));
     assert_eq!(held_out(&dataset), [vec![name(0), name(2)], vec![name(1)]]);
     assert_eq!(dataset.folds[1].training, [name(0), name(2), name(3)]);
     // One fold of all cases leaves nothing to train with.

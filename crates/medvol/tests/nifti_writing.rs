@@ -12,6 +12,27 @@ use ndarray::{Array3, Array4};
 use proptest::prelude::*;
 
 #[test]
+fn an_image_in_several_files_keeps_its_channels_where_it_is_written_like_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let affine = Affine::from_spacing([3.0, 2.0, 1.0]);
+    for ending in [".nii.gz", ".nii", ".hdr", ".nrrd", ".mha"] {
+        let files = [0, 1].map(|channel| folder.path().join(format!("x{channel}{ending}")));
+        for (path, first) in files.iter().zip([0.0, 100.0]) {
+            let voxels = Array4::from_shape_fn((1, 2, 3, 4), |(_, k, j, i)| {
+                first + (12 * k + 4 * j + i) as f32
+            });
+            write_image(path, &Image { voxels, affine }).unwrap();
+        }
+        let sources = files.map(Source::from);
+        let header = io::open(&sources).unwrap().header().clone();
+        let image = io::open(&sources).unwrap().image().unwrap();
+        let joined = folder.path().join(format!("joined{ending}"));
+        io::create(&joined).unwrap().like(&header).image(&image).unwrap();
+        assert_eq!(read_image(&joined).unwrap(), image, "{ending}");
+    }
+}
+
+#[test]
 fn a_half_turn_survives_the_rounding_of_its_quaternion() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.nii");

@@ -10,6 +10,7 @@ use scnas::report::against_random::AgainstRandom;
 use scnas::report::cross_validation::CrossValidation;
 use scnas::run::cross_validate::{CrossValidated, cross_validate};
 use scnas::run::pipeline::Order;
+use scnas::settings::Then;
 use scnas::store::named::{Named, settings_of};
 use serde_json::json;
 
@@ -68,6 +69,11 @@ pub fn run(args: &CrossValidateArgs, device: &Device, output: Output) -> Result<
     interrupt::listen()?;
     let base = args.arch.as_deref().and_then(settings_of);
     let mut config = args.settings.load(base.as_deref(), &[])?;
+    if args.arch.is_some() {
+        args.settings.warn_of_unsearched();
+    } else if config.search.then == Then::Inherit {
+        args.settings.warn_of_untrained();
+    }
     if let Some(splits) = &args.splits {
         config.data.splits = Some(splits.clone());
     }

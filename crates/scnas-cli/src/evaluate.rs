@@ -53,6 +53,9 @@ pub fn run(args: &EvaluateArgs, output: Output) -> Result<ExitCode> {
         data: args.data.clone(),
         tolerance_mm: args.tolerance,
     };
+    if let Some(path) = &args.csv {
+        scoring.refuse_to_overwrite(path)?;
+    }
     let progress = Progress::new(output);
     let scored = evaluate(&scoring, &progress)?;
     drop(progress);

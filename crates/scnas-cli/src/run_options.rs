@@ -58,8 +58,17 @@ pub struct SettingsArgs {
 impl SettingsArgs {
     /// Warns of settings of the training that are given where nothing is trained.
     pub fn warn_of_untrained(&self) {
-        for line in self.set.iter().filter(|line| line.trim_start().starts_with("train.")) {
-            warn(format_args!("--set {line} has no effect: nothing is trained behind the search"));
+        self.warn_in_vain("train.", "nothing is trained behind the search");
+    }
+
+    /// Warns of settings of the search that are given where nothing is searched.
+    pub fn warn_of_unsearched(&self) {
+        self.warn_in_vain("search.", "nothing is searched");
+    }
+
+    fn warn_in_vain(&self, section: &str, why: &str) {
+        for line in self.set.iter().filter(|line| line.trim_start().starts_with(section)) {
+            warn(format_args!("--set {line} has no effect: {why}"));
         }
     }
 

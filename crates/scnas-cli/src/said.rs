@@ -119,7 +119,7 @@ fn other_place(problem: &Place) -> &'static str {
     match problem {
         Place::NoImages { training: false } => "; --training predicts a data set's training images",
         Place::OneFile { .. } | Place::NoFolder => " as --out",
-        Place::Overwrites => "; give another --out",
+        Place::Overwrites => "; write it elsewhere",
         Place::Scores(_) => "; give a file as `scnas evaluate --csv` writes it",
         _ => "",
     }

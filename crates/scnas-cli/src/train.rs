@@ -75,6 +75,7 @@ pub fn run(args: &TrainArgs, device: &Device, output: Output) -> Result<ExitCode
             init.name()
         ),
     };
+    args.run.settings.warn_of_unsearched();
     if init == Init::Inherit {
         args.run.settings.warn_of_untrained();
     }

@@ -337,66 +337,33 @@ fn an_image_whose_name_is_no_text_is_named_and_other_files_do_not_matter() {
     let output = scnas(&dir, &command).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(stderr(&output).contains("expected a name in UTF-8"), "{output:?}");
+    // The others are predicted.
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 2, "{output:?}");
 }
 
 #[test]
-fn evaluate_scores_what_matches_and_says_what_does_not() {
-    let dir = folder("evaluate");
-    let data = task(&dir);
-    std::fs::create_dir(dir.join("predictions")).unwrap();
-    let prediction = |name: &str, change: &dyn Fn(&mut medvol::LabelMap)| {
-        let mut labels = read_labels(data.join("labelsTr").join(name)).unwrap();
-        change(&mut labels);
-        write_labels(dir.join("predictions").join(name), &labels).unwrap();
-    };
-    prediction("phantom_001.nii.gz", &|_| {});
-    prediction("phantom_002.nii.gz", &|labels| labels.voxels.fill(0));
-    let scores = json(&dir, &["evaluate", "predictions", "--data", "data"]);
-    assert_eq!(scores["cases"][0]["dice"], serde_json::json!([1.0, 1.0]));
-    assert_eq!(scores["cases"][1]["dice"], serde_json::json!([0.0, 0.0]));
-    // Nothing to measure to in a case that was missed, and its mean says so.
-    assert_eq!(scores["cases"][0]["hd95_mm"], serde_json::json!([0.0, 0.0]));
-    assert_eq!(scores["cases"][1]["hd95_mm"], serde_json::json!([null, null]));
-    assert_eq!(scores["metrics"]["hd95_mm"]["cases"], serde_json::json!([1, 1]));
-    assert_eq!(
-        (&scores["cases"][1]["volume_error"], &scores["tolerance_mm"]),
-        (&serde_json::json!([-1.0, -1.0]), &serde_json::json!(1.0))
-    );
-    let text = succeed(&dir, &["evaluate", "predictions", "--data", "data", "--tolerance", "2.5"]);
-    assert!(
-        text.contains("surface Dice 2.5 mm")
-            && text.trim_end().ends_with("mean foreground Dice 0.5000 ± 0.7071 over 2 cases"),
-        "{text}"
-    );
-    assert_eq!(scores["references_without_prediction"].as_array().unwrap().len(), 4);
-    // Without a data set, classes are the values found.
-    assert_eq!(
-        json(&dir, &["evaluate", "predictions", "data/labelsTr"])["classes"],
-        serde_json::json!(["1", "2"])
-    );
-    let one = json(
-        &dir,
-        &["evaluate", "predictions/phantom_002.nii.gz", "data/labelsTr/phantom_002.nii.gz"],
-    );
-    assert_eq!(one["cases"].as_array().unwrap().len(), 1);
+fn images_in_folders_of_a_folder_are_not_left_out_in_silence() {
+    let dir = folder("deeper");
+    model(&dir);
+    let images = dir.join("data/imagesTs");
+    std::fs::create_dir(images.join("more")).unwrap();
+    std::fs::copy(images.join("phantom_007.nii.gz"), images.join("more/a.nii.gz")).unwrap();
+    let command = ["predict", "data/imagesTs", "--model", "run", "--out", "out"];
+    let output = scnas(&dir, &command).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(stderr(&output).contains("warning: left out"), "{output:?}");
+    assert!(stderr(&output).contains("data/imagesTs/more"), "{output:?}");
+}
 
-    refuse(&dir, &["evaluate", "nowhere", "data/labelsTr"], &["nowhere"]);
-    refuse(&dir, &["evaluate", "predictions", "data/imagesTs"], &["predictions", "none"]);
-    std::fs::create_dir(dir.join("bad")).unwrap();
-    for (change, named) in [
-        (
-            &(|labels: &mut medvol::LabelMap| labels.voxels[[0, 0, 0]] = 7)
-                as &dyn Fn(&mut medvol::LabelMap),
-            "label 7",
-        ),
-        (&|labels| labels.voxels.swap_axes(0, 1), "phantom_003.nii.gz"),
-        (&|labels| labels.affine.0[1][3] += 9.0, "mm apart"),
-    ] {
-        let mut labels = read_labels(data.join("labelsTr/phantom_003.nii.gz")).unwrap();
-        change(&mut labels);
-        write_labels(dir.join("bad/phantom_003.nii.gz"), &labels).unwrap();
-        refuse(&dir, &["evaluate", "bad", "--data", "data"], &["phantom_003.nii.gz", named]);
-    }
+#[test]
+fn settings_of_a_search_are_in_vain_where_nothing_is_searched() {
+    let dir = folder("in_vain");
+    task(&dir);
+    let train = ["train", "data", "--arch", "conv3", "--out", "run"];
+    let output = scnas(&dir, &tiny(&train, &["train.epochs=1"])).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let said = stderr(&output);
+    assert!(said.contains("warning: --set search.epochs=2 has no effect"), "{said}");
 }
 
 #[test]

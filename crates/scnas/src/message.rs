@@ -153,10 +153,17 @@ pub enum Message {
         /// Its fold.
         fold: usize,
     },
-    /// Files of a folder that are not predicted, as no image ends so.
+    /// Files and folders in a folder that are not predicted, as they are no images.
     NoImages {
         /// The files.
         files: Vec<PathBuf>,
+    },
+    /// Labels that predictions hold and no reference does: perhaps they are numbered otherwise.
+    UnexpectedLabels {
+        /// Their values.
+        unexpected: Vec<u16>,
+        /// The values that only references hold.
+        missed: Vec<u16>,
     },
     /// An image from which hardly anything sound can be predicted.
     Doubtful(Finding),
@@ -191,6 +198,7 @@ impl Message {
             | Self::NoLocks { .. }
             | Self::SeenCases { .. }
             | Self::NoImages { .. }
+            | Self::UnexpectedLabels { .. }
             | Self::Doubtful(_)
             | Self::Header { .. } => true,
         }
@@ -282,7 +290,17 @@ impl fmt::Display for Message {
             Self::NoImages { files } => {
                 let names: Vec<String> =
                     files.iter().map(|file| file.display().to_string()).collect();
-                write!(f, "left out, as no image ends so: {}", shortened(&names))
+                write!(f, "left out, as they are no images: {}", shortened(&names))
+            }
+            Self::UnexpectedLabels { unexpected, missed } => {
+                let listed = |values: &[u16]| {
+                    values.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
+                };
+                write!(f, "no reference holds the label(s) {}", listed(unexpected))?;
+                if !missed.is_empty() {
+                    write!(f, ", and no prediction holds {}", listed(missed))?;
+                }
+                write!(f, ": see whether both number their labels alike")
             }
             Self::Doubtful(finding) => write!(f, "{}; {}", finding.message, finding.remedy),
             Self::Header { file, remark } => {

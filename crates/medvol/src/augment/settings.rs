@@ -37,7 +37,10 @@ pub struct AugmentSettings {
 
 /// Probabilities of mirroring along (depth, height, width).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "something else than \"auto\" or three probabilities, as in [0.5, 0.5, 0.0]"
+)]
 pub enum Flip {
     /// These.
     Probabilities([f64; 3]),

@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use super::examine::Facts;
 use super::geometry::{CHECK_UNIT, implausible};
 use super::labels::{FEW_VOXELS, Labels};
+use super::look::is_of_other_size;
 use super::{Finding, Fix, Kind, Severity};
 use crate::dataset::Dataset;
 use crate::digits::{lengths_mm, significant};
@@ -149,6 +150,10 @@ fn spacings(facts: &[Facts]) -> Vec<Finding> {
             format!("a spacing unlike the other cases': {}", found.join("; "))
         } else if let Some(message) = implausible(shape, spacing) {
             message
+        } else if let Some(usual) = target.filter(|usual| is_of_other_size(shape, spacing, *usual))
+        {
+            let (own, usual) = (lengths_mm(spacing), lengths_mm(usual));
+            format!("a spacing of {own} (depth, height, width); usual are {usual}")
         } else {
             continue;
         };

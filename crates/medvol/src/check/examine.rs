@@ -10,7 +10,7 @@ use super::intensity::Intensity;
 use super::labels::Labels;
 use super::{Finding, Fix, Kind, Severity};
 use crate::dataset::{CaseFiles, Dataset};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, cut};
 use crate::io::{Header, Opened, Source, joined};
 use crate::orient::Orientation;
 use crate::volume::{Image, LabelMap};
@@ -36,11 +36,14 @@ pub(super) struct Facts {
 
 impl Facts {
     fn of(dataset: &Dataset, case: &CaseFiles) -> Self {
+        // One of its cases may be listed twice, to train with and to be tested.
+        let test = dataset.test.iter().any(|test| std::ptr::eq(test, case))
+            || (dataset.test.contains(case) && !dataset.cases.contains(case));
         Self {
             name: case.name.clone(),
             subject: case.subject.clone(),
-            test: dataset.test.contains(case),
-            labelled: case.label.is_some() && !dataset.test.contains(case),
+            test,
+            labelled: case.label.is_some() && !test,
             ..Self::default()
         }
     }
@@ -193,13 +196,12 @@ impl Examiner<'_> {
         path.strip_prefix(&self.dataset.root).unwrap_or(path).display().to_string()
     }
 
-    /// Reads an image; a label map is brought to the grid of its image, as far as its format asks
-    /// for it.
+    /// Reads an image; a label map is brought to the grid of its image, where it can be.
     fn read(&mut self, source: &Source, of_image: Option<&Header>) -> Option<(Header, Image)> {
         let shown = self.shown(source);
         let read = |opened: Opened| {
             let opened = match of_image {
-                Some(image) => opened.on_grid_of(&image.grid),
+                Some(image) => opened.on_grid_of(image),
                 None => opened,
             };
             Ok((opened.header().clone(), opened.image()?))
@@ -225,10 +227,7 @@ impl Examiner<'_> {
                 )
             }
             Err(Error::Truncated { expected, found, .. }) => {
-                let message = format!(
-                    "{shown} is truncated: its header announces {expected} bytes, the file holds \
-                     {found}"
-                );
+                let message = format!("{shown} is truncated: {}", cut(expected, found));
                 Finding::error(Kind::Truncated, message, "copy or download it again")
             }
             Err(error) => {

@@ -1,10 +1,12 @@
 //! Files that belong to no case, cases that are not there, and words of the description that are not
 //! used.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::{Finding, Kind};
+use crate::class_map::Label;
 use crate::dataset::{CaseFiles, Dataset, Notice};
 use crate::io::{Source, is_part_of_another, stem_and_ending};
 
@@ -37,6 +39,15 @@ pub(super) fn counts(dataset: &Dataset) -> Vec<Finding> {
             remedy,
         ));
     }
+    for (n, label) in dataset.labels.iter().enumerate() {
+        let same = |before: &&Label| before.name == label.name;
+        if let Some(before) = dataset.labels[..n].iter().find(same) {
+            let (first, second, name) = (before.value, label.value, &label.name);
+            let message = format!("labels {first} and {second} are both called {name:?}");
+            let remedy = "give each its own name, so that tables tell them apart";
+            findings.push(Finding::warning(Kind::Unused, message, remedy));
+        }
+    }
     for Notice { text, remedy } in &dataset.notices {
         findings.push(Finding::warning(Kind::Unused, text, *remedy));
     }
@@ -46,6 +57,45 @@ pub(super) fn counts(dataset: &Dataset) -> Vec<Finding> {
             format!("keys without a meaning here: {}", dataset.unknown_keys.join(", ")),
             "look for a misspelt one",
         ));
+    }
+    findings
+}
+
+/// Files that stand for two things: the image of a case that is its label map too, two channels
+/// that are one file, one label map for several cases.
+pub(super) fn shared(dataset: &Dataset) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut label_maps: BTreeMap<&Path, &str> = BTreeMap::new();
+    let shown = |source: &Source| {
+        let path = source.path();
+        path.strip_prefix(&dataset.root).unwrap_or(path).display().to_string()
+    };
+    for case in &dataset.cases {
+        let of_case = |finding: Finding| Finding { case: Some(case.name.clone()), ..finding };
+        if let Some(label) = case.label.as_ref().filter(|label| case.images.contains(label)) {
+            findings.push(of_case(Finding::error(
+                Kind::DuplicateImage,
+                format!("{} is listed as image and as label map", shown(label)),
+                "list the image itself",
+            )));
+        }
+        let twice = |(n, image): &(usize, &Source)| case.images[..*n].contains(image);
+        if let Some((n, image)) = case.images.iter().enumerate().find(twice) {
+            findings.push(of_case(Finding::warning(
+                Kind::DuplicateImage,
+                format!("{} is listed twice as a channel, the second time as {n}", shown(image)),
+                "list the file of the other channel",
+            )));
+        }
+        let Some(label) = &case.label else { continue };
+        match label_maps.entry(label.path()) {
+            Entry::Vacant(entry) => drop(entry.insert(&case.name)),
+            Entry::Occupied(entry) => findings.push(of_case(Finding::warning(
+                Kind::DuplicateImage,
+                format!("{} is also the label map of {}", shown(label), entry.get()),
+                "list its own label map",
+            ))),
+        }
     }
     findings
 }
@@ -112,7 +162,13 @@ pub(super) fn unlisted(dataset: &Dataset, labelled_only: bool) -> Vec<Finding> {
         let remedy = "convert it if it is an image that should be used";
         Finding::note(Kind::UnlistedFile, message, remedy)
     };
-    say(others, other, "is in no format that is known by its name, and is left out");
+    say(others, other, "is in no format that is known by its name, or a folder, and is left out");
+    let of_test = dataset.root.join("labelsTs");
+    if !visible(&of_test).is_empty() && !used.iter().any(|file| file.starts_with(&of_test)) {
+        let remedy = "to score predictions of the test cases: scnas evaluate PREDICTIONS labelsTs";
+        let message = "labelsTs is not used: test cases are only predicted";
+        findings.push(Finding::note(Kind::UnlistedFile, message, remedy));
+    }
     findings
 }
 

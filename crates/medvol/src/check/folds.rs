@@ -29,6 +29,7 @@ pub(super) fn hold_against(dataset: &Dataset, folds: &[Fold], facts: &[Facts]) -
             Severity::Error,
         ));
     }
+    findings.extend(unevenly_held_out(folds, &labelled));
     let (training, test): (Vec<&Facts>, Vec<&Facts>) = facts.iter().partition(|case| case.labelled);
     let subjects_only = |case: &Facts| Facts { digest: None, ..case.clone() };
     let test: Vec<Facts> = test.into_iter().map(subjects_only).collect();
@@ -38,6 +39,60 @@ pub(super) fn hold_against(dataset: &Dataset, folds: &[Fold], facts: &[Facts]) -
         &test.iter().collect::<Vec<_>>(),
         Severity::Warning,
     ));
+    findings
+}
+
+/// Cases that several folds do not hold out once, as a cross-validation does.
+fn unevenly_held_out(folds: &[Fold], labelled: &BTreeSet<&str>) -> Vec<Finding> {
+    if folds.len() < 2 {
+        return Vec::new();
+    }
+    let times = |name: &str| {
+        folds.iter().filter(|fold| fold.held_out.iter().any(|held_out| held_out == name)).count()
+    };
+    let of = |wanted: fn(usize) -> bool| {
+        labelled.iter().copied().filter(|name| wanted(times(name))).collect::<Vec<_>>()
+    };
+    let finding = |names: Vec<&str>, text: &str| {
+        let message = format!("{} case(s), such as {}, are {text}", names.len(), names.first()?);
+        let remedy = "hold each case out once if the folds are to be those of a cross-validation";
+        Some(Finding::warning(Kind::Folds, message, remedy))
+    };
+    let never = finding(of(|times| times == 0), "held out in no fold: they are never scored");
+    let often =
+        finding(of(|times| times > 1), "held out in several folds, and are scored as often");
+    never.into_iter().chain(often).collect()
+}
+
+/// Labels that are only in held-out cases, fold by fold: they are scored and cannot be learnt.
+pub(super) fn unlearnable<'a>(
+    dataset: &Dataset,
+    folds: impl IntoIterator<Item = (usize, &'a Fold)>,
+    facts: &[Facts],
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (number, fold) in folds {
+        let holding = |names: &[String], value: u16| {
+            let side = facts.iter().filter(|case| case.labelled && names.contains(&case.name));
+            side.filter(|case| {
+                // What an unreadable label map holds is not known.
+                case.labels.as_ref().is_none_or(|labels| labels.counts.contains_key(&value))
+            })
+            .count()
+        };
+        for label in dataset.labels.iter().filter(|label| label.value > 0) {
+            let held_out = holding(&fold.held_out, label.value);
+            if held_out > 0 && holding(&fold.training, label.value) == 0 {
+                let message = format!(
+                    "fold {number}: no training case holds label {} ({}), but {held_out} held-out \
+                     case(s) do: it cannot be learnt there",
+                    label.value, label.name
+                );
+                let remedy = "hold out others, so that a training case holds it";
+                findings.push(Finding::warning(Kind::MissingLabel, message, remedy));
+            }
+        }
+    }
     findings
 }
 

@@ -5,9 +5,14 @@ use ndarray::ArrayView3;
 use super::examine::Examiner;
 use super::{Finding, Kind};
 use crate::io::Source;
+use crate::normalisation::Normalisation;
 
 /// Voxels looked at, at most about, for all but the extremes.
 const SAMPLES: usize = 1 << 18;
+
+/// In every CT there is something less dense than this: fat has about -100 Hounsfield units, air
+/// -1000.
+const LEAST_DENSE: f32 = -50.0;
 
 /// How far beyond the range of 99.8 % of all voxels a voxel may lie, in such ranges.
 const SPIKE: f32 = 50.0;
@@ -74,10 +79,41 @@ impl Intensity {
 }
 
 impl Examiner<'_> {
-    /// Channels without contrast, and voxels far from all others.
+    /// Channels without contrast, voxels far from all others, and CT in other units.
     pub(super) fn contrast(&mut self, source: &Source, channels: &[Intensity]) {
-        contrast(&self.shown(source), channels).into_iter().for_each(|finding| self.add(finding));
+        let shown = self.shown(source);
+        let names = self.dataset.channels.iter();
+        let normalisation: Vec<_> = names.map(|name| Normalisation::of_channel(name)).collect();
+        let found = contrast(&shown, channels).into_iter();
+        found
+            .chain(other_units(&shown, channels, &normalisation))
+            .for_each(|finding| self.add(finding));
     }
+}
+
+/// Channels that are normalised as CT and hold no Hounsfield units: without their intercept,
+/// scaled, or of another modality.
+pub(super) fn other_units(
+    shown: &str,
+    channels: &[Intensity],
+    normalisation: &[Normalisation],
+) -> Vec<Finding> {
+    let of_ct = |(_, (channel, scheme)): &(usize, (&Intensity, &Normalisation))| {
+        matches!(scheme, Normalisation::Ct { .. }) && !channel.is_constant()
+    };
+    let channels = channels.iter().zip(normalisation).enumerate().filter(of_ct);
+    let wrong = channels.filter(|(_, (channel, _))| channel.min > LEAST_DENSE);
+    let finding = |(n, (channel, _)): (usize, (&Intensity, _))| {
+        let message = format!(
+            "{shown}: channel {n} is CT, but its values, {} to {}, are no Hounsfield units: in \
+             these air is -1000 and fat -100",
+            channel.min, channel.max
+        );
+        let remedy = "convert it again with its rescale slope and intercept; if it is no CT, mend \
+                      the order or the names of the channels";
+        Finding::warning(Kind::OutlierIntensity, message, remedy)
+    };
+    wrong.map(finding).collect()
 }
 
 /// Channels without contrast, and voxels far from all others.

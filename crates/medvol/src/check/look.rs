@@ -2,10 +2,11 @@
 //! spacing of the grid that a model works on.
 
 use super::geometry::{CHECK_UNIT, implausible, said_of};
-use super::intensity::{Intensity, contrast};
+use super::intensity::{Intensity, contrast, other_units};
 use super::{Finding, Kind};
 use crate::digits::lengths_mm;
 use crate::io::{Header, Source, Weight};
+use crate::normalisation::Normalisation;
 use crate::orient::Orientation;
 use crate::raw::RawImage;
 
@@ -13,10 +14,15 @@ use crate::raw::RawImage;
 /// slices differ by up to ten.
 const OTHER_SPACING: f64 = 12.0;
 
+/// Voxels whose size differs by more than this factor, to the power of three, are suspicious:
+/// centimetres are taken for millimetres.
+const OTHER_SIZE: f64 = 5.0;
+
 /// What makes it doubtful that anything sound can be predicted from an image: voxels that are all
 /// the same, in the whole image or a channel; a few far from all others; a spacing that cannot be,
 /// or is far from `spacing_mm` (depth, height, width in canonical orientation); a header that
-/// contradicts itself. Empty where there is nothing to say. `sources` are the files of its channels.
+/// contradicts itself; channels that `normalisation` takes for CT and that are none. Empty where
+/// there is nothing to say. `sources` are the files of its channels.
 ///
 /// Voxels that are not finite are for [`Opened::checked`](crate::io::Opened::checked) to refuse.
 pub fn look(
@@ -24,6 +30,7 @@ pub fn look(
     header: &Header,
     image: &RawImage,
     spacing_mm: [f64; 3],
+    normalisation: &[Normalisation],
 ) -> Vec<Finding> {
     let shown = sources.first().map_or_else(String::new, Source::to_string);
     let remarks = header.place.remarks.iter().filter(|remark| remark.weight() > Weight::Note);
@@ -34,7 +41,8 @@ pub fn look(
     let far = |axis: usize| (own[axis] / spacing_mm[axis]).ln().abs() > OTHER_SPACING.ln();
     let odd = implausible(shape, own).or_else(|| {
         let said = || format!("a spacing of {}, far from the model's", lengths_mm(own));
-        (0..3).any(|axis| shape[axis] > 1 && far(axis)).then(said)
+        let far = (0..3).any(|axis| shape[axis] > 1 && far(axis));
+        (far || is_of_other_size(shape, own, spacing_mm)).then(said)
     });
     if let Some(odd) = odd {
         let message = format!("{shown}: {odd}; the model works on {}", lengths_mm(spacing_mm));
@@ -46,5 +54,15 @@ pub fn look(
         .map(|channel| Intensity::measured(sizes.iter().product(), || view.values(channel)))
         .collect();
     findings.extend(contrast(&shown, &intensities));
+    findings.extend(other_units(&shown, &intensities, normalisation));
     findings
+}
+
+/// Whether voxels of these spacings differ in size so much that one of them is in other units.
+/// Along axes of one voxel nothing is known.
+pub(super) fn is_of_other_size(shape: [usize; 3], spacing: [f64; 3], usual: [f64; 3]) -> bool {
+    let long = (0..3).filter(|&axis| shape[axis] > 1);
+    let ratios: Vec<f64> = long.map(|axis| (spacing[axis] / usual[axis]).ln()).collect();
+    let mean = ratios.iter().sum::<f64>() / ratios.len().max(1) as f64;
+    mean.abs() > OTHER_SIZE.ln()
 }

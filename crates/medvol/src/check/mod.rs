@@ -71,6 +71,9 @@ pub struct Options {
     pub labelled_only: bool,
     /// Folds to hold the cases against; none: those of the data set, if it says any.
     pub folds: Vec<Fold>,
+    /// The fold of a run, with its number, where only that is of interest for what can be learnt;
+    /// `None`: all folds.
+    pub fold: Option<(usize, Fold)>,
     /// Bytes for the cases held at a time; one that takes more is not read, and that is a finding.
     /// `None`: as many as they take.
     pub memory: Option<u64>,
@@ -153,6 +156,7 @@ pub fn conclude(
     examinations.sort_by(|a, b| a.place().cmp(&b.place()));
     let cases = examinations.len();
     let mut findings = files::counts(dataset);
+    findings.extend(files::shared(dataset));
     let mut facts = Vec::with_capacity(cases);
     for examination in examinations {
         findings.extend(examination.findings);
@@ -161,6 +165,10 @@ pub fn conclude(
     findings.extend(compare::compare(dataset, &facts));
     let folds = if options.folds.is_empty() { &dataset.folds } else { &options.folds };
     findings.extend(folds::hold_against(dataset, folds, &facts));
+    findings.extend(match &options.fold {
+        Some((number, fold)) => folds::unlearnable(dataset, [(*number, fold)], &facts),
+        None => folds::unlearnable(dataset, folds.iter().enumerate(), &facts),
+    });
     findings.extend(files::unlisted(dataset, options.labelled_only));
     sort(&mut findings);
     Report { dataset: Some(dataset.clone()), cases, findings }

@@ -28,9 +28,6 @@ const SILENT: &[&str] = &[
     "date",
     "contact",
     "numvalidation",
-    // Where another of these three says it.
-    "modality",
-    "modalities",
 ];
 
 /// What the file says; empty where it says nothing or cannot be understood.
@@ -75,16 +72,26 @@ impl Description {
                  \"channel_names\" and \"labels\" as nnU-Net does",
             );
         }
-        let channel_key = ["channel_names", "modality", "modalities"]
-            .into_iter()
-            .find(|key| object.contains_key(*key))
-            .unwrap_or("channel_names");
-        let channels = take(&mut object, channel_key);
+        let channels = channels(&mut object, said);
         let labels = take(&mut object, "labels");
         let order = take(&mut object, "regions_class_order");
         let mut list = |keys: &[&str], said: &mut Said| {
-            let key = keys.iter().find(|key| object.contains_key(**key))?;
-            let value = take(&mut object, key)?;
+            let mut lists = keys.iter().filter_map(|key| Some((*key, take(&mut object, key)?)));
+            let (mut key, mut value) = lists.next()?;
+            for (other, list) in lists {
+                let in_vain = if is_empty(&value) {
+                    (key, value) = (other, list);
+                    continue;
+                } else {
+                    !is_empty(&list)
+                };
+                if in_vain {
+                    said.notice(
+                        format!("{other:?} is not used, as there is {key:?} too"),
+                        "put all cases into one list",
+                    );
+                }
+            }
             Some(entries(key, &value, said))
         };
         let training = list(&["training", "train"], said);
@@ -117,7 +124,7 @@ impl Description {
         }
         Self {
             name,
-            channels: channels.map(|value| names::channels(channel_key, &value, said)),
+            channels,
             labels: labels
                 .map(|value| names::labels(&value, &label_keys(text), order.as_ref(), said)),
             announced,
@@ -131,6 +138,7 @@ impl Description {
                 .into_iter()
                 .map(|(key, _)| key)
                 .filter(|key| !SILENT.contains(&key.to_lowercase().as_str()))
+                .chain(std::mem::take(&mut said.unknown))
                 .collect(),
         }
     }
@@ -188,6 +196,30 @@ fn take(object: &mut Map<String, Value>, key: &str) -> Option<Value> {
     object.remove(key).filter(|value| !value.is_null())
 }
 
+fn is_empty(value: &Value) -> bool {
+    value.as_array().is_some_and(Vec::is_empty)
+}
+
+/// The names of the channels, under the first of the keys that say them; another may not disagree.
+fn channels(object: &mut Map<String, Value>, said: &mut Said) -> Option<Vec<String>> {
+    let keys = ["channel_names", "modality", "modalities"];
+    let mut found = keys.into_iter().filter_map(|key| Some((key, take(object, key)?)));
+    let (key, value) = found.next()?;
+    let names = names::channels(key, &value, said);
+    let lower = |names: &[String]| names.iter().map(|n| n.to_lowercase()).collect::<Vec<_>>();
+    for (other, value) in found {
+        // What is wrong with names that are not used does no harm.
+        let others = names::channels(other, &value, &mut said.apart());
+        if lower(&others) != lower(&names) {
+            said.notice(
+                format!("{other:?} says {others:?}, but {key:?} {names:?}, which is used"),
+                "make both say the same: images are normalised by these names",
+            );
+        }
+    }
+    Some(names)
+}
+
 fn number(object: &mut Map<String, Value>, key: &str, said: &mut Said) -> Option<usize> {
     let value = take(object, key)?;
     let number = count(&value);
@@ -205,12 +237,9 @@ fn entries(key: &str, value: &Value, said: &mut Said) -> Vec<Entry> {
         said.problem(format!("{key:?}: expected a list of cases, found {}", kind(value)));
         return Vec::new();
     };
-    let entry = |(n, item)| match Entry::parse(item, format!("{key}[{n}]")) {
-        Ok(entry) => Some(entry),
-        Err(problem) => {
-            said.problem(problem);
-            None
-        }
+    let entry = |(n, item)| {
+        let parsed = Entry::parse(item, format!("{key}[{n}]"), said);
+        parsed.map_err(|problem| said.problem(problem)).ok()
     };
     items.iter().enumerate().filter_map(entry).collect()
 }

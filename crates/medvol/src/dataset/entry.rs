@@ -6,6 +6,8 @@ use super::CaseFiles;
 use super::json::{integer, kind, shown, text};
 use super::locate::Locator;
 use super::naming::{names, names_of_files};
+use super::said::Said;
+use super::words::{self, Word};
 use crate::io::{Source, stem_and_ending};
 use crate::text::composed;
 
@@ -33,40 +35,43 @@ pub(super) struct Found {
 
 impl Entry {
     /// An entry of a list: a file's name, the names of the files of its channels, or an object with
-    /// `image`, `label` and, if wanted, `case`, `subject` and `fold`.
+    /// `image`, `label` and, if wanted, `case`, `subject` and `fold`, or what the neighbours call
+    /// these ([`words`](super::words)).
     ///
     /// # Errors
     /// What was expected, what was found.
-    pub(super) fn parse(item: &Value, place: String) -> Result<Self, String> {
+    pub(super) fn parse(item: &Value, place: String, said: &mut Said) -> Result<Self, String> {
         let mut entry =
             Self { place, name: None, images: Vec::new(), label: None, subject: None, fold: None };
         let place = &entry.place;
         match item {
             Value::String(_) | Value::Array(_) => entry.images = files(place, "image", item)?,
             Value::Object(case) => {
-                let Some(image) = given(case, "image") else {
+                let mut case = case.clone();
+                let Some((key, image)) = take(&mut case, Word::Image) else {
                     let keys = case.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
                     return Err(format!("{place}: expected a key \"image\", found {keys:?}"));
                 };
-                entry.images = files(place, "image", image)?;
-                entry.label = label(place, case)?;
-                let word = |key| match given(case, key) {
-                    Some(value) => text(value).map(Some).ok_or_else(|| {
-                        format!("{place}: expected a text as {key:?}, found {}", shown(value))
+                entry.images = files(place, &key, &image)?;
+                entry.label = label(place, take(&mut case, Word::Label))?;
+                let mut word = |word| match take(&mut case, word) {
+                    Some((key, value)) => text(&value).map(Some).ok_or_else(|| {
+                        format!("{place}: expected a text as {key:?}, found {}", shown(&value))
                     }),
                     None => Ok(None),
                 };
-                entry.name = word("case")?;
-                entry.subject = word("subject")?;
-                if let Some(fold) = given(case, "fold") {
-                    entry.fold = Some(self::fold(fold).ok_or_else(|| {
+                entry.name = word(Word::Case)?;
+                entry.subject = word(Word::Subject)?;
+                if let Some((key, fold)) = take(&mut case, Word::Fold) {
+                    entry.fold = Some(self::fold(&fold).ok_or_else(|| {
                         format!(
-                            "{place}: expected the number of a fold, 0 or more, as \"fold\"; \
+                            "{place}: expected the number of a fold, 0 or more, as {key:?}; \
                              found {}",
-                            shown(fold)
+                            shown(&fold)
                         )
                     })?);
                 }
+                case.keys().for_each(|key| words::unused(key, said));
             }
             other => {
                 return Err(format!(
@@ -90,12 +95,13 @@ impl Entry {
                 kind(item)
             ));
         };
-        let Some(images) = given(case, "images") else {
+        let mut case = case.clone();
+        let Some((key, images)) = take(&mut case, Word::Image) else {
             return Err(format!("{place} has no \"images\""));
         };
         Ok(Self {
-            images: files(&place, "images", images)?,
-            label: label(&place, case)?,
+            images: files(&place, &key, &images)?,
+            label: label(&place, take(&mut case, Word::Label))?,
             name: Some(name.to_string()),
             subject: None,
             fold: None,
@@ -104,11 +110,17 @@ impl Entry {
     }
 }
 
-fn given<'a>(case: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
-    case.get(key).filter(|value| !value.is_null())
+/// What a case says under a word, with the key that it uses for it.
+fn take(case: &mut Map<String, Value>, word: Word) -> Option<(String, Value)> {
+    case.retain(|_, value| !value.is_null());
+    let names: Vec<&str> = case.keys().map(String::as_str).collect();
+    let key = names[word.position(&names)?].to_string();
+    let value = case.remove(&key)?;
+    Some((key, value))
 }
 
-fn fold(value: &Value) -> Option<u32> {
+/// The number of a fold, also one that is written as text.
+pub(super) fn fold(value: &Value) -> Option<u32> {
     integer(value)?.try_into().ok()
 }
 
@@ -129,12 +141,12 @@ fn files(place: &str, key: &str, value: &Value) -> Result<Vec<String>, String> {
     })
 }
 
-fn label(place: &str, case: &Map<String, Value>) -> Result<Option<String>, String> {
-    let Some(value) = given(case, "label") else { return Ok(None) };
+fn label(place: &str, given: Option<(String, Value)>) -> Result<Option<String>, String> {
+    let Some((key, value)) = given else { return Ok(None) };
     if value.as_str().is_some_and(|name| name.trim().is_empty()) {
         return Ok(None);
     }
-    match files(place, "label", value)?.as_slice() {
+    match files(place, &key, &value)?.as_slice() {
         [name] => Ok(Some(name.clone())),
         several => Err(format!(
             "{place}: expected one label map, found {} files; merge them into one map of integers",

@@ -1,6 +1,8 @@
 //! Which cases are held out, where a description says so.
 
 use super::CaseFiles;
+use super::entry::Found;
+use super::said::Said;
 
 /// The training and held-out cases of one fold, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,4 +24,51 @@ impl Fold {
         let names = |cases: Vec<&CaseFiles>| cases.into_iter().map(|c| c.name.clone()).collect();
         Self { training: names(training), held_out: names(out) }
     }
+}
+
+/// The folds of a list of cases that are held out, or of the fold of each case.
+pub(super) fn said(training: &[Found], validation: &[Found], said: &mut Said) -> Vec<Fold> {
+    let files =
+        |cases: &'_ [Found]| cases.iter().map(|case| case.files.clone()).collect::<Vec<_>>();
+    let mut numbers: Vec<u32> = training.iter().filter_map(|case| case.fold).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    let all = [files(training), files(validation)].concat();
+    let unlabelled = validation.iter().filter(|case| case.files.label.is_none()).count();
+    if unlabelled > 0 {
+        said.notice(
+            format!(
+                "{unlabelled} of the cases under \"validation\" have no label map: they are not \
+                     held out"
+            ),
+            "name their label maps, or list them as test cases",
+        );
+    }
+    if validation.iter().any(|case| case.files.label.is_some()) {
+        if !numbers.is_empty() {
+            said.notice(
+                "the cases under \"training\" have a \"fold\" each, which is not used, as \
+                 \"validation\" says who is held out",
+                "leave only one of the two",
+            );
+        }
+        let held_out = files(validation);
+        return vec![Fold::of(&all, |case| held_out.contains(case))];
+    }
+    if numbers.len() == 1 {
+        said.notice(
+            format!("all cases with a \"fold\" are in fold {}; it is not used", numbers[0]),
+            "give the cases at least two folds",
+        );
+        return Vec::new();
+    }
+    let in_fold = |number: u32| {
+        let of_fold = training.iter().filter(move |case| case.fold == Some(number));
+        of_fold.map(|case| case.files.name.as_str()).collect::<Vec<_>>()
+    };
+    let fold = |number: &u32| {
+        let held_out = in_fold(*number);
+        Fold::of(&all, |case| held_out.contains(&case.name.as_str()))
+    };
+    numbers.iter().map(fold).collect()
 }

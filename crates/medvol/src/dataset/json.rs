@@ -86,7 +86,10 @@ pub(super) fn object(text: &str) -> Result<Map<String, Value>, String> {
             let rest: String = line.chars().skip(error.column().saturating_sub(1)).collect();
             let comment = ["//", "/*", "#"].iter().any(|mark| rest.trim_start().starts_with(mark));
             let hint = if comment { "; JSON knows no comments: take them out" } else { "" };
-            Err(format!("expected a JSON object: {error}{hint}"))
+            Err(format!(
+                "expected a JSON object: {error}, in `{}`{hint}",
+                around(line, error.column())
+            ))
         }
     }
 }
@@ -126,6 +129,16 @@ impl<'de> Visitor<'de> for KeysVisitor {
         }
         Ok(keys)
     }
+}
+
+/// What stands about a column of a line, from 1.
+fn around(line: &str, column: usize) -> String {
+    const MOST: usize = 40;
+    // Columns are counted in bytes.
+    let before = line.char_indices().filter(|(at, _)| *at + 1 < column).count();
+    let from = if before + 1 < MOST { 0 } else { before - MOST / 2 };
+    let text: String = line.chars().skip(from).take(MOST).collect();
+    text.trim().to_string()
 }
 
 /// What a value is, in words.

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 
 use super::said::Said;
+use crate::io::{is_part_of_another, stem_and_ending};
 use crate::text::{composed, names_in};
 
 /// Finds the files that a description names.
@@ -16,12 +17,15 @@ pub(super) struct Locator {
     folders: RefCell<HashMap<PathBuf, Vec<(String, String)>>>,
     /// Paths of another machine, and what was taken for them.
     moved: RefCell<Vec<(String, PathBuf)>>,
+    /// Files of another ending, and what was taken for them.
+    converted: RefCell<Vec<(String, PathBuf)>>,
 }
 
 impl Locator {
     /// Paths are relative to `root`.
     pub(super) fn new(root: &Path) -> Self {
-        Self { root: root.to_path_buf(), folders: RefCell::default(), moved: RefCell::default() }
+        let (folders, moved, converted) = Default::default();
+        Self { root: root.to_path_buf(), folders, moved, converted }
     }
 
     /// Where a file lies; where nothing is found, where it should lie.
@@ -43,6 +47,10 @@ impl Locator {
             && let Some(found) = self.below_root(&slashes)
         {
             self.moved.borrow_mut().push((written.to_string(), found.clone()));
+            return found;
+        }
+        if let Some(found) = self.of_other_ending(&full) {
+            self.converted.borrow_mut().push((written.to_string(), found.clone()));
             return found;
         }
         full
@@ -82,6 +90,23 @@ impl Locator {
         only(&|form| form == wanted).or_else(|| only(&|form| form.to_lowercase() == lower))
     }
 
+    /// The only image in a file's folder that is named like it, but for its ending: `a.nii.gz` for
+    /// `a.nii`, or for `a`.
+    fn of_other_ending(&self, path: &Path) -> Option<PathBuf> {
+        let folder = self.alike(path.parent()?)?;
+        let stem = stem_and_ending(path.file_name()?.to_str()?).0;
+        let wanted = composed(stem);
+        let mut folders = self.folders.borrow_mut();
+        let names = folders.entry(folder.clone()).or_insert_with(|| names_in(&folder));
+        let is_image = |(form, name): &&(String, String)| {
+            let (stem, ending) = stem_and_ending(form);
+            !ending.is_empty() && stem == wanted && !is_part_of_another(&folder.join(name))
+        };
+        let mut found = names.iter().filter(is_image);
+        let first = found.next()?;
+        found.next().is_none().then(|| folder.join(&first.1))
+    }
+
     /// The file below the data set whose path ends as an absolute path of another machine does, with
     /// at least a folder and a name.
     fn below_root(&self, path: &str) -> Option<PathBuf> {
@@ -92,16 +117,26 @@ impl Locator {
 
     /// Says which paths were not taken as they stand there.
     pub(super) fn report(self, said: &mut Said) {
-        let moved = self.moved.into_inner();
-        if let Some((written, found)) = moved.first() {
-            said.notice(
-                format!(
-                    "{} path(s) of another machine, such as {written:?}: read from {}",
-                    moved.len(),
-                    found.display()
-                ),
+        for (taken, what, remedy) in [
+            (
+                self.moved.into_inner(),
+                "path(s) of another machine",
                 "write paths relative to the description's folder, if these are not the files meant",
-            );
+            ),
+            (
+                self.converted.into_inner(),
+                "file(s) that are there with another ending",
+                "write the names with the endings that they have",
+            ),
+        ] {
+            if let Some((written, found)) = taken.first() {
+                let text = format!(
+                    "{} {what}, such as {written:?}: read from {}",
+                    taken.len(),
+                    found.display()
+                );
+                said.notice(text, remedy);
+            }
         }
     }
 }

@@ -29,6 +29,7 @@ mod numbered;
 mod regions;
 mod said;
 mod table;
+mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -178,7 +179,7 @@ impl Dataset {
     /// The label map of a case whose image has this header.
     fn labels_on(&self, image: &Header, case: &CaseFiles) -> Result<Option<LabelMap>> {
         let Some(source) = &case.label else { return Ok(None) };
-        let opened = source.open()?.on_grid_of(&image.grid);
+        let opened = source.open()?.on_grid_of(image);
         image.check_same_place(&case.images[0], source, opened.header())?;
         let label_map = opened.labels()?;
         let class_map = self.class_map();
@@ -243,14 +244,18 @@ pub(crate) fn survey(path: &Path) -> Result<Survey> {
     if said_of_cases.problems.is_empty()
         && [&training, &validation, &test].iter().all(|l| l.is_empty())
     {
-        said_of_cases.problem(if table || description.file_ending.is_some() {
-            "no cases found"
-        } else {
-            "lists no cases under \"training\" or \"test\" (and is not nnU-Net's either, which has \
-             a \"file_ending\")"
+        said_of_cases.problem(match &description.file_ending {
+            _ if table => "no cases found".into(),
+            Some(ending) => format!(
+                "no cases found: expected files such as imagesTr/case_0000{ending}, as nnU-Net \
+                 names them"
+            ),
+            None => "lists no cases under \"training\" or \"test\" (and is not nnU-Net's either, \
+                     which has a \"file_ending\")"
+                .into(),
         });
     }
-    let folds = folds(&training, &validation, said_of_cases);
+    let folds = fold::said(&training, &validation, said_of_cases);
     // MONAI counts the cases under "training" only.
     let of_validation = validation.len();
     let announced = description.announced.map(|announced| match announced == training.len() {
@@ -280,7 +285,7 @@ pub(crate) fn survey(path: &Path) -> Result<Survey> {
         announced_test: description.announced_test,
         folds,
         notices,
-        unknown_keys: description.unknown,
+        unknown_keys: description.unknown.into_iter().chain(of_table.unknown).collect(),
     };
     Ok(Survey { dataset, problems })
 }
@@ -322,43 +327,6 @@ fn listed_cases(
     let [_, test] = numbered::cases(root, ending, description.channel_count(), said);
     let [training] = locate([mapping], locator);
     [training, Vec::new(), test]
-}
-
-/// The folds of a list of cases that are held out, or of the fold of each case.
-fn folds(training: &[Found], validation: &[Found], said: &mut Said) -> Vec<Fold> {
-    let files =
-        |cases: &'_ [Found]| cases.iter().map(|case| case.files.clone()).collect::<Vec<_>>();
-    let mut numbers: Vec<u32> = training.iter().filter_map(|case| case.fold).collect();
-    numbers.sort_unstable();
-    numbers.dedup();
-    let all = [files(training), files(validation)].concat();
-    if validation.iter().any(|case| case.files.label.is_some()) {
-        if !numbers.is_empty() {
-            said.notice(
-                "the cases under \"training\" have a \"fold\" each, which is not used, as \
-                 \"validation\" says who is held out",
-                "leave only one of the two",
-            );
-        }
-        let held_out = files(validation);
-        return vec![Fold::of(&all, |case| held_out.contains(case))];
-    }
-    if numbers.len() == 1 {
-        said.notice(
-            format!("all cases with a \"fold\" are in fold {}; it is not used", numbers[0]),
-            "give the cases at least two folds",
-        );
-        return Vec::new();
-    }
-    let in_fold = |number: u32| {
-        let of_fold = training.iter().filter(move |case| case.fold == Some(number));
-        of_fold.map(|case| case.files.name.as_str()).collect::<Vec<_>>()
-    };
-    let fold = |number: &u32| {
-        let held_out = in_fold(*number);
-        Fold::of(&all, |case| held_out.contains(&case.name.as_str()))
-    };
-    numbers.iter().map(fold).collect()
 }
 
 fn is_table(path: &Path) -> bool {

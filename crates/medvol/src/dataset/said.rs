@@ -1,5 +1,6 @@
 //! What is wrong with the files that describe a data set, and what of them is not used.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -33,11 +34,23 @@ pub(super) struct Said {
     path: PathBuf,
     pub(super) problems: Vec<Flaw>,
     pub(super) notices: Vec<Notice>,
+    /// Words that nobody here knows.
+    pub(super) unknown: BTreeSet<String>,
 }
 
 impl Said {
     pub(super) fn of(path: &Path) -> Self {
-        Self { path: path.to_path_buf(), problems: Vec::new(), notices: Vec::new() }
+        Self {
+            path: path.to_path_buf(),
+            problems: Vec::new(),
+            notices: Vec::new(),
+            unknown: BTreeSet::new(),
+        }
+    }
+
+    /// What is found about the same file and kept apart.
+    pub(super) fn apart(&self) -> Self {
+        Self::of(&self.path)
     }
 
     pub(super) fn problem(&mut self, text: impl Into<String>) {

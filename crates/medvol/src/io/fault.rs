@@ -157,6 +157,13 @@ pub enum Unsupported {
     #[error("is not a NIfTI file; convert it to NIfTI")]
     NotNifti,
 
+    /// Something else that is known by its first bytes.
+    #[error("{what}")]
+    Foreign {
+        /// What it is, and what to do.
+        what: &'static str,
+    },
+
     /// A header as long as one of NIfTI that does not say that it is one.
     #[error(
         "its header has no mark of NIfTI (it may be one of Analyze, or damaged by a transfer as \

@@ -1,6 +1,6 @@
 //! Compressed bytes as files hold them: gzip of one member or several, with padding behind; or zlib.
 
-use std::io::{BufRead, Read, Result};
+use std::io::{BufRead, Error, ErrorKind, Read, Result};
 
 use flate2::bufread::{GzDecoder, ZlibDecoder};
 
@@ -38,7 +38,7 @@ impl<R: BufRead> Members<R> {
 impl<R: BufRead> Read for Members<R> {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         while let Some(member) = &mut self.member {
-            let n = member.read(buffer)?;
+            let n = member.read(buffer).map_err(in_words)?;
             if n > 0 || buffer.is_empty() {
                 return Ok(n);
             }
@@ -52,7 +52,21 @@ impl<R: BufRead> Read for Members<R> {
     }
 }
 
-/// Whether anything follows the zeros.
+/// What is wrong with compressed data, and what to do.
+fn in_words(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::InvalidInput | ErrorKind::InvalidData => Error::new(
+            ErrorKind::InvalidData,
+            format!("its compressed data are damaged ({error}); copy or download it again"),
+        ),
+        _ => error,
+    }
+}
+
+/// Whether another member follows the zeros.
+///
+/// # Errors
+/// Other data, and those of reading.
 fn skip_zeros(from: &mut impl BufRead) -> Result<bool> {
     loop {
         let bytes = from.fill_buf()?;
@@ -62,6 +76,11 @@ fn skip_zeros(from: &mut impl BufRead) -> Result<bool> {
         let zeros = bytes.iter().take_while(|&&byte| byte == 0).count();
         let more = zeros < bytes.len();
         from.consume(zeros);
+        if more && from.fill_buf()?.first() != Some(&GZIP_MARK[0]) {
+            let reason =
+                "other data follow its compressed data; copy or download it again, or cut them off";
+            return Err(Error::new(ErrorKind::InvalidData, reason));
+        }
         if more {
             return Ok(true);
         }

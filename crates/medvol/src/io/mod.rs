@@ -26,6 +26,7 @@ pub mod dicom;
 mod encoding;
 mod fault;
 mod file_names;
+mod foreign;
 mod format;
 mod grid;
 mod gzip;
@@ -39,6 +40,7 @@ mod place;
 mod remark;
 mod source;
 mod stream;
+mod turn;
 mod voxels;
 
 pub use create::{Destination, create};

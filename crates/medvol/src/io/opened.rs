@@ -1,15 +1,19 @@
 //! Reading an image, whose channels may be in several sources.
 
 use std::fmt;
+use std::io::{Error as IoError, ErrorKind};
 
 use ndarray::{Array4, Axis, concatenate};
 
 use super::crop::Crop;
+use super::fault::Unsupported;
+use super::foreign::foreign;
 use super::format::of_source;
 use super::grid::{Grid, Header};
 use super::order::Order;
 use super::source::Source;
 use super::stream::Stream;
+use super::turn::Turn;
 use super::voxels::Stored;
 use crate::error::{Error, Result};
 use crate::raw::{RawImage, View};
@@ -35,7 +39,7 @@ pub fn open(sources: &[Source]) -> Result<Opened> {
         header.grid.channels += part.header.grid.channels;
         parts.push(part);
     }
-    Ok(Opened { header, parts, finite_only: false, crop: None })
+    Ok(Opened { header, parts, finite_only: false, crop: None, turn: None })
 }
 
 /// An image whose headers are read and whose voxels are not, yet.
@@ -46,6 +50,8 @@ pub struct Opened {
     finite_only: bool,
     /// The grid that label maps are brought to.
     crop: Option<Crop>,
+    /// The axes that label maps are brought to.
+    turn: Option<Turn>,
 }
 
 /// What is in one source.
@@ -92,15 +98,18 @@ impl Opened {
         Ok(Self { finite_only: true, ..self })
     }
 
-    /// The same, of a label map on the grid of its image: where a format stores label maps without
-    /// the empty space around them, and the voxels are voxels of the image, it is put back. All
-    /// others stay as they are.
-    pub fn on_grid_of(mut self, image: &Grid) -> Self {
+    /// The same, of a label map on the grid of its image, where its voxels are voxels of the image:
+    /// along the axes of the image, should it be stored along others; with the empty space around
+    /// it, should its format leave that out. All others stay as they are.
+    pub fn on_grid_of(mut self, image: &Header) -> Self {
         let part = &self.parts[0].header;
-        let cropped = part.format.may_be_cropped(part) && part.grid.shape != image.shape;
-        if let Some(crop) = cropped.then(|| Crop::of(&part.grid, image)).flatten() {
+        let cropped = part.format.may_be_cropped(part) && part.grid.shape != image.grid.shape;
+        if let Some(crop) = cropped.then(|| Crop::of(&part.grid, &image.grid)).flatten() {
             self.header.grid = crop.whole;
             self.crop = Some(crop);
+        } else if let Some(turn) = Turn::of(part, image) {
+            self.header.grid = turn.grid;
+            self.turn = Some(turn);
         }
         self
     }
@@ -125,7 +134,11 @@ impl Opened {
             }
             images.push(image);
         }
-        joined(images)
+        let image = joined(images)?;
+        Ok(match self.turn {
+            Some(turn) => turn.image(&image),
+            None => image,
+        })
     }
 
     /// Reads an image as [`Self::image`] does, but keeps integers of up to 16 bits as they are
@@ -135,7 +148,8 @@ impl Opened {
     /// Those of [`Self::image`].
     pub fn raw(mut self) -> Result<RawImage> {
         let [part] = self.parts.as_slice() else { return self.image().map(RawImage::from) };
-        if self.crop.is_some() || part.is_layered() || !part.stored.numbers.is_short() {
+        let moved = self.crop.is_some() || self.turn.is_some();
+        if moved || part.is_layered() || !part.stored.numbers.is_short() {
             return self.image().map(RawImage::from);
         }
         let Part { header, mut stored } = self.parts.remove(0);
@@ -158,9 +172,10 @@ impl Opened {
     pub fn labels(mut self) -> Result<LabelMap> {
         self.check_channels(1)?;
         let labels = self.parts.remove(0).labels()?;
-        Ok(match self.crop {
-            Some(crop) => crop.uncropped(&labels),
-            None => labels,
+        Ok(match (self.crop, self.turn) {
+            (Some(crop), _) => crop.uncropped(&labels),
+            (None, Some(turn)) => turn.labels(&labels),
+            (None, None) => labels,
         })
     }
 
@@ -188,7 +203,21 @@ impl Part {
         let stream = Stream::open(source)?;
         let format = of_source(source, stream.start())
             .ok_or_else(|| Error::UnknownFormat { path: source.path().to_path_buf() })?;
-        let (header, stored) = format.open(stream)?;
+        let start = stream.start().to_vec();
+        let by_name = !format.probe(source, &start);
+        let opened = format.open(stream).map_err(|error| {
+            if !by_name {
+                return error;
+            }
+            // What it is says more than where the reader of its ending stumbled.
+            if source.path().is_dir() {
+                let reason = "expected a file, found a folder; give the file that is in it";
+                let reason = IoError::new(ErrorKind::InvalidInput, reason);
+                return Error::Read { path: source.path().to_path_buf(), source: reason };
+            }
+            foreign(&start).map_or(error, |what| Unsupported::Foreign { what }.of(source.path()))
+        });
+        let (header, stored) = opened?;
         Ok(Self { header, stored })
     }
 

@@ -24,21 +24,20 @@ pub fn folder_name(folder: &Path) -> Option<String> {
 
 /// The images of a folder, `(name, path)`, sorted: files, and folders of slices.
 ///
+/// A name that is no text is among them, with marks in the place of what cannot be read: it is for
+/// [`refuse_odd_name`] to refuse.
+///
 /// # Errors
-/// A folder that cannot be read; a file whose name is no text.
+/// A folder that cannot be read.
 pub fn images_in(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     let failed = |e| Error::file("read the folder", folder, e);
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        let name = path.file_name().unwrap_or_default();
-        if name.to_str().is_none() && !stem_and_ending(&name.to_string_lossy()).1.is_empty() {
-            return Err(Error::place(&path, Place::NotUtf8));
-        }
         // Also what turns out to be no file, such as a link to nowhere: better an error than a case
         // that is silently left out.
         if !is_part_of_another(&path) {
-            let name = case_name(&path).or_else(|| folder_name(&path));
+            let name = case_name(&path).or_else(|| odd_name(&path)).or_else(|| folder_name(&path));
             found.extend(name.map(|name| (name, path)));
         }
     }
@@ -46,12 +45,30 @@ pub fn images_in(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(found)
 }
 
-/// The visible files of a folder that are no images by their names, sorted: they are not predicted.
+/// What an image file whose name is no text is called in messages.
+fn odd_name(path: &Path) -> Option<String> {
+    let name = path.file_name().filter(|name| name.to_str().is_none())?;
+    case_name(Path::new(&*name.to_string_lossy()))
+}
+
+/// Refuses an image whose name is no text, as its results could not be named after it.
+///
+/// # Errors
+/// [`Place::NotUtf8`].
+pub fn refuse_odd_name(path: &Path) -> Result<()> {
+    match odd_name(path) {
+        Some(_) => Err(Error::place(path, Place::NotUtf8)),
+        None => Ok(()),
+    }
+}
+
+/// The visible files and folders of a folder that are no images, sorted: they are not predicted.
 pub fn others_in(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let paths = entries.map(|entry| entry.path()).filter(|path| {
         let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        !hidden && path.is_file() && case_name(path).is_none() && !is_part_of_another(path)
+        let image = case_name(path).or_else(|| odd_name(path)).or_else(|| folder_name(path));
+        !hidden && image.is_none() && !is_part_of_another(path)
     });
     let mut paths: Vec<PathBuf> = paths.collect();
     paths.sort();

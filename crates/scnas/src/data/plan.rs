@@ -20,6 +20,9 @@ use crate::network::size::Size;
 use crate::settings::{Config, EXTENTS};
 use crate::space::grid::Grid;
 
+/// Spacings that differ from those of the cases by more than this factor are a mistake.
+const OTHER_SPACING: f64 = 12.0;
+
 /// How images are brought to the network and back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -99,7 +102,9 @@ impl Plan {
         let headers = cases.iter().map(|case| cohort.header(case));
         let headers = headers.collect::<Result<Vec<&Header>>>()?;
         let spacings = headers.iter().map(|header| canonical_spacing(&header.grid.affine));
-        let spacing = data.spacing.or_else(|| median_spacing(spacings)).unwrap_or([1.0; 3]);
+        let usual = median_spacing(spacings).unwrap_or([1.0; 3]);
+        let spacing = data.spacing.unwrap_or(usual);
+        refuse_other_spacing(spacing, usual)?;
         let shapes: Vec<[f64; 3]> =
             headers.iter().map(|header| header.resampled(spacing)).collect();
         let grid_of = |patch| config.network.grid(patch, spacing);
@@ -234,6 +239,12 @@ impl Plan {
         ))
     }
 
+    /// The names on both sides of the fold that is held out.
+    pub fn sides(&self) -> Fold {
+        let training = self.training_names().into_iter().map(String::from).collect();
+        Fold { training, held_out: self.held_out().to_vec() }
+    }
+
     /// Names of the cases held out.
     pub fn held_out(&self) -> &[String] {
         self.folds.get(self.fold).map_or(&[], Vec::as_slice)
@@ -277,6 +288,16 @@ pub fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
     let mut bytes = serde_json::to_vec_pretty(value)?;
     bytes.push(b'\n');
     Ok(bytes)
+}
+
+/// Refuses a grid on which nothing of the images would be left, or which is almost all invention.
+fn refuse_other_spacing(spacing: [f64; 3], usual: [f64; 3]) -> Result<()> {
+    let far = |axis: usize| (spacing[axis] / usual[axis]).ln().abs() > OTHER_SPACING.ln();
+    if !(0..3).any(far) {
+        return Ok(());
+    }
+    let expected = Expected::Near { usual_mm: usual, factor: OTHER_SPACING };
+    Err(Error::setting("data.spacing", expected, format!("{spacing:?}")))
 }
 
 /// The normalisation of each channel, by name, or as the settings say.
@@ -344,6 +365,20 @@ fn rounded(shapes: &[[f64; 3]], max_voxels: usize, step: [usize; 3]) -> [usize; 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_grid_far_from_those_of_the_cases_is_refused() {
+        let usual = [2.5, 0.8, 0.8];
+        for (spacing, fine) in [
+            (usual, true),
+            ([1.0, 1.0, 1.0], true),
+            ([8.0, 8.0, 8.0], true),
+            ([100.0, 100.0, 100.0], false),
+            ([2.5, 0.8, 0.001], false),
+        ] {
+            assert_eq!(refuse_other_spacing(spacing, usual).is_ok(), fine, "{spacing:?}");
+        }
+    }
 
     #[test]
     fn a_derived_patch_is_divisible_by_what_is_halved_and_within_the_limit() {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// What a setting may be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Expected {
     /// A value of this kind, such as `512 or more`.
@@ -27,6 +27,18 @@ pub enum Expected {
     FewerThanEpochs {
         /// The epochs of the search.
         epochs: usize,
+    },
+    /// An epoch at which there is training at the full learning rate still.
+    FewerThanTrained {
+        /// The epochs of the training.
+        epochs: usize,
+    },
+    /// Spacings not too far from those of the cases.
+    Near {
+        /// Their median in mm (depth, height, width).
+        usual_mm: [f64; 3],
+        /// How many times more or less, at most.
+        factor: f64,
     },
     /// A name for each channel.
     NameEach {
@@ -62,6 +74,16 @@ impl fmt::Display for Expected {
                 f,
                 "fewer than search.epochs, which is {epochs}, as the architecture is searched only \
                  in the epochs behind the warm-up"
+            ),
+            Self::FewerThanTrained { epochs } => write!(
+                f,
+                "fewer than train.epochs, which is {epochs}, as the learning rate never arrives \
+                 otherwise"
+            ),
+            Self::Near { usual_mm, factor } => write!(
+                f,
+                "at most {factor} times more or less than the median of the cases, {usual_mm:?} mm \
+                 (depth, height, width)"
             ),
             Self::NameEach { channels } => {
                 write!(f, "one name for each of the {channels} channel(s)")

@@ -67,7 +67,7 @@ impl Picture {
         let header = opened.header().clone();
         let read = |path: &Path| -> medvol::Result<LabelMap> {
             let of_map = Source::from(path);
-            let opened = of_map.open()?.on_grid_of(&header.grid);
+            let opened = of_map.open()?.on_grid_of(&header);
             header.check_same_place(&source, &of_map, opened.header())?;
             opened.labels()
         };

@@ -7,7 +7,9 @@ use medvol::io::{Header, Source, Weight};
 use medvol::metrics::Structures;
 use medvol::{ClassMap, Dataset, Label, LabelMap, Target, composed};
 
-use crate::data::files::{case_name, images_in, refuse_same_names};
+use crate::data::files::{
+    Protected, case_name, files_of, images_in, refuse_odd_name, refuse_same_names,
+};
 use crate::error::{Error, Place, Result, Unlike};
 use crate::message::Message;
 use crate::observer::Observer;
@@ -24,6 +26,25 @@ pub struct Scoring {
     pub data: Option<PathBuf>,
     /// Distance in mm up to which surfaces agree.
     pub tolerance_mm: f64,
+}
+
+impl Scoring {
+    /// Refuses to write to `path` where it is one of the files that are read.
+    ///
+    /// # Errors
+    /// [`Place::Overwrites`]; folders that cannot be read.
+    pub fn refuse_to_overwrite(&self, path: &Path) -> Result<()> {
+        let mut protected = Protected::default();
+        for maps in [Some(&self.predictions), self.references.as_ref()].into_iter().flatten() {
+            protected.add(label_maps(maps)?.iter().map(|(_, path)| path.as_path()));
+        }
+        if let Some(data) = &self.data {
+            let dataset = Dataset::open(data)?;
+            protected.add(files_of(&dataset));
+            protected.add([dataset.description.as_path(), dataset.list()]);
+        }
+        protected.check(path)
+    }
 }
 
 /// What was scored, and what was not.
@@ -73,7 +94,7 @@ pub fn evaluate(scoring: &Scoring, observer: &dyn Observer) -> Result<Scored> {
     }
     let (labels, target, ignore) = match dataset {
         Some(Dataset { labels, target, ignore, .. }) => (labels, target, ignore),
-        None => (labels_found(&pairs), Target::Classes, None),
+        None => (labels_found(&pairs, observer), Target::Classes, None),
     };
     let judge = Judge {
         scored: target.scored(&labels, ignore),
@@ -108,6 +129,7 @@ fn label_maps(path: &Path) -> Result<Vec<(String, PathBuf)>> {
     let files = images_in(path)?.into_iter().map(|(name, path)| (composed(&name), path));
     let mut files: Vec<(String, PathBuf)> = files.collect();
     files.retain(|(name, _)| !name.ends_with("_probabilities"));
+    files.iter().try_for_each(|(_, path)| refuse_odd_name(path))?;
     refuse_same_names(files.iter().map(|(name, path)| (name.as_str(), path.as_path())))?;
     if files.is_empty() { Err(Error::place(path, Place::NoLabelMaps)) } else { Ok(files) }
 }
@@ -147,14 +169,23 @@ fn matched(
     Matched { pairs, without_reference, without_prediction: references.into_keys().collect() }
 }
 
-/// Every value in any readable map, named by itself.
-fn labels_found(pairs: &[Pair]) -> Vec<Label> {
-    let files = pairs.iter().flat_map(|pair| [&pair.prediction, &pair.reference]);
-    let mut values = BTreeSet::from([0]);
-    for (_, map) in files.filter_map(|path| read_labels(path).ok()) {
-        values.extend(map.voxels.iter().copied());
+/// Every value in any readable map, named by itself. A value that only predictions hold may be a
+/// structure under another number.
+fn labels_found(pairs: &[Pair], observer: &dyn Observer) -> Vec<Label> {
+    let values = |file: fn(&Pair) -> &PathBuf| {
+        let maps = pairs.iter().filter_map(|pair| read_labels(file(pair), None).ok());
+        let mut values = BTreeSet::from([0]);
+        maps.for_each(|(_, map)| values.extend(map.voxels.iter().copied()));
+        values
+    };
+    let [predicted, expected] = [values(|pair| &pair.prediction), values(|pair| &pair.reference)];
+    let unexpected: Vec<u16> = predicted.difference(&expected).copied().collect();
+    if !unexpected.is_empty() {
+        let missed = expected.difference(&predicted).copied().collect();
+        observer.message(&Message::UnexpectedLabels { unexpected, missed });
     }
-    values.into_iter().map(|value| Label { value, name: value.to_string() }).collect()
+    let all = predicted.union(&expected);
+    all.map(|&value| Label { value, name: value.to_string() }).collect()
 }
 
 /// How pairs are scored.
@@ -171,8 +202,8 @@ impl Judge<'_> {
         &self,
         Pair { name, prediction: predicted, reference: expected }: &Pair,
     ) -> Result<CaseScore> {
-        let (predicted_in, prediction) = self.read(predicted)?;
-        let (expected_in, reference) = self.read(expected)?;
+        let (expected_in, reference) = self.read(expected, None)?;
+        let (predicted_in, prediction) = self.read(predicted, Some(&expected_in))?;
         let unlike = |problem| Error::Unlike {
             prediction: predicted.clone(),
             reference: expected.clone(),
@@ -193,9 +224,9 @@ impl Judge<'_> {
         Ok(case)
     }
 
-    /// A label map that holds no other values than those listed, and its header.
-    fn read(&self, path: &Path) -> Result<(Header, LabelMap)> {
-        let (header, map) = read_labels(path)?;
+    /// As [`read_labels`], of a map that holds no other values than those listed.
+    fn read(&self, path: &Path, on: Option<&Header>) -> Result<(Header, LabelMap)> {
+        let (header, map) = read_labels(path, on)?;
         match self.listed.classes(map.voxels.view()) {
             Ok(_) => Ok((header, map)),
             Err((voxel, value)) => {
@@ -206,7 +237,11 @@ impl Judge<'_> {
     }
 }
 
-fn read_labels(path: &Path) -> medvol::Result<(Header, LabelMap)> {
-    let opened = Source::from(path).open()?.checked(1)?;
+/// A label map, along the axes of another if it lies on the voxels of that, and its header.
+fn read_labels(path: &Path, on: Option<&Header>) -> medvol::Result<(Header, LabelMap)> {
+    let mut opened = Source::from(path).open()?.checked(1)?;
+    if let Some(on) = on {
+        opened = opened.on_grid_of(on);
+    }
     Ok((opened.header().clone(), opened.labels()?))
 }

@@ -49,7 +49,8 @@ fn examine(
     labelled_only: bool,
     observer: &dyn Observer,
 ) -> Result<Report> {
-    let options = Options { labelled_only, folds: folds(splits)?, memory: memory::free() };
+    let (folds, memory) = (folds(splits)?, memory::free());
+    let options = Options { labelled_only, folds, memory, ..Options::default() };
     let heard = |done: usize, total: usize| {
         if done == 0 {
             observer.begin("checking cases", 0, total);
@@ -152,10 +153,13 @@ impl Check<'_> {
     pub fn conclude(
         &self,
         cohort: &Cohort,
+        plan: &Plan,
         examinations: Vec<Examination>,
         observer: &dyn Observer,
     ) -> Result<()> {
-        let options = Options { labelled_only: true, folds: folds(self.splits)?, memory: None };
+        let (labelled_only, folds) = (true, folds(self.splits)?);
+        let fold = Some((plan.fold, plan.sides()));
+        let options = Options { labelled_only, folds, fold, memory: None };
         self.tell(&check::conclude(&cohort.dataset, &options, examinations), observer)?;
         self.remember()
     }

@@ -13,7 +13,7 @@ use medvol::stitch::Blend;
 
 use crate::data::files::{
     Protected, case_name, files_of, folder_name, images_in, join_channels, others_in,
-    refuse_same_names,
+    refuse_odd_name, refuse_same_names,
 };
 use crate::error::{Error, Place, Result};
 use crate::memory;
@@ -252,6 +252,11 @@ fn check_headers(jobs: Vec<Job>, card: &Card) -> (Vec<Job>, Vec<(Job, Error)>) {
     let expected = card.size.channels;
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for job in jobs {
+        let named = job.inputs.iter().try_for_each(|source| refuse_odd_name(source.path()));
+        if let Err(error) = named {
+            bad.push((job, error));
+            continue;
+        }
         match io::open(&job.inputs).and_then(|opened| opened.checked(expected)) {
             Ok(_) => good.push(job),
             Err(medvol::Error::ChannelCount { path, expected, found }) => {
@@ -265,8 +270,8 @@ fn check_headers(jobs: Vec<Job>, card: &Card) -> (Vec<Job>, Vec<(Job, Error)>) {
     (good, bad)
 }
 
-/// Names the files of folders that are no images by their names. The files of a folder that is one
-/// image are its slices, whatever their names.
+/// Names what lies in folders and is no image: files by their names, and folders. The files of a
+/// folder that is one image are its slices, whatever their names.
 fn say_what_is_passed_over(inputs: &[PathBuf], observer: &dyn Observer) {
     let of_images =
         |input: &&PathBuf| input.is_dir() && !Dataset::is_at(input) && folder_name(input).is_none();
@@ -294,7 +299,7 @@ fn predict_one(
     let (header, labels) = (opened.header().clone(), &card.plan.labels);
     predictor.check(&job.name, header.grid.shape, opened.raw_bytes())?;
     let image = opened.raw()?;
-    for finding in look(&job.inputs, &header, &image, card.plan.spacing) {
+    for finding in look(&job.inputs, &header, &image, card.plan.spacing, &card.plan.normalisation) {
         observer.message(&Message::Doubtful(finding));
     }
     let prediction = predictor.predict(&job.name, &image, observer)?;

@@ -145,7 +145,7 @@ impl<'a> Run<'a> {
         let LoadedCases { cases, examinations, unfit } =
             self.loading(&files, due.is_some(), observer)?.load()?;
         if let Some(check) = due {
-            check.conclude(self.cohort, examinations, observer)?;
+            check.conclude(self.cohort, &self.plan, examinations, observer)?;
         }
         if let Some(unfit) = unfit {
             return Err(unfit);

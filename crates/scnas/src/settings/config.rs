@@ -216,6 +216,7 @@ mod tests {
             ("predict.overlap=1", "predict.overlap"),
             ("train.ema=1.0", "train.ema"),
             ("train.drop_path=1.0", "train.drop_path"),
+            ("train.warmup_epochs=40", "train.warmup_epochs"),
             ("augment.blurr.probability=0.5", "blurr"),
             ("augment.blur.range=[2.0, 1.0]", "augment.blur"),
             ("network.operations=[\"conv3\", \"conv4\"]", "conv4"),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Expected, Result};
 use crate::learn::loss::LossTerms;
 use crate::learn::optimiser::AdamConfig;
 use crate::learn::schedule::Schedule;
@@ -58,6 +58,12 @@ impl TrainConfig {
     pub(super) fn check(&self) -> Result<()> {
         check(self.batch > 0, "train.batch", "1 or more", self.batch)?;
         check(self.epochs > 0, "train.epochs", "1 or more", self.epochs)?;
+        check(
+            self.warmup_epochs < self.epochs,
+            "train.warmup_epochs",
+            Expected::FewerThanTrained { epochs: self.epochs },
+            self.warmup_epochs,
+        )?;
         check_adam("train.weights", self.weights)?;
         check_clip("train.clip", self.clip)?;
         for (key, share) in [("train.ema", self.ema), ("train.drop_path", self.drop_path)] {

@@ -182,7 +182,7 @@ fn heads(path: &Path) -> Result<(Vec<Head>, LeftOut)> {
     let heads: Vec<Result<Option<Head>>> = files
         .into_par_iter()
         .map(|file| match Head::read(&file) {
-            Err(Problem::NoMark) => Ok(None),
+            Err(Problem::NoMark) if !is_called_dicom(&file) => Ok(None),
             Err(problem) => Err(dicom(&file, problem)),
             Ok(head) => Ok(Some(head)),
         })
@@ -191,6 +191,12 @@ fn heads(path: &Path) -> Result<(Vec<Head>, LeftOut)> {
         heads.into_iter().filter_map(Result::transpose).collect::<Result<_>>()?;
     let left_out = LeftOut { other: count - heads.len(), ..LeftOut::default() };
     Ok((heads, left_out))
+}
+
+/// Whether a file is visible and has the ending of DICOM: a slice, should it be damaged.
+fn is_called_dicom(file: &Path) -> bool {
+    let name = file.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    !name.starts_with('.') && [".dcm", ".ima"].iter().any(|ending| name.ends_with(ending))
 }
 
 /// The slices of all images; what else there is, and copies, are counted.

@@ -235,12 +235,12 @@ pub(super) fn build(
     grid: &Grid,
     numbers: NumberType,
     is_pair: bool,
-    reference: Option<(&Grid, &Fields)>,
+    reference: Option<&Fields>,
 ) -> Result<Fields> {
     if !grid.affine.is_invertible() {
         return Err(HeaderFault::singular(&grid.affine).of(path));
     }
-    let version = version(grid, numbers, is_pair, reference.map(|(_, fields)| fields.version));
+    let version = version(grid, numbers, is_pair, reference.map(|fields| fields.version));
     let mut header = Fields::new(Vec::new(), version, false);
     header.set_int(SIZE, 0, version.bytes() as i64);
     let [depth, height, width] = grid.shape;
@@ -263,7 +263,7 @@ pub(super) fn build(
     if version.bytes() == Version::One.bytes() {
         header.put(38, b"r");
     }
-    super::place::write(&mut header, grid, reference.filter(|(_, of)| of.version == version));
+    super::place::write(&mut header, grid, reference.filter(|of| of.version == version));
     Ok(header)
 }
 

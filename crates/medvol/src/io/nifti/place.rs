@@ -8,9 +8,9 @@ use crate::affine::Affine;
 use crate::io::grid::Grid;
 
 /// Writes into `header`, which has the version of the reference.
-pub(super) fn write(header: &mut Fields, grid: &Grid, reference: Option<(&Grid, &Fields)>) {
+pub(super) fn write(header: &mut Fields, grid: &Grid, reference: Option<&Fields>) {
     match reference {
-        Some((of, fields)) => copy(header, grid, of, fields),
+        Some(fields) => copy(header, grid, fields),
         None => from_affine(header, &grid.affine),
     }
 }
@@ -40,7 +40,7 @@ fn from_affine(header: &mut Fields, affine: &Affine) {
 
 /// All that another header says about space: spacings, units, codes, quaternion and matrix, and how
 /// many dimensions there are.
-fn copy(header: &mut Fields, grid: &Grid, of: &Grid, fields: &Fields) {
+fn copy(header: &mut Fields, grid: &Grid, fields: &Fields) {
     let mut floats = vec![(PIXDIM, 8)];
     let mut ints = Vec::new();
     if fields.version == Version::Analyze {
@@ -49,10 +49,12 @@ fn copy(header: &mut Fields, grid: &Grid, of: &Grid, fields: &Fields) {
         floats.extend([(QUATERNION, 3), (QOFFSET, 3), (SROWS, 12)]);
         ints.extend([(QFORM_CODE, 1), (SFORM_CODE, 1), (UNITS, 1)]);
     }
+    // Of an image in several files, the header is that of the first alone.
+    let volumes = (4..=fields.int(DIM, 0).clamp(3, 7)).map(|n| fields.int(DIM, n as usize).max(1));
     if grid.channels == 1 {
         // An image of two dimensions has a map of two; one of many volumes, a map of one.
         header.set_int(DIM, 0, fields.int(DIM, 0).min(3));
-    } else if grid.channels == of.channels {
+    } else if volumes.product::<i64>() == grid.channels as i64 {
         ints.push((DIM, 8));
     }
     for (field, count) in floats {

@@ -16,9 +16,7 @@ use crate::error::Result;
 use crate::io::format::Content;
 
 pub(super) fn write(path: &Path, content: &Content) -> Result<()> {
-    let reference = content
-        .reference
-        .and_then(|header| Some((&header.grid, header.own.downcast_ref::<Fields>()?)));
+    let reference = content.reference.and_then(|header| header.own.downcast_ref::<Fields>());
     let is_pair = pair::half(path).is_some();
     let header = header::build(path, &content.grid, content.numbers, is_pair, reference)?;
     let mut start = header.bytes().to_vec();

@@ -1,0 +1,84 @@
+//! What the neighbours call what is known of a case: keys of lists, columns of tables.
+
+use super::said::Said;
+
+/// What is known of a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    Image,
+    Label,
+    Case,
+    Subject,
+    Fold,
+}
+
+impl Word {
+    /// Our own name first, then those of others whose meaning is certain; in small letters.
+    fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Image => &["image", "images", "img", "image_path", "img_path"],
+            Self::Label => &[
+                "label",
+                "labels",
+                "mask",
+                "seg",
+                "segmentation",
+                "label_path",
+                "mask_path",
+                "seg_path",
+            ],
+            Self::Case => &["case", "case_id", "caseid"],
+            Self::Subject => &[
+                "subject",
+                "subject_id",
+                "subjectid",
+                "patient",
+                "patient_id",
+                "patientid",
+                "participant_id",
+            ],
+            Self::Fold => &["fold"],
+        }
+    }
+
+    /// Which of the keys or columns `given` stands for it, in capitals or not: the first of its
+    /// names that is there.
+    pub(super) fn position(self, given: &[&str]) -> Option<usize> {
+        let at = |name: &&str| given.iter().position(|key| key.trim().eq_ignore_ascii_case(name));
+        self.names().iter().find_map(at)
+    }
+}
+
+/// Words that say who is held out, in a way that is not read.
+const HELD_OUT: &[&str] = &["split", "set", "subset", "partition", "phase"];
+
+/// Says that a key or a column is not used.
+pub(super) fn unused(key: &str, said: &mut Said) {
+    let name = key.trim();
+    if HELD_OUT.contains(&name.to_lowercase().as_str()) {
+        let text = format!("{name:?} of the cases is not used");
+        // Each case has it.
+        if said.notices.iter().all(|notice| notice.text != text) {
+            said.notice(text, "say who is held out by the number of a \"fold\"");
+        }
+    } else if !name.is_empty() {
+        said.unknown.insert(format!("{name} (of cases)"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_word_is_taken_before_those_of_others_and_capitals_do_not_matter() {
+        for (word, given, expected) in [
+            (Word::Label, &["seg", "Label"][..], Some(1)),
+            (Word::Label, &["image", "Mask"], Some(1)),
+            (Word::Subject, &["image", "Patient_ID"], Some(1)),
+            (Word::Fold, &["image", "split"], None),
+        ] {
+            assert_eq!(word.position(given), expected, "{given:?}");
+        }
+    }
+}
