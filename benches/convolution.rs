@@ -13,14 +13,14 @@ const SLOPE: Option<f32> = Some(0.01);
 fn main() {
     family("convolution", |family| {
         for shape in SHAPES {
-            dense(family, "3^3", shape, ConvSpec { kernel: [3; 3], stride: 1, slope: SLOPE });
+            dense(family, "3^3", shape, ConvSpec { kernel: [3; 3], stride: [1; 3], slope: SLOPE });
             dense(
                 family,
                 "3^3 stride 2",
                 shape,
-                ConvSpec { kernel: [3; 3], stride: 2, slope: SLOPE },
+                ConvSpec { kernel: [3; 3], stride: [2; 3], slope: SLOPE },
             );
-            dense(family, "1^3", shape, ConvSpec { kernel: [1; 3], stride: 1, slope: SLOPE });
+            dense(family, "1^3", shape, ConvSpec { kernel: [1; 3], stride: [1; 3], slope: SLOPE });
             transposed(family, shape);
         }
     });
@@ -50,17 +50,18 @@ fn dense(family: &mut Family, name: &str, xs: Shape, spec: ConvSpec) {
 fn transposed(family: &mut Family, [batch, channels, d, h, w]: Shape) {
     let xs = [batch, channels, d / 2, h / 2, w / 2];
     let ws = [channels, channels, 3, 3, 3];
-    let ys = out_shape_transpose(xs, channels);
+    let spec = ConvSpec { kernel: [3; 3], stride: [2; 3], slope: SLOPE };
+    let ys = out_shape_transpose(xs, channels, &spec);
     let (x, w, g) = (tensor(xs), tensor(ws), tensor(ys));
     let operations = 2 * numel(ws) * numel(xs) / channels;
     let floats = numel(xs) + numel(ws) + numel(ys);
     let work = Work::new(operations, floats);
     let work_input = Work::new(operations, floats + numel(xs));
-    family.bench("transposed", xs, work, || conv_transpose3d(&x, xs, &w, channels, SLOPE));
+    family.bench("transposed", xs, work, || conv_transpose3d(&x, xs, &w, channels, spec));
     family.bench("transposed grad input", xs, work_input, || {
-        conv_transpose3d_grad_input(&g, &w, &x, xs, channels, SLOPE)
+        conv_transpose3d_grad_input(&g, &w, &x, xs, channels, spec)
     });
     family.bench("transposed grad weight", xs, work, || {
-        conv_transpose3d_grad_weight(&x, xs, &g, channels, SLOPE)
+        conv_transpose3d_grad_weight(&x, xs, &g, channels, spec)
     });
 }

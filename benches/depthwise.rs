@@ -9,7 +9,12 @@ use volops_benches::{SHAPES, Work, family, tensor};
 fn main() {
     family("depthwise", |family| {
         for (xs, stride) in SHAPES.into_iter().flat_map(|xs| [(xs, 1), (xs, 2)]) {
-            let spec = DepthwiseSpec { kernel: [3; 3], dilation: 2, stride, slope: Some(0.01) };
+            let spec = DepthwiseSpec {
+                kernel: [3; 3],
+                dilation: 2,
+                stride: [stride; 3],
+                slope: Some(0.01),
+            };
             let name = if stride == 1 { "3^3".to_string() } else { format!("3^3 stride {stride}") };
             let ys = spec.out_shape(xs);
             let (x, w, g) = (tensor(xs), tensor([xs[1], 1, 3, 3, 3]), tensor(ys));

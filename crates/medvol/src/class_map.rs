@@ -1,4 +1,4 @@
-//! Label values (what files hold) and class indices (what a network predicts): class `n` is the
+//! Label values (what files hold) and class indices (what is computed with): class `n` is the
 //! `n`-th label of the data set.
 
 use ndarray::{Array3, ArrayView3};
@@ -22,8 +22,11 @@ pub struct ClassMap {
 }
 
 impl ClassMap {
+    /// Stands for voxels of which nothing is known: no loss, no score.
+    pub const IGNORED: u8 = u8::MAX;
+
     /// Most classes a map can hold, background included.
-    pub const MAX_CLASSES: usize = 256;
+    pub const MAX_CLASSES: usize = Self::IGNORED as usize;
 
     /// Class `n` stands for `labels[n]`. Labels beyond [`Self::MAX_CLASSES`] get no class
     /// ([`Dataset::open`](crate::Dataset::open) refuses them).
@@ -37,6 +40,15 @@ impl ClassMap {
         Self { values, classes }
     }
 
+    /// The same, where voxels of the value `ignore` are [ignored](Self::IGNORED).
+    pub fn ignoring(mut self, ignore: Option<u16>) -> Self {
+        if let Some(value) = ignore.map(usize::from) {
+            self.classes.resize(self.classes.len().max(value + 1), None);
+            self.classes[value] = Some(Self::IGNORED);
+        }
+        self
+    }
+
     /// The class of a label value, or `None` where the data set does not list it.
     pub fn class(&self, value: u16) -> Option<u8> {
         self.classes.get(usize::from(value)).copied().flatten()
@@ -47,9 +59,15 @@ impl ClassMap {
         self.values.get(class).copied()
     }
 
-    /// The label values in the order of the classes.
-    pub fn values(&self) -> &[u16] {
-        &self.values
+    /// The label values that have a class, ascending, and these classes.
+    pub fn named(&self) -> Vec<(u16, u8)> {
+        let values = (0..=u16::MAX).zip(&self.classes);
+        values.filter_map(|(value, class)| Some((value, (*class)?))).collect()
+    }
+
+    /// The label values that have a class, ascending.
+    pub fn listed(&self) -> Vec<u16> {
+        self.named().into_iter().map(|(value, _)| value).collect()
     }
 
     /// The classes of a volume of label values, of any shape.

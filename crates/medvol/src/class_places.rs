@@ -6,10 +6,12 @@ use ndarray::{ArrayView2, ArrayView3, Axis};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-/// The foreground classes of one label map.
+use crate::class_map::ClassMap;
+
+/// The foreground classes of one label map, and its ignored voxels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClassPlaces {
-    /// Those that are there, in order.
+    /// Those that are there, in order; [`ClassMap::IGNORED`] is the last.
     classes: Vec<ClassPlace>,
 }
 
@@ -29,7 +31,8 @@ struct ClassPlace {
 pub struct DrawnVoxel {
     /// Index of the plane along the depth.
     pub plane: usize,
-    class: u8,
+    /// `None`: any that is not ignored.
+    class: Option<u8>,
     rank: usize,
 }
 
@@ -65,19 +68,26 @@ impl ClassPlaces {
     /// its voxels. Rare classes are so drawn as often as common ones. `None` if there is no
     /// foreground.
     pub fn draw(&self, rng: &mut impl Rng) -> Option<DrawnVoxel> {
-        if self.classes.is_empty() {
+        let classes = self.classes.len() - usize::from(self.ignored().is_some());
+        if classes == 0 {
             return None;
         }
-        let ClassPlace { class, planes, .. } =
-            &self.classes[rng.random_range(0..self.classes.len())];
-        let mut rank = rng.random_range(0..planes.iter().map(|&voxels| voxels as usize).sum());
-        for (plane, &voxels) in planes.iter().enumerate() {
-            match rank.checked_sub(voxels as usize) {
-                Some(behind) => rank = behind,
-                None => return Some(DrawnVoxel { plane, class: *class, rank }),
-            }
-        }
-        None
+        let ClassPlace { class, planes, .. } = &self.classes[rng.random_range(0..classes)];
+        let (plane, rank) = draw_from(planes.iter().map(|&voxels| voxels as usize), rng)?;
+        Some(DrawnVoxel { plane, class: Some(*class), rank })
+    }
+
+    /// Draws a voxel that is not ignored, of a label map whose planes have so many voxels. `None`
+    /// where no voxel is ignored, so that none need be avoided, or all are.
+    pub fn draw_known(&self, voxels: usize, rng: &mut impl Rng) -> Option<DrawnVoxel> {
+        let known = self.ignored()?.planes.iter();
+        let known = known.map(|&ignored| voxels.saturating_sub(ignored as usize));
+        let (plane, rank) = draw_from(known, rng)?;
+        Some(DrawnVoxel { plane, class: None, rank })
+    }
+
+    fn ignored(&self) -> Option<&ClassPlace> {
+        self.classes.last().filter(|place| place.class == ClassMap::IGNORED)
     }
 
     /// Where a class lies: centre and standard deviation of its voxels' indices (depth, height,
@@ -88,11 +98,34 @@ impl ClassPlaces {
     }
 }
 
+/// Draws one of the voxels of planes: its plane and its rank there. `None` of none.
+fn draw_from(
+    planes: impl Iterator<Item = usize> + Clone,
+    rng: &mut impl Rng,
+) -> Option<(usize, usize)> {
+    let all: usize = planes.clone().sum();
+    if all == 0 {
+        return None;
+    }
+    let mut rank = rng.random_range(0..all);
+    for (plane, voxels) in planes.enumerate() {
+        match rank.checked_sub(voxels) {
+            Some(behind) => rank = behind,
+            None => return Some((plane, rank)),
+        }
+    }
+    None
+}
+
 impl DrawnVoxel {
     /// Its index (depth, height, width), found in its plane `[height, width]` of the label map that
     /// it was drawn from; `None` in a plane of any other.
     pub fn find(&self, plane: ArrayView2<u8>) -> Option<[usize; 3]> {
-        let voxels = plane.indexed_iter().filter(|&(_, &found)| found == self.class);
+        let wanted = |found: u8| match self.class {
+            Some(class) => found == class,
+            None => found != ClassMap::IGNORED,
+        };
+        let voxels = plane.indexed_iter().filter(|&(_, &found)| wanted(found));
         voxels.map(|((j, i), _)| [self.plane, j, i]).nth(self.rank)
     }
 }
@@ -115,7 +148,7 @@ mod tests {
         let mut counts = [0_usize; 256];
         classes.iter().for_each(|&class| counts[usize::from(class)] += 1);
         let present: Vec<u8> =
-            (1..=u8::MAX).filter(|&class| counts[usize::from(class)] > 0).collect();
+            (1..ClassMap::IGNORED).filter(|&class| counts[usize::from(class)] > 0).collect();
         if present.is_empty() {
             return None;
         }
@@ -153,6 +186,27 @@ mod tests {
         let rare = drawn.iter().filter(|&&class| class == 9).count();
         assert!((430..570).contains(&rare), "{rare} of 1000");
         assert!(!drawn.contains(&0));
+    }
+
+    #[test]
+    fn ignored_voxels_are_never_drawn() {
+        let mut classes = Array3::from_elem((4, 4, 4), ClassMap::IGNORED);
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let draw_known = |classes: &Array3<u8>, rng: &mut ChaCha8Rng| {
+            let drawn = ClassPlaces::of(classes.view()).draw_known(16, rng)?;
+            drawn.find(classes.index_axis(Axis(0), drawn.plane))
+        };
+        assert_eq!((draw(&classes, &mut rng), draw_known(&classes, &mut rng)), (None, None));
+        classes[[1, 2, 3]] = 0;
+        classes[[3, 0, 1]] = 2;
+        let mut known = std::collections::BTreeSet::new();
+        for _ in 0..100 {
+            assert_eq!(draw(&classes, &mut rng), Some([3, 0, 1]));
+            known.extend(draw_known(&classes, &mut rng));
+        }
+        assert_eq!(known, [[1, 2, 3], [3, 0, 1]].into());
+        classes.fill(1);
+        assert_eq!(draw_known(&classes, &mut rng), None);
     }
 
     #[test]

@@ -49,7 +49,19 @@ pub fn components(mask: ArrayView3<bool>, connectivity: Connectivity) -> Compone
 /// Of the voxels of one class, turns all but the largest component into background (class 0); in a
 /// tie, the component whose first voxel comes first is kept. `classes` is `[depth, height, width]`.
 pub fn keep_largest_component(classes: &mut Array3<u8>, class: u8, connectivity: Connectivity) {
-    let mut runs = Runs::of(classes.view(), |found| found == class, connectivity);
+    keep_largest_of(classes, |found| found == class, |_| 0, connectivity);
+}
+
+/// Of the voxels whose class is `inside`, gives all but those of the largest component the class
+/// that `outside` makes of theirs; in a tie, the component whose first voxel comes first is kept.
+/// `classes` is `[depth, height, width]`.
+pub fn keep_largest_of(
+    classes: &mut Array3<u8>,
+    inside: impl Fn(u8) -> bool,
+    outside: impl Fn(u8) -> u8,
+    connectivity: Connectivity,
+) {
+    let mut runs = Runs::of(classes.view(), inside, connectivity);
     let mut sizes = vec![0; runs.runs.len()];
     runs.each(|_, root, _, columns| sizes[root] += columns.len());
     // `max_by_key` would take the last of equals.
@@ -57,7 +69,7 @@ pub fn keep_largest_component(classes: &mut Array3<u8>, class: u8, connectivity:
         (0..sizes.len()).fold(0, |best, this| if sizes[this] > sizes[best] { this } else { best });
     runs.each(|_, root, row, columns| {
         if root != largest {
-            classes.slice_mut(s![row[0], row[1], columns]).fill(0);
+            classes.slice_mut(s![row[0], row[1], columns]).mapv_inplace(&outside);
         }
     });
 }

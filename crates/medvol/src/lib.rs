@@ -40,6 +40,7 @@ mod resample;
 pub mod sliding;
 pub mod stitch;
 mod symmetry;
+mod target;
 mod text;
 mod volume;
 
@@ -61,5 +62,6 @@ pub use preprocess::{Case, PreprocessFault, Preprocessed, preprocess};
 pub use raw::RawImage;
 pub use resample::{resample, resample_classes};
 pub use symmetry::mirror_axes;
+pub use target::{Region, Target};
 pub use text::{composed, read_text};
 pub use volume::{Image, LabelMap};

@@ -8,6 +8,8 @@
 use ndarray::{ArrayView3, ArrayViewMut3};
 use serde::{Deserialize, Serialize};
 
+use crate::class_map::ClassMap;
+
 /// A channel whose standard deviation is below this part of its largest value is constant up to
 /// rounding.
 const CONSTANT: f64 = 1e-6;
@@ -159,14 +161,19 @@ impl CtSample {
     /// label map, nothing.
     pub fn of(channel: ArrayView3<f32>, classes: Option<ArrayView3<u8>>) -> Self {
         let Some(classes) = classes else { return Self { foreground: false, values: Vec::new() } };
-        let labelled = classes.iter().filter(|&&class| class > 0).count();
+        let labelled = classes.iter().filter(|&&class| is_foreground(class)).count();
         let foreground = labelled > 0;
         let count = if foreground { labelled } else { classes.len() };
-        let voxels = channel.iter().zip(classes).filter(|&(_, &class)| class > 0 || !foreground);
+        let wanted = |class: u8| is_foreground(class) || !foreground;
+        let voxels = channel.iter().zip(classes).filter(|&(_, &class)| wanted(class));
         let values =
             voxels.step_by(count.div_ceil(SAMPLED).max(1)).map(|(&value, _)| value).collect();
         Self { foreground, values }
     }
+}
+
+fn is_foreground(class: u8) -> bool {
+    class > 0 && class != ClassMap::IGNORED
 }
 
 /// Of sorted values, interpolated between the two next to it.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use ndarray::{Array3, Array4, ArrayView3, Zip, s};
 
 use crate::affine::Affine;
-use crate::class_map::{ClassMap, Label};
+use crate::class_map::ClassMap;
 use crate::error::{Error, Result};
 use crate::geometry::Geometry;
 use crate::normalisation::{Normalisation, Scale};
@@ -33,7 +33,8 @@ pub struct Case {
     /// `[channels, depth, height, width]`, each channel normalised; with a z-score it has mean 0
     /// and standard deviation 1 (or is all 0 if it was constant).
     pub image: Array4<f32>,
-    /// `[depth, height, width]`, class indices; `None` where the case has no label map.
+    /// `[depth, height, width]`, class indices, or [`ClassMap::IGNORED`]; `None` where the case has
+    /// no label map.
     pub classes: Option<Array3<u8>>,
     /// How predictions get back to the image's own grid.
     pub geometry: Geometry,
@@ -79,8 +80,7 @@ pub enum PreprocessFault {
 }
 
 /// Preprocesses one case to `spacing_mm` (depth, height, width in canonical orientation).
-/// `labels` are the data set's, in the order of the classes; `normalisation` is each channel's, the
-/// z-score where there is none.
+/// `class_map` is the data set's; `normalisation` is each channel's, the z-score where there is none.
 ///
 /// # Errors
 /// [`Error::Preprocess`] for a spacing, an affine or shapes that make no sense,
@@ -90,7 +90,7 @@ pub fn preprocess(
     name: &str,
     image: &Image,
     label_map: Option<&LabelMap>,
-    labels: &[Label],
+    class_map: &ClassMap,
     spacing_mm: [f64; 3],
     normalisation: &[Normalisation],
 ) -> Result<Case> {
@@ -104,7 +104,7 @@ pub fn preprocess(
         None => None,
         Some(map) => {
             check_shape(name, image, map)?;
-            let classes = to_classes(name, map, labels)?;
+            let classes = to_classes(name, map, class_map)?;
             Some(resample_classes(
                 geometry.crop(classes.view()),
                 geometry.original_spacing(),
@@ -302,12 +302,11 @@ fn grid_shape(name: &str, geometry: &Geometry, from: [f64; 3]) -> Result<[usize;
     Ok(shape)
 }
 
-fn to_classes(name: &str, map: &LabelMap, labels: &[Label]) -> Result<Array3<u8>> {
-    let class_map = ClassMap::new(labels);
+fn to_classes(name: &str, map: &LabelMap, class_map: &ClassMap) -> Result<Array3<u8>> {
     class_map.classes(map.voxels.view()).map_err(|(voxel, value)| Error::UnlistedLabel {
         path: PathBuf::from(name),
         voxel,
         value,
-        listed: class_map.values().to_vec(),
+        listed: class_map.listed(),
     })
 }

@@ -11,11 +11,12 @@
 
 use std::ops::Range;
 
-use ndarray::Array3;
+use ndarray::{Array3, Zip};
 
 use crate::geometry::Geometry;
 use crate::resample::{Resampling, best_class};
 use crate::stitch::{Blend, Rows, spread};
+use crate::target::{Region, Target};
 
 /// Where the windows of a volume lie and what becomes of their scores.
 #[derive(Debug)]
@@ -47,10 +48,28 @@ impl Finished<'_> {
         self.output.block(&self.block, |needed| self.rows.means(class, needed))
     }
 
-    /// The class with the highest score at each voxel of the block, the lower class in a tie.
-    /// `each` sees the scores of every class.
-    pub fn best(&self, mut each: impl FnMut(usize, &Array3<f32>)) -> Array3<u8> {
+    /// The class of each voxel of the block: the one with the highest score, the lower class in a
+    /// tie; or that of the last region that has a probability above the
+    /// [threshold](Region::THRESHOLD). `each` sees the scores of every output.
+    pub fn classes(
+        &self,
+        target: &Target,
+        mut each: impl FnMut(usize, &Array3<f32>),
+    ) -> Array3<u8> {
         let shape = [0, 1, 2].map(|axis| self.block[axis].len());
+        if let Target::Regions(regions) = target {
+            let mut classes = Array3::zeros(shape);
+            for (output, region) in regions.iter().enumerate() {
+                let scores = self.scores(output);
+                each(output, &scores);
+                Zip::from(&mut classes).and(&scores).for_each(|class, &score| {
+                    if score > Region::THRESHOLD {
+                        *class = region.written;
+                    }
+                });
+            }
+            return classes;
+        }
         best_class((0..=u8::MAX).take(self.rows.classes()), shape, |class| {
             let scores = self.scores(class.into());
             each(class.into(), &scores);

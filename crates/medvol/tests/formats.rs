@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use medvol::io::{self, Source};
+use medvol::io::{self, HeaderFault, Source, Unsupported};
 use medvol::{Affine, Error, Image, Label, LabelMap};
 use ndarray::{Array3, Array4};
 
@@ -84,6 +84,18 @@ fn files_to_be_refused_say_why_and_what_to_do() {
         assert!(message.contains(name), "{message}");
         assert!(words.iter().all(|word| message.contains(word)), "{message}");
     }
+}
+
+#[test]
+fn what_is_wrong_with_a_file_can_be_read_from_fields() {
+    let refused = |name| open(fixture(name)).unwrap_err();
+    let Error::Header { fault, .. } = refused("bad_count.nhdr") else { panic!() };
+    assert!(matches!(*fault, HeaderFault::FileCount { found: 3, expected: 2, .. }), "{fault}");
+    let Error::Header { fault, .. } = refused("bad_matrix.mha") else { panic!() };
+    let HeaderFault::Values { field, count, .. } = &*fault else { panic!("{fault}") };
+    assert_eq!((field.as_str(), *count), ("TransformMatrix", 9));
+    let Error::Unsupported { what, .. } = refused("bad_bzip2.nrrd") else { panic!() };
+    assert_eq!(what, Unsupported::Encoding { found: "bzip2".into() });
 }
 
 /// An oblique grid.

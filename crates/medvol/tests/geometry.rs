@@ -184,7 +184,10 @@ fn an_image_of_uncertain_place_is_refused_by_those_who_compute_with_it_and_its_f
     write(&path, samples()["sform of 1 mm alone"].bytes());
     let open = || Source::from(&path).open().unwrap();
     let error = open().checked(1).unwrap_err();
-    assert!(matches!(&error, Error::UncertainPlace { .. }), "{error}");
+    let Error::UncertainPlace { question, .. } = &error else { panic!("{error}") };
+    let expected =
+        Remark::OtherSpacing { sform_mm: [1.0; 3], pixdim_mm: [3.0, 2.0, 1.0], by_qform: false };
+    assert_eq!(**question, expected);
     for said in ["image.nii", "1 x 1 x 1 mm", "3 x 2 x 1 mm", "correct the header"] {
         assert!(error.to_string().contains(said), "{error}");
     }

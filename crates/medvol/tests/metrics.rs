@@ -5,7 +5,9 @@ mod common;
 
 use medvol::components::{Connectivity, components, keep_largest_component};
 use medvol::distance::distance_to;
-use medvol::metrics::{Better, LabelScores, Metric, dice_per_label, score_labels};
+use medvol::metrics::{
+    Better, LabelScores, Metric, Structures, dice_per_structure, score_structures,
+};
 use ndarray::{Array3, s};
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -92,16 +94,27 @@ fn close(a: Option<f64>, b: Option<f64>, tolerance: f64) -> bool {
 fn the_largest_component_scores_as_the_cleaned_map_does_and_stray_voxels_cost_nothing() {
     // Label 1: three voxels in a row, a fourth one astray; label 2 only in the reference.
     let (prediction, reference) = (map([1, 2, 5], "1110100000"), map([1, 2, 5], "1110000022"));
-    let scores =
-        score_labels(prediction.view(), reference.view(), &[1, 2, 3], [1.0; 3], 1.0).unwrap();
+    let scores = score_structures(
+        prediction.view(),
+        reference.view(),
+        &Structures::labels(&[1, 2, 3]),
+        [1.0; 3],
+        1.0,
+    )
+    .unwrap();
     assert_eq!(scores[0][Metric::Dice], Some(6.0 / 7.0));
     let dice_largest: Vec<_> = scores.iter().map(|s| s[Metric::DiceLargest]).collect();
     assert_eq!(dice_largest, [Some(1.0), Some(0.0), None]);
     let mut cleaned = prediction.mapv(|v| v as u8);
     keep_largest_component(&mut cleaned, 1, Connectivity::Faces);
-    let cleaned =
-        score_labels(cleaned.mapv(u16::from).view(), reference.view(), &[1], [1.0; 3], 1.0)
-            .unwrap();
+    let cleaned = score_structures(
+        cleaned.mapv(u16::from).view(),
+        reference.view(),
+        &Structures::labels(&[1]),
+        [1.0; 3],
+        1.0,
+    )
+    .unwrap();
     assert_eq!(
         (cleaned[0][Metric::Dice], cleaned[0][Metric::DiceLargest]),
         (dice_largest[0], dice_largest[0])
@@ -118,10 +131,10 @@ fn scores_are_those_of_medpy_and_monai() {
     for (number, case) in cases.iter().enumerate() {
         let (prediction, reference) =
             (map(case.shape, &case.prediction), map(case.shape, &case.reference));
-        let found = score_labels(
+        let found = score_structures(
             prediction.view(),
             reference.view(),
-            &case.labels,
+            &Structures::labels(&case.labels),
             case.spacing_mm,
             case.tolerance_mm,
         )
@@ -143,7 +156,12 @@ fn scores_are_those_of_medpy_and_monai() {
                 );
             }
         }
-        let dice = dice_per_label(prediction.view(), reference.view(), &case.labels).unwrap();
+        let dice = dice_per_structure(
+            prediction.view(),
+            reference.view(),
+            &Structures::labels(&case.labels),
+        )
+        .unwrap();
         assert_eq!(dice, found.iter().map(|scores| scores[Metric::Dice]).collect::<Vec<_>>());
     }
 }
@@ -185,7 +203,8 @@ fn components_are_those_of_scipy() {
 const SPACING: [f64; 3] = [2.5, 0.7, 1.2];
 
 fn score(prediction: &Array3<u16>, reference: &Array3<u16>) -> LabelScores {
-    score_labels(prediction.view(), reference.view(), &[1], SPACING, 1.0).unwrap()[0]
+    score_structures(prediction.view(), reference.view(), &Structures::labels(&[1]), SPACING, 1.0)
+        .unwrap()[0]
 }
 
 #[test]
@@ -253,7 +272,14 @@ fn a_plane_moved_by_a_voxel_is_one_spacing_away() {
             map
         };
         let at = |tolerance: f64| {
-            score_labels(plane(2).view(), plane(3).view(), &[1], SPACING, tolerance).unwrap()[0]
+            score_structures(
+                plane(2).view(),
+                plane(3).view(),
+                &Structures::labels(&[1]),
+                SPACING,
+                tolerance,
+            )
+            .unwrap()[0]
         };
         let scores = at(spacing);
         assert!(close(scores[Metric::Hd95Mm], Some(spacing), 1e-12), "{scores:?}");
@@ -269,7 +295,9 @@ fn a_plane_moved_by_a_voxel_is_one_spacing_away() {
 #[test]
 fn a_label_asked_for_twice_is_scored_twice() {
     let map = Array3::from_elem((2, 2, 2), 3_u16);
-    let scores = score_labels(map.view(), map.view(), &[3, 5, 3], SPACING, 1.0).unwrap();
+    let scores =
+        score_structures(map.view(), map.view(), &Structures::labels(&[3, 5, 3]), SPACING, 1.0)
+            .unwrap();
     assert_eq!(
         scores.iter().map(|scores| scores[Metric::Dice]).collect::<Vec<_>>(),
         [Some(1.0), None, Some(1.0)]
@@ -279,7 +307,16 @@ fn a_label_asked_for_twice_is_scored_twice() {
 #[test]
 fn maps_on_different_grids_are_refused() {
     let (prediction, reference) = (Array3::zeros((1, 2, 3)), Array3::zeros((3, 2, 1)));
-    assert!(score_labels(prediction.view(), reference.view(), &[1], SPACING, 1.0).is_err());
+    assert!(
+        score_structures(
+            prediction.view(),
+            reference.view(),
+            &Structures::labels(&[1]),
+            SPACING,
+            1.0
+        )
+        .is_err()
+    );
 }
 
 fn any_two_maps() -> impl Strategy<Value = (Array3<u16>, Array3<u16>)> {
@@ -316,7 +353,7 @@ proptest! {
         let scores = score(&p, &r);
         let axes = [1, 2, 0];
         let turn = |map: &Array3<u16>| map.view().permuted_axes(axes).slice_move(s![..;-1, .., ..;-1]).to_owned();
-        let turned = score_labels(turn(&p).view(), turn(&r).view(), &[1], axes.map(|a| SPACING[a]), 1.0).unwrap()[0];
+        let turned = score_structures(turn(&p).view(), turn(&r).view(), &Structures::labels(&[1]), axes.map(|a| SPACING[a]), 1.0).unwrap()[0];
         prop_assert!(same(&turned, &scores), "{turned:?}, {scores:?}");
     }
 
@@ -336,7 +373,7 @@ proptest! {
     #[test]
     fn distances_grow_with_the_grid_and_overlap_does_not((p, r) in any_two_maps()) {
         let scores = score(&p, &r);
-        let twice = score_labels(p.view(), r.view(), &[1], SPACING.map(|mm| 2.0 * mm), 2.0).unwrap()[0];
+        let twice = score_structures(p.view(), r.view(), &Structures::labels(&[1]), SPACING.map(|mm| 2.0 * mm), 2.0).unwrap()[0];
         let mut expected = scores;
         for (metric, factor) in [(Metric::Hd95Mm, 2.0), (Metric::AssdMm, 2.0), (Metric::VolumeErrorMl, 8.0)] {
             expected[metric] = scores[metric].map(|value| factor * value);
@@ -372,7 +409,7 @@ proptest! {
 
     #[test]
     fn a_larger_tolerance_never_lowers_the_surface_dice((p, r) in any_two_maps()) {
-        let at = |tolerance: f64| score_labels(p.view(), r.view(), &[1], SPACING, tolerance).unwrap()[0][Metric::SurfaceDice];
+        let at = |tolerance: f64| score_structures(p.view(), r.view(), &Structures::labels(&[1]), SPACING, tolerance).unwrap()[0][Metric::SurfaceDice];
         let scores: Vec<Option<f64>> = [0.0, 0.5, 1.0, 2.0, 4.0].into_iter().map(at).collect();
         prop_assert!(scores.is_sorted(), "{scores:?}");
     }

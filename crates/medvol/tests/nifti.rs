@@ -7,7 +7,9 @@ use std::fs;
 use common::nifti::{compressed, expected, patch, written};
 use common::{fixture, read_grid, read_image, read_labels, write_image};
 use medvol::io::Source;
-use medvol::{Affine, Error, Image, Orientation, Preprocessed, canonical_spacing, preprocess};
+use medvol::{
+    Affine, ClassMap, Error, Image, Orientation, Preprocessed, canonical_spacing, preprocess,
+};
 use ndarray::Array4;
 use proptest::prelude::*;
 
@@ -69,7 +71,7 @@ fn every_fixture_read_raw_has_the_same_values_in_half_the_memory_if_they_are_sho
         assert_eq!((header, bytes), (image.grid(), raw.bytes()), "{name}");
 
         let spacing = canonical_spacing(&image.affine);
-        let whole = preprocess(name, &image, None, &[], spacing, &[]).unwrap();
+        let whole = preprocess(name, &image, None, &ClassMap::new(&[]), spacing, &[]).unwrap();
         let [_, depth, height, width]: [usize; 4] = whole.image.dim().into();
         let window = Preprocessed::new(name, &raw, spacing, &[])
             .unwrap()

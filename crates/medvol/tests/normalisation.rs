@@ -3,17 +3,17 @@
 
 use medvol::io::Grid;
 use medvol::{
-    Affine, Case, CtSample, CtStatistics, Image, Label, LabelMap, Normalisation, Preprocessed,
-    RawImage, preprocess,
+    Affine, Case, ClassMap, CtSample, CtStatistics, Image, Label, LabelMap, Normalisation,
+    Preprocessed, RawImage, preprocess,
 };
 use ndarray::{Array3, Array4, Axis, s};
 use proptest::prelude::*;
 
 const CT: Normalisation = Normalisation::Ct { statistics: None };
 
-fn labels() -> Vec<Label> {
+fn class_map() -> ClassMap {
     let label = |value, name: &str| Label { value, name: name.into() };
-    vec![label(0, "background"), label(1, "organ")]
+    ClassMap::new(&[label(0, "background"), label(1, "organ")])
 }
 
 /// A body of 40 ± 60 HU with an organ of 120 in it, and `air` voxels of air on every side.
@@ -35,7 +35,7 @@ fn body(air: usize, noise: &[f32]) -> (Image, LabelMap) {
 }
 
 fn prepare((image, map): &(Image, LabelMap), channels: &[Normalisation]) -> Case {
-    preprocess("case", image, Some(map), &labels(), [1.3, 0.9, 1.1], channels).unwrap()
+    preprocess("case", image, Some(map), &class_map(), [1.3, 0.9, 1.1], channels).unwrap()
 }
 
 fn sample(case: &Case) -> CtSample {
@@ -75,7 +75,7 @@ proptest! {
         for channel in others.into_iter().chain([ct, Normalisation::ZScore]) {
             let spacing = [1.3, 0.9, 1.1];
             let case =
-                preprocess("case", &image, Some(&map), &labels(), spacing, &[channel]).unwrap();
+                preprocess("case", &image, Some(&map), &class_map(), spacing, &[channel]).unwrap();
             let raw = RawImage::from(image.clone());
             let lazy = Preprocessed::new("case", &raw, spacing, &[channel]).unwrap();
             let (_, d, h, w) = case.image.dim();
@@ -96,7 +96,7 @@ fn a_ct_is_clipped_and_measured_by_the_foreground_of_the_training_cases() {
     let foreground = Array3::from_shape_fn((10, 10, 20), |(_, _, x)| u16::from(x < 10));
     let image = Image { voxels, affine: grid.affine };
     let map = LabelMap { voxels: foreground, affine: grid.affine };
-    let mut case = preprocess("case", &image, Some(&map), &labels(), [1.0; 3], &[CT]).unwrap();
+    let mut case = preprocess("case", &image, Some(&map), &class_map(), [1.0; 3], &[CT]).unwrap();
     let statistics = CtStatistics::measure(&[sample(&case)]).unwrap();
     let expected = [(statistics.low, 4.995), (statistics.high, 994.005)];
     for (found, expected) in expected {
@@ -107,7 +107,7 @@ fn a_ct_is_clipped_and_measured_by_the_foreground_of_the_training_cases() {
 
     statistics.normalise(case.image.index_axis_mut(Axis(0), 0));
     let known = [Normalisation::Ct { statistics: Some(statistics) }];
-    let at_once = preprocess("case", &image, Some(&map), &labels(), [1.0; 3], &known).unwrap();
+    let at_once = preprocess("case", &image, Some(&map), &class_map(), [1.0; 3], &known).unwrap();
     assert_eq!(case, at_once, "normalised afterwards as at once");
     let least = ((4.995 - 499.5) / statistics.deviation) as f32;
     assert_eq!(case.image.iter().copied().fold(f32::INFINITY, f32::min), least);

@@ -5,7 +5,7 @@ mod common;
 use common::{affine_from, any_affine};
 use medvol::patch::extract;
 use medvol::{
-    Affine, Case, Error, Image, Label, LabelMap, Orientation, Preprocessed, RawImage,
+    Affine, Case, ClassMap, Error, Image, Label, LabelMap, Orientation, Preprocessed, RawImage,
     canonical_spacing, median_spacing, preprocess,
 };
 use ndarray::{Array3, Array4, Axis};
@@ -13,6 +13,10 @@ use proptest::prelude::*;
 
 fn labels(values: &[u16]) -> Vec<Label> {
     values.iter().map(|&value| Label { value, name: format!("label {value}") }).collect()
+}
+
+fn class_map(values: &[u16]) -> ClassMap {
+    ClassMap::new(&labels(values))
 }
 
 /// `[classes, depth, height, width]` with 1 at each voxel's class.
@@ -78,7 +82,7 @@ proptest! {
         let image = Image { voxels, affine };
         let map = LabelMap { voxels: map, affine };
 
-        let case = preprocess("case", &image, Some(&map), &labels(&values), canonical_spacing(&affine), &[]).unwrap();
+        let case = preprocess("case", &image, Some(&map), &class_map(&values), canonical_spacing(&affine), &[]).unwrap();
         prop_assert_eq!(case.image.shape()[1..].to_vec(), case.geometry.grid_shape().to_vec());
         let restored = case.geometry.restore_labels(&one_hot(&case, 4), &labels(&values)).unwrap();
         prop_assert_eq!(restored, map);
@@ -91,7 +95,7 @@ proptest! {
         spacing in prop::array::uniform3(0.5..7.0_f64),
     ) {
         let image = Image { voxels: Array4::from_shape_fn((1, shape[0], shape[1], shape[2]), |(_, k, j, i)| (1 + k + j * i) as f32), affine };
-        let case = preprocess("case", &image, None, &labels(&[0, 1]), spacing, &[]).unwrap();
+        let case = preprocess("case", &image, None, &class_map(&[0, 1]), spacing, &[]).unwrap();
         prop_assert!(case.classes.is_none());
         let grid = case.geometry.grid_shape();
         prop_assert_eq!(&case.image.shape()[1..], grid);
@@ -121,7 +125,7 @@ proptest! {
         let image = Image { voxels, affine };
         let own = canonical_spacing(&affine);
         let spacing = [0, 1, 2].map(|a| own[a] * ratio[a]);
-        let whole = preprocess("case", &image, None, &labels(&[0]), spacing, &[]).unwrap();
+        let whole = preprocess("case", &image, None, &class_map(&[0]), spacing, &[]).unwrap();
         let raw = RawImage::from(image);
         let lazy = Preprocessed::new("case", &raw, spacing, &[]).unwrap();
         prop_assert_eq!(lazy.geometry(), &whole.geometry);
@@ -141,7 +145,7 @@ proptest! {
         let image = Image { voxels, affine };
         let own = canonical_spacing(&affine);
         let spacing = [0, 1, 2].map(|a| own[a] * ratio[a]);
-        let case = preprocess("case", &image, None, &labels(&[0]), spacing, &[]).unwrap();
+        let case = preprocess("case", &image, None, &class_map(&[0]), spacing, &[]).unwrap();
         prop_assume!(case.geometry.crop_shape.iter().product::<usize>() == 14 * 15 * 16);
         let back = case.geometry.restore_probabilities(&case.image).unwrap();
         for channel in 0..3 {
@@ -193,7 +197,8 @@ fn a_grid_turned_by_less_than_45_degrees_keeps_its_axes_and_one_turned_by_more_s
 #[test]
 fn the_lower_class_wins_a_tie() {
     let image = Image { voxels: Array4::ones((1, 2, 3, 4)), affine: Affine::IDENTITY };
-    let geometry = preprocess("case", &image, None, &labels(&[0]), [1.0; 3], &[]).unwrap().geometry;
+    let geometry =
+        preprocess("case", &image, None, &class_map(&[0]), [1.0; 3], &[]).unwrap().geometry;
     let mut scores = Array4::from_elem((3, 2, 3, 4), 0.4);
     scores.index_axis_mut(Axis(0), 0).fill(0.2);
     let map = geometry.restore_labels(&scores, &labels(&[0, 6, 9])).unwrap();
@@ -206,7 +211,8 @@ fn a_ball_survives_a_coarser_and_a_finer_spacing() {
         affine_from([1.0, 0.2, -0.3, 0.6], [1.0, 1.2, 2.0], [true, false, true], [3.0, 4.0, 5.0]);
     let (image, map) = ball(affine, 12.0);
     for spacing in [[1.5, 1.5, 1.5], [0.7, 0.7, 0.7], [2.0, 1.0, 0.5]] {
-        let case = preprocess("ball", &image, Some(&map), &labels(&[0, 2]), spacing, &[]).unwrap();
+        let case =
+            preprocess("ball", &image, Some(&map), &class_map(&[0, 2]), spacing, &[]).unwrap();
         let restored = case.geometry.restore_labels(&one_hot(&case, 2), &labels(&[0, 2])).unwrap();
         let count = |a: &Array3<u16>| a.iter().filter(|v| **v == 2).count() as f64;
         let both =
@@ -223,7 +229,7 @@ fn the_image_is_cropped_to_what_is_not_zero_in_any_channel() {
     voxels[[0, 2, 3, 4]] = 1.0;
     voxels[[1, 3, 3, 6]] = -1.0;
     let image = Image { voxels, affine: Affine::IDENTITY };
-    let case = preprocess("case", &image, None, &labels(&[0, 1]), [1.0; 3], &[]).unwrap();
+    let case = preprocess("case", &image, None, &class_map(&[0, 1]), [1.0; 3], &[]).unwrap();
     assert_eq!((case.geometry.crop_start, case.geometry.crop_shape), ([2, 3, 4], [2, 1, 3]));
     let ones = Array4::from_shape_fn((2, 2, 1, 3), |(c, ..)| c as f32);
     let map = case.geometry.restore_labels(&ones, &labels(&[0, 5])).unwrap();
@@ -244,7 +250,7 @@ fn each_channel_gets_mean_0_and_deviation_1_and_a_constant_one_becomes_0() {
         _ => -((k + j * i) as f32),
     });
     let image = Image { voxels, affine: Affine::from_spacing([2.0, 1.0, 1.0]) };
-    let case = preprocess("case", &image, None, &labels(&[0]), [1.5, 0.8, 1.3], &[]).unwrap();
+    let case = preprocess("case", &image, None, &class_map(&[0]), [1.5, 0.8, 1.3], &[]).unwrap();
     for channel in [0, 2] {
         let values = case.image.index_axis(Axis(0), channel);
         let mean = values.iter().sum::<f32>() / values.len() as f32;
@@ -257,13 +263,13 @@ fn each_channel_gets_mean_0_and_deviation_1_and_a_constant_one_becomes_0() {
 #[test]
 fn an_image_of_zeros_and_an_image_of_one_slice_are_fine() {
     let zeros = Image { voxels: Array4::zeros((1, 3, 4, 5)), affine: Affine::IDENTITY };
-    let case = preprocess("zeros", &zeros, None, &labels(&[0]), [1.0; 3], &[]).unwrap();
+    let case = preprocess("zeros", &zeros, None, &class_map(&[0]), [1.0; 3], &[]).unwrap();
     assert_eq!(case.image, zeros.voxels);
     let slice = Image {
         voxels: Array4::from_shape_fn((1, 1, 4, 5), |(_, _, j, i)| (j + i) as f32 + 1.0),
         affine: Affine::IDENTITY,
     };
-    let case = preprocess("slice", &slice, None, &labels(&[0]), [4.0, 0.5, 0.5], &[]).unwrap();
+    let case = preprocess("slice", &slice, None, &class_map(&[0]), [4.0, 0.5, 0.5], &[]).unwrap();
     assert_eq!(case.image.dim(), (1, 1, 8, 10));
 }
 
@@ -273,7 +279,8 @@ fn the_geometry_survives_being_stored() {
         affine_from([1.0, 0.2, -0.3, 0.6], [0.1, 1.2, 2.0], [true, false, true], [0.1, 4.0, 5.0]),
         9.0,
     );
-    let geometry = preprocess("ball", &image, None, &labels(&[0]), [1.1; 3], &[]).unwrap().geometry;
+    let geometry =
+        preprocess("ball", &image, None, &class_map(&[0]), [1.1; 3], &[]).unwrap().geometry;
     let stored = serde_json::to_string(&geometry).unwrap();
     let loaded: medvol::Geometry = serde_json::from_str(&stored).unwrap();
     assert!(loaded.affine.approx_eq(&geometry.affine, geometry.shape, 1e-9));
@@ -292,8 +299,8 @@ fn the_median_spacing_is_taken_axis_by_axis() {
 #[test]
 fn what_cannot_be_preprocessed_is_refused_with_the_cases_name() {
     let (image, map) = ball(Affine::IDENTITY, 8.0);
-    let known = labels(&[0, 2]);
-    let refusal = |image: &Image, map: &LabelMap, known: &[Label], spacing| {
+    let known = class_map(&[0, 2]);
+    let refusal = |image: &Image, map: &LabelMap, known: &ClassMap, spacing| {
         let error = preprocess("case 7", image, Some(map), known, spacing, &[]).unwrap_err();
         assert!(error.to_string().contains("case 7"), "{error}");
         error
@@ -322,7 +329,7 @@ fn what_cannot_be_preprocessed_is_refused_with_the_cases_name() {
     let bad = LabelMap { voxels: Array3::zeros((20, 30, 41)), affine: map.affine };
     assert!(matches!(refusal(&image, &bad, &known, [1.0; 3]), Error::ShapeMismatch { .. }));
     assert!(matches!(
-        refusal(&image, &map, &labels(&[0, 1]), [1.0; 3]),
+        refusal(&image, &map, &class_map(&[0, 1]), [1.0; 3]),
         Error::UnlistedLabel { value: 2, .. }
     ));
     let empty = Image { voxels: Array4::zeros((1, 0, 3, 3)), affine: Affine::IDENTITY };
@@ -333,7 +340,7 @@ fn what_cannot_be_preprocessed_is_refused_with_the_cases_name() {
 fn scores_on_another_grid_are_refused() {
     let (image, _) = ball(Affine::IDENTITY, 8.0);
     let geometry =
-        preprocess("ball", &image, None, &labels(&[0, 2]), [2.0; 3], &[]).unwrap().geometry;
+        preprocess("ball", &image, None, &class_map(&[0, 2]), [2.0; 3], &[]).unwrap().geometry;
     let [depth, height, width] = geometry.grid_shape();
     let three_classes = Array4::zeros((3, depth, height, width));
     assert!(matches!(

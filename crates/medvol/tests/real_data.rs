@@ -32,7 +32,7 @@ fn every_hippocampus_label_map_comes_back_from_preprocessing_and_from_disk() {
             let (image, labels) = dataset.load(files).unwrap();
             let labels = labels.unwrap();
             (
-                preprocess(&files.name, &image, Some(&labels), &dataset.labels, spacing, &[])
+                preprocess(&files.name, &image, Some(&labels), &dataset.class_map(), spacing, &[])
                     .unwrap(),
                 labels,
             )

@@ -6,7 +6,7 @@ mod common;
 use common::any_affine;
 use medvol::sliding::Sliding;
 use medvol::stitch::{Blend, windows};
-use medvol::{Case, Image, Label, LabelMap, canonical_spacing, preprocess};
+use medvol::{Case, ClassMap, Image, LabelMap, canonical_spacing, preprocess};
 use ndarray::{Array3, Array4, s};
 use proptest::prelude::*;
 
@@ -97,8 +97,8 @@ proptest! {
         });
         let own = canonical_spacing(&affine);
         let spacing = [0, 1, 2].map(|a| own[a] * ratio[a]);
-        let labels = [0, 5, 900].map(|value| Label { value, name: value.to_string() });
-        let case = preprocess("case", &Image { voxels, affine }, None, &labels, spacing, &[]).unwrap();
+        let map = ClassMap::new(&[]);
+        let case = preprocess("case", &Image { voxels, affine }, None, &map, spacing, &[]).unwrap();
         let grid = case.geometry.grid_shape();
         let expected = case.geometry.restore_probabilities(&stitched(grid, patch, overlap, blend)).unwrap();
 

@@ -7,11 +7,11 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{ArgGroup, Args, ValueEnum};
 use scnas::Device;
+use scnas::message::duration;
 use scnas::network::size::Size;
 use scnas::report::table::aligned;
 use scnas::run::bench::Timing;
 use scnas::run::measure::{self, Measured, Measurement, Subject, measure};
-use scnas::run::preflight::duration;
 use scnas::run::workload::{Estimate, Workload};
 use scnas::settings::{Config, PRESETS};
 use scnas::store::named::Named;
@@ -45,7 +45,7 @@ pub struct BenchArgs {
     #[arg(long, conflicts_with = "data", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub channels: Option<u16>,
     /// Classes, background included, with --size [default: 2]
-    #[arg(long, conflicts_with = "data", value_name = "N", value_parser = clap::value_parser!(u16).range(2..=256))]
+    #[arg(long, conflicts_with = "data", value_name = "N", value_parser = clap::value_parser!(u16).range(2..=255))]
     pub classes: Option<u16>,
     #[arg(long, value_name = "ARCH", default_value = "random:0", help = ARCHITECTURES)]
     pub arch: String,
@@ -113,10 +113,12 @@ pub fn run(args: &BenchArgs, device: &Device, output: Output) -> Result<ExitCode
 }
 
 fn title(measured: &Measured, config: &Config, architecture: &str) -> String {
-    let Measured { name, size: Size { channels, classes, width }, patch: [d, h, w], .. } = measured;
+    let Measured { name, size, patch: [d, h, w], .. } = measured;
+    let Size { channels, classes, width, .. } = size;
+    let outputs = if measured.target.is_classes() { "classes" } else { "regions" };
     let operations = config.network.operations.len();
     format!(
-        "{name}: patch {d}×{h}×{w}, {channels} channel(s), {classes} classes, width {width}; \
+        "{name}: patch {d}×{h}×{w}, {channels} channel(s), {classes} {outputs}, width {width}; \
          search among {operations} operations; {architecture}"
     )
 }

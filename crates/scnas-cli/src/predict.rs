@@ -51,7 +51,7 @@ pub struct PredictArgs {
     /// Of data sets, predict the training images too
     #[arg(long)]
     pub training: bool,
-    /// Also write <name>_probabilities, in the same format, the classes as channels
+    /// Also write <name>_probabilities, in the same format, the classes or regions as channels
     #[arg(long)]
     pub probabilities: bool,
     /// Overlap of neighbouring windows, 0 to less than 1 [default: the model's, usually 0.5]
@@ -64,8 +64,9 @@ pub struct PredictArgs {
     /// eight times the work [default: the model's]
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub flips: Option<bool>,
-    /// Keep only the largest connected component of these labels (names or values) [default: the
-    /// model's, usually none; with a cross-validation's folder those that it helps there]
+    /// Keep only the largest connected component of these labels or regions (names or values)
+    /// [default: the model's, usually none; with a cross-validation's folder those that it helps
+    /// there]
     #[arg(long, value_name = "LABEL,...", value_delimiter = ',')]
     pub largest_component: Option<Vec<String>>,
     /// The most memory to use, such as 1GiB or 800MB; less takes longer [default: what the machine

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use medvol::check::Report;
+use scnas::message::Message;
 use scnas::observer::{EpochLine, Observer};
 
 use crate::check::report_text;
@@ -118,12 +119,12 @@ impl Observer for Progress {
         self.say(&report_text(data, report));
     }
 
-    fn message(&self, text: &str) {
-        self.say(text);
-    }
-
-    fn warning(&self, text: &str) {
-        self.bar.suspend(|| warn(text));
+    fn message(&self, message: &Message) {
+        if message.is_warning() {
+            self.bar.suspend(|| warn(message));
+        } else {
+            self.say(&message.to_string());
+        }
     }
 
     fn failed(&self, error: &scnas::Error) {

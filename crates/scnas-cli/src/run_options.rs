@@ -19,7 +19,8 @@ use crate::output::{Output, warn};
 pub const ARCHITECTURES: &str = "A run folder, a genotype.json, a model.safetensors, random, \
                                  random:SEED, an operation for all edges, such as conv3, cells \
                                  that have a name: chain, pairs, parallel, found-by-dropping, or \
-                                 a human-designed network: u-resnet, u-resnet-half";
+                                 a network of the U family: u-resnet, u-resnet-half, u:CHANNELS \
+                                 (as in u:8, or u:8,16,32,64)";
 
 /// Data and settings of a run.
 #[derive(Debug, Args)]

@@ -30,6 +30,7 @@ pub fn said(error: &scnas::Error) -> String {
             format!("{error}; `scnas config` prints every key with its meaning")
         }
         E::Override { .. } => format!("--set: {error}; write it so"),
+        E::NoCells { .. } => format!("{error}; leave --svg out"),
         E::InUse { .. } | E::Disk { .. } => {
             format!("{error}, or give another folder with --out")
         }
@@ -52,7 +53,7 @@ pub fn said(error: &scnas::Error) -> String {
         E::Diverged { .. } => format!("{error} (--out names the folder, --set the rate)"),
         E::Memory { purpose, .. } => format!("{error}{}", less_memory(purpose)),
         E::SeenCases { .. } => format!("{error}, or --init scratch"),
-        E::UnlikeModels { .. } => format!("--model: {error}"),
+        E::NoModel | E::UnlikeModels { .. } => format!("--model: {error}"),
         E::NoFold { .. } => format!("--folds: {error}"),
         E::Unfit { data, splits, first, more } => {
             let file =
@@ -64,6 +65,7 @@ pub fn said(error: &scnas::Error) -> String {
         E::SomeFailed { what, failed, of, first } => {
             format!("{failed} of {of} {what}: {}", said(first))
         }
+        E::AllFailed { errors } => errors.iter().map(said).collect::<Vec<_>>().join("; "),
         _ => error.to_string(),
     }
 }

@@ -3,23 +3,18 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use scnas::Device;
-use scnas::network::size::Size;
+use scnas::Plan;
+use scnas::data::plan::Outputs;
+use scnas::report::portrait::{Portrait, Wanted};
 use scnas::settings::{Config, PRESETS};
-use scnas::space::draw::svg;
 use scnas::space::genotype::EdgeShares;
-use scnas::store::named::Named;
 use serde_json::json;
 
 use crate::output::{Output, note};
 use crate::run_options::ARCHITECTURES;
-
-/// Channels and classes of the paper's Table 1, for architectures that belong to no data yet.
-const TABLE_CHANNELS: usize = 4;
-const TABLE_CLASSES: usize = 4;
-const TABLE_PATCH: [usize; 3] = [128; 3];
 
 /// Show an architecture: size, cost, cells, drawing
 ///
@@ -55,65 +50,42 @@ pub struct ShowArgs {
     pub svg: Option<PathBuf>,
 }
 
-/// What the networks are that have no cells.
-const DESIGN: &str = "3-D residual U-Net: three times down and up, attention gates on the skip \
-                      connections, a segmentation map at each of the decoder's levels, added up; \
-                      u-resnet-half has half the width";
-
 fn patch(text: &str) -> Result<[usize; 3], String> {
     let numbers: Option<Vec<usize>> = text
         .split([',', 'x'])
         .map(|n| n.trim().parse().ok().filter(|n| (1..=4096).contains(n)))
         .collect();
     let patch: Option<[usize; 3]> = numbers.and_then(|n| n.try_into().ok());
-    patch
-        .filter(|p| p.iter().all(|n| n % 8 == 0))
-        .ok_or_else(|| "expected three multiples of 8, such as 40,56,40".into())
+    patch.ok_or_else(|| "expected three numbers of voxels, such as 40,56,40".into())
 }
 
 pub fn run(args: &ShowArgs, device: &Device, output: Output) -> Result<ExitCode> {
+    let ShowArgs { channels, classes, width, patch, .. } = *args;
+    let wanted = Wanted { channels, classes, width, patch };
     let config = Config::load(&args.preset, None, &[])?;
-    let Named { name, architecture, made_for } =
-        Named::resolve(&args.arch, &config.network.space(), config.seed, device)?;
-    let unknown =
-        Size { channels: TABLE_CHANNELS, classes: TABLE_CLASSES, width: config.network.width };
-    let (known, known_patch) = made_for.unwrap_or((unknown, TABLE_PATCH));
-    let size = Size {
-        channels: args.channels.unwrap_or(known.channels),
-        classes: args.classes.unwrap_or(known.classes),
-        width: args.width.unwrap_or(known.width),
-    };
-    let possible = (1..=4096).contains(&size.channels) && (2..=256).contains(&size.classes);
-    if !possible || !(4..=4096).contains(&size.width) || !size.width.is_multiple_of(4) {
-        bail!(
-            "{size:?}: expected 1 to 4096 channels, 2 to 256 classes, and a width from 4 to 4096 \
-             that is a multiple of 4"
-        );
-    }
-    let patch = args.patch.unwrap_or(known_patch);
-
-    let cost = architecture.cost(size, patch);
-    let genotype = architecture.genotype();
-    let shares = genotype.map(EdgeShares::of);
+    let portrait = Portrait::of(&args.arch, &config, wanted, device)?;
     if let Some(path) = &args.svg {
-        let Some(genotype) = genotype else {
-            bail!("{name}: only cells of the search space can be drawn; leave --svg out")
-        };
-        medvol::atomic_write(path, svg(genotype).as_bytes())?;
+        medvol::atomic_write(path, portrait.drawing()?.as_bytes())?;
         if !output.quiet {
             note(format_args!("drawing: {}", path.display()));
         }
     }
+    let Portrait { name, architecture, size, patch, plan, cost, edges } = portrait;
+    let unknown = Outputs { classes: size.classes, regions: Vec::new(), ignore: None };
+    let outputs = plan.as_ref().map_or(unknown, Plan::outputs);
     let [d, h, w] = patch;
     let text = format!(
         "{name}: {:.3} M parameters, {:.2} GFLOPs a patch of {d}×{h}×{w} (width {}, {} \
-         channel(s), {} classes)\n{}",
+         channel(s), {outputs})\n{}{}",
         cost.millions(),
         cost.gflops(),
         size.width,
         size.channels,
-        size.classes,
-        match (genotype, shares) {
+        match size.grid.is_isotropic() {
+            true => String::new(),
+            false => format!("grids by axis: {}\n", size.grid.text(patch)),
+        },
+        match (architecture.genotype(), edges) {
             (Some(genotype), Some(EdgeShares { zero, identity, pool })) => format!(
                 "edges: {:.0} % zero, {:.0} % identity, {:.0} % pooling\n{}",
                 100.0 * zero,
@@ -121,14 +93,16 @@ pub fn run(args: &ShowArgs, device: &Device, output: Output) -> Result<ExitCode>
                 100.0 * pool,
                 genotype.text()
             ),
-            _ => DESIGN.into(),
+            _ => architecture.design(size).map(|design| design.to_string()).unwrap_or_default(),
         },
     );
     output.result(text, || {
         json!({
             "name": name, "size": size, "patch": patch,
             "parameters": cost.parameters, "multiply_adds": cost.multiply_adds, "gflops": cost.gflops(),
-            "edges": shares, "genotype": architecture,
+            "edges": edges, "genotype": architecture,
+            "target": plan.as_ref().map(|plan| &plan.target),
+            "ignore": plan.as_ref().and_then(|plan| plan.ignore),
         })
     })?;
     Ok(ExitCode::SUCCESS)

@@ -31,6 +31,8 @@ fn every_part_is_measured_as_often_as_asked_and_set_beside_the_machine() {
         "3",
         "--set",
         "network.width=4",
+        "--set",
+        "network.strides=isotropic",
     ];
     let report = json(&dir, &[&["bench", "--repetitions", "3"], &size[..]].concat());
     assert_eq!(report["patch"], serde_json::json!([16, 8, 24]));

@@ -173,6 +173,28 @@ fn cells_that_have_a_name_are_trained_as_the_settings_wire_them_and_are_named_in
 }
 
 #[test]
+fn networks_of_the_u_family_are_named_or_described_and_kept_in_their_models() {
+    let dir = folder("u_family");
+    task(&dir);
+    let parameters = |args: &[&str]| json(&dir, args)["parameters"].clone();
+    let named = parameters(&["show", "u:8"]);
+    assert_eq!(named, parameters(&["show", "u-resnet", "--width", "8"]));
+    assert_eq!(named, parameters(&["show", "u:8,16,32,64"]));
+    let small = r#"{"u": {"channels": [4, 6, 6, 8], "block": "separable", "gates": false}}"#;
+    std::fs::write(dir.join("small.json"), small).unwrap();
+    json(&dir, &tiny(&["train", "data", "--arch", "small.json", "--out", "run"], &[]));
+    let shown = succeed(&dir, &["show", "run/model.safetensors"]);
+    assert!(shown.contains("[4, 6, 6, 8]") && shown.contains("no gates"), "{shown}");
+    let predicted = json(&dir, &["predict", "data", "--model", "run", "--out", "out"]);
+    assert_eq!(predicted["predictions"].as_array().unwrap().len(), 2);
+    for bad in ["u:0", "u:8,16", "u:"] {
+        refuse(&dir, &["show", bad], &[bad, "u:8,16,32,64"]);
+    }
+    std::fs::write(dir.join("bad.json"), small.replace("6, 6", "0, 6")).unwrap();
+    refuse(&dir, &["show", "bad.json"], &["bad.json", "channels"]);
+}
+
+#[test]
 fn a_run_folder_is_not_used_for_another_run() {
     let dir = folder("other_run");
     model(&dir);

@@ -13,13 +13,14 @@ use common::{
     bytes, folder, limited, read_labels, scnas, signal, stderr, succeed, volume_of_bytes,
     write_labels,
 };
-use medvol::Label;
 use medvol::phantom::phantom;
+use medvol::{Label, Target};
 use scnas::data::plan::Plan;
 use scnas::network::architecture::Architecture;
 use scnas::network::size::Size;
 use scnas::settings::Config;
 use scnas::space::genotype::Genotype;
+use scnas::space::grid::Grid;
 use scnas::space::topology::Space;
 use scnas::store::model::{Card, Model};
 
@@ -39,8 +40,11 @@ fn model_and_volume_of(dir: &Path, volume: [usize; 3], patch: usize, width: usiz
         dataset: "made up".into(),
         channels: vec!["a".into()],
         labels: (0..CLASSES as u16).map(|value| Label { value, name: value.to_string() }).collect(),
+        target: Target::Classes,
+        ignore: None,
         spacing: [1.0; 3],
         patch: [patch; 3],
+        grid: Grid::ISOTROPIC,
         normalisation: vec![],
         folds: vec![vec!["x".into()], vec!["y".into()]],
         fold: 0,
@@ -51,8 +55,7 @@ fn model_and_volume_of(dir: &Path, volume: [usize; 3], patch: usize, width: usiz
             .unwrap()
             .predict;
     let architecture = Architecture::Cells(Genotype::uniform(&Space::paper(), "conv3").unwrap());
-    let card =
-        Card::new(architecture, Size { channels: 1, classes: CLASSES, width }, plan, predict);
+    let card = Card::new(architecture, Size::isotropic(1, CLASSES, width), plan, predict);
     Model::new(card, &scnas::device("cpu").unwrap(), 1)
         .write(&dir.join("model.safetensors"))
         .unwrap();

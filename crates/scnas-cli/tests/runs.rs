@@ -3,8 +3,8 @@
 mod common;
 
 use common::{
-    bytes, folder, json, read_grid, read_labels, same_run, scnas, signal, start_until, stderr,
-    succeed, task, tiny, write_labels,
+    bytes, folder, json, read_grid, read_labels, refuse, same_run, scnas, signal, start_until,
+    stderr, succeed, task, tiny, write_labels,
 };
 use medvol::phantom::phantom;
 
@@ -163,4 +163,41 @@ fn the_weights_of_a_search_can_be_kept_trained_on_or_trained_anew() {
         &["train", "data", "--from", "found", "--init", "inherit", "--out", "scratch"],
         &["origin.json", "another run"],
     );
+}
+
+#[test]
+fn few_slices_are_halved_less_often_in_plan_and_model_and_wherever_these_are_used() {
+    let dir = folder("by_axis");
+    task(&dir);
+    let flat = ["data.spacing=[6.0, 2.0, 2.0]", "data.patch=[8, 16, 16]", "data.foreground=1.0"];
+    for arch in ["chain", "u-resnet-half"] {
+        let trained = json(&dir, &tiny(&["train", "data", "--arch", arch, "--out", arch], &flat));
+        assert_eq!(trained["result"]["network"], arch);
+        let plan: serde_json::Value =
+            serde_json::from_slice(&bytes(dir.join(arch).join("plan.json"))).unwrap();
+        let strides = &plan["grid"]["strides"];
+        assert_eq!(*strides, serde_json::json!([[1, 2, 2], [2, 2, 2], [2, 2, 2]]), "{plan}");
+        let shown = succeed(&dir, &["show", &format!("./{arch}")]);
+        assert!(shown.contains("8×16×16 (kernel 1×3×3), 8×8×8 (kernel 3×3×3)"), "{shown}");
+        let predicted = json(&dir, &["predict", "data", "--model", arch, "--out", "out"]);
+        assert_eq!(predicted["predictions"].as_array().unwrap().len(), 2);
+    }
+    // The same, searched, recomputed and under deep supervision.
+    let more = ["train.deep_supervision=true", "network.recompute=true"];
+    let all: Vec<&str> = flat.iter().chain(&more).copied().collect();
+    json(&dir, &tiny(&["search", "data", "--out", "found"], &all));
+
+    // Twice halved: an odd half is refused.
+    refuse(
+        &dir,
+        &tiny(
+            &["train", "data", "--arch", "chain", "--out", "refused"],
+            &["data.spacing=[6.0, 2.0, 2.0]", "data.patch=[10, 16, 16]"],
+        ),
+        &["data.patch", "multiples of 4, 8 and 8"],
+    );
+    let cubes = [&flat[..], &["network.strides=isotropic"]].concat();
+    json(&dir, &tiny(&["train", "data", "--arch", "chain", "--out", "cubes"], &cubes));
+    let plan = String::from_utf8(bytes(dir.join("cubes/plan.json"))).unwrap();
+    assert!(!plan.contains("grid"), "{plan}");
 }

@@ -6,6 +6,7 @@ use medvol::check::Report;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::message::Message;
 
 /// Who watches a piece of work: the command line, or a test. By default, nobody does.
 pub trait Observer: Sync {
@@ -18,9 +19,7 @@ pub trait Observer: Sync {
     /// An epoch is over; `classes` are the names of the foreground classes.
     fn epoch(&self, _line: &EpochLine, _classes: &[String]) {}
     /// Something worth reading.
-    fn message(&self, _text: &str) {}
-    /// Something that needs attention but ends nothing.
-    fn warning(&self, _text: &str) {}
+    fn message(&self, _message: &Message) {}
     /// One of several images could not be done; the others are.
     fn failed(&self, _error: &Error) {}
     /// True when it is time to save in the middle of an epoch.
@@ -50,11 +49,8 @@ impl Observer for Within<'_> {
     fn epoch(&self, line: &EpochLine, classes: &[String]) {
         self.0.epoch(line, classes);
     }
-    fn message(&self, text: &str) {
-        self.0.message(text);
-    }
-    fn warning(&self, text: &str) {
-        self.0.warning(text);
+    fn message(&self, message: &Message) {
+        self.0.message(message);
     }
     fn failed(&self, error: &Error) {
         self.0.failed(error);

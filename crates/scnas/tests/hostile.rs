@@ -8,6 +8,7 @@ mod sealed;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use medvol::{Region, Target};
 use proptest::prelude::*;
 use scnas::data::plan::Plan;
 use scnas::memory;
@@ -94,11 +95,16 @@ fn small_plan() -> Plan {
 }
 
 fn model_file() -> Vec<u8> {
+    model_file_of(small_plan())
+}
+
+/// A model of two outputs.
+fn model_file_of(plan: Plan) -> Vec<u8> {
     let config = Config::load("default", None, &[]).unwrap();
     let architecture =
         Architecture::Cells(scnas::space::genotype::Genotype::random(&config.network.space(), 1));
-    let size = scnas::network::size::Size { channels: 1, classes: 2, width: 4 };
-    let card = scnas::store::model::Card::new(architecture, size, small_plan(), config.predict);
+    let size = scnas::network::size::Size::isotropic(1, 2, 4);
+    let card = scnas::store::model::Card::new(architecture, size, plan, config.predict);
     let file = tempfile::NamedTempFile::new().unwrap();
     Model::new(card, &scnas::device("cpu").unwrap(), 0).write(file.path()).unwrap();
     std::fs::read(file.path()).unwrap()
@@ -130,6 +136,20 @@ fn a_small_model_that_claims_to_be_a_large_one_is_refused_before_it_is_built() {
     let error = Model::read(file.path(), &scnas::device("cpu").unwrap()).unwrap_err().to_string();
     assert!(error.contains("weights, but"), "{error}");
     survives(&larger, read_model);
+}
+
+#[test]
+fn regions_of_classes_that_there_are_not_are_refused() {
+    for (classes, written, good) in
+        [(vec![1], 1, true), (vec![1, 2], 1, false), (vec![0, 1], 1, false), (vec![1], 7, false)]
+    {
+        let region = |name: &str| Region { name: name.into(), classes: classes.clone(), written };
+        let target = Target::Regions(["a", "b"].map(region).to_vec());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), model_file_of(Plan { target, ..small_plan() })).unwrap();
+        let read = Model::read(file.path(), &scnas::device("cpu").unwrap());
+        assert_eq!(read.is_ok(), good, "{classes:?} {written}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor};
+use medvol::Target;
 use medvol::augment::flip;
 use medvol::stitch::Blend;
 use rand::RngExt as _;
@@ -20,12 +21,13 @@ use scnas::predict::windows::Predictor;
 use scnas::random::{Stream, rng};
 use scnas::settings::PredictConfig;
 use scnas::space::genotype::Genotype;
+use scnas::space::grid::Grid;
 use scnas::space::operation::{Kind, SLOPE};
 use scnas::space::topology::{CELLS, DecoderOrder, Share, Space, Upsample};
 use volops::composition as slow;
-use volops::{ConvSpec, DepthwiseSpec};
+use volops::{ConvSpec, DepthwiseSpec, PoolSpec};
 
-const SIZE: Size = Size { channels: 2, classes: 3, width: 8 };
+const SIZE: Size = Size::isotropic(2, 3, 8);
 const PATCH: [usize; 3] = [16, 24, 16];
 
 /// Per cell: letter, level, index of older and newer input, index of the encoder output added to
@@ -62,8 +64,20 @@ const EXPANSION_FIRST: Wiring = [
     ('D', 0, 10, 11, None),
 ];
 
+/// Strides to levels 1, 2, 3, and extents of kernels at levels 0 to 3.
+type Grids = ([[usize; 3]; 3], [[usize; 3]; 4]);
+
+const CUBES: Grids = ([[2; 3]; 3], [[3; 3]; 4]);
+const BY_AXIS: Grids =
+    ([[1, 2, 2], [2, 2, 2], [2, 1, 2]], [[1, 3, 3], [3, 3, 3], [3, 3, 3], [3, 3, 3]]);
+
+fn grid((strides, kernels): Grids) -> Grid {
+    serde_json::from_value(serde_json::json!({ "strides": strides, "kernels": kernels })).unwrap()
+}
+
 struct Reference<'a> {
     space: &'a Space,
+    grids: Grids,
     weights: BTreeMap<String, Tensor<5>>,
 }
 
@@ -81,7 +95,7 @@ impl Reference<'_> {
         name: &str,
         x: Tensor<5>,
         kernel: [usize; 3],
-        stride: usize,
+        stride: [usize; 3],
         slope: Option<f32>,
     ) -> Tensor<5> {
         self.norm(
@@ -90,18 +104,34 @@ impl Reference<'_> {
         )
     }
 
-    fn edge(&self, name: &str, kind: Kind, x: Tensor<5>, stride: usize) -> Option<Tensor<5>> {
+    /// What is left of a kernel at a level.
+    fn flat(&self, level: usize, kernel: [usize; 3]) -> [usize; 3] {
+        [0, 1, 2].map(|axis| kernel[axis].min(self.grids.1[level][axis]))
+    }
+
+    fn edge(
+        &self,
+        name: &str,
+        kind: Kind,
+        x: Tensor<5>,
+        (level, halves): (usize, bool),
+    ) -> Option<Tensor<5>> {
+        let stride = if halves { self.grids.0[level - 1] } else { [1; 3] };
+        let pool = PoolSpec { window: self.flat(level, [3; 3]), stride };
         Some(match kind {
             Kind::Zero => return None,
-            Kind::Identity if stride == 1 => x,
-            Kind::Identity => self.conv(name, x, [1; 3], 2, Some(SLOPE)),
-            Kind::MaxPool => slow::max_pool3d(x, stride),
-            Kind::AveragePool => slow::avg_pool3d(x, stride),
-            Kind::Conv { kernel } => self.conv(name, x, kernel, stride, Some(SLOPE)),
+            Kind::Identity if !halves => x,
+            Kind::Identity => self.conv(name, x, [1; 3], stride, Some(SLOPE)),
+            Kind::MaxPool => slow::max_pool3d(x, pool),
+            Kind::AveragePool => slow::avg_pool3d(x, pool),
+            Kind::Conv { kernel } => {
+                self.conv(name, x, self.flat(level, kernel), stride, Some(SLOPE))
+            }
             Kind::Depthwise { kernel, dilation } => {
+                let kernel = self.flat(level, kernel);
                 let spec = DepthwiseSpec { kernel, dilation, stride, slope: Some(SLOPE) };
                 let y = slow::depthwise3d(x, self.w(format!("{name}.depthwise")), spec);
-                let pointwise = ConvSpec { kernel: [1; 3], stride: 1, slope: None };
+                let pointwise = ConvSpec { kernel: [1; 3], stride: [1; 3], slope: None };
                 self.norm(name, slow::conv3d(y, self.w(format!("{name}.pointwise")), pointwise))
             }
         })
@@ -109,13 +139,18 @@ impl Reference<'_> {
 
     fn input(&self, name: &str, x: Tensor<5>, level: usize, target: usize) -> Tensor<5> {
         match (level as isize - target as isize, self.space.upsample) {
-            (1, Upsample::Transposed) => self.norm(
-                name,
-                slow::conv_transpose3d(x, self.w(format!("{name}.weight")), Some(SLOPE)),
-            ),
-            (1, Upsample::Trilinear) => slow::upsample2(self.conv(name, x, [1; 3], 1, Some(SLOPE))),
-            (0, _) => self.conv(name, x, [1; 3], 1, Some(SLOPE)),
-            (-1, _) => self.conv(name, x, [1; 3], 2, Some(SLOPE)),
+            (1, Upsample::Transposed) => {
+                let (kernel, stride) = (self.flat(target, [3; 3]), self.grids.0[target]);
+                let spec = ConvSpec { kernel, stride, slope: Some(SLOPE) };
+                let weight = self.w(format!("{name}.weight"));
+                self.norm(name, slow::conv_transpose3d(x, weight, spec))
+            }
+            (1, Upsample::Trilinear) => {
+                let y = self.conv(name, x, [1; 3], [1; 3], Some(SLOPE));
+                slow::upsample(y, self.grids.0[target])
+            }
+            (0, _) => self.conv(name, x, [1; 3], [1; 3], Some(SLOPE)),
+            (-1, _) => self.conv(name, x, [1; 3], self.grids.0[level], Some(SLOPE)),
             (d, _) => panic!("inputs are at most one level away, found {d}"),
         }
     }
@@ -125,7 +160,7 @@ impl Reference<'_> {
             DecoderOrder::NormalFirst => NORMAL_FIRST,
             DecoderOrder::ExpansionFirst => EXPANSION_FIRST,
         };
-        let mut outputs = vec![(self.conv("stem", x, [3; 3], 1, None), 0)];
+        let mut outputs = vec![(self.conv("stem", x, self.flat(0, [3; 3]), [1; 3], None), 0)];
         for (index, (letter, level, older, newer, skip)) in wiring.into_iter().enumerate() {
             let arch = match self.space.share {
                 Share::Type => "RNDE".find(letter).unwrap(),
@@ -141,16 +176,19 @@ impl Reference<'_> {
                 })
                 .collect();
             let [batch, channels, ..] = nodes[0].dims();
-            let [d, h, w] = PATCH.map(|n| n >> level);
+            let [d, h, w] = [0, 1, 2].map(|axis| {
+                let strides = self.grids.0[..level].iter();
+                strides.fold(PATCH[axis], |extent, stride| extent / stride[axis])
+            });
             let mut edge = 0;
             for _ in 0..4 {
                 let mut sum = Tensor::zeros([batch, channels, d, h, w], &nodes[0].device());
                 for (source, x) in nodes.clone().into_iter().enumerate() {
-                    let stride = if letter == 'R' && source < 2 { 2 } else { 1 };
+                    let place = (level, letter == 'R' && source < 2);
                     for Entry { operation, z } in &mixture.architecture(arch)[edge] {
                         let operation = self.space.operations.get(*operation);
                         let name = format!("cells.{index:02}.edge{edge:02}.{operation}");
-                        if let Some(y) = self.edge(&name, operation.kind, x.clone(), stride) {
+                        if let Some(y) = self.edge(&name, operation.kind, x.clone(), place) {
                             sum = sum + slow::add_scaled(None, y, z.clone());
                         }
                     }
@@ -179,19 +217,23 @@ impl Reference<'_> {
         };
         let quarter = self.map("map.2", outputs[quarter].0.clone());
         let half = self.map("map.1", outputs[half].0.clone());
-        logits + slow::upsample2(half + slow::upsample2(quarter))
+        let [to_half, to_quarter, _] = self.grids.0;
+        logits + slow::upsample(half + slow::upsample(quarter, to_quarter), to_half)
     }
 
     fn map(&self, name: &str, x: Tensor<5>) -> Tensor<5> {
-        let spec = ConvSpec { kernel: [1; 3], stride: 1, slope: Some(SLOPE) };
+        let spec = ConvSpec { kernel: [1; 3], stride: [1; 3], slope: Some(SLOPE) };
         slow::conv3d(x, self.w(format!("{name}.weight")), spec) + self.w(format!("{name}.bias"))
     }
 
     fn shortcut(&self, name: &str, x: Tensor<5>, from: usize, to: usize) -> Tensor<5> {
         match to as isize - from as isize {
             0 => x,
-            1 => self.conv(name, x, [1; 3], 2, Some(SLOPE)),
-            _ => slow::upsample2(self.conv(name, x, [1; 3], 1, Some(SLOPE))),
+            1 => self.conv(name, x, [1; 3], self.grids.0[from], Some(SLOPE)),
+            _ => {
+                let y = self.conv(name, x, [1; 3], [1; 3], Some(SLOPE));
+                slow::upsample(y, self.grids.0[to])
+            }
         }
     }
 }
@@ -237,8 +279,8 @@ fn largest_difference(a: &Tensor<5>, b: &Tensor<5>) -> f32 {
 }
 
 #[test]
-fn every_relaxation_order_upsampling_and_sharing_agrees_with_the_reference_in_value_and_gradients()
-{
+fn every_relaxation_order_upsampling_sharing_and_grid_agrees_with_the_reference_in_value_and_gradients()
+ {
     let cases = [
         (Relaxation::Scnas, DecoderOrder::NormalFirst, Upsample::Transposed, Share::Type),
         (Relaxation::Full, DecoderOrder::NormalFirst, Upsample::Trilinear, Share::Type),
@@ -248,9 +290,10 @@ fn every_relaxation_order_upsampling_and_sharing_agrees_with_the_reference_in_va
     for (seed, (relaxation, decoder_order, upsample, share)) in cases.into_iter().enumerate() {
         // Each wiring with both orders and with both upsamplings.
         let (residual, maps) = ([1, 3].contains(&seed), [0, 3].contains(&seed));
+        let grids = if seed < 2 { CUBES } else { BY_AXIS };
         let seed = seed as u64;
         let space = Space { decoder_order, upsample, share, residual, maps, ..Space::paper() };
-        let network = Network::supernet(&space, SIZE);
+        let network = Network::supernet(&space, Size { grid: grid(grids), ..SIZE });
         let mut weights = Weights::new(&device(), seed, network.layout());
         norms_off_their_start(&mut weights, seed);
         let sample =
@@ -265,18 +308,20 @@ fn every_relaxation_order_upsampling_and_sharing_agrees_with_the_reference_in_va
             .map(|v| ((v + 1.0) * 1.49) as u8)
             .collect();
         let fast = network.forward(&pass, x.clone(), &mixture);
-        let mut fast_grads =
-            Loss::of_tensor(loss(), &fast, &target).attach(fast.clone()).backward();
+        let mut fast_grads = Loss::of_tensor(loss(), &Target::Classes, &fast, &target)
+            .attach(fast.clone())
+            .backward();
 
         let leaves: BTreeMap<String, Tensor<5>> = weights
             .iter()
             .map(|(_, w)| (w.name.clone(), Tensor::from_inner(w.value.clone()).require_grad()))
             .collect();
-        let reference = Reference { space: &space, weights: leaves.clone() };
+        let reference = Reference { space: &space, grids, weights: leaves.clone() };
         let slow_mixture = sample.mixture(&device(), true);
         let slow = reference.forward(x, &slow_mixture);
-        let mut slow_grads =
-            Loss::of_tensor(loss(), &slow, &target).attach(slow.clone()).backward();
+        let mut slow_grads = Loss::of_tensor(loss(), &Target::Classes, &slow, &target)
+            .attach(slow.clone())
+            .backward();
         assert!(
             largest_difference(&fast.inner(), &slow.inner()) < 2e-3,
             "{relaxation:?} {decoder_order:?} {upsample:?}"
@@ -412,7 +457,7 @@ fn the_gradient_of_alpha_through_the_network_is_that_of_finite_differences() {
             let sample = draw(alpha);
             let mixture = sample.mixture(&device(), tape == Tape::Architecture);
             let logits = forward(&network, &weights, &mixture, tape);
-            let loss = Loss::of_tensor(loss(), &logits, &target);
+            let loss = Loss::of_tensor(loss(), &Target::Classes, &logits, &target);
             (sample, mixture, logits, loss)
         };
         let (sample, mixture, logits, value) = loss(&alpha, Tape::Architecture);
@@ -488,12 +533,9 @@ fn the_gradient_under_deep_supervision_is_that_of_finite_differences_and_reaches
         &weights,
         |name| name.starts_with("supervision"),
         |weights| {
-            let (loss, supervision) = (loss(), Some(&supervision));
-            Backprop { network: &network, weights, loss, supervision, recompute: false }.gradients(
-                Tape::Weights,
-                &batch,
-                &mixture,
-            )
+            let (loss, supervision, target) = (loss(), Some(&supervision), &Target::Classes);
+            Backprop { network: &network, weights, loss, target, supervision, recompute: false }
+                .gradients(Tape::Weights, &batch, &mixture)
         },
     );
 }
@@ -503,21 +545,19 @@ fn gradients_of_shortcuts_and_class_maps_are_those_of_finite_differences_however
     let space = Space { residual: true, maps: true, ..Space::paper() };
     let genotype = Genotype::random(&space, 4);
     let mixture = Mixture::of(&genotype);
-    let network = Network::fixed(&genotype, SIZE);
+    let size = Size { grid: grid(BY_AXIS), ..SIZE };
+    let network = Network::fixed(&genotype, size);
     let mut weights = Weights::new(&device(), 3, network.layout());
-    let supervision = DeepSupervision::new(&network, SIZE, &mut weights);
+    let supervision = DeepSupervision::new(&network, size, &mut weights);
     let batch = random_batch();
     for (part, count) in [("shortcut", 3 * 6), ("map.", 4)] {
         let is_of = |name: &str| name.contains(part);
         assert_eq!(weights.iter().filter(|(_, w)| is_of(&w.name)).count(), count);
         for (supervision, recompute) in [(None, false), (None, true), (Some(&supervision), true)] {
             assert_gradient(&weights, is_of, |weights| {
-                let loss = loss();
-                Backprop { network: &network, weights, loss, supervision, recompute }.gradients(
-                    Tape::Weights,
-                    &batch,
-                    &mixture,
-                )
+                let (loss, target) = (loss(), &Target::Classes);
+                Backprop { network: &network, weights, loss, target, supervision, recompute }
+                    .gradients(Tape::Weights, &batch, &mixture)
             });
         }
     }
@@ -550,6 +590,7 @@ fn a_prediction_with_flips_of_a_mirrored_image_is_the_mirrored_prediction_and_on
             mixture: &mixture,
             patch: PATCH,
             classes: SIZE.classes,
+            target: &Target::Classes,
             settings,
             mirror,
         };
@@ -588,7 +629,8 @@ fn running_cells_again_gives_the_gradients_of_keeping_what_they_computed() {
             let mixture = sample.mixture(&device(), tape == Tape::Architecture);
             let with = |recompute| {
                 let loss = loss();
-                Backprop { network: &network, weights: &weights, loss, supervision, recompute }
+                let (weights, target) = (&weights, &Target::Classes);
+                Backprop { network: &network, weights, loss, target, supervision, recompute }
                     .gradients(tape, &batch, &mixture)
             };
             let (kept, again) = (with(false), with(true));

@@ -1,16 +1,17 @@
 //! Predictions of whole images: in strips or at once, with several models, stopped.
 
 use std::slice;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, Mutex};
 
-use medvol::components::{Connectivity, keep_largest_component};
+use medvol::components::{Connectivity, components, keep_largest_component};
 use medvol::io::Grid;
-use medvol::{Affine, Image, Label, RawImage};
-use ndarray::Array4;
+use medvol::{Affine, Image, Label, RawImage, Region, Target};
+use ndarray::{Array3, Array4, Axis};
 use scnas::data::plan::Plan;
 use scnas::error::{Error, Purpose};
 use scnas::memory;
+use scnas::message::Message;
 use scnas::network::architecture::Architecture;
 use scnas::network::size::Size;
 use scnas::observer::Observer;
@@ -47,8 +48,8 @@ impl Observer for Listener {
     fn advance(&self, done: usize) {
         self.steps.fetch_max(done, Ordering::Relaxed);
     }
-    fn message(&self, text: &str) {
-        self.messages.lock().unwrap().push(text.into());
+    fn message(&self, message: &Message) {
+        self.messages.lock().unwrap().push(message.to_string());
     }
     fn stop(&self) -> bool {
         self.looks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_err()
@@ -63,8 +64,11 @@ fn model(seed: u64) -> Model {
         labels: (0..CLASSES as u16)
             .map(|value| Label { value: 10 * value, name: format!("organ {value}") })
             .collect(),
+        target: Target::Classes,
+        ignore: None,
         spacing: [1.0; 3],
         patch: [8, 16, 16],
+        grid: scnas::space::grid::Grid::ISOTROPIC,
         normalisation: vec![],
         folds: vec![vec!["x".into()], vec!["y".into()]],
         fold: 0,
@@ -72,7 +76,7 @@ fn model(seed: u64) -> Model {
     };
     let predict = Config::load("default", None, &[]).unwrap().predict;
     let architecture = Architecture::Cells(Genotype::random(&Space::paper(), 4));
-    let size = Size { channels: 1, classes: CLASSES, width: 4 };
+    let size = Size::isotropic(1, CLASSES, 4);
     Model::new(Card::new(architecture, size, plan, predict), &scnas::device("cpu").unwrap(), seed)
 }
 
@@ -176,7 +180,7 @@ fn models_that_do_not_fit_together_are_refused_with_what_differs() {
         (changed(&|plan| plan.spacing[1] = 2.5), "2.5"),
         (changed(&|plan| plan.patch[2] = 24), "24"),
     ] {
-        assert!(refusal.contains("one or more models") && refusal.contains(named), "{refusal}");
+        assert!(refusal.contains("models of the same") && refusal.contains(named), "{refusal}");
     }
     assert!(ImagePredictor::new(&[], options(&model(1), false)).is_err());
 }
@@ -223,6 +227,117 @@ fn of_the_labels_asked_for_only_the_largest_component_is_left() {
             "{refusal}"
         );
     }
+}
+
+/// A model of regions, each of which holds the next, with weights as they were drawn.
+fn model_of_regions(seed: u64) -> Model {
+    let Model { mut card, .. } = model(1);
+    card.plan.labels.truncate(4);
+    let region = |name: &str, classes: &[u8]| Region {
+        name: name.into(),
+        classes: classes.to_vec(),
+        written: classes[0],
+    };
+    card.plan.target = Target::Regions(vec![
+        region("whole", &[1, 2, 3]),
+        region("core", &[2, 3]),
+        region("enhancing", &[3]),
+    ]);
+    card.plan.ignore = Some(40);
+    card.size = card.plan.size(4);
+    assert_eq!(card.size.classes, 3);
+    Model::new(card, &scnas::device("cpu").unwrap(), seed)
+}
+
+/// Of models as they were drawn, the first that predicts two regions of the image in several pieces
+/// each.
+static IN_PIECES: LazyLock<u64> = LazyLock::new(|| {
+    let varied = (0..100).find(|seed| {
+        let model = model_of_regions(*seed);
+        let one = slice::from_ref(&model);
+        let classes = predicted(one, options(&model, false), &image([9, 30, 30])).classes;
+        let in_pieces = |least: &u8| {
+            let mask = classes.mapv(|class| class >= *least);
+            components(mask.view(), Connectivity::Faces).sizes.len() > 1
+        };
+        (1..4).filter(in_pieces).count() > 1
+    });
+    varied.unwrap()
+});
+
+#[test]
+fn a_voxel_of_regions_is_written_as_the_last_one_that_is_more_likely_than_not() {
+    let (model, image) = (model_of_regions(*IN_PIECES), image([9, 30, 30]));
+    let Prediction { classes, probabilities, affine } =
+        predicted(slice::from_ref(&model), options(&model, true), &image);
+    let probabilities = probabilities.unwrap().voxels;
+    assert_eq!(probabilities.dim(), (3, 9, 30, 30));
+    let expected = Array3::from_shape_fn(classes.dim(), |(k, j, i)| {
+        (0..3).rfind(|&n| probabilities[[n, k, j, i]] > 0.5).map_or(0, |n| n as u8 + 1)
+    });
+    assert_eq!(classes, expected);
+    // No voxel has to be in one region: they do not share out what is certain.
+    let sums = probabilities.sum_axis(Axis(0));
+    assert!(sums.iter().any(|sum| (sum - 1.0).abs() > 0.1));
+    let prediction = Prediction { classes, probabilities: None, affine };
+    let values = prediction.labels(&model.card.plan.labels).voxels;
+    assert!(values.iter().all(|value| [0, 10, 20, 30].contains(value)));
+
+    // Read back, it says the same.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    model.write(&path).unwrap();
+    let read = Model::read(&path, &scnas::device("cpu").unwrap()).unwrap();
+    assert_eq!(read.card, model.card);
+    let again = predicted(slice::from_ref(&read), options(&read, false), &image);
+    assert_eq!(again.classes, prediction.classes);
+}
+
+#[test]
+fn the_largest_component_of_a_region_is_that_of_all_its_voxels_and_the_rest_stay_in_those_around_it()
+ {
+    let (model, image) = (model_of_regions(*IN_PIECES), image([9, 30, 30]));
+    let keeping = |name: &str| {
+        let mut options = options(&model, false);
+        options.settings.largest_component = vec![LabelKey::Name(name.into())];
+        predicted(slice::from_ref(&model), options, &image).classes
+    };
+    let before = predicted(slice::from_ref(&model), options(&model, false), &image).classes;
+    let mut changed = 0;
+    for (name, least, left) in [("whole", 1, 0), ("core", 2, 1), ("enhancing", 3, 2)] {
+        let after = keeping(name);
+        changed += usize::from(after != before);
+        assert_eq!(after, keeping(&format!("{}", 10 * least)));
+        let mut mask = before.mapv(|class| u8::from(class >= least));
+        keep_largest_component(&mut mask, 1, Connectivity::Faces);
+        for ((&before, &after), &kept) in before.iter().zip(&after).zip(&mask) {
+            let expected = if kept == 1 || before < least { before } else { left };
+            assert_eq!(after, expected, "{name}");
+        }
+    }
+    assert!(changed > 1);
+}
+
+#[test]
+fn models_of_regions_and_of_classes_are_not_averaged() {
+    let models = [model_of_regions(1), model_of_regions(2)];
+    let image = image([9, 20, 30]);
+    let alone = [0, 1].map(|n: usize| {
+        let one = slice::from_ref(&models[n]);
+        predicted(one, options(&one[0], true), &image).probabilities.unwrap().voxels
+    });
+    let both = predicted(&models, options(&models[0], true), &image);
+    let mean = (&alone[0] + &alone[1]) / 2.0;
+    let both = both.probabilities.unwrap().voxels;
+    assert!(both.iter().zip(&mean).all(|(a, b)| (a - b).abs() < 1e-5));
+
+    let Model { mut card, .. } = model_of_regions(1);
+    card.plan.target = Target::Classes;
+    card.size = card.plan.size(4);
+    let of_classes = Model::new(card, &scnas::device("cpu").unwrap(), 1);
+    let mixed = [model_of_regions(1), of_classes];
+    let refusal = ImagePredictor::new(&mixed, options(&mixed[0], false)).unwrap_err().to_string();
+    assert!(refusal.contains("enhancing"), "{refusal}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData, activation::sigmoid};
+use medvol::Target;
 use rand::RngExt as _;
 use scnas::data::plan::Plan;
 use scnas::learn::backprop::Backprop;
@@ -15,15 +16,23 @@ use scnas::network::size::Size;
 use scnas::network::weights::{Pass, Tape, Weights};
 use scnas::random::{Stream, rng};
 use scnas::settings::Config;
+use scnas::space::grid::Grid;
 use scnas::space::operation::SLOPE;
 use scnas::store::model::{Card, Model};
 use volops::ConvSpec;
 use volops::composition as slow;
 
-const SIZE: Size = Size { channels: 2, classes: 3, width: 8 };
+const SIZE: Size = Size::isotropic(2, 3, 8);
 const PATCH: [usize; 3] = [16, 24, 16];
 
-struct Reference(BTreeMap<String, Tensor<5>>);
+/// Strides to levels 1, 2, 3, and extents of kernels at levels 0 to 3.
+type Grids = ([[usize; 3]; 3], [[usize; 3]; 4]);
+
+const CUBES: Grids = ([[2; 3]; 3], [[3; 3]; 4]);
+const BY_AXIS: Grids =
+    ([[1, 2, 2], [2, 2, 2], [2, 1, 2]], [[1, 3, 3], [3, 3, 3], [3, 3, 3], [3, 3, 3]]);
+
+struct Reference(BTreeMap<String, Tensor<5>>, Grids);
 
 impl Reference {
     fn w(&self, name: &str) -> Tensor<5> {
@@ -34,53 +43,63 @@ impl Reference {
         slow::instance_norm(y, self.w(&format!("{name}.gamma")), self.w(&format!("{name}.beta")))
     }
 
-    fn conv(&self, name: &str, x: Tensor<5>, kernel: usize, stride: usize) -> Tensor<5> {
-        let spec =
-            ConvSpec { kernel: [kernel; 3], stride, slope: (name != "stem").then_some(SLOPE) };
+    fn conv(&self, name: &str, x: Tensor<5>, kernel: [usize; 3], stride: [usize; 3]) -> Tensor<5> {
+        let spec = ConvSpec { kernel, stride, slope: (name != "stem").then_some(SLOPE) };
         self.norm(name, slow::conv3d(x, self.w(&format!("{name}.weight")), spec))
     }
 
     fn map(&self, name: &str, x: Tensor<5>) -> Tensor<5> {
-        let spec = ConvSpec { kernel: [1; 3], stride: 1, slope: Some(SLOPE) };
+        let spec = ConvSpec { kernel: [1; 3], stride: [1; 3], slope: Some(SLOPE) };
         slow::conv3d(x, self.w(&format!("{name}.weight")), spec) + self.w(&format!("{name}.bias"))
     }
 
-    fn two(&self, name: &str, x: Tensor<5>) -> Tensor<5> {
-        x.clone()
-            + self.conv(
-                &format!("{name}.conv1"),
-                self.conv(&format!("{name}.conv0"), x, 3, 1),
-                3,
-                1,
-            )
+    /// A convolution of a residual block.
+    fn part(&self, name: &str, x: Tensor<5>, level: usize) -> Tensor<5> {
+        self.conv(name, x, self.1.1[level], [1; 3])
+    }
+
+    fn two(&self, name: &str, x: Tensor<5>, level: usize) -> Tensor<5> {
+        let y = self.part(&format!("{name}.conv0"), x.clone(), level);
+        x + self.part(&format!("{name}.conv1"), y, level)
+    }
+
+    fn down(&self, level: usize, x: Tensor<5>) -> Tensor<5> {
+        let name = format!("encoder.{level}");
+        let (strides, kernels) = self.1;
+        let x = self.conv(&format!("{name}.down"), x, kernels[level], strides[level - 1]);
+        self.two(&name, x, level)
     }
 
     fn decode(&self, level: usize, skip: Tensor<5>, y: Tensor<5>) -> (Tensor<5>, Tensor<5>) {
         let name = format!("decoder.{level}");
-        let signal = slow::upsample2(self.conv(&format!("{name}.gate.signal"), y.clone(), 1, 1));
+        let (stride, kernel) = (self.1.0[level], self.1.1[level]);
+        let signal = self.conv(&format!("{name}.gate.signal"), y.clone(), [1; 3], [1; 3]);
         let gate = sigmoid(self.map(
             &format!("{name}.gate.psi"),
-            signal + self.conv(&format!("{name}.gate.skip"), skip.clone(), 1, 1),
+            slow::upsample(signal, stride)
+                + self.conv(&format!("{name}.gate.skip"), skip.clone(), [1; 3], [1; 3]),
         ));
-        let up = slow::conv_transpose3d(y, self.w(&format!("{name}.up.weight")), Some(SLOPE));
+        let spec = ConvSpec { kernel, stride, slope: Some(SLOPE) };
+        let up = slow::conv_transpose3d(y, self.w(&format!("{name}.up.weight")), spec);
         let y = self.norm(&format!("{name}.up"), up) + skip * gate;
         let y = if level == 0 {
-            self.two(&name, y)
+            self.two(&name, y, level)
         } else {
-            y.clone() + self.conv(&format!("{name}.conv0"), y, 3, 1)
+            y.clone() + self.part(&format!("{name}.conv0"), y, level)
         };
         (self.map(&format!("{name}.map"), y.clone()), y)
     }
 
     fn forward(&self, x: Tensor<5>) -> Tensor<5> {
-        let full = self.two("encoder.0", self.conv("stem", x, 3, 1));
-        let half = self.two("encoder.1", self.conv("encoder.1.down", full.clone(), 3, 2));
-        let quarter = self.two("encoder.2", self.conv("encoder.2.down", half.clone(), 3, 2));
-        let eighth = self.two("encoder.3", self.conv("encoder.3.down", quarter.clone(), 3, 2));
+        let full = self.two("encoder.0", self.part("stem", x, 0), 0);
+        let half = self.down(1, full.clone());
+        let quarter = self.down(2, half.clone());
+        let eighth = self.down(3, quarter.clone());
         let (map2, y) = self.decode(2, quarter, eighth);
         let (map1, y) = self.decode(1, half, y);
         let (map0, _) = self.decode(0, full, y);
-        map0 + slow::upsample2(map1 + slow::upsample2(map2))
+        let [to_half, to_quarter, _] = self.1.0;
+        map0 + slow::upsample(map1 + slow::upsample(map2, to_quarter), to_half)
     }
 }
 
@@ -106,8 +125,8 @@ fn batch() -> Batch {
 
 /// Norms and biases start at 1 and 0, where mistakes in them do not show.
 fn off_their_start(weights: &mut Weights) {
-    let ids: Vec<_> =
-        weights.iter().filter(|(_, w)| !w.name.ends_with("weight")).map(|(id, _)| id).collect();
+    let is_scale = |name: &str| ["gamma", "beta", "bias"].iter().any(|end| name.ends_with(end));
+    let ids: Vec<_> = weights.iter().filter(|(_, w)| is_scale(&w.name)).map(|(id, _)| id).collect();
     for (i, id) in ids.into_iter().enumerate() {
         let shape = weights.value(id).dims();
         let values =
@@ -122,7 +141,16 @@ fn largest_difference(a: &Tensor<5>, b: &Tensor<5>) -> f32 {
 
 #[test]
 fn the_u_resnet_agrees_with_the_reference_in_value_and_in_the_gradients_of_all_its_weights() {
-    let network = Architecture::UResNet.build(SIZE);
+    for grids in [CUBES, BY_AXIS] {
+        agrees(grids);
+    }
+}
+
+fn agrees(grids: Grids) {
+    let (strides, kernels) = grids;
+    let grid = serde_json::json!({ "strides": strides, "kernels": kernels });
+    let grid = serde_json::from_value(grid).unwrap();
+    let network = Architecture::UResNet.build(Size { grid, ..SIZE });
     let mut weights = Weights::new(&device(), 4, network.layout());
     off_their_start(&mut weights);
     let batch = batch();
@@ -135,18 +163,22 @@ fn the_u_resnet_agrees_with_the_reference_in_value_and_in_the_gradients_of_all_i
         .map(|(_, w)| (w.name.clone(), Tensor::from_inner(w.value.clone()).require_grad()))
         .collect();
     let taped = Pass::new(&weights, Tape::Weights);
-    let slow = Reference(leaves.clone()).forward(taped.input(batch.image.clone(), batch.shape));
+    let slow =
+        Reference(leaves.clone(), grids).forward(taped.input(batch.image.clone(), batch.shape));
     assert_eq!(fast.dims(), [1, SIZE.classes, PATCH[0], PATCH[1], PATCH[2]]);
     assert!(largest_difference(&fast, &slow.clone().inner()) < 2e-3);
 
     let mut slow_grads =
-        Loss::of_tensor(loss("dice-cross-entropy"), &slow, &batch.classes).attach(slow).backward();
+        Loss::of_tensor(loss("dice-cross-entropy"), &Target::Classes, &slow, &batch.classes)
+            .attach(slow)
+            .backward();
     let gradients = |recompute| {
         let loss = loss("dice-cross-entropy");
         Backprop {
             network: network.as_ref(),
             weights: &weights,
             loss,
+            target: &Target::Classes,
             supervision: None,
             recompute,
         }
@@ -165,6 +197,48 @@ fn the_u_resnet_agrees_with_the_reference_in_value_and_in_the_gradients_of_all_i
     assert!(found.weights.iter().all(|(id, g)| largest_difference(g, &again.weights[id]) == 0.0));
 }
 
+/// The slope of the loss along the gradient of all weights is its norm.
+#[test]
+fn gradients_of_other_networks_of_the_family_are_those_of_finite_differences() {
+    for text in [
+        r#"{"u": {"channels": [6, 10, 16, 20], "encoder": [1, 2, 3, 1], "gates": false}}"#,
+        r#"{"u": {"channels": [8, 8, 8, 8], "block": "plain", "maps": false, "upsample": "trilinear"}}"#,
+        r#"{"u": {"channels": [4, 8, 16, 32], "decoder": [3, 2, 1], "block": "separable"}}"#,
+    ] {
+        let architecture: Architecture = serde_json::from_str(text).unwrap();
+        for grids in [CUBES, BY_AXIS] {
+            let grid = serde_json::json!({ "strides": grids.0, "kernels": grids.1 });
+            let grid = serde_json::from_value(grid).unwrap();
+            let network = architecture.build(Size { grid, ..SIZE });
+            let mut weights = Weights::new(&device(), 4, network.layout());
+            off_their_start(&mut weights);
+            let batch = batch();
+            let at = |weights: &Weights| {
+                let (network, loss) = (network.as_ref(), loss("dice-cross-entropy"));
+                let target = &Target::Classes;
+                Backprop { network, weights, loss, target, supervision: None, recompute: false }
+                    .gradients(Tape::Weights, &batch, &Mixture::none())
+            };
+            let found = at(&weights);
+            assert_eq!(found.weights.len(), weights.count());
+            let squares = found.weights.values().map(|g| g.clone().powi_scalar(2).sum());
+            let norm = squares.map(|s| s.into_scalar::<f32>()).sum::<f32>().sqrt();
+            let h = 0.01;
+            let along = |sign: f32| {
+                let mut moved = weights.clone();
+                for (&id, g) in &found.weights {
+                    let step = g.clone().mul_scalar(sign * h / norm);
+                    moved.set(id, weights.value(id).clone() + step);
+                }
+                at(&moved).loss
+            };
+            let slope = (along(1.0) - along(-1.0)) / f64::from(2.0 * h);
+            let norm = f64::from(norm);
+            assert!((slope - norm).abs() < 0.05 * norm, "{text}: {slope} against {norm}");
+        }
+    }
+}
+
 #[test]
 fn the_gradients_of_the_u_resnet_do_not_depend_on_the_number_of_threads() {
     let network = Architecture::UResNetHalf.build(SIZE);
@@ -175,6 +249,7 @@ fn the_gradients_of_the_u_resnet_do_not_depend_on_the_number_of_threads() {
             network: network.as_ref(),
             weights: &weights,
             loss: loss("dice"),
+            target: &Target::Classes,
             supervision: None,
             recompute: false,
         };
@@ -197,8 +272,11 @@ fn a_written_u_resnet_is_read_back_and_scores_the_same() {
         dataset: "made up".into(),
         channels: vec!["a".into(), "b".into()],
         labels: [0, 1, 2].map(label).to_vec(),
+        target: Target::Classes,
+        ignore: None,
         spacing: [1.0; 3],
         patch: PATCH,
+        grid: Grid::ISOTROPIC,
         normalisation: vec![],
         folds: vec![vec!["x".into()], vec!["y".into()]],
         fold: 0,

@@ -10,7 +10,7 @@ use burn::tensor::{
     s,
 };
 
-use crate::{AdamStep, ConvSpec, DepthwiseSpec};
+use crate::{AdamStep, ConvSpec, DepthwiseSpec, PoolSpec};
 
 /// The three spatial axes of `[batch, channels, depth, height, width]`.
 const SPATIAL: [usize; 3] = [2, 3, 4];
@@ -23,10 +23,12 @@ pub fn conv3d(x: Tensor<5>, weight: Tensor<5>, spec: ConvSpec) -> Tensor<5> {
 }
 
 /// See [`crate::conv_transpose3d`].
-pub fn conv_transpose3d(x: Tensor<5>, weight: Tensor<5>, slope: Option<f32>) -> Tensor<5> {
-    // One row of output padding makes the result exactly twice as large.
-    let options = ConvTransposeOptions::new([2; 3], [1; 3], [1; 3], [1; 3], 1);
-    module::conv_transpose3d(activated(x, slope), weight, None, options)
+pub fn conv_transpose3d(x: Tensor<5>, weight: Tensor<5>, spec: ConvSpec) -> Tensor<5> {
+    // One row of output padding makes an axis exactly twice as long.
+    let more = spec.stride.map(|stride| stride - 1);
+    let padding = same_padding(spec.kernel, 1);
+    let options = ConvTransposeOptions::new(spec.stride, padding, more, [1; 3], 1);
+    module::conv_transpose3d(activated(x, spec.slope), weight, None, options)
 }
 
 /// See [`crate::depthwise3d`].
@@ -43,17 +45,25 @@ pub fn depthwise3d(x: Tensor<5>, weight: Tensor<5>, spec: DepthwiseSpec) -> Tens
 }
 
 /// See [`crate::max_pool3d`].
-pub fn max_pool3d(x: Tensor<5>, stride: usize) -> Tensor<5> {
-    SPATIAL.into_iter().fold(x, |x, axis| {
+pub fn max_pool3d(x: Tensor<5>, spec: PoolSpec) -> Tensor<5> {
+    (0..3).fold(x, |x, i| {
+        let (axis, stride) = (SPATIAL[i], spec.stride[i]);
+        if spec.window[i] == 1 {
+            return every(x, axis, stride);
+        }
         let [a, b, c] = windows(x, axis, stride, f32::MIN);
         a.max_pair(b).max_pair(c)
     })
 }
 
 /// See [`crate::avg_pool3d`].
-pub fn avg_pool3d(x: Tensor<5>, stride: usize) -> Tensor<5> {
+pub fn avg_pool3d(x: Tensor<5>, spec: PoolSpec) -> Tensor<5> {
     let (device, dtype) = (x.device(), x.dtype());
-    SPATIAL.into_iter().fold(x, |x, axis| {
+    (0..3).fold(x, |x, i| {
+        let (axis, stride) = (SPATIAL[i], spec.stride[i]);
+        if spec.window[i] == 1 {
+            return every(x, axis, stride);
+        }
         let size = x.dims()[axis];
         let [a, b, c] = windows(x, axis, stride, 0.0);
         let sum = a + b + c;
@@ -69,9 +79,10 @@ pub fn avg_pool3d(x: Tensor<5>, stride: usize) -> Tensor<5> {
     })
 }
 
-/// See [`crate::upsample2`].
-pub fn upsample2(x: Tensor<5>) -> Tensor<5> {
-    SPATIAL.into_iter().fold(x, |x, axis| {
+/// See [`crate::upsample`].
+pub fn upsample(x: Tensor<5>, factor: [usize; 3]) -> Tensor<5> {
+    let doubled = (0..3).filter(|&i| factor[i] == 2).map(|i| SPATIAL[i]);
+    doubled.fold(x, |x, axis| {
         let mut shape = x.dims();
         let size = shape[axis];
         // Beyond the border the grid goes on with its last voxel.
@@ -140,16 +151,20 @@ fn activated(x: Tensor<5>, slope: Option<f32>) -> Tensor<5> {
 /// The same as leaving it to the convolution, but for its gradient on a GPU: along an axis where
 /// the kernel is smaller than the stride, Burn 0.22's transposed convolution finds no voxel to add
 /// up and gives zeros.
-fn thinned(x: Tensor<5>, kernel: [usize; 3], stride: usize) -> (Tensor<5>, [usize; 3]) {
-    let mut strides = [stride; 3];
+fn thinned(x: Tensor<5>, kernel: [usize; 3], mut strides: [usize; 3]) -> (Tensor<5>, [usize; 3]) {
     let mut thinned = x;
     for (i, axis) in SPATIAL.into_iter().enumerate() {
-        if kernel[i] == 1 && stride > 1 {
-            thinned = thinned.slice_dim(axis, s![..;stride as isize]);
+        if kernel[i] == 1 {
+            thinned = every(thinned, axis, strides[i]);
             strides[i] = 1;
         }
     }
     (thinned, strides)
+}
+
+/// Every `stride`-th plane along `axis`.
+fn every(x: Tensor<5>, axis: usize, stride: usize) -> Tensor<5> {
+    if stride == 1 { x } else { x.slice_dim(axis, s![..;stride as isize]) }
 }
 
 /// The padding that keeps a stride-1 grid as it is, for odd kernel sizes.

@@ -46,6 +46,7 @@ pub use backend::{Kernels, Stock};
 pub use device::{DeviceError, device};
 pub use kernel::{
     conv::ConvSpec, depthwise::DepthwiseSpec, elementwise::AdamStep, parallel::map_indices,
+    pool::PoolSpec,
 };
 pub use node::{Input, Kept, Operation, Term, Undone, add_scaled, weighted_sum};
 pub use ops::*;

@@ -56,7 +56,7 @@ fn digests() -> Vec<(&'static str, u64)> {
         (large, ["large", "large_grad_input", "large_grad_weight"]),
     ] {
         let (spec, channels) =
-            (ConvSpec { kernel: [3; 3], stride: 1, slope: Some(0.01) }, shape[1]);
+            (ConvSpec { kernel: [3; 3], stride: [1; 3], slope: Some(0.01) }, shape[1]);
         let (x, w) = (values(shape.iter().product(), 1), values(channels * channels * 27, 1));
         let y = conv3d(&x, shape, &w, channels, spec);
         all.push((names[0], digest(&y)));
@@ -64,17 +64,18 @@ fn digests() -> Vec<(&'static str, u64)> {
         all.push((names[2], digest(&conv3d_grad_weight(&x, shape, &y, channels, spec))));
     }
     let (x, w) = (values(small.iter().product(), 1), values(CHANNELS * CHANNELS * 27, 1));
-    let y = conv_transpose3d(&x, small, &w, CHANNELS, Some(0.01));
+    let transposed = ConvSpec { kernel: [3; 3], stride: [2; 3], slope: Some(0.01) };
+    let y = conv_transpose3d(&x, small, &w, CHANNELS, transposed);
     all.push(("transposed", digest(&y)));
     all.push((
         "transposed_grad_input",
-        digest(&conv_transpose3d_grad_input(&y, &w, &x, small, CHANNELS, Some(0.01))),
+        digest(&conv_transpose3d_grad_input(&y, &w, &x, small, CHANNELS, transposed)),
     ));
     all.push((
         "transposed_grad_weight",
-        digest(&conv_transpose3d_grad_weight(&x, small, &y, CHANNELS, Some(0.01))),
+        digest(&conv_transpose3d_grad_weight(&x, small, &y, CHANNELS, transposed)),
     ));
-    let spec = DepthwiseSpec { kernel: [3; 3], dilation: 2, stride: 1, slope: Some(0.01) };
+    let spec = DepthwiseSpec { kernel: [3; 3], dilation: 2, stride: [1; 3], slope: Some(0.01) };
     let y = depthwise3d(&x, small, &w[..CHANNELS * 27], spec);
     all.push(("depthwise", digest(&y)));
     all.push((

@@ -23,8 +23,8 @@ fn leaky(x: f32, slope: Option<f32>) -> f64 {
 fn each_product(xs: Shape, co: usize, spec: &ConvSpec, mut visit: impl FnMut(usize, usize, usize)) {
     let ys = out_shape(xs, co, spec);
     let [kd, kh, kw] = spec.kernel;
-    let source = |p: usize, t: usize, k: usize, n: usize| {
-        (p * spec.stride + t).checked_sub(k / 2).filter(|&i| i < n)
+    let source = |p: usize, stride: usize, t: usize, k: usize, n: usize| {
+        (p * stride + t).checked_sub(k / 2).filter(|&i| i < n)
     };
     for (b, o, i) in
         (0..xs[0]).flat_map(|b| (0..co).flat_map(move |o| (0..xs[1]).map(move |i| (b, o, i))))
@@ -35,9 +35,9 @@ fn each_product(xs: Shape, co: usize, spec: &ConvSpec, mut visit: impl FnMut(usi
             let y = (((b * co + o) * ys[2] + d) * ys[3] + h) * ys[4] + w;
             for t in 0..kd * kh * kw {
                 let at = (
-                    source(d, t / (kh * kw), kd, xs[2]),
-                    source(h, t / kw % kh, kh, xs[3]),
-                    source(w, t % kw, kw, xs[4]),
+                    source(d, spec.stride[0], t / (kh * kw), kd, xs[2]),
+                    source(h, spec.stride[1], t / kw % kh, kh, xs[3]),
+                    source(w, spec.stride[2], t % kw, kw, xs[4]),
                 );
                 if let (Some(sd), Some(sh), Some(sw)) = at {
                     let x = (((b * xs[1] + i) * xs[2] + sd) * xs[3] + sh) * xs[4] + sw;
@@ -88,33 +88,38 @@ fn check_convolution(xs: Shape, co: usize, spec: ConvSpec) {
     );
 }
 
-/// The transposed convolution is the adjoint of a convolution with stride 2 from its output's shape
-/// to its input's.
-fn check_transposed(xs: Shape, co: usize, slope: Option<f32>) {
-    let ys = out_shape_transpose(xs, co);
-    let (x, w, g) = (values(numel(xs), 4), values(co * xs[1] * 27, 5), values(numel(ys), 6));
+/// The transposed convolution is the adjoint of the convolution from its output's shape to its
+/// input's, but that the activation is its own input's.
+fn check_transposed(xs: Shape, co: usize, spec: ConvSpec) {
+    let (ys, slope) = (out_shape_transpose(xs, co, &spec), spec.slope);
+    let taps: usize = spec.kernel.iter().product();
+    let (x, w, g) = (values(numel(xs), 4), values(co * xs[1] * taps, 5), values(numel(ys), 6));
     let (mut y, mut dx, mut dw) = (vec![0.0; g.len()], vec![0.0; x.len()], vec![0.0; w.len()]);
-    let spec = ConvSpec { kernel: [3; 3], stride: 2, slope: None };
     each_product(ys, xs[1], &spec, |ix, iy, iw| {
         let (gy, wv) = (f64::from(g[iy]), f64::from(w[iw]));
         y[iy] += leaky(x[ix], slope) * wv;
         dx[ix] += gy * wv * slope.map_or(1.0, |s| if x[ix] > 0.0 { 1.0 } else { f64::from(s) });
         dw[iw] += gy * leaky(x[ix], slope);
     });
-    let what = format!("the transposed {xs:?} -> {co}, slope {slope:?}");
-    assert!(error(&conv_transpose3d(&x, xs, &w, co, slope), &y) < TOLERANCE, "forward of {what}");
+    let what = format!("the transposed {xs:?} -> {co}, {spec:?}");
+    assert!(error(&conv_transpose3d(&x, xs, &w, co, spec), &y) < TOLERANCE, "forward of {what}");
     assert!(
-        error(&conv_transpose3d_grad_input(&g, &w, &x, xs, co, slope), &dx) < TOLERANCE,
+        error(&conv_transpose3d_grad_input(&g, &w, &x, xs, co, spec), &dx) < TOLERANCE,
         "input gradient of {what}"
     );
     assert!(
-        error(&conv_transpose3d_grad_weight(&x, xs, &g, co, slope), &dw) < TOLERANCE,
+        error(&conv_transpose3d_grad_weight(&x, xs, &g, co, spec), &dw) < TOLERANCE,
         "weight gradient of {what}"
     );
 }
 
 fn spec(kernel: [usize; 3], stride: usize, slope: Option<f32>) -> ConvSpec {
-    ConvSpec { kernel, stride, slope }
+    ConvSpec { kernel, stride: [stride; 3], slope }
+}
+
+/// Half of them the same along all axes.
+fn strides() -> impl Strategy<Value = [usize; 3]> {
+    prop_oneof![(1usize..3).prop_map(|stride| [stride; 3]), prop::array::uniform3(1usize..3)]
 }
 
 /// Kernels of the operation table.
@@ -137,23 +142,24 @@ proptest! {
     #[test]
     fn a_convolution_and_its_gradients_equal_plain_loops(
         batch in 1usize..3, ci in 1usize..12, co in 1usize..20, [d, h, w] in extents(),
-        kernel in kernels(), stride in 1usize..3, slope in slopes(),
+        kernel in kernels(), stride in strides(), slope in slopes(),
     ) {
-        check_convolution([batch, ci, d, h, w], co, spec(kernel, stride, slope));
+        check_convolution([batch, ci, d, h, w], co, ConvSpec { kernel, stride, slope });
     }
 
     #[test]
     fn a_transposed_convolution_and_its_gradients_equal_plain_loops(
-        batch in 1usize..3, ci in 1usize..12, co in 1usize..12, [d, h, w] in extents(), slope in slopes(),
+        batch in 1usize..3, ci in 1usize..12, co in 1usize..12, [d, h, w] in extents(),
+        kernel in kernels(), stride in strides(), slope in slopes(),
     ) {
-        check_transposed([batch, ci, d, h, w / 2 + 1], co, slope);
+        check_transposed([batch, ci, d, h, w / 2 + 1], co, ConvSpec { kernel, stride, slope });
     }
 
     #[test]
     fn the_input_gradient_is_the_adjoint_of_the_convolution(
-        ci in 1usize..10, co in 1usize..10, [d, h, w] in extents(), kernel in kernels(), stride in 1usize..3,
+        ci in 1usize..10, co in 1usize..10, [d, h, w] in extents(), kernel in kernels(), stride in strides(),
     ) {
-        let (xs, spec) = ([1, ci, d, h, w], spec(kernel, stride, None));
+        let (xs, spec) = ([1, ci, d, h, w], ConvSpec { kernel, stride, slope: None });
         let taps: usize = kernel.iter().product();
         let (x, weight) = (values(numel(xs), 7), values(co * ci * taps, 8));
         let g = values(numel(out_shape(xs, co, &spec)), 9);
@@ -185,7 +191,8 @@ fn widths_and_channel_counts_of_real_networks_are_exact() {
             }
         }
         if xs[1] < 300 {
-            check_transposed([xs[0], xs[1], xs[2].min(10), xs[3].min(10), xs[4]], co, Some(0.01));
+            let xs = [xs[0], xs[1], xs[2].min(10), xs[3].min(10), xs[4]];
+            check_transposed(xs, co, spec([3; 3], 2, Some(0.01)));
         }
     }
 }
@@ -233,6 +240,7 @@ fn the_number_of_threads_does_not_change_a_bit() {
                 ([1, 16, 20, 15, 33], 24, [3, 3, 3], 2),
                 ([1, 32, 5, 7, 5], 32, [3, 3, 3], 1),
                 ([1, 16, 20, 28, 20], 12, [1, 1, 1], 1),
+                ([1, 16, 10, 28, 33], 12, [1, 3, 3], 2),
             ] {
                 let spec = spec(kernel, stride, Some(0.01));
                 let taps: usize = kernel.iter().product();
@@ -244,10 +252,11 @@ fn the_number_of_threads_does_not_change_a_bit() {
             }
             let xs = [1, 16, 10, 14, 10];
             let (x, w) = (values(numel(xs), 1), values(16 * 8 * 27, 2));
-            let g = values(numel(out_shape_transpose(xs, 8)), 3);
-            all.extend(conv_transpose3d(&x, xs, &w, 8, Some(0.01)));
-            all.extend(conv_transpose3d_grad_input(&g, &w, &x, xs, 8, Some(0.01)));
-            all.extend(conv_transpose3d_grad_weight(&x, xs, &g, 8, Some(0.01)));
+            let spec = spec([3; 3], 2, Some(0.01));
+            let g = values(numel(out_shape_transpose(xs, 8, &spec)), 3);
+            all.extend(conv_transpose3d(&x, xs, &w, 8, spec));
+            all.extend(conv_transpose3d_grad_input(&g, &w, &x, xs, 8, spec));
+            all.extend(conv_transpose3d_grad_weight(&x, xs, &g, 8, spec));
             all.into_iter().map(f32::to_bits).collect::<Vec<_>>()
         })
     };

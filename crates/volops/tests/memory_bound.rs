@@ -14,9 +14,10 @@ use volops::kernel::elementwise::{
 };
 use volops::kernel::norm::{instance_norm, instance_norm_grad};
 use volops::kernel::pool::{
-    add_avg_pool3d, add_max_pool3d, avg_pool3d, avg_pool3d_grad, max_pool3d, max_pool3d_grad,
+    PoolSpec, add_avg_pool3d, add_max_pool3d, avg_pool, avg_pool_grad, avg_pool3d, avg_pool3d_grad,
+    max_pool, max_pool_grad, max_pool3d, max_pool3d_grad,
 };
-use volops::kernel::upsample::{upsample2, upsample2_grad};
+use volops::kernel::upsample::{upsample, upsample_grad, upsample2, upsample2_grad};
 
 use values::values;
 
@@ -24,8 +25,8 @@ fn numel(shape: Shape) -> usize {
     shape.iter().product()
 }
 
-fn strided([b, c, d, h, w]: Shape, stride: usize) -> Shape {
-    [b, c, d.div_ceil(stride), h.div_ceil(stride), w.div_ceil(stride)]
+fn strided([b, c, d, h, w]: Shape, [sd, sh, sw]: [usize; 3]) -> Shape {
+    [b, c, d.div_ceil(sd), h.div_ceil(sh), w.div_ceil(sw)]
 }
 
 /// Row-major index.
@@ -49,10 +50,10 @@ fn window(
     o: Shape,
     kernel: [usize; 3],
     dilation: usize,
-    stride: usize,
+    stride: [usize; 3],
 ) -> impl Iterator<Item = (usize, usize)> {
     let place = move |axis: usize, k: usize| {
-        (o[axis + 2] * stride + k * dilation)
+        (o[axis + 2] * stride[axis] + k * dilation)
             .checked_sub(dilation * (kernel[axis] - 1) / 2)
             .filter(|&i| i < xs[axis + 2])
     };
@@ -112,6 +113,11 @@ fn wide_shape() -> impl Strategy<Value = Shape> {
         .prop_map(|(b, c, d, h, w)| [b, c, d, h, w])
 }
 
+/// Half of them the same along all axes.
+fn strides() -> impl Strategy<Value = [usize; 3]> {
+    prop_oneof![(1usize..=2).prop_map(|stride| [stride; 3]), prop::array::uniform3(1usize..=2)]
+}
+
 fn spec() -> impl Strategy<Value = DepthwiseSpec> {
     let kernel = prop_oneof![
         4 => Just([3, 3, 3]),
@@ -122,9 +128,13 @@ fn spec() -> impl Strategy<Value = DepthwiseSpec> {
         1 => Just([1, 1, 5]),
         1 => Just([5, 3, 7]),
     ];
-    (kernel, 1usize..=4, 1usize..=2, prop_oneof![Just(None), Just(Some(0.01f32))]).prop_map(
+    (kernel, 1usize..=4, strides(), prop_oneof![Just(None), Just(Some(0.01f32))]).prop_map(
         |(kernel, dilation, stride, slope)| DepthwiseSpec { kernel, dilation, stride, slope },
     )
+}
+
+fn windows() -> impl Strategy<Value = [usize; 3]> {
+    prop_oneof![Just([3; 3]), prop::array::uniform3(prop::sample::select(vec![1usize, 3]))]
 }
 
 fn inner(a: &[f32], b: &[f32]) -> f64 {
@@ -166,8 +176,9 @@ proptest! {
 
     #[test]
     fn pooling_and_its_gradients_equal_the_plain_loops(
-        xs in shape(), stride in 1usize..=2, levels in prop_oneof![Just(3.0f32), Just(1e6)], seed: u64,
+        xs in shape(), window in windows(), stride in strides(), levels in prop_oneof![Just(3.0f32), Just(1e6)], seed: u64,
     ) {
+        let spec = PoolSpec { window, stride };
         let os = strided(xs, stride);
         // Few distinct values make ties, which must go to the first maximum.
         let x: Vec<f32> = values(numel(xs), seed).iter().map(|v| (v * levels).round() - levels).collect();
@@ -176,7 +187,7 @@ proptest! {
         let (mut gmax, mut gavg) = (vec![0.0; numel(xs)], vec![0.0; numel(xs)]);
         for o in indices(os) {
             let i = at(os, o);
-            let members: Vec<usize> = window(xs, o, [3; 3], 1, stride).map(|(_, j)| j).collect();
+            let members: Vec<usize> = self::window(xs, o, window, 1, stride).map(|(_, j)| j).collect();
             let first = members.iter().copied().reduce(|best, j| if x[j] > x[best] { j } else { best }).unwrap();
             max[i] = x[first];
             gmax[first] += g[i];
@@ -185,21 +196,23 @@ proptest! {
                 gavg[j] += g[i] / members.len() as f32;
             }
         }
-        prop_assert_eq!(max_pool3d(&x, xs, stride), max);
-        prop_close!(max_pool3d_grad(&g, &x, xs, stride, 1.0, false).0, gmax, 1e-5);
-        prop_close!(avg_pool3d(&x, xs, stride), avg, 1e-5);
-        prop_close!(avg_pool3d_grad(&g, xs, stride, 1.0, None).0, gavg, 1e-5);
+        prop_assert_eq!(max_pool(&x, xs, spec), max);
+        prop_close!(max_pool_grad(&g, &x, xs, spec, 1.0, false).0, gmax, 1e-5);
+        prop_close!(avg_pool(&x, xs, spec), avg, 1e-5);
+        prop_close!(avg_pool_grad(&g, xs, spec, 1.0, None).0, gavg, 1e-5);
 
         // As a term of a sum.
         let z = -0.3;
         let terms = [
-            (max_pool3d(&x, xs, stride), add_max_pool3d as AddPooled, gmax, max_pool3d_grad(&g, &x, xs, stride, z, true)),
-            (avg_pool3d(&x, xs, stride), add_avg_pool3d as AddPooled, gavg, avg_pool3d_grad(&g, xs, stride, z, Some(&x))),
+            (max_pool(&x, xs, spec), add_max_pool3d as AddPooled, gmax, max_pool_grad(&g, &x, xs, spec, z, true)),
+            (avg_pool(&x, xs, spec), add_avg_pool3d as AddPooled, gavg, avg_pool_grad(&g, xs, spec, z, Some(&x))),
         ];
         for (y, add, by_x, (weighted_by_x, by_z)) in terms {
             let mut sum = g.clone();
-            add(&mut sum, &x, xs, stride, z);
-            prop_assert_eq!(sum, g.iter().zip(&y).map(|(g, y)| g + z * y).collect::<Vec<f32>>());
+            if let Some(stride) = spec.as_cube() {
+                add(&mut sum, &x, xs, stride, z);
+                prop_assert_eq!(sum, g.iter().zip(&y).map(|(g, y)| g + z * y).collect::<Vec<f32>>());
+            }
             prop_close!(weighted_by_x, by_x.iter().map(|by_x| z * by_x).collect::<Vec<f32>>(), 1e-5);
             let terms = numel(xs) as f64;
             prop_assert!((f64::from(by_z) - inner(&y, &g)).abs() < 1e-6 * f64::from(levels) * terms, "{by_z}");
@@ -210,16 +223,17 @@ proptest! {
     #[test]
     fn every_backward_is_the_adjoint_of_its_forward(xs in wide_shape(), spec in spec(), seed: u64) {
         let spec = DepthwiseSpec { slope: None, ..spec };
-        let (small, large) = (strided(xs, spec.stride), [xs[0], xs[1], 2 * xs[2], 2 * xs[3], 2 * xs[4]]);
+        let (small, large) = (strided(xs, spec.stride), [xs[0], xs[1], spec.stride[0] * xs[2], spec.stride[1] * xs[3], spec.stride[2] * xs[4]]);
+        let pool = PoolSpec { window: spec.kernel.map(|k| k.min(3)), stride: spec.stride };
         let w = values(xs[1] * spec.kernel.iter().product::<usize>(), !seed);
         let x = values(numel(xs), seed);
         let [g, g_same, g_large] = [small, xs, large].map(|shape| values(numel(shape), seed ^ 7));
         let pairs = [
             ("depthwise", inner(&depthwise3d(&x, xs, &w, spec), &g), inner(&x, &depthwise3d_grad_input(&g, &w, &x, xs, spec))),
             ("weights", inner(&depthwise3d(&x, xs, &w, spec), &g), inner(&w, &depthwise3d_grad_weight(&x, xs, &g, spec))),
-            ("maximum", inner(&max_pool3d(&x, xs, spec.stride), &g), inner(&x, &max_pool3d_grad(&g, &x, xs, spec.stride, 1.0, false).0)),
-            ("average", inner(&avg_pool3d(&x, xs, spec.stride), &g), inner(&x, &avg_pool3d_grad(&g, xs, spec.stride, 1.0, None).0)),
-            ("upsampling", inner(&upsample2(&x, xs), &g_large), inner(&x, &upsample2_grad(&g_large, xs))),
+            ("maximum", inner(&max_pool(&x, xs, pool), &g), inner(&x, &max_pool_grad(&g, &x, xs, pool, 1.0, false).0)),
+            ("average", inner(&avg_pool(&x, xs, pool), &g), inner(&x, &avg_pool_grad(&g, xs, pool, 1.0, None).0)),
+            ("upsampling", inner(&upsample(&x, xs, spec.stride), &g_large), inner(&x, &upsample_grad(&g_large, xs, spec.stride))),
             ("leaky", inner(&leaky_relu(&x, 0.1), &g_same), inner(&x, &leaky_relu_grad(&g_same, &x, 0.1))),
         ];
         for (name, a, b) in pairs {
@@ -361,10 +375,11 @@ fn linear_kernels_and_their_gradients_are_adjoint_at_full_size() {
     for xs in [[1, 4, 40, 56, 40], [2, 3, 21, 63, 33], [1, 32, 5, 7, 5]] {
         let x = values(numel(xs), 1);
         for stride in [1, 2] {
-            let os = strided(xs, stride);
+            let os = strided(xs, [stride; 3]);
             let g = values(numel(os), 2);
             for dilation in 1..=4 {
-                let spec = DepthwiseSpec { kernel: [3; 3], dilation, stride, slope: None };
+                let spec =
+                    DepthwiseSpec { kernel: [3; 3], dilation, stride: [stride; 3], slope: None };
                 let w = values(xs[1] * 27, 3);
                 let forward = inner(&depthwise3d(&x, xs, &w, spec), &g);
                 check(
@@ -463,10 +478,10 @@ fn bits_do_not_depend_on_the_number_of_threads() {
             let x = values(numel(xs), 1);
             let mut all = vec![];
             for stride in [1, 2] {
-                let g = values(numel(strided(xs, stride)), 2);
+                let g = values(numel(strided(xs, [stride; 3])), 2);
                 for dilation in [1, 4] {
-                    let spec =
-                        DepthwiseSpec { kernel: [3; 3], dilation, stride, slope: Some(0.01) };
+                    let (stride, slope) = ([stride; 3], Some(0.01));
+                    let spec = DepthwiseSpec { kernel: [3; 3], dilation, stride, slope };
                     let w = values(xs[1] * 27, 3);
                     all.push(depthwise3d(&x, xs, &w, spec));
                     all.push(depthwise3d_grad_input(&g, &w, &x, xs, spec));

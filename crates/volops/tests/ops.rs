@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use support::{assert_close, devices, gradients, inputs, random, values};
 use volops::{
     AdamStep, AvgPool3d, Concat, Conv3d, ConvSpec, ConvTranspose3d, Depthwise3d, DepthwiseSpec,
-    Kept, Kernels, LeakyRelu, MaxPool3d, Normed, Operation, Term, Upsample2, composition,
+    Kept, Kernels, LeakyRelu, MaxPool3d, Normed, Operation, PoolSpec, Term, Upsample, composition,
 };
 
 /// The largest error allowed, relative to the largest element of the reference.
@@ -31,7 +31,7 @@ const TOLERANCES: [Tolerance; 12] = [
     Tolerance { operation: "depthwise3d",       cpu: 1e-5, other_devices: 1e-5 },
     Tolerance { operation: "max_pool3d",        cpu: 1e-6, other_devices: 1e-6 },
     Tolerance { operation: "avg_pool3d",        cpu: 1e-6, other_devices: 1e-6 },
-    Tolerance { operation: "upsample2",         cpu: 1e-6, other_devices: 1e-6 },
+    Tolerance { operation: "upsample",          cpu: 1e-6, other_devices: 1e-6 },
     Tolerance { operation: "concat",            cpu: 0.0,  other_devices: 0.0  },
     Tolerance { operation: "leaky_relu",        cpu: 1e-7, other_devices: 1e-6 },
     Tolerance { operation: "instance_norm",     cpu: 2e-5, other_devices: 2e-5 },
@@ -48,6 +48,9 @@ fn tolerance(operation: &str, device: &Device) -> f32 {
     if *device == Device::flex() { row.cpu } else { row.other_devices }
 }
 
+/// As between two levels of a network.
+const TRANSPOSED: ConvSpec = ConvSpec { kernel: [3; 3], stride: [2; 3], slope: Some(0.01) };
+
 /// How far two runs of an operation on the same numbers may be apart: not at all on the CPU.
 fn repeated(operation: &str, device: &Device) -> f32 {
     if *device == Device::flex() { 0.0 } else { tolerance(operation, device) }
@@ -58,7 +61,7 @@ proptest! {
 
     #[test]
     fn conv3d_equals_its_composition(
-        x in shapes(9), co in 1..6usize, kernel in kernels(), stride in 1..=2usize, slope in slopes(),
+        x in shapes(9), co in 1..6usize, kernel in kernels(), stride in strides(), slope in slopes(),
     ) {
         let weight = [co, x[1], kernel[0], kernel[1], kernel[2]];
         let spec = ConvSpec { kernel, stride, slope };
@@ -71,18 +74,21 @@ proptest! {
     }
 
     #[test]
-    fn conv_transpose3d_equals_its_composition(x in shapes(6), co in 1..6usize, slope in slopes()) {
+    fn conv_transpose3d_equals_its_composition(
+        x in shapes(6), co in 1..6usize, kernel in kernels(), stride in strides(), slope in slopes(),
+    ) {
+        let spec = ConvSpec { kernel, stride, slope };
         check(
             "conv_transpose3d",
-            [x, [x[1], co, 3, 3, 3]],
-            |[x, w]| volops::conv_transpose3d(x, w, slope),
-            |[x, w]| composition::conv_transpose3d(x, w, slope),
+            [x, [x[1], co, kernel[0], kernel[1], kernel[2]]],
+            |[x, w]| volops::conv_transpose3d(x, w, spec),
+            |[x, w]| composition::conv_transpose3d(x, w, spec),
         );
     }
 
     #[test]
     fn depthwise3d_equals_its_composition(
-        x in shapes(11), kernel in kernels(), dilation in 1..=4usize, stride in 1..=2usize, slope in slopes(),
+        x in shapes(11), kernel in kernels(), dilation in 1..=4usize, stride in strides(), slope in slopes(),
     ) {
         let spec = DepthwiseSpec { kernel, dilation, stride, slope };
         check(
@@ -94,28 +100,33 @@ proptest! {
     }
 
     #[test]
-    fn max_pool3d_equals_its_composition(x in shapes(11), stride in 1..=2usize) {
+    fn max_pool3d_equals_its_composition(x in shapes(11), spec in pools()) {
         check(
             "max_pool3d",
             [x],
-            |[x]| volops::max_pool3d(x, stride),
-            |[x]| composition::max_pool3d(x, stride),
+            |[x]| volops::max_pool3d(x, spec),
+            |[x]| composition::max_pool3d(x, spec),
         );
     }
 
     #[test]
-    fn avg_pool3d_equals_its_composition(x in shapes(11), stride in 1..=2usize) {
+    fn avg_pool3d_equals_its_composition(x in shapes(11), spec in pools()) {
         check(
             "avg_pool3d",
             [x],
-            |[x]| volops::avg_pool3d(x, stride),
-            |[x]| composition::avg_pool3d(x, stride),
+            |[x]| volops::avg_pool3d(x, spec),
+            |[x]| composition::avg_pool3d(x, spec),
         );
     }
 
     #[test]
-    fn upsample2_equals_its_composition(x in shapes(9)) {
-        check("upsample2", [x], |[x]| volops::upsample2(x), |[x]| composition::upsample2(x));
+    fn upsample_equals_its_composition(x in shapes(9), factor in strides()) {
+        check(
+            "upsample",
+            [x],
+            |[x]| volops::upsample(x, factor),
+            |[x]| composition::upsample(x, factor),
+        );
     }
 
     #[test]
@@ -176,9 +187,9 @@ proptest! {
     ) {
         let x = [n, c, d + 1, h + 1, w + 1];
         let scale = [1, c, 1, 1, 1];
-        let dense_spec = ConvSpec { kernel: [3; 3], stride: 1, slope: Some(0.01) };
-        let depthwise_spec = DepthwiseSpec { kernel: [3; 3], dilation: 2, stride: 1, slope: Some(0.01) };
-        let pointwise_spec = ConvSpec { kernel: [1; 3], stride: 1, slope: None };
+        let dense_spec = ConvSpec { kernel: [3; 3], stride: [1; 3], slope: Some(0.01) };
+        let depthwise_spec = DepthwiseSpec { kernel: [3; 3], dilation: 2, stride: [1; 3], slope: Some(0.01) };
+        let pointwise_spec = ConvSpec { kernel: [1; 3], stride: [1; 3], slope: None };
         // All inputs have a gradient.
         let kinds: Vec<_> = [(0, false, true), (1, true, true)].into_iter().chain(kinds).collect();
         let sum = |[x, other, dense, depthwise, pointwise, gamma, beta, z]: [Tensor<5>; 8]| {
@@ -193,8 +204,8 @@ proptest! {
                         Normed::separable(depthwise_spec),
                         [x, depthwise.clone(), pointwise.clone(), gamma.clone(), beta.clone()],
                     ),
-                    2 => Term::new(MaxPool3d { stride: 1 }, [x]),
-                    3 => Term::new(AvgPool3d { stride: 1 }, [x]),
+                    2 => Term::new(MaxPool3d(PoolSpec::cube(1)), [x]),
+                    3 => Term::new(AvgPool3d(PoolSpec::cube(1)), [x]),
                     _ => Term::identity(x),
                 };
                 Term { z: is_weighted.then(|| z.clone().reshape([1])), ..term }
@@ -211,8 +222,8 @@ proptest! {
                         let y = composition::depthwise3d(x, depthwise.clone(), depthwise_spec);
                         norm(composition::conv3d(y, pointwise.clone(), pointwise_spec))
                     }
-                    2 => composition::max_pool3d(x, 1),
-                    3 => composition::avg_pool3d(x, 1),
+                    2 => composition::max_pool3d(x, PoolSpec::cube(1)),
+                    3 => composition::avg_pool3d(x, PoolSpec::cube(1)),
                     _ => x,
                 };
                 let z = is_weighted.then(|| z.clone().reshape([1]));
@@ -232,8 +243,8 @@ proptest! {
     fn every_operation_may_be_a_weighted_term([n, c, d, h, w] in shapes(5), kind in 0..7usize) {
         let [x, acc] = [[n, c, d, h, w], if kind < 3 { [n, c, d, h, w] } else { [n, c, 2 * d, 2 * h, 2 * w] }];
         let acc = if kind == 5 { [n, 2 * c, d, h, w] } else if kind == 6 { x } else { acc };
-        let spec = ConvSpec { kernel: [3; 3], stride: 1, slope: Some(0.01) };
-        let depthwise = DepthwiseSpec { kernel: [3; 3], dilation: 1, stride: 1, slope: None };
+        let spec = ConvSpec { kernel: [3; 3], stride: [1; 3], slope: Some(0.01) };
+        let depthwise = DepthwiseSpec { kernel: [3; 3], dilation: 1, stride: [1; 3], slope: None };
         let weight = [c, if kind == 1 { 1 } else { c }, 3, 3, 3];
         check(
             "weighted_sum",
@@ -244,8 +255,8 @@ proptest! {
                     0 => Term::new(Conv3d(spec), both),
                     1 => Term::new(Depthwise3d(depthwise), both),
                     2 => Term::new(LeakyRelu { slope: 0.1 }, [x.clone()]),
-                    3 => Term::new(ConvTranspose3d { slope: Some(0.01) }, both),
-                    4 => Term::new(Upsample2, [x.clone()]),
+                    3 => Term::new(ConvTranspose3d(TRANSPOSED), both),
+                    4 => Term::new(Upsample { factor: [2; 3] }, [x.clone()]),
                     5 => Term::new(Concat, [x.clone(), x.clone()]),
                     _ => Term::new(MinPool3d, [x.clone()]),
                 };
@@ -258,10 +269,10 @@ proptest! {
                     0 => composition::conv3d(of, weight.clone(), spec),
                     1 => composition::depthwise3d(of, weight.clone(), depthwise),
                     2 => composition::leaky_relu(of, 0.1),
-                    3 => composition::conv_transpose3d(of, weight.clone(), Some(0.01)),
-                    4 => composition::upsample2(of),
+                    3 => composition::conv_transpose3d(of, weight.clone(), TRANSPOSED),
+                    4 => composition::upsample(of, [2; 3]),
                     5 => Tensor::cat(vec![of.clone(), of], 1),
-                    _ => composition::max_pool3d(of.neg(), 1).neg(),
+                    _ => composition::max_pool3d(of.neg(), PoolSpec::cube(1)).neg(),
                 };
                 let sum = composition::add_scaled(Some(acc), y, Some(z.reshape([1])));
                 anchored(sum, x, weight)
@@ -289,7 +300,7 @@ impl Operation for MinPool3d {
         inputs: Vec<Tensor<5>>,
         _: bool,
     ) -> (Tensor<5>, Kept) {
-        let y = composition::max_pool3d(inputs[0].clone().neg(), 1).neg();
+        let y = composition::max_pool3d(inputs[0].clone().neg(), PoolSpec::cube(1)).neg();
         (kernels.add_scaled(sum, y, z), Kept::new())
     }
 }
@@ -345,7 +356,7 @@ fn adam_is_the_textbook_loop() {
 fn gradients_are_computed_for_tracked_inputs_only() {
     for device in devices() {
         let tolerance = repeated("conv3d", &device);
-        let spec = ConvSpec { kernel: [3; 3], stride: 1, slope: Some(0.01) };
+        let spec = ConvSpec { kernel: [3; 3], stride: [1; 3], slope: Some(0.01) };
         let [x, w] = inputs([[1, 2, 4, 5, 3], [3, 2, 3, 3, 3]], &device);
         let (_, both) = gradients(&[x.clone(), w.clone()], |[x, w]| volops::conv3d(x, w, spec));
         let backward = |y: Tensor<5>| {
@@ -376,7 +387,7 @@ fn gradients_are_computed_for_tracked_inputs_only() {
 fn nothing_is_recorded_when_nothing_is_tracked() {
     for device in devices() {
         let [x, w] = inputs([[1, 2, 4, 5, 3], [2, 1, 3, 3, 3]], &device);
-        let spec = DepthwiseSpec { kernel: [3; 3], dilation: 1, stride: 1, slope: None };
+        let spec = DepthwiseSpec { kernel: [3; 3], dilation: 1, stride: [1; 3], slope: None };
         let y =
             volops::depthwise3d(Tensor::from_inner(x.clone()), Tensor::from_inner(w.clone()), spec);
         assert!(y.is_autodiff() && !y.is_require_grad());
@@ -402,7 +413,8 @@ fn an_operation_sees_through_views() {
         ];
         for view in views {
             let copy = Tensor::from_data(view.to_data(), &device);
-            let spec = DepthwiseSpec { kernel: [3; 3], dilation: 2, stride: 1, slope: Some(0.1) };
+            let spec =
+                DepthwiseSpec { kernel: [3; 3], dilation: 2, stride: [1; 3], slope: Some(0.1) };
             let weight = random([view.dims()[1], 1, 3, 3, 3], 1, &device);
             let [of_view, of_copy] = [view, copy]
                 .map(|x| gradients(&[x, weight.clone()], |[x, w]| volops::depthwise3d(x, w, spec)));
@@ -419,15 +431,15 @@ fn a_gradient_that_is_a_view_is_as_good_as_a_copy() {
     // The gradient of a concatenation's input is a slice of that of the whole, and that of a
     // transposed result is a transposed one.
     let f = |[x, w]: [Tensor<5>; 2]| {
-        let spec = ConvSpec { kernel: [1; 3], stride: 1, slope: None };
+        let spec = ConvSpec { kernel: [1; 3], stride: [1; 3], slope: None };
         let y = volops::conv3d(x.clone(), w, spec);
-        let pool = volops::avg_pool3d(x.clone(), 1).swap_dims(2, 4);
+        let pool = volops::avg_pool3d(x.clone(), PoolSpec::cube(1)).swap_dims(2, 4);
         Tensor::cat(vec![volops::leaky_relu(x, 0.1).swap_dims(2, 4), y.swap_dims(2, 4), pool], 1)
     };
     let slow = |[x, w]: [Tensor<5>; 2]| {
-        let spec = ConvSpec { kernel: [1; 3], stride: 1, slope: None };
+        let spec = ConvSpec { kernel: [1; 3], stride: [1; 3], slope: None };
         let y = composition::conv3d(x.clone(), w, spec);
-        let pool = composition::avg_pool3d(x.clone(), 1).swap_dims(2, 4);
+        let pool = composition::avg_pool3d(x.clone(), PoolSpec::cube(1)).swap_dims(2, 4);
         Tensor::cat(
             vec![composition::leaky_relu(x, 0.1).swap_dims(2, 4), y.swap_dims(2, 4), pool],
             1,
@@ -443,8 +455,8 @@ fn the_gradient_of_a_tensor_is_the_sum_of_its_readers_whoever_made_it_and_whoeve
     let f = |[x]: [Tensor<5>; 1]| {
         let read = |y: Tensor<5>| {
             let pooled = volops::add_scaled(
-                Some(volops::max_pool3d(y.clone(), 1)),
-                volops::avg_pool3d(y.clone(), 1),
+                Some(volops::max_pool3d(y.clone(), PoolSpec::cube(1))),
+                volops::avg_pool3d(y.clone(), PoolSpec::cube(1)),
                 None,
             );
             y.clone() * volops::add_scaled(Some(pooled), y, None)
@@ -453,8 +465,8 @@ fn the_gradient_of_a_tensor_is_the_sum_of_its_readers_whoever_made_it_and_whoeve
     };
     let slow = |[x]: [Tensor<5>; 1]| {
         let read = |y: Tensor<5>| {
-            let pooled =
-                composition::max_pool3d(y.clone(), 1) + composition::avg_pool3d(y.clone(), 1);
+            let pooled = composition::max_pool3d(y.clone(), PoolSpec::cube(1))
+                + composition::avg_pool3d(y.clone(), PoolSpec::cube(1));
             y.clone() * (pooled + y)
         };
         read(composition::leaky_relu(x.clone(), 0.1)) + read(x * 2.0)
@@ -477,19 +489,22 @@ fn gradient_checkpointing_changes_nothing() {
         let [x, w, gamma, beta, z] =
             [[1, 2, 4, 6, 4], [2, 2, 3, 3, 3], [1, 2, 1, 1, 1], [1, 2, 1, 1, 1], [1; 5]]
                 .map(|shape| on(shape, shape.iter().sum()));
-        let spec = ConvSpec { kernel: [3; 3], stride: 1, slope: Some(0.01) };
+        let spec = ConvSpec { kernel: [3; 3], stride: [1; 3], slope: Some(0.01) };
         // Everything between the two convolutions is made again in the backward pass, `sum` for two
         // of them.
         let inputs = [x.clone(), w.clone(), gamma.clone(), beta.clone()];
         let y = volops::weighted_sum(vec![Term::new(Normed::of(Conv3d(spec)), inputs)]);
         let sum = volops::add_scaled(Some(x.clone()), y.clone(), Some(z.clone().reshape([1])));
         let poolings = vec![
-            Term::new(AvgPool3d { stride: 2 }, [y.clone()]),
-            Term::new(MaxPool3d { stride: 2 }, [sum.clone()]),
+            Term::new(AvgPool3d(PoolSpec::cube(2)), [y.clone()]),
+            Term::new(MaxPool3d(PoolSpec::cube(2)), [sum.clone()]),
         ];
         let pooled = volops::weighted_sum(poolings);
-        let sum =
-            volops::add_scaled(Some(volops::upsample2(pooled)), volops::leaky_relu(sum, 0.1), None);
+        let sum = volops::add_scaled(
+            Some(volops::upsample(pooled, [2; 3])),
+            volops::leaky_relu(sum, 0.1),
+            None,
+        );
         let y = volops::conv3d(sum, w.clone(), spec);
         let grads = (y.clone() * y).sum().backward();
         [x, w, gamma, beta, z].map(|input| input.grad(&grads).expect("tracked"))
@@ -506,15 +521,21 @@ fn gradient_checkpointing_changes_nothing() {
 #[test]
 fn other_element_types_take_the_composition() {
     let double = |seed| random([1, 2, 4, 5, 3], seed, &Device::flex()).cast(DType::F64);
-    let y = volops::add_scaled(Some(volops::max_pool3d(double(0), 1)), double(1), None);
+    let y =
+        volops::add_scaled(Some(volops::max_pool3d(double(0), PoolSpec::cube(1))), double(1), None);
     assert_eq!(y.dtype(), DType::F64);
-    assert_close("add_scaled", y, composition::max_pool3d(double(0), 1) + double(1), 0.0);
+    assert_close(
+        "add_scaled",
+        y,
+        composition::max_pool3d(double(0), PoolSpec::cube(1)) + double(1),
+        0.0,
+    );
 }
 
 #[test]
 #[should_panic(expected = "weights [out, in, kd, kh, kw] for an input [1, 2, 4, 4, 4]")]
 fn weights_that_do_not_fit_the_input_are_refused() {
-    let spec = ConvSpec { kernel: [3; 3], stride: 1, slope: None };
+    let spec = ConvSpec { kernel: [3; 3], stride: [1; 3], slope: None };
     let [x, w] = inputs([[1, 2, 4, 4, 4], [2, 3, 3, 3, 3]], &Device::flex());
     volops::conv3d(x, w, spec);
 }
@@ -554,6 +575,18 @@ fn shapes(side: usize) -> impl Strategy<Value = [usize; 5]> {
 
 fn kernels() -> impl Strategy<Value = [usize; 3]> {
     prop_oneof![Just([3, 3, 3]), Just([1, 1, 1]), Just([1, 3, 3]), Just([3, 1, 1])]
+}
+
+/// Half of them the same along all axes.
+fn strides() -> impl Strategy<Value = [usize; 3]> {
+    prop_oneof![(1..=2usize).prop_map(|stride| [stride; 3]), prop::array::uniform3(1..=2usize)]
+}
+
+/// Poolings over cubes, and those whose axes differ.
+fn pools() -> impl Strategy<Value = PoolSpec> {
+    let windows =
+        prop_oneof![Just([3; 3]), prop::array::uniform3(prop::sample::select(vec![1, 3usize])),];
+    (windows, strides()).prop_map(|(window, stride)| PoolSpec { window, stride })
 }
 
 fn slopes() -> impl Strategy<Value = Option<f32>> {

@@ -98,8 +98,11 @@ fn each(kind: &str, check: impl Fn(&Case)) {
 #[test]
 fn convolution_equals_pytorch() {
     each("conv", |case| {
-        let spec =
-            ConvSpec { kernel: case.kernel(), stride: case.number("stride"), slope: case.slope() };
+        let spec = ConvSpec {
+            kernel: case.kernel(),
+            stride: [case.number("stride"); 3],
+            slope: case.slope(),
+        };
         let (x, xs, w, gy) =
             (case.tensor("x"), case.shape("x"), case.tensor("w"), case.tensor("gy"));
         let out_channels = case.shape("w")[0];
@@ -114,17 +117,18 @@ fn transposed_convolution_equals_pytorch() {
     each("conv_transpose", |case| {
         let (x, xs, w, gy) =
             (case.tensor("x"), case.shape("x"), case.tensor("w"), case.tensor("gy"));
-        let (out_channels, slope) = (case.shape("w")[1], case.slope());
-        case.check("y", &conv_transpose3d(x, xs, w, out_channels, slope));
-        case.check("gx", &conv_transpose3d_grad_input(gy, w, x, xs, out_channels, slope));
-        case.check("gw", &conv_transpose3d_grad_weight(x, xs, gy, out_channels, slope));
+        let out_channels = case.shape("w")[1];
+        let spec = ConvSpec { kernel: [3; 3], stride: [2; 3], slope: case.slope() };
+        case.check("y", &conv_transpose3d(x, xs, w, out_channels, spec));
+        case.check("gx", &conv_transpose3d_grad_input(gy, w, x, xs, out_channels, spec));
+        case.check("gw", &conv_transpose3d_grad_weight(x, xs, gy, out_channels, spec));
     });
 }
 
 #[test]
 fn depthwise_convolution_equals_pytorch() {
     each("depthwise", |case| {
-        let (dilation, stride) = (case.number("dilation"), case.number("stride"));
+        let (dilation, stride) = (case.number("dilation"), [case.number("stride"); 3]);
         let spec = DepthwiseSpec { kernel: case.kernel(), dilation, stride, slope: case.slope() };
         let (x, xs, w, gy) =
             (case.tensor("x"), case.shape("x"), case.tensor("w"), case.tensor("gy"));

@@ -12,8 +12,11 @@ use burn::{
 };
 use support::{assert_close, random};
 use volops::{
-    AvgPool3d, Conv3d, ConvSpec, ConvTranspose3d, DepthwiseSpec, MaxPool3d, Normed, Term,
+    AvgPool3d, Conv3d, ConvSpec, ConvTranspose3d, DepthwiseSpec, MaxPool3d, Normed, PoolSpec, Term,
 };
+
+/// As between two levels of a network.
+const TRANSPOSED: ConvSpec = ConvSpec { kernel: [3; 3], stride: [2; 3], slope: None };
 
 #[test]
 fn a_sum_takes_over_the_memory_of_its_accumulator() {
@@ -58,8 +61,9 @@ fn a_sum_in_one_step_is_the_bits_of_one_step_for_each_term_whatever_gradients_ar
         [3, 1, 3, 3, 3],
         [3, 3, 1, 1, 1],
     ];
-    let spec = ConvSpec { kernel: [3; 3], stride: 1, slope: Some(0.01) };
-    let depthwise = DepthwiseSpec { kernel: [3; 3], dilation: 2, stride: 1, slope: Some(0.01) };
+    let spec = ConvSpec { kernel: [3; 3], stride: [1; 3], slope: Some(0.01) };
+    let depthwise =
+        DepthwiseSpec { kernel: [3; 3], dilation: 2, stride: [1; 3], slope: Some(0.01) };
     for (kind, starts, is_weighted) in
         (0..6).flat_map(|kind| [0, 1, 2, 3].map(|i| (kind, i & 1 > 0, i & 2 > 0)))
     {
@@ -76,15 +80,14 @@ fn a_sum_in_one_step_is_the_bits_of_one_step_for_each_term_whatever_gradients_ar
             };
             let term = |x: Tensor<5>| match kind {
                 0 => normed(Normed::of(Conv3d(spec)), x, std::slice::from_ref(&w)),
-                1 => {
-                    normed(Normed::of(ConvTranspose3d { slope: None }), x, std::slice::from_ref(&w))
-                }
+                1 => normed(Normed::of(ConvTranspose3d(TRANSPOSED)), x, std::slice::from_ref(&w)),
                 2 => normed(Normed::separable(depthwise), x, &[dw.clone(), pw.clone()]),
-                3 => Term::new(MaxPool3d { stride: 1 }, [x]),
-                4 => Term::new(AvgPool3d { stride: 1 }, [x]),
+                3 => Term::new(MaxPool3d(PoolSpec::cube(1)), [x]),
+                4 => Term::new(AvgPool3d(PoolSpec::cube(1)), [x]),
                 _ => Term::identity(x),
             };
-            let start = if kind == 1 { volops::upsample2(other.clone()) } else { other.clone() };
+            let start =
+                if kind == 1 { volops::upsample(other.clone(), [2; 3]) } else { other.clone() };
             let start = starts.then(|| Term::identity(start));
             let z = is_weighted.then(|| z.reshape([1]));
             let terms = start.into_iter().chain([Term { z, ..term(x) }, term(other)]);
@@ -126,9 +129,10 @@ fn a_convolution_with_its_norm_is_its_parts_whatever_gradients_are_wanted() {
         [3, 1, 3, 3, 3],
         [3, 3, 1, 1, 1],
     ];
-    let spec = ConvSpec { kernel: [3; 3], stride: 1, slope: Some(0.01) };
-    let depthwise = DepthwiseSpec { kernel: [3; 3], dilation: 2, stride: 1, slope: Some(0.01) };
-    let pointwise = ConvSpec { kernel: [1; 3], stride: 1, slope: None };
+    let spec = ConvSpec { kernel: [3; 3], stride: [1; 3], slope: Some(0.01) };
+    let depthwise =
+        DepthwiseSpec { kernel: [3; 3], dilation: 2, stride: [1; 3], slope: Some(0.01) };
+    let pointwise = ConvSpec { kernel: [1; 3], stride: [1; 3], slope: None };
     for (kind, accumulates, is_weighted) in
         (0..3).flat_map(|kind| [0, 1, 2, 3].map(|i| (kind, i & 1 > 0, i & 2 > 0)))
     {
@@ -139,13 +143,14 @@ fn a_convolution_with_its_norm_is_its_parts_whatever_gradients_are_wanted() {
                 if tracked >> i & 1 > 0 { input.require_grad() } else { input }
             });
             let [x, acc, gamma, beta, z, w, dw, pw] = inputs.clone();
-            let doubled = || if kind == 1 { volops::upsample2(acc.clone()) } else { acc.clone() };
+            let doubled =
+                || if kind == 1 { volops::upsample(acc.clone(), [2; 3]) } else { acc.clone() };
             let acc = accumulates.then(doubled);
             let z = is_weighted.then(|| z.reshape([1]));
             let y = if together {
                 let (operation, weights) = match kind {
                     0 => (Normed::of(Conv3d(spec)), vec![w]),
-                    1 => (Normed::of(ConvTranspose3d { slope: None }), vec![w]),
+                    1 => (Normed::of(ConvTranspose3d(TRANSPOSED)), vec![w]),
                     _ => (Normed::separable(depthwise), vec![dw, pw]),
                 };
                 let acc = acc.map(Term::identity).into_iter();
@@ -154,7 +159,7 @@ fn a_convolution_with_its_norm_is_its_parts_whatever_gradients_are_wanted() {
             } else {
                 let y = match kind {
                     0 => volops::conv3d(x, w, spec),
-                    1 => volops::conv_transpose3d(x, w, None),
+                    1 => volops::conv_transpose3d(x, w, TRANSPOSED),
                     _ => volops::conv3d(volops::depthwise3d(x, dw, depthwise), pw, pointwise),
                 };
                 volops::add_scaled(acc, volops::instance_norm(y, gamma, beta), z)

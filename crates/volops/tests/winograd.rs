@@ -24,7 +24,7 @@ fn values(len: usize, seed: u64) -> Vec<f32> {
 }
 
 fn spec(slope: Option<f32>) -> ConvSpec {
-    ConvSpec { kernel: [3; 3], stride: 1, slope }
+    ConvSpec { kernel: [3; 3], stride: [1; 3], slope }
 }
 
 /// `x`, or `slope * x` where it is not positive.

@@ -217,16 +217,21 @@ fn labels(dataset: &Dataset, facts: &[Facts]) -> Vec<Finding> {
         facts.iter().filter_map(|case| Some((case, case.labels.as_ref()?))).collect();
     // What is missing in a case that is empty, or nearly so, was said.
     let filled: Vec<_> =
-        labelled.iter().filter(|(_, labels)| labels.foreground() >= FEW_VOXELS).collect();
-    let nothing = labelled.iter().all(|(_, labels)| labels.foreground() == 0);
+        labelled.iter().filter(|(_, labels)| labels.foreground(dataset) >= FEW_VOXELS).collect();
+    let nothing = labelled.iter().all(|(_, labels)| labels.foreground(dataset) == 0);
     let mut findings = Vec::new();
-    for label in dataset.labels.iter().filter(|label| label.value > 0 && !labelled.is_empty()) {
-        let name = format!("label {} ({})", label.value, label.name);
-        let mm3 = |labels: &Labels| {
-            labels.counts.get(&label.value).map(|&count| count as f64 * labels.voxel_mm3)
+    let scored = dataset.target.scored(&dataset.labels, dataset.ignore);
+    let structures = dataset.target.names(&dataset.labels).into_iter().zip(scored.values);
+    for (name, values) in structures.filter(|_| !labelled.is_empty()) {
+        let name = match values.as_slice() {
+            [value] => format!("label {value} ({name})"),
+            values => format!("labels {values:?} ({name})"),
         };
-        let holding =
-            labelled.iter().filter(|(_, labels)| labels.counts.contains_key(&label.value)).count();
+        let mm3 = |labels: &Labels| {
+            let voxels = labels.voxels(&values);
+            (voxels > 0).then_some(voxels as f64 * labels.voxel_mm3)
+        };
+        let holding = labelled.iter().filter(|(_, labels)| labels.voxels(&values) > 0).count();
         if holding == 0 {
             let severity = if nothing { Severity::Error } else { Severity::Warning };
             let message = format!("no case holds {name}: nothing can be learnt of it");

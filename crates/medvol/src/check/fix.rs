@@ -7,15 +7,17 @@ use std::path::Path;
 
 use ndarray::Axis;
 use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Value, json};
 
 use super::finding::shown;
 use super::{Finding, Fix, Fold, Kind, Report};
 use crate::atomic::atomic_write;
-use crate::dataset::{CaseFiles, Dataset};
+use crate::dataset::{CaseFiles, Dataset, IGNORE};
 use crate::error::{Error, Result};
 use crate::io::{self, Source, default_ending, ending_like, writes_images};
 use crate::new_folder::write_folder;
+use crate::target::Target;
 use crate::volume::LabelMap;
 
 /// What became of the cases, which are told apart as [`Finding::subject`] does it.
@@ -80,8 +82,11 @@ pub fn fix(
                 fixed.corrected.insert(shown(&case.name, test), fixes);
             }
         }
-        let description = describe(dataset, &lists);
-        atomic_write(partial.join("dataset.json"), format!("{description:#}\n").as_bytes())?;
+        let path = partial.join("dataset.json");
+        let mut text = serde_json::to_string_pretty(&Description::of(dataset, &lists))
+            .map_err(|error| Error::Write { path: path.clone(), source: error.into() })?;
+        text.push('\n');
+        atomic_write(path, text.as_bytes())?;
         Ok(true)
     })?;
     Ok(go_on.then_some(fixed))
@@ -206,21 +211,76 @@ fn copy(from: &Source, to: &Path) -> Result<()> {
     fs::copy(from, to).map(|_| ()).map_err(|source| Error::Write { path: to.to_path_buf(), source })
 }
 
-fn describe(dataset: &Dataset, Lists { training, validation, test }: &Lists) -> Value {
-    let channels =
-        dataset.channels.iter().enumerate().map(|(n, name)| (n.to_string(), json!(name)));
-    let labels = dataset.labels.iter().map(|label| (label.value.to_string(), json!(label.name)));
-    let mut description = json!({
-        "name": dataset.name,
-        "modality": Value::Object(channels.collect()),
-        "labels": Value::Object(labels.collect()),
-        "numTraining": training.len(),
-        "numTest": test.len(),
-        "training": training,
-        "test": test,
-    });
-    if !validation.is_empty() {
-        description["validation"] = json!(validation);
+/// `dataset.json`.
+#[derive(Serialize)]
+struct Description<'a> {
+    labels: Labels<'a>,
+    modality: BTreeMap<String, &'a str>,
+    name: &'a str,
+    #[serde(rename = "numTest")]
+    announced_test: usize,
+    #[serde(rename = "numTraining")]
+    announced: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    regions_class_order: Option<Vec<u16>>,
+    test: &'a [Value],
+    training: &'a [Value],
+    #[serde(skip_serializing_if = "<[Value]>::is_empty")]
+    validation: &'a [Value],
+}
+
+impl<'a> Description<'a> {
+    fn of(dataset: &'a Dataset, Lists { training, validation, test }: &'a Lists) -> Self {
+        let channels = dataset.channels.iter().enumerate();
+        let value = |class: u8| dataset.labels.get(usize::from(class)).map_or(0, |l| l.value);
+        let order = match &dataset.target {
+            Target::Classes => None,
+            Target::Regions(regions) => {
+                Some(regions.iter().map(|region| value(region.written)).collect())
+            }
+        };
+        Self {
+            labels: Labels(dataset),
+            modality: channels.map(|(n, name)| (n.to_string(), name.as_str())).collect(),
+            name: &dataset.name,
+            announced_test: test.len(),
+            announced: training.len(),
+            regions_class_order: order,
+            test,
+            training,
+            validation,
+        }
     }
-    description
+}
+
+/// The labels of a data set: name by value as the Decathlon has it; values by name as nnU-Net has
+/// it, in the order of the regions, where there are any.
+struct Labels<'a>(&'a Dataset);
+
+impl Serialize for Labels<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let Dataset { labels, target, ignore, .. } = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        if target.is_classes() {
+            for label in labels {
+                map.serialize_entry(&label.value.to_string(), &label.name)?;
+            }
+            if let Some(value) = ignore {
+                map.serialize_entry(&value.to_string(), IGNORE)?;
+            }
+            return map.end();
+        }
+        map.serialize_entry(labels.first().map_or("background", |label| &label.name), &0)?;
+        let structures = target.scored(labels, *ignore).values;
+        for (name, values) in target.names(labels).iter().zip(&structures) {
+            match values.as_slice() {
+                [value] => map.serialize_entry(name, value)?,
+                values => map.serialize_entry(name, values)?,
+            }
+        }
+        if let Some(value) = ignore {
+            map.serialize_entry(IGNORE, value)?;
+        }
+        map.end()
+    }
 }

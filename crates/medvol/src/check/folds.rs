@@ -42,67 +42,95 @@ pub(super) fn hold_against(dataset: &Dataset, folds: &[Fold], facts: &[Facts]) -
 }
 
 /// What keeps a fold from placing every labelled case once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Misplaced {
-    /// The case that is on both sides, if that is it.
-    on_both_sides: Option<String>,
-    /// Such as `the case liver_3 twice on one side`.
-    pub problem: String,
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Misplaced {
+    /// A case that the data set has not, or not labelled.
+    #[error("the case {case}, which the data set has not, or not labelled")]
+    Unknown {
+        /// Its name in the fold.
+        case: String,
+    },
+    /// A case that is trained with and held out.
+    #[error("the case {case} on both sides")]
+    OnBothSides {
+        /// Its name.
+        case: String,
+    },
+    /// A case that is listed twice.
+    #[error("the case {case} twice on one side")]
+    Twice {
+        /// Its name.
+        case: String,
+    },
+    /// No case to train with, or none that is held out.
+    #[error("no case under {side:?}")]
+    Empty {
+        /// `train` or `val`.
+        side: &'static str,
+    },
+    /// Labelled cases that the fold does not list.
+    #[error("{count} labelled case(s) on no side, such as {first}")]
+    OnNoSide {
+        /// Number of them.
+        count: usize,
+        /// The name of one.
+        first: String,
+    },
+}
+
+impl Misplaced {
     /// What to do.
-    pub remedy: &'static str,
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Unknown { .. } => "use the names of the image files without ending",
+            Self::OnBothSides { .. } | Self::Twice { .. } => "leave it on one side, once",
+            Self::Empty { .. } => "put some there",
+            Self::OnNoSide { .. } => "add them, or take them out of the data set",
+        }
+    }
 }
 
 impl Fold {
     /// All that keeps it from placing each of the cases `labelled` once.
     pub fn misplaced(&self, labelled: &BTreeSet<&str>) -> Vec<Misplaced> {
-        let wrong = |problem: String, remedy| Misplaced { on_both_sides: None, problem, remedy };
         let mut found = Vec::new();
         let mut placed: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
         for (side, names) in [&self.training, &self.held_out].into_iter().enumerate() {
             names.iter().for_each(|name| placed.entry(name).or_default()[side] += 1);
         }
         for (name, times) in &placed {
-            if !labelled.contains(name) {
-                let remedy = "use the names of the image files without ending";
-                found.push(wrong(
-                    format!("the case {name}, which the data set has not, or not labelled"),
-                    remedy,
-                ));
-            } else if *times != [1, 0] && *times != [0, 1] {
-                let both = !times.contains(&0);
-                let sides = if both { "on both sides" } else { "twice on one side" };
-                let problem = format!("the case {name} {sides}");
-                found.push(Misplaced {
-                    on_both_sides: both.then(|| name.to_string()),
-                    problem,
-                    remedy: "leave it on one side, once",
-                });
+            let case = name.to_string();
+            match times {
+                _ if !labelled.contains(name) => found.push(Misplaced::Unknown { case }),
+                [0, 1] | [1, 0] => {}
+                [0, _] | [_, 0] => found.push(Misplaced::Twice { case }),
+                _ => found.push(Misplaced::OnBothSides { case }),
             }
         }
         for (side, names) in [("train", &self.training), ("val", &self.held_out)] {
             if names.is_empty() {
-                found.push(wrong(format!("no case under {side:?}"), "put some there"));
+                found.push(Misplaced::Empty { side });
             }
         }
         let missing: Vec<&str> =
             labelled.iter().copied().filter(|name| !placed.contains_key(name)).collect();
         if let Some(first) = missing.first() {
-            let problem = format!("{} labelled case(s) on no side, such as {first}", missing.len());
-            found.push(wrong(problem, "add them, or take them out of the data set"));
+            found.push(Misplaced::OnNoSide { count: missing.len(), first: first.to_string() });
         }
         found
     }
 }
 
 fn misplaced(number: usize, fold: &Fold, labelled: &BTreeSet<&str>) -> Vec<Finding> {
-    let finding = |Misplaced { on_both_sides, problem, remedy }| {
-        let message = format!("fold {number}: {problem}");
-        match on_both_sides {
-            Some(case) => Finding {
+    let finding = |misplaced: Misplaced| {
+        let (message, remedy) = (format!("fold {number}: {misplaced}"), misplaced.remedy());
+        match misplaced {
+            Misplaced::OnBothSides { case } => Finding {
                 case: Some(case),
                 ..Finding::new(Severity::Error, Kind::SplitLeak, message, remedy)
             },
-            None => Finding::new(Severity::Error, Kind::Folds, message, remedy),
+            _ => Finding::new(Severity::Error, Kind::Folds, message, remedy),
         }
     };
     fold.misplaced(labelled).into_iter().map(finding).collect()

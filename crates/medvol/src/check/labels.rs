@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::examine::Examiner;
 use super::{Finding, Fix, Kind};
+use crate::dataset::Dataset;
 use crate::digits::significant;
 use crate::io::{INTEGER_TOLERANCE, Source};
 use crate::volume::Image;
@@ -25,8 +26,15 @@ pub(super) struct Labels {
 }
 
 impl Labels {
-    pub(super) fn foreground(&self) -> u64 {
-        self.counts.iter().filter(|(value, _)| **value > 0).map(|(_, count)| count).sum()
+    /// Voxels of any structure of a data set.
+    pub(super) fn foreground(&self, dataset: &Dataset) -> u64 {
+        let foreground = |value: u16| value > 0 && Some(value) != dataset.ignore;
+        self.counts.iter().filter(|(value, _)| foreground(**value)).map(|(_, count)| count).sum()
+    }
+
+    /// Voxels of these values.
+    pub(super) fn voxels(&self, values: &[u16]) -> u64 {
+        values.iter().filter_map(|value| self.counts.get(value)).sum()
     }
 }
 
@@ -106,7 +114,7 @@ impl Examiner<'_> {
 
     /// Compares label values with those listed, and looks whether there are any.
     fn listed(&mut self, shown: &str, labels: &Labels) {
-        let listed: BTreeSet<u16> = self.dataset.labels.iter().map(|label| label.value).collect();
+        let listed: BTreeSet<u16> = self.dataset.class_map().listed().into_iter().collect();
         let unlisted: Vec<String> = labels
             .counts
             .iter()
@@ -121,7 +129,7 @@ impl Examiner<'_> {
                 "list them in the description, or relabel these voxels",
             ));
         }
-        let foreground = labels.foreground();
+        let foreground = labels.foreground(self.dataset);
         if (1..FEW_VOXELS).contains(&foreground) {
             let message = format!("{shown}: only {foreground} voxel(s) of foreground");
             self.add(Finding::warning(
@@ -130,10 +138,11 @@ impl Examiner<'_> {
                 "check the label map for stray voxels",
             ));
         } else if foreground == 0 {
-            let message = format!("{shown}: nothing but background");
+            let ignored = self.dataset.ignore.is_some_and(|value| labels.voxels(&[value]) > 0);
+            let what = if ignored { "background and voxels to ignore" } else { "background" };
             self.add(Finding::warning(
                 Kind::EmptyForeground,
-                message,
+                format!("{shown}: nothing but {what}"),
                 "check that the case was labelled and has none of the structures",
             ));
         }

@@ -17,8 +17,8 @@
 //!     examinations.push(examination);
 //!     // Nothing where it found an error: the report will say which.
 //!     if let Some((image, labels)) = loaded.into_case()? {
-//!         let (labels, listed) = (labels.as_ref(), &dataset.labels);
-//!         cases.push(preprocess(&files.name, &image, labels, listed, spacing_mm, &[])?);
+//!         let (labels, classes) = (labels.as_ref(), dataset.class_map());
+//!         cases.push(preprocess(&files.name, &image, labels, &classes, spacing_mm, &[])?);
 //!     }
 //! }
 //! let report = conclude(&dataset, &Options::default(), examinations);

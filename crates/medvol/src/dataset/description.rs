@@ -5,10 +5,9 @@
 use serde_json::{Map, Value};
 
 use super::entry::Entry;
-use super::json::{count, kind, object, shown, text};
-use super::names;
+use super::json::{count, kind, label_keys, object, shown, text};
+use super::names::{self, Listed};
 use super::said::Said;
-use crate::class_map::Label;
 
 /// Keys without a meaning for the data, in lower case.
 const SILENT: &[&str] = &[
@@ -28,7 +27,6 @@ const SILENT: &[&str] = &[
     "version",
     "date",
     "contact",
-    "regions_class_order",
     "numvalidation",
     // Where another of these three says it.
     "modality",
@@ -42,7 +40,7 @@ pub(super) struct Description {
     /// `None`: it does not say.
     pub(super) channels: Option<Vec<String>>,
     /// `None`: it does not say.
-    pub(super) labels: Option<Vec<Label>>,
+    pub(super) labels: Option<Listed>,
     /// `numTraining`
     pub(super) announced: Option<usize>,
     /// `numTest`
@@ -83,6 +81,7 @@ impl Description {
             .unwrap_or("channel_names");
         let channels = take(&mut object, channel_key);
         let labels = take(&mut object, "labels");
+        let order = take(&mut object, "regions_class_order");
         let mut list = |keys: &[&str], said: &mut Said| {
             let key = keys.iter().find(|key| object.contains_key(**key))?;
             let value = take(&mut object, key)?;
@@ -119,7 +118,8 @@ impl Description {
         Self {
             name,
             channels: channels.map(|value| names::channels(channel_key, &value, said)),
-            labels: labels.map(|value| names::labels(&value, said)),
+            labels: labels
+                .map(|value| names::labels(&value, &label_keys(text), order.as_ref(), said)),
             announced,
             announced_test,
             training,

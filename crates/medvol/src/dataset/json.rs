@@ -3,7 +3,8 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// A value in which no object has a key twice: of two, one would be lost in silence.
@@ -87,6 +88,43 @@ pub(super) fn object(text: &str) -> Result<Map<String, Value>, String> {
             let hint = if comment { "; JSON knows no comments: take them out" } else { "" };
             Err(format!("expected a JSON object: {error}{hint}"))
         }
+    }
+}
+
+/// The keys of the object under "labels" in the order in which they stand in a text, which a [`Map`]
+/// does not keep; none where there is no such object.
+pub(super) fn label_keys(text: &str) -> Vec<String> {
+    #[derive(Deserialize)]
+    struct Labelled {
+        labels: Keys,
+    }
+    serde_json::from_str(text).map(|Labelled { labels: Keys(keys) }| keys).unwrap_or_default()
+}
+
+/// The keys of an object in their order.
+struct Keys(Vec<String>);
+
+impl<'de> Deserialize<'de> for Keys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(KeysVisitor).map(Self)
+    }
+}
+
+struct KeysVisitor;
+
+impl<'de> Visitor<'de> for KeysVisitor {
+    type Value = Vec<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Vec<String>, A::Error> {
+        let mut keys = Vec::new();
+        while let Some((key, _)) = entries.next_entry::<String, IgnoredAny>()? {
+            keys.push(key);
+        }
+        Ok(keys)
     }
 }
 

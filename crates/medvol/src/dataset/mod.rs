@@ -26,6 +26,7 @@ mod locate;
 mod names;
 mod naming;
 mod numbered;
+mod regions;
 mod said;
 mod table;
 
@@ -34,6 +35,7 @@ use std::path::{Path, PathBuf};
 use crate::class_map::{ClassMap, Label};
 use crate::error::{Error, Result};
 use crate::io::{self, Header, Source, default_ending};
+use crate::target::Target;
 use crate::text::read_text;
 use crate::volume::{Image, LabelMap};
 
@@ -41,6 +43,8 @@ use description::Description;
 use entry::{Found, locate};
 pub use fold::Fold;
 use locate::Locator;
+pub(crate) use names::IGNORE;
+use names::Listed;
 use said::Said;
 pub use said::{Flaw, Notice};
 
@@ -79,6 +83,10 @@ pub struct Dataset {
     pub channels: Vec<String>,
     /// Sorted by value, the background (0) first: class `n` is `labels[n]`.
     pub labels: Vec<Label>,
+    /// What is learnt and scored of these.
+    pub target: Target,
+    /// The value, above all others, of voxels that are left out of the loss and of all scores.
+    pub ignore: Option<u16>,
     /// Training cases, sorted by name.
     pub cases: Vec<CaseFiles>,
     /// Test cases, sorted by name.
@@ -133,6 +141,11 @@ impl Dataset {
         is_table(path) || is_list(path) || path.join("dataset.json").exists()
     }
 
+    /// The classes of the values that label maps hold.
+    pub fn class_map(&self) -> ClassMap {
+        ClassMap::new(&self.labels).ignoring(self.ignore)
+    }
+
     /// The file that lists the cases, or the description of those that lie in folders.
     pub fn list(&self) -> &Path {
         self.table.as_ref().unwrap_or(&self.description)
@@ -168,13 +181,13 @@ impl Dataset {
         let opened = source.open()?.on_grid_of(&image.grid);
         image.check_same_place(&case.images[0], source, opened.header())?;
         let label_map = opened.labels()?;
-        let class_map = ClassMap::new(&self.labels);
+        let class_map = self.class_map();
         class_map.classes(label_map.voxels.view()).map_err(|(voxel, value)| {
             Error::UnlistedLabel {
                 path: source.path().to_path_buf(),
                 voxel,
                 value,
-                listed: class_map.values().to_vec(),
+                listed: class_map.listed(),
             }
         })?;
         Ok(Some(label_map))
@@ -250,13 +263,16 @@ pub(crate) fn survey(path: &Path) -> Result<Survey> {
         problems.append(of_file);
         notices.append(others);
     }
+    let Listed { labels, target, ignore } = description.labels.unwrap_or_default();
     let dataset = Dataset {
         root: root.to_path_buf(),
         description: description_path,
         table: table.then(|| path.to_path_buf()),
         name: description.name.unwrap_or_else(|| own_name(path)),
         channels: description.channels.unwrap_or_default(),
-        labels: description.labels.unwrap_or_default(),
+        labels,
+        target,
+        ignore,
         cases,
         test,
         listed: !by_folder,

@@ -1,10 +1,17 @@
 //! What channels and labels are called, in every way in which the neighbours write it.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::json::{integer, kind, shown, text};
+use super::regions::{self, Named};
 use super::said::Said;
 use crate::class_map::{ClassMap, Label};
+use crate::target::Target;
+
+/// What the voxels are called that are left out of loss and scores.
+pub(crate) const IGNORE: &str = "ignore";
 
 /// What programs call the voxels outside of all structures.
 const BACKGROUND: &[&str] = &[
@@ -82,19 +89,31 @@ pub(super) fn channels(key: &str, value: &Value, said: &mut Said) -> Vec<String>
     pairs.into_iter().map(|(_, name)| name).collect()
 }
 
+/// What label maps hold, and what is learnt of it.
+#[derive(Debug, Default)]
+pub(super) struct Listed {
+    /// Sorted by value; empty if there is any problem.
+    pub(super) labels: Vec<Label>,
+    pub(super) target: Target,
+    /// The value of voxels that are left out.
+    pub(super) ignore: Option<u16>,
+}
+
 /// `{"0": "background", "1": "tumour"}` (Decathlon), `{"background": 0, "tumour": 1}` (nnU-Net),
-/// the numbers also as text, or `["background", "tumour"]`; sorted by value, empty if there is any
-/// problem.
-pub(super) fn labels(value: &Value, said: &mut Said) -> Vec<Label> {
+/// the numbers also as text, or `["background", "tumour"]`. With nnU-Net's, a label may stand for
+/// several values: `{"background": 0, "tumour": [1, 2], "core": 2}` with `regions_class_order`,
+/// where `keys` are the names in the order in which they stand there. The name `ignore` is that of
+/// voxels that are left out.
+pub(super) fn labels(
+    value: &Value,
+    keys: &[String],
+    order: Option<&Value>,
+    said: &mut Said,
+) -> Listed {
     let before = said.problems.len();
-    let mut labels = Vec::new();
-    let mut add = |label: Result<Label, String>, said: &mut Said| match label {
-        Ok(label) => labels.push(label),
-        Err(problem) => said.problem(problem),
-    };
-    match value {
+    let entries: Vec<(String, &Value)> = match value {
         Value::Object(entries) => {
-            entries.iter().for_each(|(key, entry)| add(label(key, entry), said));
+            keys.iter().filter_map(|key| Some((key.clone(), entries.get(key)?))).collect()
         }
         Value::Array(names) => {
             // Without the background in it, nobody can know whether the first name is 0 or 1.
@@ -105,47 +124,105 @@ pub(super) fn labels(value: &Value, said: &mut Said) -> Vec<Label> {
                     shown(value)
                 ));
             }
-            for (n, name) in names.iter().enumerate() {
-                add(label(&n.to_string(), name), said);
-            }
+            names.iter().enumerate().map(|(n, name)| (n.to_string(), name)).collect()
         }
-        other => said.problem(format!(
-            "\"labels\": expected {{\"background\": 0, \"tumour\": 1}}, found {}",
-            kind(other)
-        )),
+        other => {
+            said.problem(format!(
+                "\"labels\": expected {{\"background\": 0, \"tumour\": 1}}, found {}",
+                kind(other)
+            ));
+            Vec::new()
+        }
+    };
+    let mut named: Vec<Named> = Vec::new();
+    for (key, entry) in entries {
+        match label(&key, entry) {
+            Ok(label) => named.push(label),
+            Err(problem) => said.problem(problem),
+        }
     }
-    labels.sort_by_key(|label| label.value);
+    let ignore = ignored(&mut named, said);
+    let has_regions = named.iter().any(|(_, values)| values.len() > 1);
+    if !has_regions {
+        named.sort_by_key(|(_, values)| values.first().copied());
+    }
     if said.problems.len() == before || value.is_object() {
-        judge(&labels, said);
+        judge(&named, has_regions, said);
     }
-    if said.problems.len() > before { Vec::new() } else { labels }
+    if said.problems.len() > before {
+        return Listed::default();
+    }
+    let written = match order {
+        order if has_regions => regions::order(&named, order, said),
+        Some(order) => {
+            said.notice(
+                format!(
+                    "\"regions_class_order\": {} is not used: no label stands for several values",
+                    shown(order)
+                ),
+                "take it out, or list the values of each region, as in \"tumour\": [1, 2]",
+            );
+            Vec::new()
+        }
+        None => Vec::new(),
+    };
+    if said.problems.len() > before {
+        return Listed::default();
+    }
+    let labels = regions::values(&named, &written);
+    let target = match has_regions {
+        true => regions::target(&named, &written, &labels, said),
+        false => Target::Classes,
+    };
+    Listed { labels, target, ignore }
 }
 
-fn judge(labels: &[Label], said: &mut Said) {
-    match labels.first() {
-        Some(first) if first.value == 0 => {
-            if !is_background(&first.name) {
-                said.notice(
-                    format!(
-                        "label 0 is called {:?}, but voxels of 0 are always the background",
-                        first.name
-                    ),
-                    "if it is a structure, give it another number in the label maps and here",
-                );
-            }
+/// Takes the label of voxels that are left out.
+fn ignored(named: &mut Vec<Named>, said: &mut Said) -> Option<u16> {
+    let (_, values) = named.remove(named.iter().position(|(name, _)| name == IGNORE)?);
+    let highest = named.iter().flat_map(|(_, values)| values.last()).max().copied().unwrap_or(0);
+    match values.first() {
+        Some(&value) if values.len() == 1 && value > highest => Some(value),
+        _ => {
+            said.problem(format!(
+                "\"labels\": {IGNORE:?} must have one value, above all others, which go up to \
+                 {highest}; found {values:?}; give the voxels to ignore the value {} in the label \
+                 maps and here",
+                highest.saturating_add(1)
+            ));
+            None
         }
-        _ => said.problem("the labels must include 0, the background"),
     }
-    for pair in labels.windows(2).filter(|pair| pair[0].value == pair[1].value) {
-        said.problem(format!(
-            "label {} is listed twice, as {:?} and as {:?}",
-            pair[0].value, pair[0].name, pair[1].name
-        ));
+}
+
+fn judge(named: &[Named], has_regions: bool, said: &mut Said) {
+    let background = named.iter().find(|(_, values)| values.contains(&0));
+    match background {
+        Some((name, values)) if values.len() > 1 => said.problem(format!(
+            "label {name:?} stands for {values:?}; voxels of 0 are always the background, which is \
+             part of no region"
+        )),
+        Some((name, _)) if !is_background(name) => said.notice(
+            format!("label 0 is called {name:?}, but voxels of 0 are always the background"),
+            "if it is a structure, give it another number in the label maps and here",
+        ),
+        Some(_) => {}
+        None => said.problem("the labels must include 0, the background"),
     }
-    if labels.len() > ClassMap::MAX_CLASSES {
+    if !has_regions {
+        for [(first, values), (second, _)] in named.array_windows().filter(|[a, b]| a.1 == b.1) {
+            said.problem(format!(
+                "label {} is listed twice, as {first:?} and as {second:?}",
+                values.first().copied().unwrap_or(0)
+            ));
+        }
+    }
+    let values: BTreeSet<u16> =
+        named.iter().flat_map(|(_, values)| values.iter().copied()).collect();
+    let count = named.len().max(values.len());
+    if count > ClassMap::MAX_CLASSES {
         said.problem(format!(
-            "lists {} labels; at most {} are supported",
-            labels.len(),
+            "lists {count} labels; at most {} are supported",
             ClassMap::MAX_CLASSES
         ));
     }
@@ -155,18 +232,19 @@ fn is_background(name: &str) -> bool {
     BACKGROUND.contains(&name.trim().to_lowercase().as_str())
 }
 
-fn label(key: &str, entry: &Value) -> Result<Label, String> {
+fn label(key: &str, entry: &Value) -> Result<Named, String> {
     let pair = || format!("{key:?}: {}", shown(entry));
-    if key == "ignore" && integer(entry).is_some() {
-        return Err("the label \"ignore\" is not supported: nothing can be left out of the loss; \
-                    give these voxels another label, or leave the cases out"
-            .into());
-    }
-    if entry.is_array() {
-        return Err(format!(
-            "label {key:?} stands for several values; such regions are not supported: list each \
-             value under a name of its own"
-        ));
+    if let Value::Array(items) = entry {
+        let value = |item: &Value| u16::try_from(integer(item)?).ok();
+        let values: Option<BTreeSet<u16>> = items.iter().map(value).collect();
+        return match values.filter(|values| !values.is_empty() && number(key).is_none()) {
+            Some(values) => Ok((key.trim().to_string(), values)),
+            None => Err(format!(
+                "labels: expected a name and a list of integers from 0 to 65535, as in \"tumour\": \
+                 [1, 2]; found {}",
+                pair()
+            )),
+        };
     }
     let (name, value) = match (number(key), integer(entry)) {
         (Some(left), Some(right)) if left != right => {
@@ -180,7 +258,7 @@ fn label(key: &str, entry: &Value) -> Result<Label, String> {
         (None, value) => (Some(key.trim().to_string()), value),
     };
     match (name, value.and_then(|value| u16::try_from(value).ok())) {
-        (Some(name), Some(value)) => Ok(Label { value, name }),
+        (Some(name), Some(value)) => Ok((name, BTreeSet::from([value]))),
         _ => Err(format!(
             "labels: expected one integer from 0 to 65535 and a name, as in \"tumour\": 1; found {}",
             pair()

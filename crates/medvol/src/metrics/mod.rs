@@ -1,5 +1,5 @@
-//! How well a predicted label map agrees with a reference: overlap, surfaces and volume per label,
-//! mean and spread over cases.
+//! How well a predicted label map agrees with a reference: overlap, surfaces and volume per
+//! structure (a label, or several as one), mean and spread over cases.
 //!
 //! **Empty masks.** What cannot be measured is *not scored* (`None`, shown as `–` and left out of
 //! means). One rule holds everywhere:
@@ -16,6 +16,9 @@
 //! label in both maps: read it with their number and with Dice and surface Dice, where a miss
 //! counts as 0.
 //!
+//! **Ignored voxels** of the reference are left out: as though the image ended there. What is
+//! predicted in them changes nothing.
+//!
 //! **Surfaces.** The surface of a mask are its voxels with one of their 6 neighbours outside the
 //! mask or the image. Along an axis of one voxel there are no neighbours and no edge: the surface of
 //! a mask of a two-dimensional image is its contour. Its points are the centres of these voxels, all
@@ -28,9 +31,9 @@ mod overlap;
 mod surface;
 mod table;
 
-use ndarray::{Array3, ArrayView3, s};
+use ndarray::{Array3, ArrayView3, Zip, s};
 
-pub use overlap::{dice, dice_per_label};
+pub use overlap::{Structures, dice, dice_per_structure};
 pub use table::{Better, LabelScores, Metric, Unit};
 
 use crate::components::{Connectivity, keep_largest_component};
@@ -50,10 +53,10 @@ pub struct ShapeMismatch {
     pub reference: [usize; 3],
 }
 
-/// One label in a prediction and its reference: what metrics are computed from.
+/// A structure in a prediction and its reference: what metrics are computed from.
 struct Agreement {
     counts: Counts,
-    /// The label's masks `[depth, height, width]` in a box that holds all of both.
+    /// The structure's masks `[depth, height, width]` in a box that holds all of both.
     predicted: Array3<bool>,
     expected: Array3<bool>,
     /// Between the surfaces; `None` where a mask is empty.
@@ -80,7 +83,7 @@ impl Agreement {
     }
 }
 
-/// Scores each of `labels`, in their order, in two maps `[depth, height, width]`.
+/// Scores each structure, in their order, in two maps `[depth, height, width]`.
 ///
 /// `spacing_mm` is the distance between neighbouring voxels along (depth, height, width), as
 /// [`Affine::spacing`](crate::Affine::spacing) gives it; axes are taken to be at right angles.
@@ -88,32 +91,40 @@ impl Agreement {
 ///
 /// # Errors
 /// [`ShapeMismatch`] of maps on different grids.
-pub fn score_labels(
+pub fn score_structures(
     prediction: ArrayView3<u16>,
     reference: ArrayView3<u16>,
-    labels: &[u16],
+    scored: &Structures,
     spacing_mm: [f64; 3],
     tolerance_mm: f64,
 ) -> Result<Vec<LabelScores>, ShapeMismatch> {
-    let found = find(prediction, reference, labels)?;
+    let found = find(prediction, reference, scored)?;
     let edges = axes_with_edges(reference.dim().into());
     let voxel_ml = spacing_mm.iter().product::<f64>() / 1000.0;
-    let score = |(Found { counts, bounds }, label): (Found, &u16)| {
+    let score = |(Found { counts, bounds }, values): (Found, &Vec<u16>)| {
         // All of both masks is in this box, so nothing changes by looking at nothing else.
-        let mask = |map: ArrayView3<u16>| {
-            let [k, j, i] = bounds.clone();
-            map.slice_move(s![k, j, i]).map(|value| value == label)
-        };
-        let (predicted, expected) = (mask(prediction), mask(reference));
+        let [k, j, i] = bounds;
+        let boxed = s![k, j, i];
+        let (prediction, reference) = (prediction.slice(&boxed), reference.slice(&boxed));
+        let mut inside = vec![false; usize::from(u16::MAX) + 1];
+        values.iter().for_each(|&value| inside[usize::from(value)] = true);
+        let expected = reference.map(|&r| inside[usize::from(r)] && Some(r) != scored.ignore);
+        let mut predicted = prediction.map(|&p| inside[usize::from(p)]);
+        if scored.ignore.is_some() {
+            Zip::from(&mut predicted)
+                .and(reference)
+                .for_each(|p, &r| *p &= Some(r) != scored.ignore);
+        }
         let distances = if counts.in_both_maps() {
             surface_distances(predicted.view(), expected.view(), edges, spacing_mm)
         } else {
             None
         };
-        let label = Agreement { counts, predicted, expected, distances, voxel_ml, tolerance_mm };
-        LabelScores::of(&label)
+        let structure =
+            Agreement { counts, predicted, expected, distances, voxel_ml, tolerance_mm };
+        LabelScores::of(&structure)
     };
-    Ok(found.into_iter().zip(labels).map(score).collect())
+    Ok(found.into_iter().zip(&scored.values).map(score).collect())
 }
 
 /// Mean and sample standard deviation (`n - 1`; 0 for a single value); `None` of no values.

@@ -6,7 +6,23 @@ use ndarray::{ArrayView1, ArrayView3, Zip};
 
 use super::ShapeMismatch;
 
-/// The Dice coefficient `2 |P ∩ R| / (|P| + |R|)` of one label, see [`dice_per_label`].
+/// What is scored of two label maps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Structures {
+    /// The label values of each structure, each once. A value may be in several structures.
+    pub values: Vec<Vec<u16>>,
+    /// Voxels whose reference has this value are left out.
+    pub ignore: Option<u16>,
+}
+
+impl Structures {
+    /// Every label by itself.
+    pub fn labels(labels: &[u16]) -> Self {
+        Self { values: labels.iter().map(|&label| vec![label]).collect(), ignore: None }
+    }
+}
+
+/// The Dice coefficient `2 |P ∩ R| / (|P| + |R|)` of one label, see [`dice_per_structure`].
 ///
 /// # Errors
 /// [`ShapeMismatch`] of maps on different grids.
@@ -15,25 +31,25 @@ pub fn dice(
     reference: ArrayView3<u16>,
     label: u16,
 ) -> Result<Option<f64>, ShapeMismatch> {
-    Ok(dice_per_label(prediction, reference, &[label])?[0])
+    Ok(dice_per_structure(prediction, reference, &Structures::labels(&[label]))?[0])
 }
 
-/// The Dice coefficient of each of `labels`, in their order, from one pass over two maps `[depth,
+/// The Dice coefficient of each structure, in their order, from one pass over two maps `[depth,
 /// height, width]`.
 ///
-/// `None` is a label in neither map: not scored, by the [module's rule](super).
+/// `None` is a structure in neither map: not scored, by the [module's rule](super).
 ///
 /// # Errors
 /// [`ShapeMismatch`] of maps on different grids.
-pub fn dice_per_label(
+pub fn dice_per_structure(
     prediction: ArrayView3<u16>,
     reference: ArrayView3<u16>,
-    labels: &[u16],
+    scored: &Structures,
 ) -> Result<Vec<Option<f64>>, ShapeMismatch> {
-    Ok(find(prediction, reference, labels)?.iter().map(|found| found.counts.dice()).collect())
+    Ok(find(prediction, reference, scored)?.iter().map(|found| found.counts.dice()).collect())
 }
 
-/// Voxels of one label.
+/// Voxels of one structure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     prediction: u64,
@@ -113,11 +129,11 @@ impl Found {
     }
 }
 
-/// Finds all `labels`, in their order, in one pass over two maps `[depth, height, width]`.
+/// Finds all structures, in their order, in one pass over two maps `[depth, height, width]`.
 pub(super) fn find(
     prediction: ArrayView3<u16>,
     reference: ArrayView3<u16>,
-    labels: &[u16],
+    scored: &Structures,
 ) -> Result<Vec<Found>, ShapeMismatch> {
     if prediction.dim() != reference.dim() {
         let shape = |(depth, height, width)| [depth, height, width];
@@ -126,35 +142,61 @@ pub(super) fn find(
             reference: shape(reference.dim()),
         });
     }
-    let mut place = vec![None; usize::from(u16::MAX) + 1];
-    for (n, &label) in labels.iter().enumerate() {
-        place[usize::from(label)] = Some(n);
-    }
-    let mut found = vec![Found::default(); labels.len()];
+    let mut found = vec![Found::default(); scored.values.len()];
+    let places = Places::of(&scored.values);
     Zip::indexed(prediction.rows()).and(reference.rows()).for_each(
         |(k, j), predicted, expected| {
             for (run, p, r) in runs(predicted, expected) {
+                if Some(r) == scored.ignore {
+                    continue;
+                }
                 let voxels = run.len() as u64;
                 let bounds = [k..k + 1, j..j + 1, run];
-                if let Some(n) = place[usize::from(p)] {
+                let (in_prediction, in_reference) = (places.of_value(p), places.of_value(r));
+                for &n in in_prediction {
                     found[n].counts.prediction += voxels;
                     found[n].extend(bounds.clone());
                 }
-                if let Some(n) = place[usize::from(r)] {
+                for &n in in_reference {
                     found[n].counts.reference += voxels;
-                    if p == r {
+                    if in_prediction.contains(&n) {
                         found[n].counts.both += voxels;
                     }
-                    found[n].extend(bounds);
+                    found[n].extend(bounds.clone());
                 }
             }
         },
     );
-    // A label asked for twice has one place.
-    Ok(labels
-        .iter()
-        .filter_map(|&label| place[usize::from(label)].map(|n| found[n].clone()))
-        .collect())
+    Ok(found)
+}
+
+/// The structures that each label value is in.
+struct Places {
+    /// By value, the number of its list.
+    list: Vec<u32>,
+    /// The first is empty.
+    lists: Vec<Vec<usize>>,
+}
+
+impl Places {
+    fn of(structures: &[Vec<u16>]) -> Self {
+        let mut places = Self { list: vec![0; usize::from(u16::MAX) + 1], lists: vec![Vec::new()] };
+        for (n, values) in structures.iter().enumerate() {
+            for &value in values {
+                let list = &mut places.list[usize::from(value)];
+                if *list == 0 {
+                    *list = places.lists.len() as u32;
+                    places.lists.push(Vec::new());
+                }
+                places.lists[*list as usize].push(n);
+            }
+        }
+        places
+    }
+
+    fn of_value(&self, value: u16) -> &[usize] {
+        &self.lists[self.list[usize::from(value)] as usize]
+    }
 }
 
 /// The stretches of two rows in which neither changes its value, with the values.
@@ -187,7 +229,8 @@ mod tests {
     }
 
     fn all(prediction: &Array3<u16>, reference: &Array3<u16>) -> Vec<Option<f64>> {
-        dice_per_label(prediction.view(), reference.view(), &LABELS).unwrap()
+        dice_per_structure(prediction.view(), reference.view(), &Structures::labels(&LABELS))
+            .unwrap()
     }
 
     proptest! {

@@ -16,7 +16,7 @@ use crate::data::load::{LoadedCases, Loading, Made, Need, coarser};
 use crate::data::workers::shared_out;
 use crate::disk;
 use crate::error::{Error, Purpose, Result};
-use crate::memory;
+use crate::message::Message;
 use crate::settings::Numbers;
 
 /// Bytes of disk that are left for what a run writes besides.
@@ -168,13 +168,11 @@ impl<'a> Fill<'a> {
             progress.expected += expected;
             if progress.made == self.few && progress.missing > 0 {
                 let more = progress.to_come / progress.expected;
-                observer.message(&format!(
-                    "the other cases take {} more in {}, and about {:.1} min; runs on the same data \
-                     share them; delete the folder when no run works with it",
-                    memory::text((progress.bytes * more) as u64),
-                    self.loading.room.cache.folder().display(),
-                    progress.start.elapsed().as_secs_f64() * more / 60.0,
-                ));
+                observer.message(&Message::Filling {
+                    bytes: (progress.bytes * more) as u64,
+                    folder: self.loading.room.cache.folder().to_path_buf(),
+                    seconds: progress.start.elapsed().as_secs_f64() * more,
+                });
             }
         });
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use medvol::augment::{Augmentation, Patch};
-use medvol::{Case, ClassPlaces, CtSample, CtStatistics, Part};
+use medvol::{Case, ClassPlaces, CtSample, CtStatistics, DrawnVoxel, Part};
 use ndarray::{Array3, Array4, ArrayView3, Axis};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -179,9 +179,21 @@ impl KeptCase {
     /// # Errors
     /// As [`Self::patch`].
     pub fn draw_foreground(&self, rng: &mut impl Rng) -> Result<Option<[usize; 3]>> {
-        let Some(drawn) = self.facts.places.as_ref().and_then(|places| places.draw(rng)) else {
-            return Ok(None);
-        };
+        self.find(self.facts.places.as_ref().and_then(|places| places.draw(rng)))
+    }
+
+    /// Draws a voxel (depth, height, width) that is not ignored: see [`ClassPlaces::draw_known`].
+    ///
+    /// # Errors
+    /// As [`Self::patch`].
+    pub fn draw_known(&self, rng: &mut impl Rng) -> Result<Option<[usize; 3]>> {
+        let [_, height, width] = self.facts.shape;
+        let places = self.facts.places.as_ref();
+        self.find(places.and_then(|places| places.draw_known(height * width, rng)))
+    }
+
+    fn find(&self, drawn: Option<DrawnVoxel>) -> Result<Option<[usize; 3]>> {
+        let Some(drawn) = drawn else { return Ok(None) };
         let [_, height, width] = self.facts.shape;
         let plane = self.classes_in(&[drawn.plane..drawn.plane + 1, 0..height, 0..width])?;
         Ok(drawn.find(plane.index_axis(Axis(0), 0)))

@@ -14,7 +14,7 @@ use crate::data::fill::Fill;
 use crate::data::kept::KeptCase;
 use crate::data::plan::Plan;
 use crate::error::{Error, Purpose, Result};
-use crate::memory;
+use crate::message::Message;
 use crate::observer::Observer;
 use crate::settings::Keep;
 
@@ -177,12 +177,8 @@ impl<'a> Loading<'a> {
     /// Writes what is in memory into the cache, and the rest after it.
     fn into_cache(&self, mut all: LoadedCases, needed: f64) -> Result<LoadedCases> {
         let cache = &self.room.cache;
-        self.observer.message(&format!(
-            "the cases would take about {} of memory, of which half of {} is for them: they are \
-             held on disk",
-            memory::text(needed as u64),
-            memory::text(self.memory() as u64),
-        ));
+        let memory = self.memory() as u64;
+        self.observer.message(&Message::HeldOnDisk { needed: needed as u64, memory });
         cache.begin()?;
         // One after the other, each out of memory before the next.
         let by_name = |name: &str| self.files.iter().find(|file| file.name == name);

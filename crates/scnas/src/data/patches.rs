@@ -76,7 +76,12 @@ impl Patches<'_> {
     fn corner(&self, case: &KeptCase, rng: &mut impl Rng) -> Result<[isize; 3]> {
         let shape = case.facts().shape;
         let forced = rng.random::<f64>() < self.foreground;
-        let voxel = if forced { case.draw_foreground(rng)? } else { None };
+        let foreground = if forced { case.draw_foreground(rng)? } else { None };
+        // Nothing can be learnt of a patch of nothing but ignored voxels.
+        let voxel = match foreground {
+            None => case.draw_known(rng)?,
+            some => some,
+        };
         Ok(match voxel {
             Some(voxel) => draw_corner_containing(voxel, shape, self.patch, rng),
             None => draw_corner(shape, self.patch, rng),
@@ -112,13 +117,14 @@ impl Patches<'_> {
 mod tests {
     use super::*;
     use medvol::phantom::phantom;
-    use medvol::{Label, preprocess};
+    use medvol::{ClassMap, Label, preprocess};
 
     #[test]
     fn a_case_without_labels_does_not_train_as_background() {
         let (image, labels) = phantom(1, 0, 3.0);
         let listed = [0, 1, 2].map(|value| Label { value, name: value.to_string() });
-        let case = |name: &str, labels| preprocess(name, &image, labels, &listed, [3.0; 3], &[]);
+        let map = ClassMap::new(&listed);
+        let case = |name: &str, labels| preprocess(name, &image, labels, &map, [3.0; 3], &[]);
         let cases = [case("labelled", Some(&labels)), case("bare", None)]
             .map(|case| KeptCase::from(case.unwrap()));
         let patches =

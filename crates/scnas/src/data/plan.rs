@@ -2,19 +2,23 @@
 //! `plan.json` and into every model.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::Path;
 
+use medvol::metrics::Structures;
 use medvol::{
-    CaseFiles, CtStatistics, Dataset, Fold, Label, Normalisation, canonical_spacing, median_spacing,
+    CaseFiles, ClassMap, CtStatistics, Dataset, Fold, Label, Normalisation, Target,
+    canonical_spacing, median_spacing,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::data::cohort::{Cohort, Header};
 use crate::data::kept::KeptCase;
 use crate::data::splits;
-use crate::error::{Error, Result};
-use crate::settings::Config;
-use crate::space::topology::DEPTH;
+use crate::error::{Error, Expected, Result};
+use crate::network::size::Size;
+use crate::settings::{Config, EXTENTS};
+use crate::space::grid::Grid;
 
 /// How images are brought to the network and back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,10 +30,19 @@ pub struct Plan {
     pub channels: Vec<String>,
     /// Class `n` is `labels[n]`; background first.
     pub labels: Vec<Label>,
+    /// What is learnt and scored of these: what the outputs of the network say.
+    #[serde(default, skip_serializing_if = "Target::is_classes")]
+    pub target: Target,
+    /// The value of voxels that are left out of the loss and of all scores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ignore: Option<u16>,
     /// Spacing `[depth, height, width]` in mm of the preprocessed grid, in canonical orientation.
     pub spacing: [f64; 3],
     /// Patch `[depth, height, width]` in voxels.
     pub patch: [usize; 3],
+    /// The grids of a network's levels.
+    #[serde(default, skip_serializing_if = "Grid::is_isotropic")]
+    pub grid: Grid,
     /// How each channel is normalised; empty where all are by a z-score of each image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub normalisation: Vec<Normalisation>,
@@ -41,6 +54,27 @@ pub struct Plan {
     /// folds hold out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<Vec<String>>,
+}
+
+/// What the outputs of a network are, in words such as `3 classes`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outputs {
+    /// Number of classes, the background included.
+    pub classes: usize,
+    /// Names of the regions, where it is these that are predicted.
+    pub regions: Vec<String>,
+    /// The label that is ignored.
+    pub ignore: Option<u16>,
+}
+
+impl fmt::Display for Outputs {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self.regions.as_slice() {
+            [] => write!(f, "{} classes", self.classes)?,
+            regions => write!(f, "{} region(s) ({})", regions.len(), regions.join(", "))?,
+        }
+        self.ignore.map_or(Ok(()), |value| write!(f, ", label {value} ignored"))
+    }
 }
 
 impl Plan {
@@ -68,23 +102,32 @@ impl Plan {
         let spacing = data.spacing.or_else(|| median_spacing(spacings)).unwrap_or([1.0; 3]);
         let shapes: Vec<[f64; 3]> =
             headers.iter().map(|header| header.resampled(spacing)).collect();
-        let patch = data.patch.unwrap_or_else(|| derive_patch(&shapes, data.max_patch_voxels));
+        let grid_of = |patch| config.network.grid(patch, spacing);
+        let patch =
+            data.patch.unwrap_or_else(|| derive_patch(&shapes, data.max_patch_voxels, grid_of));
+        let grid = grid_of(patch);
+        if !grid.divides(patch) {
+            let expected = Expected::Multiples { of: grid.step() };
+            return Err(Error::setting("data.patch", expected, format!("{patch:?}")));
+        }
 
         let (path, splits) = match said {
             Some((path, folds)) => (Some(path), folds),
             None => (None, splits::seeded(&groups, data.folds, config.seed)),
         };
         let Some(Fold { training, .. }) = splits.get(data.fold) else {
-            let why = path.map(|path| format!(", as {} says", path.display())).unwrap_or_default();
-            let expected = format!("0 to {}{why}", splits.len() - 1);
-            return Err(Error::setting("data.fold", &expected, data.fold));
+            let expected = Expected::Fold { of: splits.len(), splits: path.map(Path::to_path_buf) };
+            return Err(Error::setting("data.fold", expected, data.fold));
         };
         Ok(Self {
             dataset: dataset.name.clone(),
             channels: dataset.channels.clone(),
             labels: dataset.labels.clone(),
+            target: dataset.target.clone(),
+            ignore: dataset.ignore,
             spacing,
             patch,
+            grid,
             normalisation: normalisation(&dataset.channels, &data.normalisation)?,
             training: path.is_some().then(|| training.clone()),
             folds: splits.into_iter().map(|split| split.held_out).collect(),
@@ -125,9 +168,31 @@ impl Plan {
         Self { normalisation, ..self.clone() }
     }
 
-    /// Names of the foreground classes.
+    /// Names of the foreground classes, or of the regions.
     pub fn foreground(&self) -> Vec<String> {
-        self.labels.iter().skip(1).map(|l| l.name.clone()).collect()
+        self.target.names(&self.labels)
+    }
+
+    /// What is scored of label maps.
+    pub fn scored(&self) -> Structures {
+        self.target.scored(&self.labels, self.ignore)
+    }
+
+    /// The classes of the values in reference label maps.
+    pub fn class_map(&self) -> ClassMap {
+        ClassMap::new(&self.labels).ignoring(self.ignore)
+    }
+
+    /// Size of a network of `width` for these channels and outputs.
+    pub fn size(&self, width: usize) -> Size {
+        let classes = self.target.outputs(self.labels.len());
+        Size { channels: self.channels.len(), classes, width, grid: self.grid }
+    }
+
+    /// What the outputs are, in words.
+    pub fn outputs(&self) -> Outputs {
+        let regions = if self.target.is_classes() { Vec::new() } else { self.foreground() };
+        Outputs { classes: self.labels.len(), regions, ignore: self.ignore }
     }
 
     /// Reads a run's `plan.json`.
@@ -136,12 +201,8 @@ impl Plan {
     /// When the file cannot be read or holds something else.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::file("read", path, e))?;
-        serde_json::from_str(&text).map_err(|e| Error::Invalid {
-            path: path.into(),
-            expected: "the plan of a run",
-            found: e.to_string(),
-            remedy: "give the folder of a run",
-        })
+        serde_json::from_str(&text)
+            .map_err(|e| Error::invalid(path, "the plan of a run", e, "give the folder of a run"))
     }
 
     /// Writes `plan.json`.
@@ -221,8 +282,8 @@ pub fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
 /// The normalisation of each channel, by name, or as the settings say.
 fn normalisation(channels: &[String], settings: &[String]) -> Result<Vec<Normalisation>> {
     if !settings.is_empty() && settings.len() != channels.len() {
-        let expected = format!("one name for each of the {} channel(s)", channels.len());
-        return Err(Error::setting("data.normalisation", &expected, format!("{settings:?}")));
+        let expected = Expected::NameEach { channels: channels.len() };
+        return Err(Error::setting("data.normalisation", expected, format!("{settings:?}")));
     }
     let names = if settings.is_empty() { channels } else { settings };
     let found: Vec<_> = names.iter().map(|name| Normalisation::of_channel(name)).collect();
@@ -249,21 +310,33 @@ fn by_subject(cases: &[&CaseFiles]) -> Vec<Vec<String>> {
     groups
 }
 
-/// The median shape, rounded up to what the network can halve, its longest axis shortened until it
-/// fits.
-fn derive_patch(shapes: &[[f64; 3]], max_voxels: usize) -> [usize; 3] {
-    let step = 1 << DEPTH;
+/// The median shape, rounded up to what a network on its grids can halve, its longest axis shortened
+/// until it fits.
+fn derive_patch(
+    shapes: &[[f64; 3]],
+    max_voxels: usize,
+    grid_of: impl Fn([usize; 3]) -> Grid,
+) -> [usize; 3] {
+    let patch = rounded(shapes, max_voxels, Grid::ISOTROPIC.step());
+    // Axes that are halved less often need no more than that; unless they then are halved more.
+    let closer = rounded(shapes, max_voxels, grid_of(patch).step());
+    if grid_of(closer).divides(closer) { closer } else { patch }
+}
+
+/// The median shape in multiples of `step`.
+fn rounded(shapes: &[[f64; 3]], max_voxels: usize, step: [usize; 3]) -> [usize; 3] {
     let mut patch = [0, 1, 2].map(|axis| {
         let mut extents: Vec<f64> = shapes.iter().map(|s| s[axis]).collect();
         extents.sort_by(f64::total_cmp);
-        (extents[extents.len() / 2].round() as usize).max(1).next_multiple_of(step)
+        let extent = (extents[extents.len() / 2].round() as usize).max(*EXTENTS.start());
+        extent.next_multiple_of(step[axis])
     });
     while patch.iter().product::<usize>() > max_voxels {
         let longest = (0..3).max_by_key(|&a| patch[a]).unwrap_or(0);
-        if patch[longest] == step {
+        if patch[longest] == step[longest] {
             break;
         }
-        patch[longest] -= step;
+        patch[longest] -= step[longest];
     }
     patch
 }
@@ -273,11 +346,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_derived_patch_is_divisible_by_eight_and_within_the_limit() {
+    fn a_derived_patch_is_divisible_by_what_is_halved_and_within_the_limit() {
+        let isotropic = |_| Grid::ISOTROPIC;
         let shapes = [[35.0, 50.0, 36.0], [34.0, 49.0, 37.0], [36.0, 51.0, 35.0]];
-        assert_eq!(derive_patch(&shapes, 262_144), [40, 56, 40]);
-        let patch = derive_patch(&[[155.0, 240.0, 240.0]], 262_144);
+        assert_eq!(derive_patch(&shapes, 262_144, isotropic), [40, 56, 40]);
+        let patch = derive_patch(&[[155.0, 240.0, 240.0]], 262_144, isotropic);
         assert!(patch.iter().all(|p| p % 8 == 0) && patch.iter().product::<usize>() <= 262_144);
-        assert_eq!(derive_patch(&[[1.0, 1.0, 1.0]], 512), [8, 8, 8]);
+        assert_eq!(derive_patch(&[[1.0, 1.0, 1.0]], 512, isotropic), [8, 8, 8]);
+    }
+
+    #[test]
+    fn few_slices_stay_as_few_and_cubes_get_the_patch_that_they_had() {
+        for (slices, height, mm) in [(19.0, 128.0, 3.0), (20.0, 96.0, 1.0), (11.0, 320.0, 6.0)] {
+            let grid_of = |patch| Grid::by_axis(patch, [mm, 0.6, 0.6]);
+            let patch = derive_patch(&[[slices, height, height]], 262_144, grid_of);
+            assert!(grid_of(patch).divides(patch), "{patch:?}");
+            assert!((patch[0] as f64 - slices).abs() < 4.0, "{slices}: {patch:?}");
+        }
+        let cubes = [[35.0, 50.0, 36.0]];
+        let by_axis = |patch| Grid::by_axis(patch, [1.0; 3]);
+        assert_eq!(derive_patch(&cubes, 262_144, by_axis), [40, 56, 40]);
     }
 }

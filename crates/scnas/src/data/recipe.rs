@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 
 use half::f16;
 use medvol::io::Source;
-use medvol::{Case, CaseFiles, Dataset, Image, Label, LabelMap, Normalisation, preprocess};
+use medvol::{Case, CaseFiles, ClassMap, Dataset, Image, LabelMap, Normalisation, preprocess};
 
 use crate::data::cohort::Cohort;
 use crate::data::plan::Plan;
@@ -21,7 +21,7 @@ const VERSION: u32 = 1;
 #[derive(Clone, Debug)]
 pub struct Recipe {
     dataset: Dataset,
-    labels: Vec<Label>,
+    class_map: ClassMap,
     spacing: [f64; 3],
     /// Of each channel, nothing measured.
     schemes: Vec<Normalisation>,
@@ -34,7 +34,7 @@ impl Recipe {
     pub fn new(cohort: &Cohort, plan: &Plan, numbers: Numbers) -> Self {
         Self {
             dataset: cohort.dataset.clone(),
-            labels: plan.labels.clone(),
+            class_map: plan.class_map(),
             spacing: plan.spacing,
             schemes: plan.schemes(),
             numbers,
@@ -60,8 +60,8 @@ impl Recipe {
     /// # Errors
     /// An image or labels that do not fit the data set.
     pub fn preprocess(&self, name: &str, image: &Image, labels: Option<&LabelMap>) -> Result<Case> {
-        let Self { labels: known, spacing, schemes, numbers, .. } = self;
-        let mut case = preprocess(name, image, labels, known, *spacing, schemes)?;
+        let Self { class_map, spacing, schemes, numbers, .. } = self;
+        let mut case = preprocess(name, image, labels, class_map, *spacing, schemes)?;
         if *numbers == Numbers::F16 {
             case.image.mapv_inplace(rounded);
         }
@@ -84,12 +84,12 @@ impl Recipe {
     /// # Errors
     /// Files that are not there.
     pub fn made_from(&self, files: &CaseFiles) -> Result<String> {
-        let Self { labels, spacing, schemes, numbers, .. } = self;
-        let values: Vec<u16> = labels.iter().map(|label| label.value).collect();
+        let Self { class_map, spacing, schemes, numbers, .. } = self;
         let mut text = format!(
-            "scnas {}, version {VERSION}\nspacing {spacing:?}\nlabels {values:?}\n{schemes:?}\n\
+            "scnas {}, version {VERSION}\nspacing {spacing:?}\nlabels {:?}\n{schemes:?}\n\
              {numbers:?}\nbytes, time of change, file\n",
-            env!("CARGO_PKG_VERSION")
+            env!("CARGO_PKG_VERSION"),
+            class_map.named()
         );
         for source in files.sources() {
             for path in files_of(source).map_err(|e| Error::file("read", source.path(), e))? {

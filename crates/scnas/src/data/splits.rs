@@ -4,12 +4,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use medvol::check::Misplaced;
 use medvol::{Fold, composed, read_text};
 use rand::seq::SliceRandom as _;
 use serde::Deserialize;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Found, Result};
 use crate::random::{Stream, rng};
 
 /// An entry of the file.
@@ -57,11 +56,12 @@ pub fn read(path: &Path, names: &[String]) -> Result<Vec<Fold>> {
 pub fn placed(path: &Path, folds: Vec<Fold>, names: &[String]) -> Result<Vec<Fold>> {
     let known: BTreeSet<&str> = names.iter().map(String::as_str).collect();
     let check = |(number, mut fold): (usize, Fold)| {
-        if let Some(Misplaced { problem, remedy, .. }) = fold.misplaced(&known).into_iter().next() {
-            return Err(invalid(
+        if let Some(misplaced) = fold.misplaced(&known).into_iter().next() {
+            let remedy = misplaced.remedy();
+            return Err(Error::invalid(
                 path,
                 "each labelled case once in every fold",
-                format!("in fold {number} {problem}"),
+                Found::Fold { fold: number, misplaced },
                 remedy,
             ));
         }
@@ -80,18 +80,14 @@ pub fn read_unchecked(path: &Path) -> Result<Vec<Fold>> {
     let text = read_text(path).map_err(|e| Error::file("read", path, e))?;
     let form = r#"splits as nnU-Net writes them: [{"train": ["case", …], "val": ["case", …]}, …]"#;
     let entries: Vec<Entry> = serde_json::from_str(&text)
-        .map_err(|e| invalid(path, form, e.to_string(), "give its splits_final.json"))?;
+        .map_err(|e| Error::invalid(path, form, e, "give its splits_final.json"))?;
     if entries.is_empty() {
-        return Err(invalid(path, form, "an empty list".into(), "give at least one fold"));
+        return Err(Error::invalid(path, form, Found::EmptyList, "give at least one fold"));
     }
     // A data set's cases have their names in this form, too.
     let form = |names: Vec<String>| names.iter().map(|name| composed(name)).collect();
     let fold = |Entry { train, val }| Fold { training: form(train), held_out: form(val) };
     Ok(entries.into_iter().map(fold).collect())
-}
-
-fn invalid(path: &Path, expected: &'static str, found: String, remedy: &'static str) -> Error {
-    Error::Invalid { path: path.into(), expected, found, remedy }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::iter;
 
 use burn::tensor::{Gradients, Tensor};
+use medvol::Target;
 
 use crate::learn::batch::Batch;
 use crate::learn::deep_supervision::{DeepSupervision, coarse_classes};
@@ -30,6 +31,8 @@ pub struct Backprop<'a> {
     pub weights: &'a Weights,
     /// What is to become small.
     pub loss: LossTerms,
+    /// What the logits say.
+    pub target: &'a Target,
     /// More heads to judge, of a network of cells.
     pub supervision: Option<&'a DeepSupervision>,
     /// Cell by cell, where the network has cells: less memory, one more forward pass.
@@ -96,8 +99,10 @@ impl Backprop<'_> {
     /// The share in the loss of logits at `level`, and a scalar with its gradient.
     fn judge(&self, logits: Tensor<5>, batch: &Batch, level: usize) -> (f64, Tensor<1>) {
         let [.., d, h, w] = batch.shape;
-        let coarse = (level > 0).then(|| coarse_classes(&batch.classes, [d, h, w], level));
-        let loss = Loss::of_tensor(self.loss, &logits, coarse.as_ref().unwrap_or(&batch.classes));
+        let factor = self.network.layout().grid().factor(level);
+        let coarse = (level > 0).then(|| coarse_classes(&batch.classes, [d, h, w], factor));
+        let classes = coarse.as_ref().unwrap_or(&batch.classes);
+        let loss = Loss::of_tensor(self.loss, self.target, &logits, classes);
         match self.supervision {
             None => (loss.value, loss.attach(logits)),
             Some(supervision) => {

@@ -7,6 +7,7 @@ pub struct Batch {
     pub image: Vec<f32>,
     /// Shape of `image`.
     pub shape: [usize; 5],
-    /// Class indices `[batch, depth, height, width]`, flattened.
+    /// Class indices `[batch, depth, height, width]`, flattened;
+    /// [ignored](medvol::ClassMap::IGNORED) voxels are among them.
     pub classes: Vec<u8>,
 }

@@ -23,7 +23,7 @@ impl DeepSupervision {
     /// Adds its weights to those of `network`.
     pub fn new(network: &Network, size: Size, weights: &mut Weights) -> Self {
         let own = weights.count();
-        let mut layout = Layout::after(own);
+        let mut layout = Layout::after(own, size.grid);
         let heads = LEVELS.into_iter().filter_map(|level| {
             let output = network.space().decoder_output(level)?;
             let channels = [size.width << level, size.classes];
@@ -46,23 +46,21 @@ impl DeepSupervision {
     }
 }
 
-/// Class indices `[batch, depth, height, width]` on the grid of `level`: of each block of voxels
+/// Class indices `[batch, depth, height, width]` on a coarser grid: of each block of `factor` voxels
 /// the one at its centre (its lower corner's side). `shape` is `[depth, height, width]`, divisible
-/// by `2^level`.
+/// by `factor`.
 pub(crate) fn coarse_classes(
     classes: &[u8],
     [depth, height, width]: [usize; 3],
-    level: usize,
+    factor: [usize; 3],
 ) -> Vec<u8> {
-    let step = 1 << level;
-    let middle = (step - 1) / 2;
-    let centres = |length: usize| (middle..length).step_by(step);
-    let mut coarse = Vec::with_capacity(classes.len() / (step * step * step));
+    let centres = |length: usize, step: usize| ((step - 1) / 2..length).step_by(step);
+    let mut coarse = Vec::with_capacity(classes.len() / factor.iter().product::<usize>());
     for case in classes.chunks_exact(depth * height * width) {
-        for z in centres(depth) {
-            for y in centres(height) {
+        for z in centres(depth, factor[0]) {
+            for y in centres(height, factor[1]) {
                 let row = &case[(z * height + y) * width..][..width];
-                coarse.extend(centres(width).map(|x| row[x]));
+                coarse.extend(centres(width, factor[2]).map(|x| row[x]));
             }
         }
     }
@@ -89,16 +87,17 @@ mod tests {
             }
         }
         assert_eq!(
-            coarse_classes(&classes, shape, 2),
+            coarse_classes(&classes, shape, [4; 3]),
             [0, 1, 2, 10, 11, 12, 100, 101, 102, 110, 111, 112]
         );
-        assert_eq!(coarse_classes(&classes, shape, 1).len(), 2 * 4 * 2 * 6);
-        assert_eq!(coarse_classes(&classes, shape, 0), classes);
+        assert_eq!(coarse_classes(&classes, shape, [2; 3]).len(), 2 * 4 * 2 * 6);
+        assert_eq!(coarse_classes(&classes, shape, [1; 3]), classes);
+        assert_eq!(coarse_classes(&classes, shape, [8, 4, 2])[..6], [0, 0, 1, 1, 2, 2]);
     }
 
     #[test]
     fn both_decoder_orders_are_judged_at_both_levels_and_its_weights_go_as_they_came() {
-        let size = Size { channels: 1, classes: 3, width: 4 };
+        let size = Size::isotropic(1, 3, 4);
         for decoder_order in [DecoderOrder::NormalFirst, DecoderOrder::ExpansionFirst] {
             let genotype = Genotype::random(&Space { decoder_order, ..Space::paper() }, 1);
             let network = Network::fixed(&genotype, size);

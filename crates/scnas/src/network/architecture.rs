@@ -5,7 +5,7 @@ use std::fmt;
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::error::Error;
 use crate::network::cells::Network;
@@ -13,9 +13,10 @@ use crate::network::cost::Cost;
 use crate::network::layout::Layout;
 use crate::network::mixture::Mixture;
 use crate::network::size::Size;
-use crate::network::u_resnet::UResNet;
+use crate::network::u_net::UNet;
 use crate::network::weights::Pass;
 use crate::space::genotype::Genotype;
+use crate::space::u_design::UDesign;
 
 /// The architecture of a fixed network, apart from its size.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,11 +24,16 @@ use crate::space::genotype::Genotype;
 pub enum Architecture {
     /// Cells of the search space. In JSON: the genotype.
     Cells(Genotype),
-    /// The 3-D U-ResNet of [`crate::network::u_resnet`]. In JSON: `"u-resnet"`.
+    /// The 3-D U-ResNet of [`crate::network::u_net`]. In JSON: `"u-resnet"`.
     UResNet,
     /// The same with half the channels. In JSON: `"u-resnet-half"`.
     UResNetHalf,
+    /// Any other network of the U family. In JSON: `{"u": {…}}`.
+    U(UDesign),
 }
+
+/// Key of a design in JSON.
+const U: &str = "u";
 
 /// Names of the architectures that people designed.
 pub const DESIGNED: [(&str, Architecture); 2] =
@@ -39,8 +45,8 @@ pub trait Segmenter: fmt::Debug + Sync {
     fn layout(&self) -> &Layout;
 
     /// Logits `[batch, classes, depth, height, width]` of `x` `[batch, channels, depth, height,
-    /// width]`, whose extents must be divisible by 8, with the operations of `mixture` on the
-    /// edges, if it has any.
+    /// width]`, whose extents the grids of its layout must divide, with the operations of `mixture`
+    /// on the edges, if it has any.
     fn forward(&self, pass: &Pass, x: Tensor<5>, mixture: &Mixture) -> Tensor<5>;
 
     /// The network as one of cells, if it is one: those can run cell by cell.
@@ -61,7 +67,7 @@ impl Segmenter for Network {
     }
 }
 
-impl Segmenter for UResNet {
+impl Segmenter for UNet {
     fn layout(&self) -> &Layout {
         self.layout()
     }
@@ -80,8 +86,10 @@ impl Architecture {
     pub fn build(&self, size: Size) -> Box<dyn Segmenter> {
         match self {
             Self::Cells(genotype) => Box::new(Network::fixed(genotype, size)),
-            Self::UResNet => Box::new(UResNet::new(size)),
-            Self::UResNetHalf => Box::new(UResNet::new(half(size))),
+            Self::UResNet | Self::UResNetHalf | Self::U(_) => {
+                let design = self.design(size).unwrap_or_else(|| unreachable!("it has no cells"));
+                Box::new(UNet::new(&design, size))
+            }
         }
     }
 
@@ -89,7 +97,7 @@ impl Architecture {
     pub fn mixture(&self) -> Mixture {
         match self {
             Self::Cells(genotype) => Mixture::of(genotype),
-            Self::UResNet | Self::UResNetHalf => Mixture::none(),
+            Self::UResNet | Self::UResNetHalf | Self::U(_) => Mixture::none(),
         }
     }
 
@@ -109,7 +117,17 @@ impl Architecture {
     pub fn genotype(&self) -> Option<&Genotype> {
         match self {
             Self::Cells(genotype) => Some(genotype),
-            Self::UResNet | Self::UResNetHalf => None,
+            Self::UResNet | Self::UResNetHalf | Self::U(_) => None,
+        }
+    }
+
+    /// The member of the U family that it is at this size, if it is one.
+    pub fn design(&self, size: Size) -> Option<UDesign> {
+        match self {
+            Self::Cells(_) => None,
+            Self::UResNet => Some(UDesign::u_resnet(size.width)),
+            Self::UResNetHalf => Some(UDesign::u_resnet(size.width / 2)),
+            Self::U(design) => Some(design.clone()),
         }
     }
 
@@ -120,17 +138,12 @@ impl Architecture {
     /// architecture.
     pub fn read(path: &std::path::Path) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::file("read", path, e))?;
-        serde_json::from_str(&text).map_err(|e| Error::Invalid {
-            path: path.into(),
-            expected: "a genotype (JSON with \"space\" and \"cells\", as a search writes it)",
-            found: e.to_string(),
-            remedy: "give the genotype.json of a finished run",
+        serde_json::from_str(&text).map_err(|e| {
+            let expected = "a genotype (JSON with \"space\" and \"cells\", as a search writes it), or \
+                            {\"u\": …} with a network of the U family";
+            Error::invalid(path, expected, e, "give the genotype.json of a finished run")
         })
     }
-}
-
-fn half(size: Size) -> Size {
-    Size { width: size.width / 2, ..size }
 }
 
 impl From<Genotype> for Architecture {
@@ -144,6 +157,7 @@ impl From<Architecture> for Value {
         match architecture {
             // Plain strings, lists and maps with string keys.
             Architecture::Cells(genotype) => serde_json::to_value(genotype).unwrap_or_default(),
+            Architecture::U(design) => json!({ U: design }),
             designed => DESIGNED
                 .into_iter()
                 .find(|(_, known)| *known == designed)
@@ -161,6 +175,10 @@ impl TryFrom<Value> for Architecture {
             Value::String(name) => {
                 Self::designed(&name).ok_or_else(|| format!("no architecture is called \"{name}\""))
             }
+            Value::Object(mut of) if of.len() == 1 && of.contains_key(U) => {
+                let design = of.remove(U).unwrap_or_default();
+                serde_json::from_value(design).map(Self::U).map_err(|e| e.to_string())
+            }
             cells => serde_json::from_value(cells).map(Self::Cells).map_err(|e| e.to_string()),
         }
     }
@@ -174,8 +192,9 @@ mod tests {
     #[test]
     fn decoding_an_encoded_architecture_gives_it_back_and_a_genotype_is_one() {
         let genotype = Genotype::random(&Space::paper(), 1);
+        let other = Architecture::U(UDesign { gates: false, ..UDesign::u_resnet(6) });
         for architecture in
-            [genotype.clone().into(), Architecture::UResNet, Architecture::UResNetHalf]
+            [genotype.clone().into(), Architecture::UResNet, Architecture::UResNetHalf, other]
         {
             let text = serde_json::to_string(&architecture).unwrap();
             assert_eq!(serde_json::from_str::<Architecture>(&text).unwrap(), architecture);
@@ -194,8 +213,19 @@ mod tests {
     }
 
     #[test]
+    fn the_u_resnets_are_members_of_the_u_family() {
+        let size = Size { width: 12, ..Size::isotropic(2, 3, 8) };
+        for (architecture, width) in [(Architecture::UResNet, 12), (Architecture::UResNetHalf, 6)] {
+            let member = Architecture::U(UDesign::u_resnet(width));
+            // The width of the settings says nothing to a design.
+            let other = Size { width: 64, ..size };
+            assert_eq!(architecture.build(size).layout(), member.build(other).layout());
+        }
+    }
+
+    #[test]
     fn half_the_width_is_a_quarter_of_the_size() {
-        let size = Size { channels: 4, classes: 4, width: 32 };
+        let size = Size::isotropic(4, 4, 32);
         let [whole, half] =
             [Architecture::UResNet, Architecture::UResNetHalf].map(|a| a.cost(size, [128; 3]));
         let ratio = half.parameters as f64 / whole.parameters as f64;

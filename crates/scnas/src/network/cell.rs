@@ -5,10 +5,10 @@ use std::iter;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use burn::tensor::Tensor;
-use volops::{Term, Upsample2};
+use volops::Term;
 
 use crate::network::edge::EdgeOperation;
-use crate::network::layers::ConvNorm;
+use crate::network::layers::Projection;
 use crate::network::layout::Layout;
 use crate::network::mixture::Entry;
 use crate::network::weights::Pass;
@@ -16,57 +16,18 @@ use crate::space::genotype::Genotype;
 use crate::space::operation::Operation;
 use crate::space::topology::{CellPlace, EDGES, NODES, Space, Upsample, edges_into};
 
-/// A cell without its weights' values. At level `l` it puts out `[batch, width << l, depth >> l,
-/// height >> l, width >> l]`, each of its nodes a quarter of those channels.
+/// A cell without its weights' values. At level `l` it puts out `[batch, width << l, depth, height,
+/// width]` on the grid of that level, each of its nodes a quarter of those channels.
 #[derive(Debug)]
 pub(super) struct Cell {
     pub place: CellPlace,
     projections: [Projection; 2],
     shortcut: Shortcut,
+    /// Of the edges that leave the inputs.
+    edge_stride: [usize; 3],
     /// Per edge, the candidates that have weights here: `None` where the architecture is fixed to
     /// another.
     edges: [Vec<Option<EdgeOperation>>; EDGES],
-}
-
-/// Brings an input to the channels of the nodes and to the grid that the cell's edges start from.
-#[derive(Debug)]
-struct Projection {
-    conv: ConvNorm,
-    /// Trilinear ×2 after the convolution.
-    upsample: bool,
-}
-
-impl Projection {
-    /// From `channels[0]` channels at level `from` to `channels[1]` at level `to`.
-    fn new(
-        layout: &mut Layout,
-        name: &str,
-        channels: [usize; 2],
-        [from, to]: [usize; 2],
-        upsample: Upsample,
-    ) -> Self {
-        let coarser = from > to;
-        let conv = match upsample {
-            Upsample::Transposed if coarser => ConvNorm::transposed(layout, name, channels, from),
-            _ => {
-                let stride = if from < to { 2 } else { 1 };
-                ConvNorm::pointwise(layout, name, channels, from.max(to), stride)
-            }
-        };
-        Self { conv, upsample: coarser && upsample == Upsample::Trilinear }
-    }
-
-    fn forward(&self, pass: &Pass, x: Tensor<5>) -> Tensor<5> {
-        volops::weighted_sum(vec![self.term(pass, x)])
-    }
-
-    /// What it is in a sum.
-    fn term(&self, pass: &Pass, x: Tensor<5>) -> Term {
-        match self.upsample {
-            true => Term::new(Upsample2, [self.conv.forward(pass, x)]),
-            false => self.conv.term(pass, x),
-        }
-    }
 }
 
 /// How a cell's newer input reaches its output beside the nodes (He et al. 2016).
@@ -146,14 +107,16 @@ impl Cell {
                         operation.kind,
                         node_channels,
                         place.level,
-                        place.cell_type.stride(edge),
+                        place.cell_type.halves(edge),
                     )
                 })
             };
             space.operations.iter().enumerate().map(candidate).collect()
         });
         let shortcut = Shortcut::new(layout, &format!("{name}.shortcut"), space, &place, width);
-        Self { place, projections, shortcut, edges }
+        let halves = place.cell_type.halves(0);
+        let edge_stride = if halves { layout.grid().stride(place.level) } else { [1; 3] };
+        Self { place, projections, shortcut, edge_stride, edges }
     }
 
     /// The concatenated nodes, plus the newer input by way of the shortcut where there is one, plus
@@ -187,9 +150,9 @@ impl Cell {
             run.fetch_add(terms.len() as u64, Ordering::Relaxed);
             let sum = if terms.is_empty() {
                 // All edges drew zero: the node is a volume of zeros of the size its siblings have.
-                let [batch, channels, extents @ ..] = sources[0].dims();
-                let [d, h, w] = extents.map(|n| n.div_ceil(self.place.cell_type.stride(0)));
-                pass.zeros([batch, channels, d, h, w])
+                let [batch, channels, d, h, w] = sources[0].dims();
+                let [sd, sh, sw] = self.edge_stride;
+                pass.zeros([batch, channels, d.div_ceil(sd), h.div_ceil(sh), w.div_ceil(sw)])
             } else {
                 volops::weighted_sum(terms)
             };

@@ -3,7 +3,7 @@
 //! architecture (one candidate per edge).
 //!
 //! Shapes: `w` is the width; output 0, the stem's, is `[batch, w, depth, height, width]`, the output
-//! of a cell at level `l` `[batch, w << l, depth >> l, height >> l, width >> l]`.
+//! of a cell at level `l` `[batch, w << l, depth, height, width]` on the grid of that level.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,9 +43,9 @@ impl Network {
     }
 
     fn build(space: &Space, size: Size, fixed: Option<&Genotype>) -> Self {
-        let Size { channels, classes, width } = size;
-        let mut layout = Layout::default();
-        let spec = ConvSpec { kernel: [3; 3], stride: 1, slope: None };
+        let Size { channels, classes, width, grid } = size;
+        let mut layout = Layout::new(grid);
+        let spec = ConvSpec { kernel: [3; 3], stride: [1; 3], slope: None };
         let stem = ConvNorm::dense(&mut layout, "stem", [channels, width], 0, spec);
         let cells =
             (0..CELLS).map(|cell| Cell::new(&mut layout, space, cell, width, fixed)).collect();
@@ -62,8 +62,7 @@ impl Network {
     }
 
     /// Logits `[batch, classes, depth, height, width]` of `x` `[batch, channels, depth, height,
-    /// width]`, whose extents must be divisible by 8, with the operations of `mixture` on the
-    /// edges.
+    /// width]`, whose extents the grids must divide, with the operations of `mixture` on the edges.
     ///
     /// # Panics
     /// If shapes do not fit, or the mixture names an operation that the network was built without.

@@ -17,9 +17,7 @@ pub struct Cost {
 impl Cost {
     /// Cost of the network of this layout on a patch `[depth, height, width]` of one image.
     pub fn of(layout: &Layout, patch: [usize; 3]) -> Self {
-        let voxels = |level: usize| -> usize {
-            patch.iter().map(|extent| extent.div_ceil(1 << level)).product()
-        };
+        let voxels = |level| layout.grid().extents(patch, level).iter().product::<usize>();
         let mut cost = Self::default();
         for weight in layout.iter() {
             match weight.role {
@@ -52,7 +50,12 @@ mod tests {
     use crate::space::genotype::Genotype;
     use crate::space::topology::{EDGES, Space};
 
-    const PAPER: Size = Size { channels: 4, classes: 4, width: 32 };
+    const ALL_DESIGNS: [&str; 3] = [
+        r#"{"u": {"channels": [6, 10, 16, 20], "encoder": [1, 2, 3, 4], "gates": false}}"#,
+        r#"{"u": {"channels": [8, 8, 8, 8], "block": "plain", "maps": false, "upsample": "trilinear"}}"#,
+        r#"{"u": {"channels": [4, 8, 16, 32], "decoder": [3, 2, 1], "block": "separable"}}"#,
+    ];
+    const PAPER: Size = Size::isotropic(4, 4, 32);
 
     fn paper_cost(genotype: Genotype) -> Cost {
         Architecture::Cells(genotype).cost(PAPER, [128; 3])
@@ -140,8 +143,11 @@ mod tests {
             let space = Space { residual, maps, ..space.clone() };
             Architecture::Cells(Genotype::random(&space, seed))
         });
-        let size = Size { channels: 2, classes: 3, width: 8 };
-        for architecture in genotypes.chain([Architecture::UResNet, Architecture::UResNetHalf]) {
+        let size = Size::isotropic(2, 3, 8);
+        let designs = ALL_DESIGNS.map(|text| serde_json::from_str(text).unwrap());
+        let designed =
+            [Architecture::UResNet, Architecture::UResNetHalf].into_iter().chain(designs);
+        for architecture in genotypes.chain(designed) {
             let network = architecture.build(size);
             let counted = network.layout().iter().filter(|weight| {
                 ["weight", "depthwise", "pointwise"].iter().any(|end| weight.name.ends_with(end))

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use burn::tensor::Tensor;
-use volops::{AvgPool3d, ConvSpec, DepthwiseSpec, MaxPool3d, Term};
+use volops::{AvgPool3d, ConvSpec, DepthwiseSpec, MaxPool3d, PoolSpec, Term};
 
 use crate::network::layers::ConvNorm;
 use crate::network::layout::Layout;
@@ -19,16 +19,19 @@ pub(super) struct EdgeOperation(InPass);
 
 impl EdgeOperation {
     /// Declares the weights of an operation of `kind` that keeps the number of channels, with its
-    /// output at `level`.
+    /// output at `level` and, if it `halves` the grid, its input a level above.
     pub fn new(
         layout: &mut Layout,
         name: &str,
         kind: Kind,
         channels: usize,
         level: usize,
-        stride: usize,
+        halves: bool,
     ) -> Self {
         let slope = Some(SLOPE);
+        let grid = *layout.grid();
+        let stride = if halves { grid.stride(level) } else { [1; 3] };
+        let pool = PoolSpec { window: grid.kernel(level, [3; 3]), stride };
         let both = [channels; 2];
         let conv = |conv: ConvNorm| -> InPass { Box::new(move |pass, x| Some(conv.term(pass, x))) };
         Self(match kind {
@@ -40,9 +43,9 @@ impl EdgeOperation {
                 let spec = DepthwiseSpec { kernel, dilation, stride, slope };
                 conv(ConvNorm::separable(layout, name, channels, level, spec))
             }
-            Kind::MaxPool => Box::new(move |_, x| Some(Term::new(MaxPool3d { stride }, [x]))),
-            Kind::AveragePool => Box::new(move |_, x| Some(Term::new(AvgPool3d { stride }, [x]))),
-            Kind::Identity if stride == 1 => Box::new(|_, x| Some(Term::identity(x))),
+            Kind::MaxPool => Box::new(move |_, x| Some(Term::new(MaxPool3d(pool), [x]))),
+            Kind::AveragePool => Box::new(move |_, x| Some(Term::new(AvgPool3d(pool), [x]))),
+            Kind::Identity if !halves => Box::new(|_, x| Some(Term::identity(x))),
             Kind::Identity => conv(ConvNorm::pointwise(layout, name, both, level, stride)),
             Kind::Zero => Box::new(|_, _| None),
         })

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use volops::{Conv3d, ConvSpec, ConvTranspose3d, DepthwiseSpec, Normed, Operation, Term};
+use volops::{
+    Conv3d, ConvSpec, ConvTranspose3d, DepthwiseSpec, Normed, Operation, Term, Upsample as Resize,
+};
 
 use crate::network::layout::{Init, Layout, Role, WeightId};
 use crate::network::weights::Pass;
 use crate::space::operation::SLOPE;
+use crate::space::topology::Upsample;
 
 /// A convolution with its norm: (LeakyReLU →) convolution → instance norm.
 #[derive(Clone, Debug)]
@@ -18,7 +21,8 @@ pub(crate) struct ConvNorm {
 }
 
 impl ConvNorm {
-    /// From `from` to `to` channels, with its output at `level`.
+    /// From `from` to `to` channels, with its output at `level`. The kernel of the spec is that for
+    /// voxels that are cubes.
     pub fn dense(
         layout: &mut Layout,
         name: &str,
@@ -26,7 +30,8 @@ impl ConvNorm {
         level: usize,
         spec: ConvSpec,
     ) -> Self {
-        let [d, h, w] = spec.kernel;
+        let kernel @ [d, h, w] = layout.grid().kernel(level, spec.kernel);
+        let spec = ConvSpec { kernel, ..spec };
         let init = Init::He { fan_in: from * d * h * w };
         let shape = [to, from, d, h, w];
         let weight =
@@ -40,25 +45,28 @@ impl ConvNorm {
         name: &str,
         channels: [usize; 2],
         level: usize,
-        stride: usize,
+        stride: [usize; 3],
     ) -> Self {
         let spec = ConvSpec { kernel: [1; 3], stride, slope: Some(SLOPE) };
         Self::dense(layout, name, channels, level, spec)
     }
 
-    /// LeakyReLU and a 3³ transposed convolution of stride 2, from `level` to the one above.
+    /// LeakyReLU and a transposed convolution, 3³ where voxels are cubes, from `level` to the one
+    /// above.
     pub fn transposed(
         layout: &mut Layout,
         name: &str,
         [from, to]: [usize; 2],
         level: usize,
     ) -> Self {
-        // Each output voxel sees 27/8 taps on average.
-        let init = Init::He { fan_in: (from * 27).div_ceil(8) };
-        let shape = [from, to, 3, 3, 3];
+        let stride = layout.grid().stride(level);
+        let kernel @ [d, h, w] = layout.grid().kernel(level - 1, [3; 3]);
+        // What an output voxel sees on average: of 3³ taps at stride 2, 27/8.
+        let fan_in = (from * d * h * w).div_ceil(stride.iter().product());
+        let (shape, init) = ([from, to, d, h, w], Init::He { fan_in });
         let weight =
             layout.declare(format!("{name}.weight"), shape, init, Role::Convolution { level });
-        let conv = ConvTranspose3d { slope: Some(SLOPE) };
+        let conv = ConvTranspose3d(ConvSpec { kernel, stride, slope: Some(SLOPE) });
         Self::new(layout, name, to, Normed::of(conv), &[weight])
     }
 
@@ -71,7 +79,8 @@ impl ConvNorm {
         spec: DepthwiseSpec,
     ) -> Self {
         let role = Role::Convolution { level };
-        let [d, h, w] = spec.kernel;
+        let kernel @ [d, h, w] = layout.grid().kernel(level, spec.kernel);
+        let spec = DepthwiseSpec { kernel, ..spec };
         let (shape, init) = ([channels, 1, d, h, w], Init::He { fan_in: d * h * w });
         let depthwise = layout.declare(format!("{name}.depthwise"), shape, init, role);
         let (shape, init) = ([channels, channels, 1, 1, 1], Init::He { fan_in: channels });
@@ -113,6 +122,50 @@ impl ConvNorm {
     }
 }
 
+/// Brings a tensor to other channels and to the grid of a level that is at most one away.
+#[derive(Debug)]
+pub(crate) struct Projection {
+    conv: ConvNorm,
+    /// Resampling after the convolution.
+    upsample: Option<Resize>,
+}
+
+impl Projection {
+    /// From `channels[0]` channels at level `from` to `channels[1]` at level `to`.
+    pub fn new(
+        layout: &mut Layout,
+        name: &str,
+        channels: [usize; 2],
+        [from, to]: [usize; 2],
+        upsample: Upsample,
+    ) -> Self {
+        let coarser = from > to;
+        let conv = match upsample {
+            Upsample::Transposed if coarser => ConvNorm::transposed(layout, name, channels, from),
+            _ => {
+                let stride = if from < to { layout.grid().stride(to) } else { [1; 3] };
+                ConvNorm::pointwise(layout, name, channels, from.max(to), stride)
+            }
+        };
+        let resized = coarser && upsample == Upsample::Trilinear;
+        let upsample = resized.then(|| Resize { factor: layout.grid().stride(from) });
+        Self { conv, upsample }
+    }
+
+    /// `[batch, channels, …]` on the grid of its output.
+    pub fn forward(&self, pass: &Pass, x: Tensor<5>) -> Tensor<5> {
+        volops::weighted_sum(vec![self.term(pass, x)])
+    }
+
+    /// What it is in a sum.
+    pub fn term(&self, pass: &Pass, x: Tensor<5>) -> Term {
+        match self.upsample {
+            Some(resize) => Term::new(resize, [self.conv.forward(pass, x)]),
+            None => self.conv.term(pass, x),
+        }
+    }
+}
+
 /// LeakyReLU → 1³ convolution, plus bias: what ends in numbers with a meaning has no norm.
 #[derive(Clone, Debug)]
 pub(crate) struct ConvBias {
@@ -144,7 +197,7 @@ impl ConvBias {
 
     /// `[batch, to, depth, height, width]` from `x` `[batch, from, depth, height, width]`.
     pub fn forward(&self, pass: &Pass, x: Tensor<5>) -> Tensor<5> {
-        let spec = ConvSpec { kernel: [1; 3], stride: 1, slope: Some(SLOPE) };
+        let spec = ConvSpec { kernel: [1; 3], stride: [1; 3], slope: Some(SLOPE) };
         volops::conv3d(x, pass.weight(self.weight), spec) + pass.weight(self.bias)
     }
 }
@@ -163,6 +216,8 @@ struct ClassMap {
     output: usize,
     /// Level of its grid.
     level: usize,
+    /// From the level below it to this one.
+    factor: [usize; 3],
     layer: ConvBias,
 }
 
@@ -180,7 +235,7 @@ impl Head {
         level: usize,
     ) -> Self {
         let layer = ConvBias::new(layout, name, channels, level);
-        Self { maps: vec![ClassMap { output, level, layer }] }
+        Self { maps: vec![ClassMap { output, level, factor: [1; 3], layer }] }
     }
 
     /// Of class maps for `classes` classes of outputs, each with name, channels, number and level:
@@ -193,7 +248,7 @@ impl Head {
         let map = |(name, channels, output, level): (String, usize, usize, usize)| {
             let channels = [channels, classes];
             let layer = ConvBias::starting_at(layout, &name, channels, level, PART_OF_SEVERAL);
-            ClassMap { output, level, layer }
+            ClassMap { output, level, factor: layout.grid().stride(level + 1), layer }
         };
         Self { maps: outputs.into_iter().map(map).collect() }
     }
@@ -216,17 +271,21 @@ impl Head {
     pub fn forward(&self, pass: &Pass, outputs: impl IntoIterator<Item = Tensor<5>>) -> Tensor<5> {
         let maps = self.maps.iter().zip(outputs);
         let logits = maps.fold(None, |coarser, (map, y)| {
-            Some(finer_logits(coarser, map.layer.forward(pass, y)))
+            Some(finer_logits(coarser, map.layer.forward(pass, y), map.factor))
         });
         logits.expect("a head has a class map")
     }
 }
 
 /// Logits of a level: its own class map, and the logits of the level below it, if there are any,
-/// upsampled.
-pub(crate) fn finer_logits(coarser: Option<Tensor<5>>, own: Tensor<5>) -> Tensor<5> {
+/// upsampled by `factor`.
+pub(crate) fn finer_logits(
+    coarser: Option<Tensor<5>>,
+    own: Tensor<5>,
+    factor: [usize; 3],
+) -> Tensor<5> {
     match coarser {
-        Some(coarser) => volops::add_scaled(Some(volops::upsample2(coarser)), own, None),
+        Some(coarser) => volops::add_scaled(Some(volops::upsample(coarser, factor)), own, None),
         None => own,
     }
 }

@@ -1,6 +1,8 @@
 //! The weights that a network declares when it is built: their names, shapes and beginnings, and
 //! where its convolutions run.
 
+use crate::space::grid::Grid;
+
 /// Index of a weight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WeightId(pub(super) usize);
@@ -27,8 +29,8 @@ pub enum Init {
 /// What a weight is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Of a convolution, which uses every scalar once a voxel of the grid at this level (the patch
-    /// divided by `2^level`): the grid of its output, or, if it is transposed, that of its input.
+    /// Of a convolution, which uses every scalar once a voxel of the grid at this level: the grid of
+    /// its output, or, if it is transposed, that of its input.
     Convolution {
         /// How often the patch was halved.
         level: usize,
@@ -58,17 +60,28 @@ impl Declared {
     }
 }
 
-/// The weights of a network in the order they were declared.
+/// The weights of a network in the order they were declared, and the grids that it is for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Layout {
     first: usize,
     declared: Vec<Declared>,
+    grid: Grid,
 }
 
 impl Layout {
+    /// An empty layout of a network on these grids.
+    pub fn new(grid: Grid) -> Self {
+        Self::after(0, grid)
+    }
+
     /// A layout of weights that come after `count` others.
-    pub fn after(count: usize) -> Self {
-        Self { first: count, declared: Vec::new() }
+    pub fn after(count: usize, grid: Grid) -> Self {
+        Self { first: count, declared: Vec::new(), grid }
+    }
+
+    /// The grids of the levels.
+    pub fn grid(&self) -> &Grid {
+        &self.grid
     }
 
     /// Adds a weight.

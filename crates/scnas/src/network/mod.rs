@@ -13,7 +13,7 @@ mod layers;
 pub mod layout;
 pub mod mixture;
 pub mod size;
-pub mod u_resnet;
+pub mod u_net;
 pub mod weights;
 
 pub(crate) use layers::Head;

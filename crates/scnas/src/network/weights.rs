@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt as _;
 
+use crate::error::Found;
 use crate::network::layout::{Declared, Init, Layout, WeightId};
 use crate::random::{Stream, rng};
 use crate::space::operation::SLOPE;
@@ -129,20 +130,22 @@ impl Weights {
     ///
     /// # Errors
     /// What is missing, too much or of another shape.
-    pub fn assign(&mut self, mut tensors: BTreeMap<String, Tensor<5>>) -> Result<(), String> {
+    pub fn assign(&mut self, mut tensors: BTreeMap<String, Tensor<5>>) -> Result<(), Found> {
         for weight in &mut self.entries {
             let Weight { name, value } = weight;
-            let tensor = tensors.remove(name).ok_or_else(|| format!("no tensor {name}"))?;
+            let tensor =
+                tensors.remove(name).ok_or_else(|| Found::NoTensor { name: name.clone() })?;
             if tensor.dims() != value.dims() {
-                return Err(format!(
-                    "tensor {name} of shape {:?} instead of {:?}",
-                    tensor.dims(),
-                    value.dims()
-                ));
+                return Err(Found::Shape {
+                    name: name.clone(),
+                    shape: tensor.dims().into(),
+                    expected: Some(value.dims()),
+                });
             }
             *value = tensor;
         }
-        tensors.keys().next().map_or(Ok(()), |name| Err(format!("an unexpected tensor {name}")))
+        let surplus = tensors.into_keys().next();
+        surplus.map_or(Ok(()), |name| Err(Found::SurplusTensor { name }))
     }
 
     /// Copies from `other` every weight of the same name and shape (`inherit`); returns the names

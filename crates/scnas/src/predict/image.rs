@@ -8,7 +8,7 @@
 
 use std::cell::Cell;
 
-use medvol::components::{Connectivity, keep_largest_component};
+use medvol::components::{Connectivity, keep_largest_of};
 use medvol::io::Grid;
 use medvol::sliding::Sliding;
 use medvol::{
@@ -18,8 +18,9 @@ use medvol::{
 use ndarray::{Array3, Array4, Axis, s};
 
 use crate::data::plan::Plan;
-use crate::error::{Error, Purpose, Result};
+use crate::error::{Error, ModelFact, Purpose, Result};
 use crate::memory;
+use crate::message::Message;
 use crate::network::mixture::Mixture;
 use crate::network::size::Size;
 use crate::observer::Observer;
@@ -32,7 +33,7 @@ use crate::store::model::{Card, Model};
 pub struct Options {
     /// Overlap, blending, test-time augmentation, classes to clean.
     pub settings: PredictConfig,
-    /// Keep the class probabilities too.
+    /// Keep the probabilities of the classes, or of the regions, too.
     pub probabilities: bool,
     /// The most bytes this process may use; `None` where that is not known.
     pub memory: Option<u64>,
@@ -56,7 +57,7 @@ pub struct Prediction {
     pub classes: Array3<u8>,
     /// The image's.
     pub affine: Affine,
-    /// `[classes, depth, height, width]`, only if asked for.
+    /// Of classes or regions, `[outputs, depth, height, width]`, only if asked for.
     pub probabilities: Option<Image>,
 }
 
@@ -78,11 +79,11 @@ pub struct ImagePredictor<'a> {
     /// Each that differs, as those of a cross-validation's folds do for CT.
     normalisations: Vec<&'a [Normalisation]>,
     plan: &'a Plan,
-    /// Channels and classes are those of all models.
+    /// Channels and outputs are those of all models.
     size: Size,
     options: Options,
-    /// Classes of which only the largest component is kept.
-    largest_component: Vec<u8>,
+    /// Structures of which only the largest component is kept, with their classes.
+    largest_component: Vec<(usize, Vec<u8>)>,
     /// Bytes in use before the first image.
     base: u64,
     /// Bytes that scoring a window takes; known once one was scored.
@@ -102,31 +103,28 @@ struct Need<'a> {
 }
 
 impl<'a> ImagePredictor<'a> {
-    /// At least one model; the class probabilities of several are averaged window by window.
+    /// At least one model; the probabilities of several are averaged window by window.
     ///
     /// # Errors
     /// Models that do not fit together, settings that do not fit their labels.
     pub fn new(models: &'a [Model], options: Options) -> Result<Self> {
-        let unfit = |found: String| Error::UnlikeModels { found };
         let Some(Card { plan, size, .. }) = models.first().map(|model| &model.card) else {
-            return Err(unfit("none".into()));
+            return Err(Error::NoModel);
         };
         let facts = |plan: &Plan| {
             [
-                format!("{} channel(s)", plan.channels.len()),
-                format!("labels {:?}", plan.labels),
-                format!("spacing {:?}", plan.spacing),
-                format!("patch {:?}", plan.patch),
-                format!("normalisations {:?}", plan.schemes()),
+                ModelFact::Channels(plan.channels.len()),
+                ModelFact::Labels(plan.labels.clone()),
+                ModelFact::Target(plan.target.clone()),
+                ModelFact::Spacing(plan.spacing),
+                ModelFact::Patch(plan.patch),
+                ModelFact::Normalisations(plan.schemes()),
             ]
         };
         for model in &models[1..] {
-            if let Some((first, other)) = facts(plan)
-                .iter()
-                .zip(facts(&model.card.plan))
-                .find(|(first, other)| *first != other)
-            {
-                return Err(unfit(format!("{first} and {other}")));
+            let mut both = facts(plan).into_iter().zip(facts(&model.card.plan));
+            if let Some((first, other)) = both.find(|(first, other)| first != other) {
+                return Err(Error::UnlikeModels { facts: Box::new([first, other]) });
             }
         }
         let mut normalisations: Vec<&[Normalisation]> = Vec::new();
@@ -135,12 +133,16 @@ impl<'a> ImagePredictor<'a> {
                 normalisations.push(&model.card.plan.normalisation);
             }
         }
+        let structures = plan.target.structures(plan.labels.len());
+        let cleaned = options.settings.largest_component_structures(&plan.labels, &plan.target)?;
+        let largest_component =
+            cleaned.into_iter().filter_map(|n| Some((n, structures.get(n)?.clone()))).collect();
         Ok(Self {
             normalisations,
             models: models.iter().map(|model| (model, model.mixture())).collect(),
             plan,
             size: *size,
-            largest_component: options.settings.largest_component_classes(&plan.labels)?,
+            largest_component,
             options,
             base: memory::in_use().unwrap_or(0),
             window: Cell::new(None),
@@ -202,7 +204,7 @@ impl<'a> ImagePredictor<'a> {
         observer: &dyn Observer,
     ) -> Result<Prediction> {
         let Options { settings, probabilities, .. } = &self.options;
-        let (plan, classes) = (self.plan, self.size.classes);
+        let (plan, outputs) = (self.plan, self.size.classes);
         let normalised = self.normalisations.iter();
         let normalised = normalised
             .map(|channels| Preprocessed::new(name, image, plan.spacing, channels))
@@ -228,7 +230,7 @@ impl<'a> ImagePredictor<'a> {
             self.window.get().unwrap_or_else(|| memory::peak().unwrap_or(0).saturating_sub(before));
         self.window.set(Some(window));
         let sliding =
-            Sliding::restoring(geometry, classes, plan.patch, settings.overlap, settings.blend);
+            Sliding::restoring(geometry, outputs, plan.patch, settings.overlap, settings.blend);
         let strips = self.strips(
             &sliding,
             Need {
@@ -239,19 +241,18 @@ impl<'a> ImagePredictor<'a> {
         let total = sliding.windows(strips);
         if strips > 1 {
             let more = total - sliding.windows(1);
-            observer.message(&format!(
-                "{name}: predicted in {strips} strips to save memory, which takes {more} windows \
-                 more than {}",
-                total - more
-            ));
+            let (image, windows) = (name.into(), total - more);
+            observer.message(&Message::Strips { image, strips, windows, more });
         }
 
         let [depth, height, width] = image.shape();
         let mut result = Array3::zeros(image.shape());
         let mut volumes = probabilities.then(|| {
-            let mut volumes = Array4::zeros((classes, depth, height, width));
-            // Outside the crop all is background.
-            volumes.index_axis_mut(Axis(0), 0).fill(1.0);
+            let mut volumes = Array4::zeros((outputs, depth, height, width));
+            // Outside the crop all is background, which is no region.
+            if plan.target.is_classes() {
+                volumes.index_axis_mut(Axis(0), 0).fill(1.0);
+            }
             volumes
         });
         observer.begin("predicting windows", 0, total);
@@ -266,20 +267,22 @@ impl<'a> ImagePredictor<'a> {
             },
             |finished| {
                 let [k, j, i] = finished.block.clone();
-                let best = finished.best(|class, scores| {
+                let classes = finished.classes(&plan.target, |output, scores| {
                     if let Some(volumes) = &mut volumes {
-                        let volume = volumes.index_axis_mut(Axis(0), class);
+                        let volume = volumes.index_axis_mut(Axis(0), output);
                         geometry
                             .crop(volume)
                             .slice_mut(s![k.clone(), j.clone(), i.clone()])
                             .assign(scores);
                     }
                 });
-                geometry.crop(result.view_mut()).slice_mut(s![k, j, i]).assign(&best);
+                geometry.crop(result.view_mut()).slice_mut(s![k, j, i]).assign(&classes);
             },
         )?;
-        for &class in &self.largest_component {
-            keep_largest_component(&mut result, class, Connectivity::Faces);
+        for (structure, classes) in &self.largest_component {
+            let inside = |class| classes.contains(&class);
+            let outside = |class| plan.target.class_without(*structure, class);
+            keep_largest_of(&mut result, inside, outside, Connectivity::Faces);
         }
         let probabilities = volumes.map(|voxels| Image { voxels, affine: image.affine });
         Ok(Prediction { classes: result, affine: image.affine, probabilities })
@@ -295,7 +298,8 @@ impl<'a> ImagePredictor<'a> {
                 weights: &model.weights,
                 mixture,
                 patch: self.plan.patch,
-                classes: self.size.classes,
+                classes: self.plan.labels.len(),
+                target: &self.plan.target,
                 settings: self.options.settings.clone(),
                 mirror: model.card.mirror,
             };
@@ -337,7 +341,7 @@ impl<'a> ImagePredictor<'a> {
 /// Mean of what the networks say of a window, of which there is one for each normalisation.
 fn mean_score(predictors: &[(Predictor, usize)], mut windows: Vec<Vec<f32>>) -> Result<Vec<f32>> {
     let [(first, own), others @ ..] = predictors else {
-        return Err(Error::UnlikeModels { found: "none".into() });
+        return Err(Error::NoModel);
     };
     if others.is_empty() {
         return first.score(windows.swap_remove(*own));

@@ -1,10 +1,11 @@
 //! Sliding-window prediction (paper section 4) of windows and of preprocessed cases:
-//! windows with overlap, class probabilities stitched with weights.
+//! windows with overlap, probabilities stitched with weights.
 
-use burn::tensor::activation::softmax;
+use burn::tensor::activation::{sigmoid, softmax};
 use medvol::augment::flip;
-use medvol::metrics::dice_per_label;
+use medvol::metrics::{Structures, dice_per_structure};
 use medvol::sliding::Sliding;
+use medvol::{ClassMap, Target};
 use ndarray::{Array3, s};
 
 use crate::data::kept::KeptCase;
@@ -25,8 +26,10 @@ pub struct Predictor<'a> {
     pub mixture: &'a Mixture,
     /// Patch `[depth, height, width]`.
     pub patch: [usize; 3],
-    /// Classes, background included.
+    /// Classes of the labels, background included.
     pub classes: usize,
+    /// What the network's outputs say of them.
+    pub target: &'a Target,
     /// Overlap, blending, test-time augmentation.
     pub settings: PredictConfig,
     /// The axes (depth, height, width) that `settings.flips` mirrors along.
@@ -34,8 +37,9 @@ pub struct Predictor<'a> {
 }
 
 impl Predictor<'_> {
-    /// Class probabilities `[classes, depth, height, width]` of one window `[channels, depth,
-    /// height, width]`, both flattened; the mean over all mirrorings if the settings say so.
+    /// Probabilities `[outputs, depth, height, width]` of the classes, or of the regions, in one
+    /// window `[channels, depth, height, width]`, both flattened; the mean over all mirrorings if
+    /// the settings say so.
     ///
     /// # Errors
     /// [`Error::Values`] when the device does not hand them out.
@@ -67,14 +71,16 @@ impl Predictor<'_> {
         let channels = window.len() / (d * h * w);
         let x = pass.input(window, [1, channels, d, h, w]);
         let logits = self.network.forward(&pass, x, self.mixture);
-        softmax(logits, 1).into_data().try_into_vec::<f32>().map_err(|e| Error::Values {
-            what: "class probabilities of a window",
-            found: format!("{e:?}"),
-        })
+        let probabilities = match self.target {
+            Target::Classes => softmax(logits, 1),
+            Target::Regions(_) => sigmoid(logits),
+        };
+        let values = probabilities.into_data().try_into_vec::<f32>();
+        values.map_err(|source| Error::Values { what: "probabilities of a window", source })
     }
 
-    /// The most probable class of every voxel of a preprocessed case; the lower class in a tie. Sums
-    /// of windows take no more than `memory` bytes, as far as strips can make them smaller.
+    /// The class of every voxel of a preprocessed case: the most probable one, the lower one in a
+    /// tie; or that of the last region it lies in. Sums of windows take no more than `memory` bytes, as far as strips can make them smaller.
     ///
     /// # Errors
     /// Those of [`Self::score`]; windows that cannot be read back from the disk.
@@ -82,7 +88,8 @@ impl Predictor<'_> {
         let shape = case.facts().shape;
         let mut classes = Array3::zeros(shape);
         let Self { settings: PredictConfig { overlap, blend, .. }, patch, .. } = self;
-        let sliding = Sliding::new(self.classes, shape, *patch, *overlap, *blend);
+        let sliding =
+            Sliding::new(self.target.outputs(self.classes), shape, *patch, *overlap, *blend);
         let most = sliding.most_strips();
         let fits = |strips: &usize| memory.is_none_or(|memory| sliding.bytes(*strips) <= memory);
         sliding.run(
@@ -90,23 +97,29 @@ impl Predictor<'_> {
             |corner| self.score(case.window(corner.map(|c| c as isize), *patch)?),
             |finished| {
                 let [k, j, i] = finished.block.clone();
-                classes.slice_mut(s![k, j, i]).assign(&finished.best(|_, _| {}));
+                classes.slice_mut(s![k, j, i]).assign(&finished.classes(self.target, |_, _| {}));
             },
         )?;
         Ok(classes)
     }
 
-    /// Dice of each foreground class on a preprocessed, labelled case, on the preprocessed grid;
-    /// `None` for a class in neither map. `memory` is as for [`Self::classes`].
+    /// Dice of each foreground class, or region, on a preprocessed, labelled case, on the
+    /// preprocessed grid; `None` for one in neither map. `memory` is as for [`Self::classes`].
     ///
     /// # Errors
     /// [`Error::NoLabels`], [`Error::Shapes`], and those of [`Self::score`].
     pub fn validate(&self, case: &KeptCase, memory: Option<u64>) -> Result<Vec<Option<f64>>> {
         let reference = case.classes()?.mapv(u16::from);
         let predicted = self.classes(case, memory)?.mapv(u16::from);
-        let labels: Vec<u16> = (1..self.classes as u16).collect();
+        let structures = self.target.structures(self.classes).into_iter();
+        let scored = Structures {
+            values: structures
+                .map(|classes| classes.into_iter().map(u16::from).collect())
+                .collect(),
+            ignore: Some(ClassMap::IGNORED.into()),
+        };
         let name = &case.facts().name;
-        dice_per_label(predicted.view(), reference.view(), &labels)
+        dice_per_structure(predicted.view(), reference.view(), &scored)
             .map_err(|source| Error::Shapes { case: name.clone(), source })
     }
 }

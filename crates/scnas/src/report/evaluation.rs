@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 
+use medvol::LabelMap;
 pub use medvol::metrics::Metric;
-use medvol::metrics::{ShapeMismatch, mean_sd, score_labels};
-use medvol::{Label, LabelMap};
+use medvol::metrics::{ShapeMismatch, Structures, mean_sd, score_structures};
 use serde::{Deserialize, Serialize};
 
+use crate::error::ScoresFault;
 use crate::report::table::{aligned, csv_line};
 
 /// Up to this distance in mm surfaces agree, where nothing else is asked for.
@@ -27,7 +28,7 @@ pub struct CaseScore {
 /// Scores of many cases.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// Names of the foreground classes.
+    /// Names of the foreground classes, or of the regions.
     pub classes: Vec<String>,
     /// Up to this distance in mm surfaces agree; `None` in files that know Dice only.
     #[serde(default)]
@@ -74,13 +75,12 @@ pub fn score(
     case: &str,
     prediction: &LabelMap,
     reference: &LabelMap,
-    labels: &[Label],
+    scored: &Structures,
     tolerance_mm: f64,
 ) -> Result<CaseScore, ShapeMismatch> {
-    let values: Vec<u16> = labels.iter().skip(1).map(|l| l.value).collect();
     let (prediction, reference, spacing) =
         (prediction.voxels.view(), reference.voxels.view(), reference.affine.spacing());
-    let found = score_labels(prediction, reference, &values, spacing, tolerance_mm)?;
+    let found = score_structures(prediction, reference, scored, spacing, tolerance_mm)?;
     let scores =
         Metric::ALL.map(|metric| (metric, found.iter().map(|scores| scores[metric]).collect()));
     Ok(CaseScore { case: case.into(), scores: scores.into() })
@@ -201,28 +201,26 @@ impl Evaluation {
     ///
     /// # Errors
     /// What is wrong, with its line.
-    pub fn from_csv(text: &str) -> Result<Self, String> {
+    pub fn from_csv(text: &str) -> Result<Self, ScoresFault> {
         let mut reader = csv::Reader::from_reader(text.as_bytes());
-        let head = reader.headers().map_err(|error| error.to_string())?.clone();
+        let head = reader.headers()?.clone();
         let mean = head
             .iter()
             .position(|name| name == "mean")
             .filter(|&mean| mean > 1 && head.get(0) == Some("case"));
-        let mean = mean.ok_or("line 1: expected the columns case, one for each class, mean")?;
+        let mean = mean.ok_or(ScoresFault::Columns)?;
         let mut evaluation = Self {
             classes: (1..mean).map(|i| head[i].into()).collect(),
             tolerance_mm: None,
             cases: Vec::new(),
         };
         for record in reader.records() {
-            let record = record.map_err(|error| error.to_string())?;
+            let record = record?;
             let line = record.position().map_or(0, csv::Position::line);
             let dice = |cell: &str| match cell.parse::<f64>() {
                 _ if cell.is_empty() => Ok(None),
                 Ok(dice) if (0.0..=1.0).contains(&dice) => Ok(Some(dice)),
-                _ => Err(format!(
-                    "line {line}: expected a Dice from 0 to 1 or nothing, found {cell}"
-                )),
+                _ => Err(ScoresFault::Dice { line, found: cell.into() }),
             };
             let dice = (1..mean).map(|i| dice(&record[i])).collect::<Result<Vec<_>, _>>()?;
             evaluation.cases.push(CaseScore {
@@ -354,7 +352,7 @@ mod tests {
             ("case,a,mean\nx,0.5\n", "line: 2"),
         ] {
             let error = Evaluation::from_csv(text).unwrap_err();
-            assert!(error.contains(wrong), "{error}");
+            assert!(error.to_string().contains(wrong), "{error}");
         }
     }
 
@@ -383,9 +381,8 @@ mod tests {
             voxels.slice_mut(s![.., .., at]).fill(7);
             LabelMap { voxels, affine: Affine::from_spacing([1.0, 2.0, 3.0]) }
         };
-        let labels = [(0, "background"), (7, "plane")]
-            .map(|(value, name)| Label { value, name: name.into() });
-        let at = |tolerance: f64| score("x", &plane(1), &plane(2), &labels, tolerance).unwrap();
+        let scored = Structures::labels(&[7]);
+        let at = |tolerance: f64| score("x", &plane(1), &plane(2), &scored, tolerance).unwrap();
         assert_eq!(at(3.0).get(Metric::Hd95Mm, 0), Some(3.0));
         assert_eq!(
             (at(3.0).get(Metric::SurfaceDice, 0), at(2.9).get(Metric::SurfaceDice, 0)),

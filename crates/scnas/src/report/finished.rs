@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::data::files::name_of_folder;
 use crate::data::plan::Plan;
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Result};
 use crate::report::cross_validation::CrossValidation;
 use crate::report::evaluation::{Evaluation, MeanSd, Metric};
 use crate::report::result::{RunResult, read_run};
@@ -47,8 +47,8 @@ impl Finished {
         if folder.is_file() {
             let text =
                 std::fs::read_to_string(folder).map_err(|e| Error::file("read", folder, e))?;
-            let evaluation = Evaluation::from_csv(&text)
-                .map_err(|wrong| Error::place(folder, Place::Scores(wrong)))?;
+            let evaluation =
+                Evaluation::from_csv(&text).map_err(|fault| Error::place(folder, fault.into()))?;
             return Ok(Self {
                 name,
                 dice: dice_by_case(&evaluation),

@@ -6,6 +6,7 @@ pub mod cross_validation;
 pub mod evaluation;
 pub mod finished;
 pub mod picture;
+pub mod portrait;
 pub mod result;
 pub mod scoring;
 pub mod statistics;

@@ -49,10 +49,7 @@ pub fn read_run(folder: &Path) -> Result<(RunResult, Evaluation)> {
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let bytes = std::fs::read(path).map_err(|e| Error::file("read", path, e))?;
-    serde_json::from_slice(&bytes).map_err(|e| Error::Invalid {
-        path: path.into(),
-        expected: "a file as scnas writes it",
-        found: e.to_string(),
-        remedy: "remove it and run the command that wrote it again",
-    })
+    let remedy = "remove it and run the command that wrote it again";
+    serde_json::from_slice(&bytes)
+        .map_err(|e| Error::invalid(path, "a file as scnas writes it", e, remedy))
 }

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use medvol::io::{Header, Source, Weight};
-use medvol::{ClassMap, Dataset, Label, LabelMap, composed};
+use medvol::metrics::Structures;
+use medvol::{ClassMap, Dataset, Label, LabelMap, Target, composed};
 
 use crate::data::files::{case_name, images_in, refuse_same_names};
 use crate::error::{Error, Place, Result, Unlike};
+use crate::message::Message;
 use crate::observer::Observer;
 use crate::report::evaluation::{CaseScore, Evaluation, score};
 
@@ -69,21 +71,28 @@ pub fn evaluate(scoring: &Scoring, observer: &dyn Observer) -> Result<Scored> {
             references: without_prediction,
         });
     }
-    let labels = dataset.map_or_else(|| labels_found(&pairs), |dataset| dataset.labels);
-    let classes = labels.iter().skip(1).map(|label| label.name.clone()).collect();
-    let mut evaluation = Evaluation::new(classes, *tolerance_mm);
+    let (labels, target, ignore) = match dataset {
+        Some(Dataset { labels, target, ignore, .. }) => (labels, target, ignore),
+        None => (labels_found(&pairs), Target::Classes, None),
+    };
+    let judge = Judge {
+        scored: target.scored(&labels, ignore),
+        listed: ClassMap::new(&labels).ignoring(ignore),
+        tolerance_mm: *tolerance_mm,
+        observer,
+    };
+    let mut evaluation = Evaluation::new(target.names(&labels), *tolerance_mm);
     let mut failures = Vec::new();
     observer.begin("scoring cases", 0, pairs.len());
     for (done, pair) in pairs.iter().enumerate() {
-        match pair.score(&labels, *tolerance_mm, observer) {
+        match judge.score(pair) {
             Ok(case) => evaluation.cases.push(case),
             Err(error) => failures.push(error),
         }
         observer.advance(done + 1);
     }
     if evaluation.cases.is_empty() {
-        let reasons = failures.iter().map(Error::to_string).collect();
-        return Err(Error::AllFailed { reasons });
+        return Err(Error::AllFailed { errors: failures });
     }
     let pairs = pairs.len();
     Ok(Scored { evaluation, failures, pairs, without_reference, without_prediction })
@@ -148,49 +157,56 @@ fn labels_found(pairs: &[Pair]) -> Vec<Label> {
     values.into_iter().map(|value| Label { value, name: value.to_string() }).collect()
 }
 
-impl Pair {
+/// How pairs are scored.
+struct Judge<'a> {
+    scored: Structures,
+    /// Of the values that label maps may hold.
+    listed: ClassMap,
+    tolerance_mm: f64,
+    observer: &'a dyn Observer,
+}
+
+impl Judge<'_> {
     fn score(
         &self,
-        labels: &[Label],
-        tolerance_mm: f64,
-        observer: &dyn Observer,
+        Pair { name, prediction: predicted, reference: expected }: &Pair,
     ) -> Result<CaseScore> {
-        let (predicted_in, prediction) = read_listed(&self.prediction, labels)?;
-        let (expected_in, reference) = read_listed(&self.reference, labels)?;
+        let (predicted_in, prediction) = self.read(predicted)?;
+        let (expected_in, reference) = self.read(expected)?;
         let unlike = |problem| Error::Unlike {
-            prediction: self.prediction.clone(),
-            reference: self.reference.clone(),
+            prediction: predicted.clone(),
+            reference: expected.clone(),
             problem,
         };
-        let case = score(&self.name, &prediction, &reference, labels, tolerance_mm)
+        let case = score(name, &prediction, &reference, &self.scored, self.tolerance_mm)
             .map_err(|shapes| unlike(shapes.into()))?;
         if !expected_in.lies_on(&predicted_in) {
             let mm = reference.affine.max_displacement(&prediction.affine, reference.shape());
             return Err(unlike(Unlike::Apart { mm }));
         }
         // Distances and volumes are those of the reference's grid.
-        for remark in expected_in.place.remarks.iter().filter(|r| r.weight() > Weight::Note) {
-            let file = self.reference.display();
-            observer.warning(&format!("{file}: {remark}; {}", remark.remedy()));
+        for remark in expected_in.place.remarks {
+            if remark.weight() > Weight::Note {
+                self.observer.message(&Message::Header { file: expected.clone(), remark });
+            }
         }
         Ok(case)
+    }
+
+    /// A label map that holds no other values than those listed, and its header.
+    fn read(&self, path: &Path) -> Result<(Header, LabelMap)> {
+        let (header, map) = read_labels(path)?;
+        match self.listed.classes(map.voxels.view()) {
+            Ok(_) => Ok((header, map)),
+            Err((voxel, value)) => {
+                let (path, listed) = (path.into(), self.listed.listed());
+                Err(medvol::Error::UnlistedLabel { path, voxel, value, listed }.into())
+            }
+        }
     }
 }
 
 fn read_labels(path: &Path) -> medvol::Result<(Header, LabelMap)> {
     let opened = Source::from(path).open()?.checked(1)?;
     Ok((opened.header().clone(), opened.labels()?))
-}
-
-/// A label map that holds no other values than those of `labels`, and its header.
-fn read_listed(path: &Path, labels: &[Label]) -> Result<(Header, LabelMap)> {
-    let (header, map) = read_labels(path)?;
-    let classes = ClassMap::new(labels);
-    match classes.classes(map.voxels.view()) {
-        Ok(_) => Ok((header, map)),
-        Err((voxel, value)) => {
-            let listed = classes.values().to_vec();
-            Err(medvol::Error::UnlistedLabel { path: path.into(), voxel, value, listed }.into())
-        }
-    }
 }

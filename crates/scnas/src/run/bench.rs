@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use burn::tensor::Device;
+use medvol::Target;
 use rand::RngExt as _;
 use serde::Serialize;
 
@@ -25,7 +26,9 @@ pub struct Bench<'a> {
     pub config: &'a Config,
     /// Size of the networks.
     pub size: Size,
-    /// Patch `[depth, height, width]`, each divisible by 8.
+    /// What their outputs say.
+    pub target: &'a Target,
+    /// Patch `[depth, height, width]`, which the grids of the size divide.
     pub patch: [usize; 3],
     /// Where to compute.
     pub device: &'a Device,
@@ -62,8 +65,9 @@ impl Bench<'_> {
             .map(|stream| self.batch(config.batch, stream));
         let batches = Levels { weights, alpha: Some(alpha) };
         let Config { network, seed, .. } = self.config;
+        let of = (self.size, self.target.clone());
         let mut searcher =
-            Searcher::new(network, self.size, config, *seed, self.device, Default::default());
+            Searcher::new(network, of, config, *seed, self.device, Default::default());
         self.repeat("search iterations", |index| {
             // A few steps from fresh weights do not diverge; a time is all that is wanted of them.
             let _ = searcher.step(&batches, At { epoch: 0, index, rate: 1.0 });
@@ -83,6 +87,7 @@ impl Bench<'_> {
                 network: network.as_ref(),
                 weights: &weights,
                 loss: config.loss,
+                target: self.target,
                 supervision: None,
                 recompute: self.config.network.recompute,
             };
@@ -109,9 +114,9 @@ impl Bench<'_> {
         let shape = [patches, self.size.channels, d, h, w];
         let mut random = rng(self.config.seed, stream, 0);
         let image = (0..shape.iter().product()).map(|_| random.random_range(-1.0..1.0)).collect();
-        let classes = (0..patches * d * h * w)
-            .map(|_| random.random_range(0..self.size.classes) as u8)
-            .collect();
+        let structures = self.target.structures(self.size.classes);
+        let last = structures.iter().flatten().max().copied().unwrap_or(0);
+        let classes = (0..patches * d * h * w).map(|_| random.random_range(0..=last)).collect();
         Batch { image, shape, classes }
     }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::data::files::name_of_folder;
 use crate::data::plan::{Plan, to_json};
 use crate::error::{Error, Result};
+use crate::message::Message;
 use crate::observer::Observer;
 use crate::report::cross_validation::CrossValidation;
 use crate::report::finished::{cross_validation, fold_folder, read_folds};
@@ -59,7 +60,7 @@ pub fn cross_validate(
         let folder = fold_folder(out, fold);
         let mut config = config.clone();
         config.data.fold = fold;
-        observer.message(&format!("fold {fold} of {of}: {}", folder.display()));
+        observer.message(&Message::Fold { fold, of, folder: folder.clone() });
         let done = Plan::new(&cohort, &config).and_then(|plan| {
             let (device, check) = (device.clone(), Some(&check));
             let job = Job { cohort: &cohort, plan, folder, config, device, check };
@@ -71,7 +72,7 @@ pub fn cross_validate(
         match done {
             Ok(_) => {}
             Err(Error::InUse { .. }) => {
-                observer.message(&format!("fold {fold}: left out, another process works on it"));
+                observer.message(&Message::FoldInUse { fold });
                 in_use.push(fold);
             }
             Err(error) => return Err(Error::Fold { fold, source: Box::new(error) }),
@@ -96,12 +97,8 @@ fn warn_of_seen_cases(run: &Path, plan: &Plan, observer: &dyn Observer) {
     let Ok(source) = Plan::read(&run.join("plan.json")) else { return };
     // A network that was only trained, such as a random one, was not chosen by its cases.
     if source.dataset == plan.dataset && run.join("alpha.json").exists() {
-        observer.warning(&format!(
-            "{}: this architecture was found on cases that other folds than {} hold out; their \
-             scores may be too good",
-            name_of_folder(run),
-            source.fold
-        ));
+        let source_run = name_of_folder(run);
+        observer.message(&Message::SeenCases { source_run, fold: source.fold });
     }
 }
 

@@ -9,6 +9,7 @@ use medvol::phantom::{PhantomTask, phantom, write_task};
 use crate::data::cohort::Cohort;
 use crate::data::plan::Plan;
 use crate::error::{Error, Result};
+use crate::message::Message;
 use crate::observer::Observer;
 use crate::report::evaluation::TOLERANCE_MM;
 use crate::report::scoring::{Scored, Scoring, evaluate};
@@ -57,12 +58,11 @@ pub fn demo(folders: &Folders, device: &Device, observer: &dyn Observer) -> Resu
     let Folders { data, run, predictions, truth } = folders;
     let task = PhantomTask { test_cases: 6, ..PhantomTask::default() };
     if !data.join("dataset.json").exists() {
-        observer.message(&format!(
-            "writing {} labelled and {} test images to {}",
-            task.cases,
-            task.test_cases,
-            data.display()
-        ));
+        observer.message(&Message::MakingUp {
+            labelled: task.cases,
+            test: task.test_cases,
+            folder: data.clone(),
+        });
         write_task(data, &task)?;
     }
     let config = Config::load("default", None, &SETTINGS.map(String::from))?;

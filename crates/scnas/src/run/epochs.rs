@@ -271,8 +271,7 @@ fn steps<P: Phase>(
 fn resume<P: Phase>(run: &Run, phase: &mut P, observer: &dyn Observer) -> Result<Place> {
     let Kept { state, weights, adam, average } = phase.kept();
     let path = run.dir.checkpoint(P::NAME);
-    let warn = |text: &str| observer.message(text);
-    let Some(saved) = checkpoint::load(&path, weights, adam, average, warn)? else {
+    let Some(saved) = checkpoint::load(&path, weights, adam, average, observer)? else {
         return Ok(Place::default());
     };
     let State { place, own } = saved;

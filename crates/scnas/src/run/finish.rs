@@ -41,6 +41,7 @@ impl Run<'_> {
         std::fs::create_dir_all(&predictions)
             .map_err(|e| Error::file("create", &predictions, e))?;
         let mut evaluation = Evaluation::new(self.plan.foreground(), TOLERANCE_MM);
+        let scored = self.plan.scored();
         observer.begin("scoring held-out cases", 0, self.held_out_files.len());
         let predictor = ImagePredictor::new(slice::from_ref(model), self.options(model))?;
         for (done, files) in self.held_out_files.iter().enumerate() {
@@ -55,7 +56,7 @@ impl Run<'_> {
             io::create(predictions.join(file))?.like(&header).labels(&predicted)?;
             let labels = self.cohort.dataset.load_labels(files)?;
             let labels = labels.ok_or_else(|| Error::NoLabels { case: files.name.clone() })?;
-            let case = score(&files.name, &predicted, &labels, &self.plan.labels, TOLERANCE_MM)
+            let case = score(&files.name, &predicted, &labels, &scored, TOLERANCE_MM)
                 .map_err(|source| Error::Shapes { case: files.name.clone(), source })?;
             evaluation.cases.push(case);
             observer.advance(done + 1);

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use burn::tensor::Device;
+use medvol::Target;
 use volops::machine;
 
 use crate::data::cohort::Cohort;
@@ -72,6 +73,8 @@ pub struct Measured {
     pub name: String,
     /// Size of the networks.
     pub size: Size,
+    /// What their outputs say.
+    pub target: Target,
     /// Patch `[depth, height, width]` in voxels.
     pub patch: [usize; 3],
     /// Of the architecture on one patch.
@@ -104,20 +107,24 @@ pub fn measure(
     volops::memory::keep_pages();
     let Measurement { subject, config, architecture, only, repetitions } = measurement;
     let width = config.network.width;
-    let (name, size, patch, workload) = match subject {
+    let (name, size, target, patch, workload) = match subject {
         &Subject::Size { channels, classes, patch } => {
-            ("random numbers".into(), Size { channels, classes, width }, patch, None)
+            // Of voxels that are cubes.
+            let grid = config.network.grid(patch, [1.0; 3]);
+            let size = Size { channels, classes, width, grid };
+            ("random numbers".into(), size, Target::Classes, patch, None)
         }
         Subject::Data(data) => {
             let cohort = Cohort::open(data)?;
             let plan = Plan::new(&cohort, config)?;
             let workload = Workload::of(&cohort, &plan, config)?;
-            let size = Size { channels: plan.channels.len(), classes: plan.labels.len(), width };
-            (plan.dataset, size, plan.patch, Some(workload))
+            let size = plan.size(width);
+            (plan.dataset, size, plan.target, plan.patch, Some(workload))
         }
     };
     let (warm_up, repetitions) = (WARM_UP, *repetitions);
-    let bench = Bench { config, size, patch, device, warm_up, repetitions, observer };
+    let bench =
+        Bench { config, size, target: &target, patch, device, warm_up, repetitions, observer };
     let wanted = |part| only.is_none_or(|only| only == part);
     let search = wanted(Part::Search).then(|| bench.search());
     let train = wanted(Part::Train).then(|| bench.train(architecture));
@@ -133,6 +140,7 @@ pub fn measure(
     Ok(Measured {
         name,
         size,
+        target: target.clone(),
         patch,
         gflops: architecture.cost(size, patch).gflops(),
         peak_gflops: machine::multiply_add_gflops(),

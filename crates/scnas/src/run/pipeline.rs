@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::data::files::name_of_folder;
 use crate::data::plan::{Plan, to_json};
 use crate::error::{Error, Result};
+use crate::message::Message;
 use crate::observer::Observer;
 use crate::report::evaluation::Evaluation;
 use crate::report::result::{RunResult, read_run};
@@ -94,10 +95,8 @@ impl Job<'_> {
         let foresee = |run: &Run| foresee(run, [true, then != Then::Inherit], &like, observer);
         let mut run = self.open(network, foresee, observer)?;
         let found = search(&mut run, observer)?;
-        for Repair { cell, edge, operation } in &found.repairs {
-            observer.message(&format!(
-                "cell {cell}: a node had no input; edge {edge} got {operation} instead of zero"
-            ));
+        for Repair { cell, edge, operation } in found.repairs {
+            observer.message(&Message::Repaired { cell, edge, operation });
         }
         let inherited = (then != Then::Retrain).then_some(&found.weights);
         let mut model = prepare(&run, found.genotype, inherited)?;
@@ -159,7 +158,7 @@ impl Job<'_> {
         }
         claim(&RunDir::open(&self.folder, &self.config, &self.plan, observer)?, network)?;
         let results = read_run(&self.folder)?;
-        observer.message(&format!("{}: this run is complete", self.folder.display()));
+        observer.message(&Message::Complete { folder: self.folder.clone() });
         Ok(Some(results))
     }
 }

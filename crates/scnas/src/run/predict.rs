@@ -15,8 +15,9 @@ use crate::data::files::{
     Protected, case_name, files_of, folder_name, images_in, join_channels, others_in,
     refuse_same_names,
 };
-use crate::error::{Error, Place, Result, shortened};
+use crate::error::{Error, Place, Result};
 use crate::memory;
+use crate::message::Message;
 use crate::observer::{Observer, Within};
 use crate::predict::image::{ImagePredictor, Options};
 use crate::report::finished::{Finished, Results, complete_folds};
@@ -104,7 +105,7 @@ pub fn predict(request: &Request, device: &Device, observer: &dyn Observer) -> R
     let files = request.models.iter().flat_map(|path| model_files(path));
     let models = files.map(|path| Model::read(&path, device)).collect::<Result<Vec<Model>>>()?;
     let Some(Model { card, .. }) = models.first() else {
-        return Err(Error::UnlikeModels { found: "none".into() });
+        return Err(Error::NoModel);
     };
     let jobs = plan_jobs(request, card.size.channels)?;
     say_what_is_passed_over(&request.inputs, observer);
@@ -118,10 +119,10 @@ pub fn predict(request: &Request, device: &Device, observer: &dyn Observer) -> R
     let total = jobs.len();
     let (jobs, mut failures) = check_headers(jobs, card);
     if jobs.is_empty() {
-        let reasons = failures.iter().map(|(_, error)| error.to_string()).collect();
-        return Err(Error::AllFailed { reasons });
+        let errors = failures.into_iter().map(|(_, error)| error).collect();
+        return Err(Error::AllFailed { errors });
     }
-    failures.iter().for_each(|(_, error)| observer.warning(&format!("left out: {error}")));
+    failures.iter().for_each(|(_, error)| observer.failed(error));
 
     make_folder(&request.out)?;
     // Of one image the windows are the steps that can be watched, of several the images.
@@ -270,10 +271,9 @@ fn say_what_is_passed_over(inputs: &[PathBuf], observer: &dyn Observer) {
     let of_images =
         |input: &&PathBuf| input.is_dir() && !Dataset::is_at(input) && folder_name(input).is_none();
     for folder in inputs.iter().filter(of_images) {
-        let others: Vec<String> =
-            others_in(folder).iter().map(|path| path.display().to_string()).collect();
-        if !others.is_empty() {
-            observer.warning(&format!("left out, as no image ends so: {}", shortened(&others)));
+        let files = others_in(folder);
+        if !files.is_empty() {
+            observer.message(&Message::NoImages { files });
         }
     }
 }
@@ -295,7 +295,7 @@ fn predict_one(
     predictor.check(&job.name, header.grid.shape, opened.raw_bytes())?;
     let image = opened.raw()?;
     for finding in look(&job.inputs, &header, &image, card.plan.spacing) {
-        observer.warning(&format!("{}; {}", finding.message, finding.remedy));
+        observer.message(&Message::Doubtful(finding));
     }
     let prediction = predictor.predict(&job.name, &image, observer)?;
     drop(image);
@@ -316,8 +316,9 @@ mod tests {
     struct Warnings(Mutex<Vec<String>>);
 
     impl Observer for Warnings {
-        fn warning(&self, text: &str) {
-            self.0.lock().unwrap().push(text.into());
+        fn message(&self, message: &Message) {
+            assert!(message.is_warning());
+            self.0.lock().unwrap().push(message.to_string());
         }
     }
 

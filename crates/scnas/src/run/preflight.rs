@@ -6,6 +6,7 @@ use std::iter::successors;
 use crate::disk;
 use crate::error::{Error, Purpose, Result};
 use crate::memory;
+use crate::message::Message;
 use crate::network::architecture::Architecture;
 use crate::network::cells::Network;
 use crate::network::layout::Layout;
@@ -13,7 +14,7 @@ use crate::observer::{Observer, Silent};
 use crate::run::bench::Bench;
 use crate::run::setup::Run;
 use crate::run::workload::{Estimate, Workload};
-use crate::space::topology::{DEPTH, NODES};
+use crate::space::topology::NODES;
 
 /// Copies of every weight in a checkpoint: the weight, two moments, and perhaps an average.
 const COPIES: u64 = 4;
@@ -52,33 +53,17 @@ pub fn foresee(
     }
     let Prospect { memory, memory_allowed, disk, disk_free, estimate } =
         Prospect::of(run, search, architecture)?;
-    let of = |needed: u64, there: Option<u64>| match there {
-        Some(there) => format!("{} of {}", memory::text(needed), memory::text(there)),
-        None => memory::text(needed),
-    };
     let seconds = |does: bool, seconds: f64| if does { seconds } else { 0.0 };
     let (search_s, training_s) =
         (seconds(search, estimate.search_s), seconds(train, estimate.train_s));
-    let memory = memory
-        .map(|memory| format!(", {} of memory", of(memory, memory_allowed)))
-        .unwrap_or_default();
-    observer.message(&format!(
-        "this will take about {} (search {}, training {}){memory}, {} of disk",
-        duration(search_s + training_s + estimate.scoring_s),
-        duration(search_s),
-        duration(training_s),
-        of(disk, disk_free)
-    ));
+    observer.message(&Message::Foreseen {
+        search_s,
+        training_s,
+        all_s: search_s + training_s + estimate.scoring_s,
+        memory: memory.map(|memory| (memory, memory_allowed)),
+        disk: (disk, disk_free),
+    });
     Ok(())
-}
-
-/// Seconds in the unit that reads best.
-pub fn duration(seconds: f64) -> String {
-    match seconds {
-        ..120.0 => format!("{seconds:.1} s"),
-        ..7200.0 => format!("{:.1} min", seconds / 60.0),
-        _ => format!("{:.1} h", seconds / 3600.0),
-    }
 }
 
 impl Prospect {
@@ -99,6 +84,7 @@ impl Prospect {
         let bench = |patch| Bench {
             config,
             size,
+            target: &run.plan.target,
             patch,
             device,
             warm_up: 1,
@@ -140,9 +126,8 @@ impl Prospect {
 /// then ever larger ones up to half the extents, none of which is tried before those before it say
 /// that there is room.
 fn check_memory(run: &Run, peak_of: impl Fn([usize; 3]) -> Option<u64>) -> Result<()> {
-    let (patch, step) = (run.plan.patch, 1 << DEPTH);
-    let half = patch.map(|extent| (extent / 2).next_multiple_of(step));
-    let smallest = [step; 3];
+    let (patch, smallest) = (run.plan.patch, run.plan.grid.step());
+    let half = [0, 1, 2].map(|axis| (patch[axis] / 2).max(1).next_multiple_of(smallest[axis]));
     let larger = |tried: &[usize; 3]| {
         (*tried != half).then(|| [0, 1, 2].map(|axis| half[axis].min(2 * tried[axis])))
     };
@@ -169,19 +154,23 @@ fn volume(patch: [usize; 3]) -> f64 {
 
 /// The error that names what would fit.
 fn too_large(run: &Run, needed: impl Fn([usize; 3]) -> u64, allowed: u64) -> Error {
-    let step = 1 << DEPTH;
+    let step = run.plan.grid.step();
     let mut fits = run.plan.patch;
     // With a margin: small patches tell only roughly what larger ones need, and what is proposed
     // must not be refused.
     let allowed_with_margin = allowed / 2;
-    while needed(fits) > allowed_with_margin && fits.iter().any(|&extent| extent > step) {
-        let longest = (0..3).max_by_key(|&axis| fits[axis]).unwrap_or(0);
-        fits[longest] -= step;
+    while needed(fits) > allowed_with_margin
+        && fits.iter().zip(step).any(|(&extent, step)| extent > step)
+    {
+        let shortens = (0..3).filter(|&axis| fits[axis] > step[axis]);
+        let longest = shortens.max_by_key(|&axis| fits[axis]).unwrap_or(0);
+        fits[longest] -= step[longest];
     }
+    let divides = |patch| run.config.network.grid(patch, run.plan.spacing).divides(patch);
     Error::Memory {
         purpose: Purpose::Steps {
             patch: run.plan.patch,
-            smaller: (needed(fits) <= allowed_with_margin).then_some(fits),
+            smaller: (needed(fits) <= allowed_with_margin && divides(fits)).then_some(fits),
             recompute: !run.config.network.recompute,
             narrower: run.config.network.width > NODES,
         },

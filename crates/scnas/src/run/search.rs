@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
+use medvol::Target;
 use serde::{Deserialize, Serialize};
 
 use crate::data::patches::{Draw, Patches, halves};
@@ -44,6 +45,7 @@ pub(crate) struct Searcher {
     config: SearchConfig,
     seed: u64,
     network: Network,
+    target: Target,
     weights: Weights,
     adam: WeightAdam,
     state: State,
@@ -63,7 +65,7 @@ impl Searcher {
     /// A search at its beginning, on cases of these halves.
     pub fn new(
         network: &NetworkConfig,
-        size: Size,
+        (size, target): (Size, Target),
         config: SearchConfig,
         seed: u64,
         device: &Device,
@@ -76,7 +78,7 @@ impl Searcher {
         let alpha = Alpha::new(space, seed);
         let state = State { alpha_adam: AlphaAdam::new(alpha.len()), alpha };
         let recompute = network.recompute;
-        Self { config, seed, network: supernet, weights, adam, state, recompute, halves }
+        Self { config, seed, network: supernet, target, weights, adam, state, recompute, halves }
     }
 
     /// GumbelSoftmaxSample(α, τ) with the τ of an epoch.
@@ -87,8 +89,9 @@ impl Searcher {
     }
 
     fn gradients(&self, tape: Tape, batch: &Batch, mixture: &Mixture) -> LossGradients {
-        let Self { network, weights, config, recompute, .. } = self;
-        Backprop { network, weights, loss: config.loss, supervision: None, recompute: *recompute }
+        let Self { network, target, weights, config, recompute, .. } = self;
+        let (loss, recompute) = (config.loss, *recompute);
+        Backprop { network, weights, loss, target, supervision: None, recompute }
             .gradients(tape, batch, mixture)
     }
 
@@ -186,7 +189,7 @@ pub fn search(run: &mut Run, observer: &dyn Observer) -> Result<Found> {
     let Run { config, device, .. } = &*run;
     let mut searcher = Searcher::new(
         &config.network,
-        run.size(),
+        (run.size(), run.plan.target.clone()),
         config.search.clone(),
         config.seed,
         device,

@@ -15,6 +15,7 @@ use crate::data::patches::Patches;
 use crate::data::plan::{Plan, to_json};
 use crate::data::recipe::Recipe;
 use crate::error::{Error, Result};
+use crate::message::Message;
 use crate::network::architecture::Architecture;
 use crate::network::size::Size;
 use crate::observer::{Observer, Silent};
@@ -88,7 +89,7 @@ impl<'a> Run<'a> {
     /// Opens the run folder of a run whose cases are still to be [loaded](Self::load).
     pub(super) fn without_cases(job: Job<'a>, observer: &dyn Observer) -> Result<Self> {
         let Job { cohort, plan, folder, config, device, check: _ } = job;
-        config.predict.largest_component_classes(&plan.labels)?;
+        config.predict.largest_component_structures(&plan.labels, &plan.target)?;
         let (training_files, held_out_files) = plan.split(&cohort.dataset)?;
         if training_files.len() < 2 {
             let (path, found) = (cohort.dataset.root.clone(), training_files.len());
@@ -156,33 +157,26 @@ impl<'a> Run<'a> {
         dir.begin(config, plan)?;
         let all = training.iter().chain(&held_out);
         dir.same_or_new("data.json", &to_json(&checksums(all))?)?;
-        let [d, h, w] = plan.patch;
-        observer.message(&format!(
-            "{}: {} training and {} held-out cases, {} channel(s), {} classes, patch {d}×{h}×{w} \
-             at {:.2}×{:.2}×{:.2} mm",
-            plan.dataset,
-            training.len(),
-            held_out.len(),
-            plan.channels.len(),
-            plan.labels.len(),
-            plan.spacing[0],
-            plan.spacing[1],
-            plan.spacing[2],
-        ));
+        observer.message(&Message::Data {
+            dataset: plan.dataset.clone(),
+            training: training.len(),
+            held_out: held_out.len(),
+            channels: plan.channels.len(),
+            outputs: plan.outputs(),
+            patch: plan.patch,
+            spacing: plan.spacing,
+        });
+        if !plan.grid.is_isotropic() {
+            observer.message(&Message::ByAxis { grid: plan.grid, patch: plan.patch });
+        }
         if config.data.splits.is_none() && !cohort.dataset.folds.is_empty() {
-            observer.message(&format!(
-                "the held-out cases are those that {} says",
-                cohort.dataset.list().display()
-            ));
+            observer.message(&Message::HeldOutBy { list: cohort.dataset.list().into() });
         }
         let places = training.iter().filter_map(|case| case.facts().places.as_ref());
         self.augment = config.augment.for_cases(mirror_axes(places, plan.labels.len()));
         if config.search.augment || config.train.augment {
-            let [d, h, w] = self.augment.flip.probabilities();
-            observer.message(&format!(
-                "patches are mirrored along depth, height and width with probability {d}, {h} and \
-                 {w}"
-            ));
+            let probabilities = self.augment.flip.probabilities();
+            observer.message(&Message::Mirrored { probabilities });
         }
         (self.training, self.held_out) = (training, held_out);
         Ok(())
@@ -196,10 +190,8 @@ impl<'a> Run<'a> {
     /// Warns of cases whose copies on disk were damaged.
     pub(super) fn say_what_was_remade(&self, observer: &dyn Observer) {
         for case in self.cache.remade() {
-            observer.warning(&format!(
-                "{case}: its preprocessed voxels in {} were damaged; they were made again",
-                self.cache.folder().display()
-            ));
+            let folder = self.cache.folder().to_path_buf();
+            observer.message(&Message::Remade { case, folder });
         }
     }
 
@@ -224,11 +216,7 @@ impl<'a> Run<'a> {
 
     /// Size of this run's networks.
     pub fn size(&self) -> Size {
-        Size {
-            channels: self.plan.channels.len(),
-            classes: self.plan.labels.len(),
-            width: self.config.network.width,
-        }
+        self.plan.size(self.config.network.width)
     }
 
     /// The description of a model of this run, whose weights have seen mirrored patches or not.

@@ -112,6 +112,7 @@ impl Phase for Trainer<'_> {
             network: self.model.network.as_ref(),
             weights: &self.model.weights,
             loss: self.config.loss,
+            target: &self.model.card.plan.target,
             supervision: self.supervision.as_ref(),
             recompute: self.recompute,
         };

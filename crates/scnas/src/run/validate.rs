@@ -16,7 +16,7 @@ pub(super) struct Judged<'a> {
     pub mixture: Mixture,
 }
 
-/// Mean Dice per foreground class over the held-out cases of a run, on the preprocessed grid.
+/// Mean Dice per foreground class, or region, over the held-out cases of a run, on the preprocessed grid.
 pub(super) fn validate(run: &Run, judged: &Judged) -> Result<Vec<Option<f64>>> {
     let Judged { network, weights, mixture } = judged;
     let predictor = Predictor {
@@ -24,13 +24,15 @@ pub(super) fn validate(run: &Run, judged: &Judged) -> Result<Vec<Option<f64>>> {
         weights,
         mixture,
         patch: run.plan.patch,
-        classes: run.size().classes,
+        classes: run.plan.labels.len(),
+        target: &run.plan.target,
         settings: run.config.predict.clone(),
         mirror: Run::UNMIRRORED,
     };
     let memory = run.config.data.memory_free();
     let scores = run.held_out.iter().map(|case| predictor.validate(case, memory));
     let scores = scores.collect::<Result<Vec<Vec<Option<f64>>>>>()?;
-    let mean = |class: usize| mean_sd(scores.iter().filter_map(|s| s[class]));
-    Ok((0..predictor.classes - 1).map(|class| mean(class).map(|(mean, _)| mean)).collect())
+    let mean = |n: usize| mean_sd(scores.iter().filter_map(|s| s[n]));
+    let structures = run.plan.foreground().len();
+    Ok((0..structures).map(|n| mean(n).map(|(mean, _)| mean)).collect())
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use medvol::augment::AugmentSettings;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Expected, Origin, Result};
 use crate::settings::{DataConfig, NetworkConfig, PredictConfig, SearchConfig, TrainConfig, check};
 
 /// All settings of a run.
@@ -46,7 +46,10 @@ pub fn preset(name: &str) -> Result<&'static str> {
     match name {
         "default" => Ok(DEFAULT),
         "paper" => Ok(PAPER),
-        other => Err(Error::setting("preset", &PRESETS.join(" or "), format!("\"{other}\""))),
+        other => {
+            let expected = Expected::OneOf(PRESETS.map(String::from).to_vec());
+            Err(Error::setting("preset", expected, format!("\"{other}\"")))
+        }
     }
 }
 
@@ -58,21 +61,20 @@ impl Config {
     /// Unknown presets and keys, values of the wrong type, impossible combinations, unreadable
     /// files.
     pub fn load(preset: &str, file: Option<&Path>, overrides: &[String]) -> Result<Self> {
-        let mut table: toml::Table =
-            toml::from_str(self::preset(preset)?).map_err(|e| bad_toml("preset", &e))?;
+        let bad_toml = |e| {
+            let origin =
+                file.map_or_else(|| Origin::Preset(preset.into()), |p| Origin::File(p.into()));
+            Error::Settings { origin, source: Box::new(e) }
+        };
+        let mut table: toml::Table = toml::from_str(self::preset(preset)?).map_err(bad_toml)?;
         if let Some(path) = file {
             let text = std::fs::read_to_string(path).map_err(|e| Error::file("read", path, e))?;
-            merge(
-                &mut table,
-                toml::from_str(&text).map_err(|e| bad_toml(&path.display().to_string(), &e))?,
-            );
+            merge(&mut table, toml::from_str(&text).map_err(bad_toml)?);
         }
         for line in overrides {
             merge(&mut table, parse_override(line)?);
         }
-        let origin = file
-            .map_or_else(|| format!("preset {preset} with overrides"), |p| p.display().to_string());
-        let config: Self = table.try_into().map_err(|e: toml::de::Error| bad_toml(&origin, &e))?;
+        let config: Self = table.try_into().map_err(bad_toml)?;
         config.validate()?;
         Ok(config)
     }
@@ -113,11 +115,6 @@ impl Config {
     }
 }
 
-fn bad_toml(origin: &str, error: &toml::de::Error) -> Error {
-    let found = error.to_string().trim_end().replace('\n', "\n  ");
-    Error::Settings { origin: origin.into(), found }
-}
-
 /// `a.b=value` as a table; the value is TOML, or a bare word taken as a string.
 fn parse_override(line: &str) -> Result<toml::Table> {
     let bad = |reason| Error::Override { line: line.into(), reason };
@@ -125,7 +122,7 @@ fn parse_override(line: &str) -> Result<toml::Table> {
     let (key, value) = (key.trim(), value.trim());
     toml::from_str(&format!("{key} = {value}"))
         .or_else(|_| toml::from_str(&format!("{key} = {}", toml::Value::String(value.into()))))
-        .map_err(|e| bad(Some(e.message().into())))
+        .map_err(|e| bad(Some(Box::new(e))))
 }
 
 /// Lays `over` on `base`, table by table.
@@ -214,7 +211,7 @@ mod tests {
             ("search.epoch=7", "epoch"),
             ("network.widht=8", "widht"),
             ("network.width=6", "network.width"),
-            ("data.patch=[30, 40, 40]", "data.patch"),
+            ("data.patch=[3, 40, 40]", "data.patch"),
             ("search.tau=[0, 1]", "search.tau"),
             ("predict.overlap=1", "predict.overlap"),
             ("train.ema=1.0", "train.ema"),

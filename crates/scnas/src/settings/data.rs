@@ -1,14 +1,14 @@
 //! `[data]`: how cases become patches.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use medvol::Normalisation;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Expected, Result};
 use crate::memory;
 use crate::settings::check;
-use crate::space::topology::DEPTH;
 
 /// How cases become patches.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,8 +31,8 @@ pub struct DataConfig {
     /// ("zscore" for any other name).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub normalisation: Vec<String>,
-    /// Patch `[depth, height, width]` in voxels, each divisible by 8; absent: median case, at most
-    /// `max_patch_voxels`.
+    /// Patch `[depth, height, width]` in voxels, divisible as often as its axes are halved; absent:
+    /// median case, at most `max_patch_voxels`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patch: Option<[usize; 3]>,
     /// Limit of a derived patch, in voxels.
@@ -88,9 +88,8 @@ const GIB: f64 = (1_u64 << 30) as f64;
 /// Name of the folder of cases that are held on disk, where the settings name none.
 const CACHE: &str = "scnas-cache";
 
-/// Voxels along an axis of a patch, at most: more are beyond any memory, and products could
-/// overflow.
-const MAX_EXTENT: usize = 512;
+/// Voxels along an axis of a patch. More are beyond any memory, and products could overflow.
+pub(crate) const EXTENTS: RangeInclusive<usize> = 4..=512;
 
 impl DataConfig {
     /// The most bytes that the process may come to use; `None` where nothing is known.
@@ -120,14 +119,10 @@ impl DataConfig {
     pub(super) fn check(&self) -> Result<()> {
         check(self.folds >= 2, "data.folds", "2 or more", self.folds)?;
         if let Some(patch) = self.patch {
-            let step = 1 << DEPTH;
             check(
-                patch.iter().all(|&n| (step..=MAX_EXTENT).contains(&n) && n % step == 0),
+                patch.iter().all(|n| EXTENTS.contains(n)),
                 "data.patch",
-                &format!(
-                    "three multiples of {step} from {step} to {MAX_EXTENT} (the grid is halved \
-                     {DEPTH} times)"
-                ),
+                "three numbers of voxels from 4 to 512",
                 format!("{patch:?}"),
             )?;
         }
@@ -137,8 +132,8 @@ impl DataConfig {
         }
         let unknown = self.normalisation.iter().find(|name| Normalisation::named(name).is_none());
         if let Some(name) = unknown {
-            let expected = format!("names from {}", Normalisation::NAMES.join(", "));
-            return Err(Error::setting("data.normalisation", &expected, name));
+            let expected = Expected::OneOf(Normalisation::NAMES.map(String::from).to_vec());
+            return Err(Error::setting("data.normalisation", expected, name));
         }
         let voxels = self.max_patch_voxels;
         check(voxels >= 512, "data.max_patch_voxels", "512 or more", voxels)?;

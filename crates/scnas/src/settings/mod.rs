@@ -14,6 +14,7 @@ mod search;
 mod train;
 
 pub use config::{Config, PRESETS, preset};
+pub(crate) use data::EXTENTS;
 pub use data::{DataConfig, Keep, Numbers};
 pub use network::NetworkConfig;
 pub use predict::{LabelKey, PredictConfig};
@@ -21,11 +22,11 @@ pub use reference::reference;
 pub use search::{SearchConfig, TauSchedule, Then};
 pub use train::TrainConfig;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Expected, Result};
 use crate::learn::optimiser::AdamConfig;
 
 /// The setting `key` must be as it is `expected` to.
-fn check(ok: bool, key: &str, expected: &str, found: impl ToString) -> Result<()> {
+fn check(ok: bool, key: &str, expected: impl Into<Expected>, found: impl ToString) -> Result<()> {
     if ok { Ok(()) } else { Err(Error::setting(key, expected, found)) }
 }
 

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Expected, Result};
 use crate::settings::check;
+use crate::space::grid::{Grid, Strides};
 use crate::space::operation::OperationTable;
 use crate::space::topology::{DecoderOrder, NODES, Share, Space, Upsample};
 
@@ -27,11 +28,17 @@ pub struct NetworkConfig {
     /// Class maps at three levels of the decoder, added up.
     #[serde(default)]
     pub maps: bool,
+    /// Which axes are halved on the way down, and where kernels are flat.
+    #[serde(default)]
+    pub strides: Strides,
     /// Run every cell a second time in the backward pass instead of keeping what it computed: less
     /// memory, more time.
     #[serde(default)]
     pub recompute: bool,
 }
+
+/// Channels of the stem, at most.
+const MAX_WIDTH: usize = 1024;
 
 impl NetworkConfig {
     /// The search space.
@@ -40,13 +47,21 @@ impl NetworkConfig {
         Space { operations, decoder_order, upsample, share, residual, maps }
     }
 
+    /// The grids of a network for a patch in voxels with a spacing in mm.
+    pub fn grid(&self, patch: [usize; 3], spacing: [f64; 3]) -> Grid {
+        match self.strides {
+            Strides::Isotropic => Grid::ISOTROPIC,
+            Strides::ByAxis => Grid::by_axis(patch, spacing),
+        }
+    }
+
     /// Refuses what cannot be.
     pub(super) fn check(&self) -> Result<()> {
         let width = self.width;
         check(
-            (NODES..=1024).contains(&width) && width.is_multiple_of(NODES),
+            (NODES..=MAX_WIDTH).contains(&width) && width.is_multiple_of(NODES),
             "network.width",
-            &format!("a multiple of {NODES} from {NODES} to 1024"),
+            Expected::Multiple { of: NODES, most: MAX_WIDTH },
             width,
         )
     }

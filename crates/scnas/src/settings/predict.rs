@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use medvol::Label;
 use medvol::stitch::Blend;
+use medvol::{Label, Target};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Expected, Result};
 use crate::settings::check;
 
 /// Prediction by sliding windows.
@@ -21,7 +21,7 @@ pub struct PredictConfig {
     /// mirrored patches along, and take the mean: two to eight times the work.
     #[serde(default)]
     pub flips: bool,
-    /// Labels, by name or value, of which only the largest connected component is kept.
+    /// Labels or regions, by name or value, of which only the largest connected component is kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub largest_component: Vec<LabelKey>,
 }
@@ -37,10 +37,11 @@ pub enum LabelKey {
 }
 
 impl LabelKey {
-    fn names(&self, label: &Label) -> bool {
+    /// Whether it calls the structure of this name that has this value in label maps.
+    fn calls(&self, own_name: &str, own_value: u16) -> bool {
         match self {
-            Self::Value(value) => label.value == *value,
-            Self::Name(name) => label.name == *name || name.parse() == Ok(label.value),
+            Self::Value(value) => own_value == *value,
+            Self::Name(name) => own_name == name || name.parse() == Ok(own_value),
         }
     }
 }
@@ -55,24 +56,30 @@ impl fmt::Display for LabelKey {
 }
 
 impl PredictConfig {
-    /// The classes of [`Self::largest_component`] among a data set's labels.
+    /// The numbers of the structures of [`Self::largest_component`] among a data set's foreground
+    /// classes or regions; a region has the value that it is written as.
     ///
     /// # Errors
-    /// A label that is not among them, or the background.
-    pub fn largest_component_classes(&self, labels: &[Label]) -> Result<Vec<u8>> {
-        let class = |key: &LabelKey| {
-            let class = labels.iter().position(|label| key.names(label));
-            class.and_then(|class| u8::try_from(class).ok()).filter(|&class| class > 0).ok_or_else(
-                || {
-                    let known = labels.iter().skip(1);
-                    let known: Vec<String> =
-                        known.map(|label| format!("{} ({})", label.name, label.value)).collect();
-                    let expected = format!("names or values out of {}", known.join(", "));
-                    Error::setting("predict.largest_component", &expected, key)
-                },
-            )
+    /// One that is not among them, or the background.
+    pub fn largest_component_structures(
+        &self,
+        labels: &[Label],
+        target: &Target,
+    ) -> Result<Vec<usize>> {
+        let value = |class: usize| labels.get(class).map_or(0, |label| label.value);
+        let values: Vec<u16> = match target {
+            Target::Classes => (1..labels.len()).map(value).collect(),
+            Target::Regions(regions) => regions.iter().map(|r| value(r.written.into())).collect(),
         };
-        self.largest_component.iter().map(class).collect()
+        let known: Vec<(String, u16)> = target.names(labels).into_iter().zip(values).collect();
+        let structure = |key: &LabelKey| {
+            known.iter().position(|(name, value)| key.calls(name, *value)).ok_or_else(|| {
+                let known = known.iter().map(|(name, value)| format!("{name} ({value})"));
+                let expected = Expected::OneOf(known.collect());
+                Error::setting("predict.largest_component", expected, key)
+            })
+        };
+        self.largest_component.iter().map(structure).collect()
     }
 
     /// Refuses what cannot be.

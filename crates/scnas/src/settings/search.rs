@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Expected, Result};
 use crate::learn::loss::LossTerms;
 use crate::learn::optimiser::AdamConfig;
 use crate::learn::relaxation::Relaxation;
@@ -97,10 +97,7 @@ impl SearchConfig {
         check(
             warmup_epochs < epochs,
             "search.warmup_epochs",
-            &format!(
-                "fewer than search.epochs, which is {epochs}, as the architecture is searched only \
-                 in the epochs behind the warm-up"
-            ),
+            Expected::FewerThanEpochs { epochs },
             warmup_epochs,
         )
     }

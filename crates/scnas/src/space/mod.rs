@@ -4,6 +4,8 @@
 pub mod builtin;
 pub mod draw;
 pub mod genotype;
+pub mod grid;
 pub mod operation;
 pub mod per_edge;
 pub mod topology;
+pub mod u_design;

@@ -13,7 +13,7 @@ pub const NODES: usize = 4;
 pub const EDGES: usize = 14;
 /// Cells of the network.
 pub const CELLS: usize = 12;
-/// Times the grid is halved; a patch must be divisible by 2 to this power.
+/// Times the grid is halved, along all axes or some.
 pub const DEPTH: usize = 3;
 
 /// The edges leading to intermediate node `node` (0..4) as `(edge index, source)`; sources 0 and 1
@@ -62,10 +62,10 @@ impl CellType {
         ["reduction", "encoder-normal", "decoder-normal", "expansion"][self as usize]
     }
 
-    /// Stride of the operation on `edge`: in a reduction cell, the edges that leave its inputs
-    /// halve the grid.
-    pub fn stride(self, edge: usize) -> usize {
-        if self == Self::Reduction && edge_list()[edge].0 < 2 { 2 } else { 1 }
+    /// Whether the operation on `edge` halves the grid: in a reduction cell those do that leave its
+    /// inputs.
+    pub fn halves(self, edge: usize) -> bool {
+        self == Self::Reduction && edge_list()[edge].0 < 2
     }
 }
 
@@ -84,10 +84,10 @@ pub enum DecoderOrder {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Upsample {
-    /// LeakyReLU → learned 3³ transposed convolution, stride 2 → norm.
+    /// LeakyReLU → learned transposed convolution, 3³ where voxels are cubes → norm.
     #[default]
     Transposed,
-    /// 1³ projection on the small grid, then trilinear ×2.
+    /// 1³ projection on the small grid, then linear ×2 along the axes that were halved.
     Trilinear,
 }
 
@@ -137,7 +137,7 @@ fn is_off(choice: &bool) -> bool {
 pub struct CellPlace {
     /// Kind of the cell.
     pub cell_type: CellType,
-    /// Its output's grid is the patch divided by 2^level, its width `stem width << level`.
+    /// Its output's grid is that of this level, its width `stem width << level`.
     pub level: usize,
     /// Index of its architecture in a genotype or in α.
     pub arch: usize,

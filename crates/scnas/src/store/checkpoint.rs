@@ -8,9 +8,11 @@ use burn::tensor::Device;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Found, Result};
 use crate::learn::optimiser::{Moments, WeightAdam};
+use crate::message::Message;
 use crate::network::weights::Weights;
+use crate::observer::Observer;
 use crate::store::tensors;
 
 const VERSION: u32 = 1;
@@ -90,7 +92,7 @@ fn lost(mut error: Error) -> Error {
 }
 
 /// Reads a checkpoint into weights, optimiser and averaged weights; `None` when there is none.
-/// Where the latest one is damaged, the one before is taken, and `warn` hears of it.
+/// Where the latest one is damaged, the one before is taken, and the observer hears of it.
 ///
 /// # Errors
 /// When files are there but none can be read, or the one that can does not fit the network.
@@ -99,7 +101,7 @@ pub fn load<S: DeserializeOwned>(
     weights: &mut Weights,
     adam: &mut WeightAdam,
     average: Option<&mut Weights>,
-    warn: impl FnOnce(&str),
+    observer: &dyn Observer,
 ) -> Result<Option<S>> {
     let before = previous(path);
     // Between the two renames of a save the latest checkpoint is missing, and the one before is all
@@ -112,19 +114,17 @@ pub fn load<S: DeserializeOwned>(
     let (document, mut tensors) = match read(latest) {
         Err(damaged) if latest == path && before.exists() => {
             let older = read(&before).map_err(lost)?;
-            warn(&format!("warning: {damaged}; going on from the checkpoint before it"));
+            observer.message(&Message::EarlierCheckpoint { damaged });
             older
         }
         read => read.map_err(lost)?,
     };
-    let invalid = |found: String| Error::Invalid {
-        path: path.into(),
-        expected: "a checkpoint of this run",
-        found,
-        remedy: "remove the folder checkpoint to start again",
+    let invalid = |found: Found| {
+        let remedy = "remove the folder checkpoint to start again";
+        Error::invalid(path, "a checkpoint of this run", found, remedy)
     };
     if document.version != VERSION {
-        return Err(invalid(format!("version {}", document.version)));
+        return Err(invalid(Found::Version { found: document.version, read: VERSION }));
     }
     let mut moments = Vec::new();
     for (_, weight) in weights.iter() {
@@ -139,7 +139,7 @@ pub fn load<S: DeserializeOwned>(
                 Some(Moments { first, second, steps })
             }
             (None, None, None) => None,
-            _ => return Err(invalid(format!("incomplete moments of {}", weight.name))),
+            _ => return Err(invalid(Found::Moments { weight: weight.name.clone() })),
         });
     }
     if let Some(average) = average {
@@ -148,7 +148,7 @@ pub fn load<S: DeserializeOwned>(
         let named = averages
             .into_iter()
             .filter_map(|name| Some((name[AVERAGE.len()..].to_string(), tensors.remove(&name)?)));
-        average.assign(named.collect()).map_err(&invalid)?;
+        average.assign(named.collect()).map_err(invalid)?;
     }
     weights.assign(tensors).map_err(invalid)?;
     adam.restore(moments);

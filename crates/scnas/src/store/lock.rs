@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::message::Message;
 use crate::observer::Observer;
 
 /// Held as long as it lives.
@@ -50,11 +51,7 @@ fn without(path: &Path, error: io::Error, observer: &dyn Observer) -> Result<()>
     if !has_no_locks(&error) {
         return Err(Error::file("lock", path, error));
     }
-    observer.warning(&format!(
-        "{}: this file system has no locks ({error}), so nothing keeps a second process away from \
-         the folder; do not start one there",
-        path.display()
-    ));
+    observer.message(&Message::NoLocks { path: path.into(), error });
     Ok(())
 }
 

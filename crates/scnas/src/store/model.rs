@@ -3,15 +3,16 @@
 use std::path::Path;
 
 use burn::tensor::Device;
+use medvol::{ClassMap, Target};
 use serde::{Deserialize, Serialize};
 
 use crate::data::plan::Plan;
-use crate::error::{Error, Result};
+use crate::error::{Error, Found, Result};
 use crate::network::architecture::{Architecture, Segmenter};
 use crate::network::mixture::Mixture;
 use crate::network::size::Size;
 use crate::network::weights::Weights;
-use crate::settings::PredictConfig;
+use crate::settings::{EXTENTS, PredictConfig};
 use crate::store::tensors;
 
 /// Version of the description in `model.safetensors`.
@@ -92,11 +93,9 @@ impl Model {
     pub fn read(path: &Path, device: &Device) -> Result<Self> {
         let (card, tensors): (Card, _) =
             tensors::read(path, "a model (model.safetensors)", device)?;
-        let invalid = |found: String| Error::Invalid {
-            path: path.into(),
-            expected: "a model whose weights fit its architecture",
-            found,
-            remedy: "copy it again from the run that wrote it",
+        let invalid = |found: Found| {
+            let expected = "a model whose weights fit its architecture";
+            Error::invalid(path, expected, found, "copy it again from the run that wrote it")
         };
         let values = tensors.values().map(|t| t.dims().iter().product::<usize>() as u64).sum();
         card.check(values).map_err(invalid)?;
@@ -109,33 +108,33 @@ impl Model {
 impl Card {
     /// What [`Model::new`] relies on, checked for a file that anyone may have written and that
     /// holds so many `values`.
-    fn check(&self, values: u64) -> std::result::Result<(), String> {
-        let Self { version, size: Size { channels, classes, width }, plan, .. } = self;
+    fn check(&self, values: u64) -> Result<(), Found> {
+        let Self { version, size, plan, .. } = self;
         if *version != VERSION {
-            return Err(format!("version {version}, but this program reads version {VERSION}"));
+            return Err(Found::Version { found: *version, read: VERSION });
         }
-        let patch_ok = plan.patch.iter().all(|p| (8..=512).contains(p) && p % 8 == 0);
-        let size_ok = (1..=4096).contains(channels)
-            && (2..=256).contains(classes)
-            && (4..=4096).contains(width)
-            && width % 4 == 0;
-        let plan_ok = plan.labels.len() == *classes
-            && plan.channels.len() == *channels
+        let patch_ok = plan.patch.iter().all(|p| EXTENTS.contains(p))
+            && plan.grid.divides(plan.patch)
+            && size.grid == plan.grid;
+        let class_ok = |class: u8| class > 0 && usize::from(class) < plan.labels.len();
+        let target_ok = match &plan.target {
+            Target::Classes => size.classes > 1,
+            Target::Regions(regions) => regions
+                .iter()
+                .all(|region| region.classes.iter().chain([&region.written]).all(|&c| class_ok(c))),
+        };
+        let plan_ok = target_ok
+            && plan.labels.len() <= ClassMap::MAX_CLASSES
+            && plan.target.outputs(plan.labels.len()) == size.classes
+            && plan.channels.len() == size.channels
             && plan.spacing.iter().all(|s| s.is_finite() && *s > 0.0);
-        if !(patch_ok && size_ok && plan_ok) {
-            return Err(format!(
-                "size {:?}, patch {:?}, {} labels",
-                self.size,
-                plan.patch,
-                plan.labels.len()
-            ));
+        if !(patch_ok && size.is_possible() && plan_ok) {
+            let Size { channels, classes, width, .. } = *size;
+            let (patch, labels) = (plan.patch, plan.labels.len());
+            return Err(Found::Card { channels, classes, width, patch, labels });
         }
         // Before a network is built that would be larger than the file.
         let needed = self.architecture.cost(self.size, plan.patch).parameters;
-        if needed <= values {
-            Ok(())
-        } else {
-            Err(format!("an architecture of {needed} weights, but {values} values"))
-        }
+        if needed <= values { Ok(()) } else { Err(Found::FewValues { needed, values }) }
     }
 }

@@ -1,5 +1,5 @@
 //! An architecture by what it is called: a run, a genotype, a model, `random:SEED`, one
-//! operation everywhere, cells that have a name, or a U-ResNet.
+//! operation everywhere, cells that have a name, or a network of the U family.
 
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,7 @@ use crate::space::builtin;
 use crate::space::genotype::Genotype;
 use crate::space::operation::Kind;
 use crate::space::topology::Space;
+use crate::space::u_design::UDesign;
 use crate::store::model::Model;
 
 /// A named architecture.
@@ -24,9 +25,17 @@ pub struct Named {
     pub name: String,
     /// What it is.
     pub architecture: Architecture,
-    /// Size and patch `[depth, height, width]` of the network it was found or trained for, where
-    /// that is known.
-    pub made_for: Option<(Size, [usize; 3])>,
+    /// The network it was found or trained for, where that is known.
+    pub made_for: Option<MadeFor>,
+}
+
+/// A network, and what it was made for.
+#[derive(Clone, Debug)]
+pub struct MadeFor {
+    /// Its size.
+    pub size: Size,
+    /// Patch, labels and what is predicted of them.
+    pub plan: Plan,
 }
 
 impl Named {
@@ -53,6 +62,11 @@ impl Named {
             None if text == "random" => {
                 return made(format!("random:{seed}"), Genotype::random(space, seed).into());
             }
+            Some(("u", channels)) => {
+                let design = UDesign::parse(channels);
+                let design = design.ok_or_else(|| Error::UChannels { name: text.into() })?;
+                return made(text.into(), Architecture::U(design));
+            }
             Some(("random", number)) => {
                 let seed = number.parse().map_err(|_| Error::RandomSeed { name: text.into() })?;
                 return made(text.into(), Genotype::random(space, seed).into());
@@ -73,7 +87,7 @@ impl Named {
                 Ok(Self {
                     name: name_of_file(path),
                     architecture: card.architecture,
-                    made_for: Some((card.size, card.plan.patch)),
+                    made_for: Some(MadeFor { size: card.size, plan: card.plan }),
                 })
             }
             _ => Err(Error::NoArchitecture {
@@ -97,12 +111,7 @@ impl Named {
             (config, plan) if config.exists() && plan.exists() => {
                 let (config, plan) =
                     (Config::load("default", Some(&config), &[])?, Plan::read(&plan)?);
-                let size = Size {
-                    channels: plan.channels.len(),
-                    classes: plan.labels.len(),
-                    width: config.network.width,
-                };
-                Some((size, plan.patch))
+                Some(MadeFor { size: plan.size(config.network.width), plan })
             }
             _ => None,
         };

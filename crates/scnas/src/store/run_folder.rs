@@ -198,12 +198,9 @@ fn read_log(path: &Path) -> Result<Vec<EpochLine>> {
     String::from_utf8_lossy(&bytes)
         .lines()
         .map(|line| {
-            serde_json::from_str(line).map_err(|e| Error::Invalid {
-                path: path.into(),
-                expected: "one JSON line an epoch",
-                found: e.to_string(),
-                remedy: "move the file away; the run goes on with a new log",
-            })
+            let remedy = "move the file away; the run goes on with a new log";
+            serde_json::from_str(line)
+                .map_err(|e| Error::invalid(path, "one JSON line an epoch", e, remedy))
         })
         .collect()
 }

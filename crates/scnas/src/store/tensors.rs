@@ -16,7 +16,7 @@ use safetensors::{SafeTensors, serialize};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Found, Result};
 
 /// Key of the JSON document in the metadata.
 const KEY: &str = "scnas";
@@ -41,16 +41,16 @@ pub fn encode<'a>(
     document: &impl Serialize,
     tensors: impl Iterator<Item = (String, &'a Tensor<5>)>,
 ) -> Result<Vec<u8>> {
-    let invalid = |found: String| Error::Invalid {
-        path: path.into(),
-        expected: "values that can be written",
-        found,
-        remedy: "this is a bug: please report it",
+    let invalid = |found: Found| {
+        let expected = "values that can be written";
+        Error::invalid(path, expected, found, "this is a bug: please report it")
     };
     let data: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
         .map(|(name, t)| {
-            let values =
-                t.to_data().try_to_vec::<f32>().map_err(|e| invalid(format!("{name}: {e:?}")))?;
+            let values = match t.to_data().try_to_vec::<f32>() {
+                Ok(values) => values,
+                Err(source) => return Err(invalid(Found::Values { name, source })),
+            };
             Ok((name, t.dims().to_vec(), values.iter().flat_map(|v| v.to_le_bytes()).collect()))
         })
         .collect::<Result<_>>()?;
@@ -59,17 +59,15 @@ pub fn encode<'a>(
         .map(|(name, shape, bytes)| {
             Ok((
                 name.as_str(),
-                TensorView::new(Dtype::F32, shape.clone(), bytes)
-                    .map_err(|e| invalid(e.to_string()))?,
+                TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(|e| invalid(e.into()))?,
             ))
         })
         .collect::<Result<_>>()?;
-    let sealed = serde_json::to_string(&Sealed { crc32: NO_CRC.into(), document })
-        .map_err(|e| invalid(e.to_string()))?;
+    let sealed = serde_json::to_string(&Sealed { crc32: NO_CRC.into(), document })?;
     let mut bytes = serialize(views, Some(HashMap::from([(KEY.into(), sealed)])))
-        .map_err(|e| invalid(e.to_string()))?;
+        .map_err(|e| invalid(e.into()))?;
     let crc = format!("{:08x}", crc32fast::hash(&bytes));
-    let place = crc_place(&bytes).ok_or_else(|| invalid("no place for the checksum".into()))?;
+    let place = crc_place(&bytes).ok_or_else(|| invalid(Found::NoChecksum))?;
     bytes[place].copy_from_slice(crc.as_bytes());
     Ok(bytes)
 }
@@ -115,42 +113,32 @@ fn decode<D: DeserializeOwned>(
     what: &'static str,
     device: &Device,
 ) -> Result<(D, BTreeMap<String, Tensor<5>>)> {
-    let invalid = |found: String| Error::Invalid {
-        path: path.into(),
-        expected: what,
-        found,
-        remedy: "give a file that scnas wrote, or copy it again if it was damaged",
+    let invalid = |found: Found| {
+        let remedy = "give a file that scnas wrote, or copy it again if it was damaged";
+        Error::invalid(path, what, found, remedy)
     };
     let intact = intact(&mut bytes);
-    let file = SafeTensors::deserialize(&bytes)
-        .map_err(|e| invalid(format!("not a safetensors file ({e})")))?;
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| invalid(e.to_string()))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| invalid(e.into()))?;
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| invalid(e.into()))?;
     let document = header
         .metadata()
         .as_ref()
         .and_then(|m| m.get(KEY))
-        .ok_or_else(|| invalid("a safetensors file of another program".into()))?;
+        .ok_or_else(|| invalid(Found::AnotherProgram))?;
     match intact {
         Some(true) => {}
-        Some(false) => {
-            return Err(invalid("a damaged one: its checksum does not fit its content".into()));
-        }
-        None => {
-            return Err(invalid(
-                "one without a checksum, as scnas wrote them at first; make it again".into(),
-            ));
-        }
+        Some(false) => return Err(invalid(Found::Damaged)),
+        None => return Err(invalid(Found::NoChecksum)),
     }
-    let Sealed { document, .. } = serde_json::from_str(document)
-        .map_err(|e| invalid(format!("its description cannot be understood ({e})")))?;
+    let Sealed { document, .. } =
+        serde_json::from_str(document).map_err(|e| invalid(Found::Description(e)))?;
     let mut tensors = BTreeMap::new();
     for (name, view) in file.iter() {
-        let shape: [usize; 5] = view
-            .shape()
-            .try_into()
-            .map_err(|_| invalid(format!("tensor {name} of shape {:?}", view.shape())))?;
+        let shape: [usize; 5] = view.shape().try_into().map_err(|_| {
+            invalid(Found::Shape { name: name.into(), shape: view.shape().into(), expected: None })
+        })?;
         if view.dtype() != Dtype::F32 {
-            return Err(invalid(format!("tensor {name} of type {:?}", view.dtype())));
+            return Err(invalid(Found::Type { name: name.into(), dtype: view.dtype() }));
         }
         let values: Vec<f32> =
             view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();

@@ -7,7 +7,7 @@ use super::{
     flex::{Values, contiguous, flex, overwritable, tensor},
 };
 use crate::{
-    AdamStep, ConvSpec, DepthwiseSpec,
+    AdamStep, ConvSpec, DepthwiseSpec, PoolSpec,
     kernel::{
         concat,
         conv::{self, grad_weight},
@@ -47,26 +47,30 @@ impl Kernels for Cpu {
         [of_x.then(|| tensor(by_x(), xs)), of_weight.then(|| tensor(by_weight(), ws))]
     }
 
-    fn conv_transpose3d(&self, x: &Tensor<5>, weight: &Tensor<5>, slope: Option<f32>) -> Tensor<5> {
+    fn conv_transpose3d(&self, x: &Tensor<5>, weight: &Tensor<5>, spec: ConvSpec) -> Tensor<5> {
         let (xs, ws) = (x.dims(), weight.dims());
-        let out = ws[1];
-        assert_eq!(ws, [xs[1], out, 3, 3, 3], "weights [in, out, 3, 3, 3] for an input {xs:?}");
-        let y = conv::conv_transpose3d(&Values::of(x), xs, &Values::of(weight), out, slope);
-        tensor(y, conv::out_shape_transpose(xs, out))
+        let ([_, out, ..], [kd, kh, kw]) = (ws, spec.kernel);
+        assert_eq!(
+            ws,
+            [xs[1], out, kd, kh, kw],
+            "weights [in, out, kd, kh, kw] for an input {xs:?}"
+        );
+        let y = conv::conv_transpose3d(&Values::of(x), xs, &Values::of(weight), out, spec);
+        tensor(y, conv::out_shape_transpose(xs, out, &spec))
     }
 
     fn conv_transpose3d_gradients(
         &self,
         g: &Tensor<5>,
         [x, weight]: [&Tensor<5>; 2],
-        slope: Option<f32>,
+        spec: ConvSpec,
         [of_x, of_weight]: [bool; 2],
     ) -> [Option<Tensor<5>>; 2] {
         let (xs, ws) = (x.dims(), weight.dims());
         let (g, x) = (Values::of(g), Values::of(x));
         let by_x =
-            || conv::conv_transpose3d_grad_input(&g, &Values::of(weight), &x, xs, ws[1], slope);
-        let by_weight = || grad_weight::conv_transpose3d_grad_weight(&x, xs, &g, ws[1], slope);
+            || conv::conv_transpose3d_grad_input(&g, &Values::of(weight), &x, xs, ws[1], spec);
+        let by_weight = || grad_weight::conv_transpose3d_grad_weight(&x, xs, &g, ws[1], spec);
         [of_x.then(|| tensor(by_x(), xs)), of_weight.then(|| tensor(by_weight(), ws))]
     }
 
@@ -171,23 +175,22 @@ impl Kernels for Cpu {
         &self,
         sum: Option<Tensor<5>>,
         x: &Tensor<5>,
-        stride: usize,
+        spec: PoolSpec,
         z: Option<&Tensor<1>>,
     ) -> Tensor<5> {
-        add_pooled(sum, x, stride, number(z), pool::max_pool3d, pool::add_max_pool3d)
+        add_pooled(sum, x, spec, number(z), pool::max_pool, pool::add_max_pool3d)
     }
 
     fn max_pool3d_gradients(
         &self,
         g: &Tensor<5>,
         x: &Tensor<5>,
-        stride: usize,
+        spec: PoolSpec,
         z: Option<&Tensor<1>>,
         [of_x, of_z]: [bool; 2],
     ) -> (Option<Tensor<5>>, Option<Tensor<1>>) {
         let (xs, z) = (x.dims(), pooling_factor(z, of_x));
-        let (by_x, by_z) =
-            pool::max_pool3d_grad(&Values::of(g), &Values::of(x), xs, stride, z, of_z);
+        let (by_x, by_z) = pool::max_pool_grad(&Values::of(g), &Values::of(x), xs, spec, z, of_z);
         (of_x.then(|| tensor(by_x, xs)), of_z.then(|| tensor(vec![by_z], [1])))
     }
 
@@ -196,23 +199,23 @@ impl Kernels for Cpu {
         &self,
         sum: Option<Tensor<5>>,
         x: &Tensor<5>,
-        stride: usize,
+        spec: PoolSpec,
         z: Option<&Tensor<1>>,
     ) -> Tensor<5> {
-        add_pooled(sum, x, stride, number(z), pool::avg_pool3d, pool::add_avg_pool3d)
+        add_pooled(sum, x, spec, number(z), pool::avg_pool, pool::add_avg_pool3d)
     }
 
     fn avg_pool3d_gradients(
         &self,
         g: &Tensor<5>,
         (xs, x): ([usize; 5], Option<&Tensor<5>>),
-        stride: usize,
+        spec: PoolSpec,
         z: Option<&Tensor<1>>,
         [of_x, of_z]: [bool; 2],
     ) -> (Option<Tensor<5>>, Option<Tensor<1>>) {
         let x = x.filter(|_| of_z).map(Values::of);
         let z = pooling_factor(z, of_x);
-        let (by_x, by_z) = pool::avg_pool3d_grad(&Values::of(g), xs, stride, z, x.as_deref());
+        let (by_x, by_z) = pool::avg_pool_grad(&Values::of(g), xs, spec, z, x.as_deref());
         (of_x.then(|| tensor(by_x, xs)), of_z.then(|| tensor(vec![by_z], [1])))
     }
 
@@ -224,15 +227,16 @@ impl Kernels for Cpu {
         tensor(elementwise::leaky_relu_grad(&Values::of(g), &Values::of(x), slope), x.dims())
     }
 
-    fn upsample2(&self, x: &Tensor<5>) -> Tensor<5> {
-        let xs @ [batch, channels, d, h, w] = x.dims();
-        tensor(upsample::upsample2(&Values::of(x), xs), [batch, channels, 2 * d, 2 * h, 2 * w])
+    fn upsample(&self, x: &Tensor<5>, factor: [usize; 3]) -> Tensor<5> {
+        let (xs @ [batch, channels, d, h, w], [fd, fh, fw]) = (x.dims(), factor);
+        let ys = [batch, channels, fd * d, fh * h, fw * w];
+        tensor(upsample::upsample(&Values::of(x), xs, factor), ys)
     }
 
-    fn upsample2_gradient(&self, g: &Tensor<5>) -> Tensor<5> {
-        let [batch, channels, d, h, w] = g.dims();
-        let xs = [batch, channels, d / 2, h / 2, w / 2];
-        tensor(upsample::upsample2_grad(&Values::of(g), xs), xs)
+    fn upsample_gradient(&self, g: &Tensor<5>, factor: [usize; 3]) -> Tensor<5> {
+        let ([batch, channels, d, h, w], [fd, fh, fw]) = (g.dims(), factor);
+        let xs = [batch, channels, d / fd, h / fh, w / fw];
+        tensor(upsample::upsample_grad(&Values::of(g), xs, factor), xs)
     }
 
     fn concat(&self, parts: &[Tensor<5>]) -> Tensor<5> {
@@ -309,25 +313,28 @@ fn times(scale: &[f32], z: f32) -> Vec<f32> {
     scale.iter().map(|s| z * s).collect()
 }
 
-/// `sum + z·pool(x)`, in place if nothing else refers to `sum`.
+/// `sum + z·pool(x)`, in place if nothing else refers to `sum`. `add_cube` adds what is pooled over
+/// cubes as it is made.
 fn add_pooled(
     sum: Option<Tensor<5>>,
     x: &Tensor<5>,
-    stride: usize,
+    spec: PoolSpec,
     z: f32,
-    pool: impl Fn(&[f32], [usize; 5], usize) -> Vec<f32>,
-    add_pool: impl Fn(&mut [f32], &[f32], [usize; 5], usize, f32),
+    pool: impl Fn(&[f32], [usize; 5], PoolSpec) -> Vec<f32>,
+    add_cube: impl Fn(&mut [f32], &[f32], [usize; 5], usize, f32),
 ) -> Tensor<5> {
-    let xs @ [batch, channels, d, h, w] = x.dims();
-    let [d, h, w] = [d, h, w].map(|n| n.div_ceil(stride));
-    let ys = [batch, channels, d, h, w];
+    let xs = x.dims();
+    let ys = spec.out_shape(xs);
     let x = Values::of(x);
     let Some(sum) = sum else {
-        let y = pool(&x, xs, stride);
+        let y = pool(&x, xs, spec);
         return tensor(if z == 1.0 { y } else { elementwise::scaled(&y, z) }, ys);
     };
     assert_eq!(sum.dims(), ys, "a term has the shape of the sum");
     let mut sum = overwritable(sum);
-    add_pool(sum.storage_mut(), &x, xs, stride, z);
+    match spec.as_cube() {
+        Some(stride) => add_cube(sum.storage_mut(), &x, xs, stride, z),
+        None => elementwise::add_scaled(sum.storage_mut(), &pool(&x, xs, spec), z),
+    }
     Tensor::from_primitive::<Flex>(sum)
 }

@@ -18,7 +18,7 @@ use burn::{
     tensor::{DType, Gradients, Tensor},
 };
 
-use crate::{AdamStep, ConvSpec, DepthwiseSpec, composition};
+use crate::{AdamStep, ConvSpec, DepthwiseSpec, PoolSpec, composition};
 
 /// What operations compute with.
 ///
@@ -51,8 +51,8 @@ pub trait Kernels: Debug + Send + Sync {
     }
 
     /// See [`composition::conv_transpose3d`].
-    fn conv_transpose3d(&self, x: &Tensor<5>, weight: &Tensor<5>, slope: Option<f32>) -> Tensor<5> {
-        composition::conv_transpose3d(x.clone(), weight.clone(), slope)
+    fn conv_transpose3d(&self, x: &Tensor<5>, weight: &Tensor<5>, spec: ConvSpec) -> Tensor<5> {
+        composition::conv_transpose3d(x.clone(), weight.clone(), spec)
     }
 
     /// Gradients of [`Kernels::conv_transpose3d`]: of `x` and `weight`.
@@ -60,10 +60,10 @@ pub trait Kernels: Debug + Send + Sync {
         &self,
         g: &Tensor<5>,
         [x, weight]: [&Tensor<5>; 2],
-        slope: Option<f32>,
+        spec: ConvSpec,
         wanted: [bool; 2],
     ) -> [Option<Tensor<5>>; 2] {
-        differentiate(g, [x, weight], wanted, |[x, w]| composition::conv_transpose3d(x, w, slope))
+        differentiate(g, [x, weight], wanted, |[x, w]| composition::conv_transpose3d(x, w, spec))
     }
 
     /// See [`composition::depthwise3d`].
@@ -117,10 +117,10 @@ pub trait Kernels: Debug + Send + Sync {
         &self,
         sum: Option<Tensor<5>>,
         x: &Tensor<5>,
-        stride: usize,
+        spec: PoolSpec,
         z: Option<&Tensor<1>>,
     ) -> Tensor<5> {
-        self.add_scaled(sum, composition::max_pool3d(x.clone(), stride), z)
+        self.add_scaled(sum, composition::max_pool3d(x.clone(), spec), z)
     }
 
     /// Gradients of [`Kernels::max_pool3d`]: of `x` and `z`.
@@ -128,12 +128,12 @@ pub trait Kernels: Debug + Send + Sync {
         &self,
         g: &Tensor<5>,
         x: &Tensor<5>,
-        stride: usize,
+        spec: PoolSpec,
         z: Option<&Tensor<1>>,
         wanted: [bool; 2],
     ) -> (Option<Tensor<5>>, Option<Tensor<1>>) {
         let z = factor(z, g);
-        let pool = |[x, z]: [Tensor<5>; 2]| composition::max_pool3d(x, stride) * z;
+        let pool = |[x, z]: [Tensor<5>; 2]| composition::max_pool3d(x, spec) * z;
         let [x, z] = differentiate(g, [x, &z], wanted, pool);
         (x, z.map(|z| z.reshape([1])))
     }
@@ -143,10 +143,10 @@ pub trait Kernels: Debug + Send + Sync {
         &self,
         sum: Option<Tensor<5>>,
         x: &Tensor<5>,
-        stride: usize,
+        spec: PoolSpec,
         z: Option<&Tensor<1>>,
     ) -> Tensor<5> {
-        self.add_scaled(sum, composition::avg_pool3d(x.clone(), stride), z)
+        self.add_scaled(sum, composition::avg_pool3d(x.clone(), spec), z)
     }
 
     /// Gradients of [`Kernels::avg_pool3d`]: of `x`, whose shape is `shape`, and `z`. `x` itself
@@ -155,12 +155,12 @@ pub trait Kernels: Debug + Send + Sync {
         &self,
         g: &Tensor<5>,
         (shape, x): ([usize; 5], Option<&Tensor<5>>),
-        stride: usize,
+        spec: PoolSpec,
         z: Option<&Tensor<1>>,
         wanted: [bool; 2],
     ) -> (Option<Tensor<5>>, Option<Tensor<1>>) {
         let z = factor(z, g);
-        let pool = |[x, z]: [Tensor<5>; 2]| composition::avg_pool3d(x, stride) * z;
+        let pool = |[x, z]: [Tensor<5>; 2]| composition::avg_pool3d(x, spec) * z;
         // The gradient of a linear operation is the same wherever it is taken.
         let anywhere = || Tensor::zeros(shape, (&g.device(), g.dtype()));
         let x = x.cloned().unwrap_or_else(anywhere);
@@ -179,17 +179,17 @@ pub trait Kernels: Debug + Send + Sync {
         by_x.unwrap_or_else(|| g.zeros_like())
     }
 
-    /// See [`composition::upsample2`].
-    fn upsample2(&self, x: &Tensor<5>) -> Tensor<5> {
-        composition::upsample2(x.clone())
+    /// See [`composition::upsample`].
+    fn upsample(&self, x: &Tensor<5>, factor: [usize; 3]) -> Tensor<5> {
+        composition::upsample(x.clone(), factor)
     }
 
-    /// Gradient of [`Kernels::upsample2`].
-    fn upsample2_gradient(&self, g: &Tensor<5>) -> Tensor<5> {
-        let [batch, channels, d, h, w] = g.dims();
-        let shape = [batch, channels, d / 2, h / 2, w / 2];
+    /// Gradient of [`Kernels::upsample`].
+    fn upsample_gradient(&self, g: &Tensor<5>, factor: [usize; 3]) -> Tensor<5> {
+        let ([batch, channels, d, h, w], [fd, fh, fw]) = (g.dims(), factor);
+        let shape = [batch, channels, d / fd, h / fh, w / fw];
         let anywhere = Tensor::zeros(shape, (&g.device(), g.dtype()));
-        let [by_x] = differentiate(g, [&anywhere], [true], |[x]| composition::upsample2(x));
+        let [by_x] = differentiate(g, [&anywhere], [true], |[x]| composition::upsample(x, factor));
         by_x.unwrap_or(anywhere)
     }
 

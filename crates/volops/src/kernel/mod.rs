@@ -21,3 +21,4 @@ pub(crate) mod parallel;
 pub mod pool;
 pub(crate) mod simd;
 pub mod upsample;
+pub(crate) mod view;

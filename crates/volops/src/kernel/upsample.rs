@@ -1,4 +1,4 @@
-//! Trilinear upsampling by 2 (`align_corners = false`) and its transpose.
+//! Trilinear upsampling by 2, along all axes or some (`align_corners = false`) and its transpose.
 //!
 //! Along each axis, output `2i` is `x[i-1]/4 + 3x[i]/4` and output `2i+1` is `3x[i]/4 + x[i+1]/4`,
 //! the border repeated. Depth is done first, on the small planes; width last, because it writes the
@@ -10,6 +10,7 @@ use std::mem::MaybeUninit;
 use crate::kernel::parallel::{collect_slabs, with_floats};
 use crate::kernel::simd::rows::SLACK;
 use crate::kernel::simd::vectorize::vectorize;
+use crate::kernel::view::Alike;
 use crate::kernel::{Shape, numel};
 
 /// Rows are worked on in whole chunks of so many floats.
@@ -48,6 +49,24 @@ pub fn upsample2(x: &[f32], xs: Shape) -> Vec<f32> {
             });
         })
     }
+}
+
+/// Makes the axes `factor` times as long, 1 or 2 each.
+pub fn upsample(x: &[f32], xs: Shape, factor: [usize; 3]) -> Vec<f32> {
+    let alike = alike(xs, factor);
+    alike.leave(upsample2(&alike.enter(x), alike.shape))
+}
+
+/// Gradient of [`upsample`], of the shape `xs`.
+pub fn upsample_grad(g: &[f32], xs: Shape, factor: [usize; 3]) -> Vec<f32> {
+    let alike = alike(xs, factor);
+    alike.leave_back(upsample2_grad(&alike.enter_back(g), alike.shape))
+}
+
+/// The upsampling by 2 that does one whose axes may differ.
+fn alike(xs: Shape, factor: [usize; 3]) -> Alike {
+    assert!(factor.iter().all(|n| matches!(n, 1 | 2)), "factors must be 1 or 2, found {factor:?}");
+    Alike::new(xs, factor.map(|n| n == 2), [1; 3], |extent| 2 * extent)
 }
 
 /// Gradient of [`upsample2`] (its transpose): from `g` `[b, c, 2d, 2h, 2w]` to `[b, c, d, h, w] =

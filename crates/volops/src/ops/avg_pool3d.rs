@@ -1,28 +1,25 @@
-//! Average over 3³ windows centred on every voxel, or on every second one along each axis.
+//! Average over windows of 3 or 1 along each axis, centred on every voxel or on every second one.
 
 use burn::tensor::Tensor;
 
 use crate::{
-    Kernels, Operation,
+    Kernels, Operation, PoolSpec,
     node::{Kept, Undone, alone},
 };
 
-/// The mean over the 3³ window around every `stride`-th voxel, of those voxels that are inside the
-/// grid.
+/// The mean over the window of the spec around every `stride`-th voxel, of those voxels that are
+/// inside the grid.
 ///
 /// # Shapes
 /// - `x`: `[batch, channels, depth, height, width]`
 /// - result: `[batch, channels, ⌈depth/stride⌉, ⌈height/stride⌉, ⌈width/stride⌉]`
-pub fn avg_pool3d(x: Tensor<5>, stride: usize) -> Tensor<5> {
-    alone(AvgPool3d { stride }, [x])
+pub fn avg_pool3d(x: Tensor<5>, spec: PoolSpec) -> Tensor<5> {
+    alone(AvgPool3d(spec), [x])
 }
 
 /// [`avg_pool3d`] as an operation. Input: `x`.
 #[derive(Clone, Copy, Debug)]
-pub struct AvgPool3d {
-    /// 1 or 2.
-    pub stride: usize,
-}
+pub struct AvgPool3d(pub PoolSpec);
 
 impl Operation for AvgPool3d {
     fn forward(
@@ -33,7 +30,7 @@ impl Operation for AvgPool3d {
         inputs: Vec<Tensor<5>>,
         _: bool,
     ) -> (Tensor<5>, Kept) {
-        (kernels.avg_pool3d(sum, &inputs[0], self.stride, z), Kept::new())
+        (kernels.avg_pool3d(sum, &inputs[0], self.0, z), Kept::new())
     }
 
     fn reads(&self, _: &[bool], wants_z: bool) -> Vec<bool> {
@@ -50,8 +47,7 @@ impl Operation for AvgPool3d {
             return None;
         }
         let x = (term.inputs[0].shape, term.inputs[0].if_read());
-        let (by_x, by_z) =
-            term.kernels.avg_pool3d_gradients(term.g, x, self.stride, term.z, wanted);
+        let (by_x, by_z) = term.kernels.avg_pool3d_gradients(term.g, x, self.0, term.z, wanted);
         by_x.into_iter().for_each(|by_x| found(0, by_x));
         by_z
     }

@@ -12,7 +12,7 @@ mod identity;
 mod leaky_relu;
 mod max_pool3d;
 mod normed;
-mod upsample2;
+mod upsample;
 
 pub use adam::adam;
 pub use avg_pool3d::{AvgPool3d, avg_pool3d};
@@ -25,4 +25,4 @@ pub use identity::Identity;
 pub use leaky_relu::{LeakyRelu, leaky_relu};
 pub use max_pool3d::{MaxPool3d, max_pool3d};
 pub use normed::{Normed, instance_norm};
-pub use upsample2::{Upsample2, upsample2};
+pub use upsample::{Upsample, upsample};

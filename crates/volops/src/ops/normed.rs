@@ -31,7 +31,7 @@ pub struct Normed {
 }
 
 /// The second convolution of a separable one.
-const POINTWISE: ConvSpec = ConvSpec { kernel: [1; 3], stride: 1, slope: None };
+const POINTWISE: ConvSpec = ConvSpec { kernel: [1; 3], stride: [1; 3], slope: None };
 
 impl Normed {
     /// One convolution and its norm.

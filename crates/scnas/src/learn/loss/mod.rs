@@ -7,14 +7,17 @@
 use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::{Tensor, TensorData};
+use medvol::Target;
 use volops::map_indices;
 
+mod chunk;
 mod cross_entropy;
 mod dice;
+mod sigmoid;
 mod softmax;
 mod terms;
 
-use softmax::{CHUNK, Chunk};
+use chunk::{CHUNK, Chunk};
 pub use terms::LossTerms;
 
 /// A gradient of less is 0. Beside the 1e-8 of Adam's denominator it moves a weight by nothing that
@@ -28,11 +31,20 @@ trait Term: Sync {
     /// What it has to add up over all voxels, from a chunk of them.
     fn sums(&self, chunk: &Chunk) -> Vec<f64>;
 
-    /// Its value, times `weight`, and the gradient of that, from the sums over a batch of `voxels`.
-    fn judge(&self, sums: &[f64], weight: f64, voxels: usize) -> (f64, Gradient);
+    /// Its value, times `weight`, and the gradient of that, from the sums over a whole batch.
+    fn judge(&self, sums: &[f64], weight: f64, whole: &Whole) -> (f64, Gradient);
 }
 
-/// Adds a term's gradient on a chunk to the two slices, both `[classes, voxels]`: what it is with
+/// What the sums of a batch are over.
+struct Whole {
+    /// The first output that is no background.
+    first_structure: usize,
+    /// What was to be decided: of every voxel that is not ignored its class, or of every region
+    /// whether the voxel is inside.
+    decisions: usize,
+}
+
+/// Adds a term's gradient on a chunk to the two slices, both `[outputs, voxels]`: what it is with
 /// respect to the probabilities, and what it is with respect to the logits besides.
 type Gradient = Box<dyn Fn(&Chunk, &mut [f32], &mut [f32]) + Send + Sync>;
 
@@ -41,50 +53,58 @@ type Gradient = Box<dyn Fn(&Chunk, &mut [f32], &mut [f32]) + Send + Sync>;
 pub struct Loss {
     /// Value.
     pub value: f64,
-    /// d value / d logits, `[batch, classes, voxels]`.
+    /// d value / d logits, `[batch, outputs, voxels]`.
     pub gradient: Vec<f32>,
 }
 
 impl Loss {
-    /// Loss of logits `[batch, classes, voxels]` against class indices `target` `[batch, voxels]`.
+    /// Loss of logits `[batch, outputs, voxels]`, which say what `target` is, against class indices
+    /// `classes` `[batch, voxels]`. Voxels that are [ignored](medvol::ClassMap::IGNORED) have no
+    /// part in it.
     ///
     /// # Panics
     /// If the lengths do not fit together, or a class index is too large.
     pub fn new(
         terms: LossTerms,
+        target: &Target,
         logits: &[f32],
-        target: &[u8],
+        classes: &[u8],
         batch: usize,
-        classes: usize,
+        outputs: usize,
     ) -> Self {
-        let voxels = target.len() / batch;
+        let voxels = classes.len() / batch;
         let chunks = voxels.div_ceil(CHUNK);
-        // A voxel's class takes about 3 ns in each of the two passes.
+        // A voxel's output takes about 3 ns in each of the two passes.
         let nanoseconds = 3 * logits.len();
         let parts: Vec<(Chunk, Vec<Vec<f64>>)> = map_indices(batch * chunks, nanoseconds, |i| {
             let (b, start) = (i / chunks, i % chunks * CHUNK);
             let len = CHUNK.min(voxels - start);
-            let row = |c: usize| &logits[(b * classes + c) * voxels + start..][..len];
-            let chunk = Chunk::new(classes, row, &target[b * voxels + start..][..len]);
+            let row = |c: usize| &logits[(b * outputs + c) * voxels + start..][..len];
+            let chunk = Chunk::new(target, outputs, row, &classes[b * voxels + start..][..len]);
             let sums = terms.active().map(|(_, term)| term.sums(&chunk)).collect();
             (chunk, sums)
         });
+        let known: usize = parts.iter().map(|(chunk, _)| chunk.known).sum();
+        let whole = match target {
+            Target::Classes => Whole { first_structure: 1, decisions: known },
+            Target::Regions(_) => Whole { first_structure: 0, decisions: known * outputs },
+        };
         let mut value = 0.0;
         let mut gradients: Vec<Gradient> = Vec::new();
         for (i, (weight, term)) in terms.active().enumerate() {
             let total = sum_up(parts.iter().map(|(_, sums)| &sums[i][..]));
-            let (of_term, gradient) = term.judge(&total, weight, target.len());
+            let (of_term, gradient) = term.judge(&total, weight, &whole);
             value += of_term;
             gradients.push(gradient);
         }
 
         let mut gradient = vec![0.0_f32; logits.len()];
-        // The rows of all classes of a chunk.
+        // The rows of all outputs of a chunk.
         let mut pieces: Vec<Vec<&mut [f32]>> =
-            (0..batch * chunks).map(|_| Vec::with_capacity(classes)).collect();
+            (0..batch * chunks).map(|_| Vec::with_capacity(outputs)).collect();
         for (row, values) in gradient.chunks_mut(voxels).enumerate() {
             for (chunk, piece) in values.chunks_mut(CHUNK).enumerate() {
-                pieces[row / classes * chunks + chunk].push(piece);
+                pieces[row / outputs * chunks + chunk].push(piece);
             }
         }
         let pieces: Vec<_> = pieces.into_iter().map(Mutex::new).collect();
@@ -96,16 +116,21 @@ impl Loss {
         Self { value, gradient }
     }
 
-    /// Loss of the logits `[batch, classes, depth, height, width]` of a network against class
-    /// indices `target` `[batch, depth, height, width]`.
+    /// Loss of the logits `[batch, outputs, depth, height, width]` of a network against class
+    /// indices `classes` `[batch, depth, height, width]`.
     ///
     /// # Panics
     /// If the shapes do not fit together, or a class index is too large.
-    pub fn of_tensor(terms: LossTerms, logits: &Tensor<5>, target: &[u8]) -> Self {
-        let [batch, classes, ..] = logits.dims();
+    pub fn of_tensor(
+        terms: LossTerms,
+        target: &Target,
+        logits: &Tensor<5>,
+        classes: &[u8],
+    ) -> Self {
+        let [batch, outputs, ..] = logits.dims();
         let data = logits.clone().into_data();
         let logits = data.as_slice::<f32>().unwrap_or_else(|e| panic!("logits are f32: {e:?}"));
-        Self::new(terms, logits, target, batch, classes)
+        Self::new(terms, target, logits, classes, batch, outputs)
     }
 
     /// A scalar on the tape of `logits` whose gradient is this loss's.
@@ -126,23 +151,12 @@ fn sum_up<'a>(parts: impl Iterator<Item = &'a [f64]>) -> Vec<f64> {
     })
 }
 
-/// Fills the rows of all classes with d loss / d logits.
+/// Fills the rows of all outputs with d loss / d logits.
 fn gradient_of_chunk(chunk: &Chunk, gradients: &[Gradient], rows: &mut [&mut [f32]]) {
-    let (p, len) = (&chunk.probabilities, chunk.target.len());
-    let (mut by_probability, mut by_logit) = (vec![0.0_f32; p.len()], vec![0.0_f32; p.len()]);
+    let len = chunk.probabilities.len();
+    let (mut by_probability, mut by_logit) = (vec![0.0_f32; len], vec![0.0_f32; len]);
     gradients.iter().for_each(|add| add(chunk, &mut by_probability, &mut by_logit));
-    // Through the softmax: dL/ds = p · (dL/dp - Σ p · dL/dp).
-    let mut mean = vec![0.0_f32; len];
-    for (p, dp) in chunk.rows(p).zip(chunk.rows(&by_probability)) {
-        mean.iter_mut().zip(p).zip(dp).for_each(|((mean, p), dp)| *mean += p * dp);
-    }
-    let classes = chunk.rows(p).zip(chunk.rows(&by_probability)).zip(chunk.rows(&by_logit));
-    for (row, ((p, dp), ds)) in rows.iter_mut().zip(classes) {
-        for ((((out, p), dp), ds), mean) in row.iter_mut().zip(p).zip(dp).zip(ds).zip(&mean) {
-            let g = p * (dp - mean) + ds;
-            *out = if g.abs() < LEAST { 0.0 } else { g };
-        }
-    }
+    chunk.through(&by_probability, &by_logit, LEAST, rows);
 }
 
 #[cfg(test)]
@@ -177,12 +191,12 @@ mod tests {
         for setting in LOSSES {
             let terms = terms(setting);
             let (logits, target) = random_case(1, 2, 3, 11);
-            let loss = Loss::new(terms, &logits, &target, 2, 3);
+            let loss = Loss::new(terms, &Target::Classes, &logits, &target, 2, 3);
             for i in 0..logits.len() {
                 let at = |h: f32| {
                     let mut s = logits.clone();
                     s[i] += h;
-                    Loss::new(terms, &s, &target, 2, 3).value
+                    Loss::new(terms, &Target::Classes, &s, &target, 2, 3).value
                 };
                 let numeric = (at(1e-2) - at(-1e-2)) / 2e-2;
                 assert!((f64::from(loss.gradient[i]) - numeric).abs() < 2e-5, "{setting} {i}");
@@ -197,7 +211,7 @@ mod tests {
             let terms = terms(setting);
             for factor in (0..=8).map(|power| 10.0_f32.powi(power)) {
                 let logits: Vec<f32> = logits.iter().map(|s| s * factor).collect();
-                let loss = Loss::new(terms, &logits, &target, 1, 3);
+                let loss = Loss::new(terms, &Target::Classes, &logits, &target, 1, 3);
                 assert!(
                     loss.gradient.iter().all(|&g| g == 0.0 || g.abs() >= LEAST),
                     "{setting} {factor}"
@@ -216,8 +230,14 @@ mod tests {
                 })
                 .collect()
         };
-        assert!(Loss::new(terms(LOSSES[2]), &logits(20.0), &target, 1, 3).value < 1e-4);
-        assert!(Loss::new(terms(LOSSES[0]), &logits(-20.0), &target, 1, 3).value > 0.99);
+        assert!(
+            Loss::new(terms(LOSSES[2]), &Target::Classes, &logits(20.0), &target, 1, 3).value
+                < 1e-4
+        );
+        assert!(
+            Loss::new(terms(LOSSES[0]), &Target::Classes, &logits(-20.0), &target, 1, 3).value
+                > 0.99
+        );
     }
 
     #[test]
@@ -225,7 +245,7 @@ mod tests {
         let (logits, target) = random_case(3, 2, 3, 10_000);
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| Loss::new(terms(LOSSES[2]), &logits, &target, 2, 3))
+            pool.install(|| Loss::new(terms(LOSSES[2]), &Target::Classes, &logits, &target, 2, 3))
         };
         let (one, three) = (run(1), run(3));
         assert_eq!(one.value.to_bits(), three.value.to_bits());

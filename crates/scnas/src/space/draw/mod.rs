@@ -73,7 +73,7 @@ fn look(family: Family) -> Option<&'static Look> {
 
 /// What is written on `edge` of architecture `arch`.
 fn label(genotype: &Genotype, arch: usize, edge: usize) -> String {
-    let strided = genotype.space.arch_type(arch).stride(edge) > 1;
+    let strided = genotype.space.arch_type(arch).halves(edge);
     let stride = if strided { " /2" } else { "" };
     format!("{}{stride}", genotype.space.operations.get(genotype.choices[arch][edge]))
 }

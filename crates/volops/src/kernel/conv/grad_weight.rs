@@ -14,9 +14,7 @@ use crate::kernel::conv::microkernel::{Reduce, Run, next_rows};
 use crate::kernel::conv::pack::{pack, pack_positions, positions_len};
 use crate::kernel::conv::tile::{Axes, Tile, Tiling, is_pointwise};
 use crate::kernel::conv::winograd::{self, grad_weight as winograd_grad_weight};
-use crate::kernel::conv::{
-    ConvSpec, all_taps, gather_axes, out_shape, out_shape_transpose, transposed,
-};
+use crate::kernel::conv::{ConvSpec, all_taps, gather_axes, out_shape, out_shape_transpose};
 use crate::kernel::parallel::threads::for_each;
 use crate::kernel::parallel::{with_floats, worth_forking};
 use crate::kernel::simd::{MAX_LANES, SharedOut, dispatch};
@@ -58,18 +56,18 @@ pub fn conv3d_grad_weight(
 }
 
 /// Gradient of [`conv_transpose3d`](super::conv_transpose3d) with respect to its weights,
-/// `[channels, out_channels, 3, 3, 3]`.
+/// `[channels, out_channels, kd, kh, kw]`.
 pub fn conv_transpose3d_grad_weight(
     x: &[f32],
     xs: Shape,
     g: &[f32],
     out_channels: usize,
-    slope: Option<f32>,
+    spec: ConvSpec,
 ) -> Vec<f32> {
-    let spec = transposed(slope);
-    let gs = out_shape_transpose(xs, out_channels);
+    spec.check();
+    let gs = out_shape_transpose(xs, out_channels, &spec);
     WeightGradient {
-        rows: Operand { data: x, shape: xs, slope },
+        rows: Operand { data: x, shape: xs, slope: spec.slope },
         columns: Operand { data: g, shape: gs, slope: None },
         axes: gather_axes(gs, &spec),
         taps: all_taps(&spec),

@@ -21,8 +21,8 @@ use crate::kernel::{Shape, numel};
 pub struct ConvSpec {
     /// Kernel extent along depth, height and width: 1 or 3 each.
     pub kernel: [usize; 3],
-    /// 1 or 2, the same along all axes.
-    pub stride: usize,
+    /// Along depth, height and width: 1 or 2 each.
+    pub stride: [usize; 3],
     /// Slope of a LeakyReLU applied to the input before the convolution; `None` for no activation.
     pub slope: Option<f32>,
 }
@@ -36,26 +36,27 @@ impl ConvSpec {
             self.kernel
         );
         assert!(
-            self.stride == 1 || self.stride == 2,
-            "a stride of {} is not supported: 1 or 2",
+            self.stride.iter().all(|&s| s == 1 || s == 2),
+            "a stride of {:?} is not supported: 1 or 2 per axis",
             self.stride
         );
     }
 }
 
-/// The convolution whose adjoint the transposed convolution is.
-pub(super) fn transposed(slope: Option<f32>) -> ConvSpec {
-    ConvSpec { kernel: [3, 3, 3], stride: 2, slope }
-}
-
 /// Shape of the output of [`conv3d`].
 pub fn out_shape([batch, _, d, h, w]: Shape, out_channels: usize, spec: &ConvSpec) -> Shape {
-    [batch, out_channels, d.div_ceil(spec.stride), h.div_ceil(spec.stride), w.div_ceil(spec.stride)]
+    let [sd, sh, sw] = spec.stride;
+    [batch, out_channels, d.div_ceil(sd), h.div_ceil(sh), w.div_ceil(sw)]
 }
 
 /// Shape of the output of [`conv_transpose3d`].
-pub fn out_shape_transpose([batch, _, d, h, w]: Shape, out_channels: usize) -> Shape {
-    [batch, out_channels, 2 * d, 2 * h, 2 * w]
+pub fn out_shape_transpose(
+    [batch, _, d, h, w]: Shape,
+    out_channels: usize,
+    spec: &ConvSpec,
+) -> Shape {
+    let [sd, sh, sw] = spec.stride;
+    [batch, out_channels, sd * d, sh * h, sw * w]
 }
 
 /// Convolution of `x` (shape `xs`) with `w` (`[out_channels, channels, kd, kh, kw]`); shape of the
@@ -91,21 +92,21 @@ pub fn conv3d_grad_input(
     scatter(g, weights, xs, &spec, spec.slope.map(|slope| (x, slope)))
 }
 
-/// Transposed convolution with a 3x3x3 kernel, stride 2, padding 1 and output padding 1: the output
-/// is twice as large along every axis (see [`out_shape_transpose`]). `w` is `[channels,
-/// out_channels, 3, 3, 3]`; `slope` as in [`ConvSpec`].
+/// Transposed convolution, the adjoint of the convolution of this spec but for its activation, which
+/// is of `x` here: the output is `stride` times as large along every axis (see
+/// [`out_shape_transpose`]). `w` is `[channels, out_channels, kd, kh, kw]`.
 pub fn conv_transpose3d(
     x: &[f32],
     xs: Shape,
     w: &[f32],
     out_channels: usize,
-    slope: Option<f32>,
+    spec: ConvSpec,
 ) -> Vec<f32> {
-    let spec = transposed(slope);
     check(x, xs, w, out_channels, &spec);
-    let weights = Weights { data: w, out_channel: 27, source_channel: out_channels * 27 };
-    let x = Operand { data: x, shape: xs, slope };
-    scatter(x, weights, out_shape_transpose(xs, out_channels), &spec, None)
+    let taps = kernel_size(&spec);
+    let weights = Weights { data: w, out_channel: taps, source_channel: out_channels * taps };
+    let x = Operand { data: x, shape: xs, slope: spec.slope };
+    scatter(x, weights, out_shape_transpose(xs, out_channels, &spec), &spec, None)
 }
 
 /// Gradient of [`conv_transpose3d`] with respect to `x` (its result has shape `xs`), given the
@@ -116,13 +117,13 @@ pub fn conv_transpose3d_grad_input(
     x: &[f32],
     xs: Shape,
     out_channels: usize,
-    slope: Option<f32>,
+    spec: ConvSpec,
 ) -> Vec<f32> {
-    let spec = transposed(slope);
     check(x, xs, w, out_channels, &spec);
-    let weights = Weights { data: w, out_channel: out_channels * 27, source_channel: 27 };
-    let g = Operand { data: g, shape: out_shape_transpose(xs, out_channels), slope: None };
-    gather(g, weights, all_taps(&spec), xs[1], &spec, slope.map(|slope| (x, slope)))
+    let taps = kernel_size(&spec);
+    let weights = Weights { data: w, out_channel: out_channels * taps, source_channel: taps };
+    let g = Operand { data: g, shape: out_shape_transpose(xs, out_channels, &spec), slope: None };
+    gather(g, weights, all_taps(&spec), xs[1], &spec, spec.slope.map(|slope| (x, slope)))
 }
 
 /// Every output element is a weighted sum of the source elements around `stride` times its own
@@ -140,8 +141,8 @@ fn gather(
     }
     let axes = gather_axes(source.shape, spec);
     let out = axes.map(|a| a.positions);
-    Correlation { source, out_channels, axes, weights, taps: vec![taps], step: 1, out, derivative }
-        .compute()
+    let (taps, step) = (vec![taps], [1; 3]);
+    Correlation { source, out_channels, axes, weights, taps, step, out, derivative }.compute()
 }
 
 /// The adjoint of [`gather`]: every source element is spread over the output elements around
@@ -153,7 +154,7 @@ fn scatter(
     spec: &ConvSpec,
     derivative: Option<(&[f32], f32)>,
 ) -> Vec<f32> {
-    if spec.stride == 1 {
+    if spec.stride == [1; 3] {
         // The kernel is symmetric about its centre but for its weights: gathering with these in
         // reverse is the adjoint.
         let mut taps = all_taps(spec);
@@ -161,22 +162,26 @@ fn scatter(
         taps.iter_mut().for_each(|t| t.weight = last - t.weight);
         return gather(source, weights, taps, out[1], spec, derivative);
     }
-    // Output element 2p + phase gets weight k of source element o where 2o + k - (K - 1) / 2 = 2p +
-    // phase: (o, k) = (p, 1) for phase 0; (p, 2) and (p + 1, 0) for phase 1; with a kernel of 1
-    // only (p, 0) for phase 0.
+    // Along an axis of stride 2, output element 2p + phase gets weight k of source element o where
+    // 2o + k - (K - 1) / 2 = 2p + phase: (o, k) = (p, 1) for phase 0; (p, 2) and (p + 1, 0) for
+    // phase 1; with a kernel of 1 only (p, 0) for phase 0. Along one of stride 1, element p gets
+    // weight k of o = p + (K - 1) / 2 - k.
     let pairs = |a: usize, phase: usize| -> &[(usize, usize)] {
-        match (spec.kernel[a], phase) {
-            (3, 0) => &[(0, 1)],
-            (3, _) => &[(0, 2), (1, 0)],
-            (_, 0) => &[(0, 0)],
+        match (spec.stride[a], spec.kernel[a], phase) {
+            (1, 3, _) => &[(0, 2), (1, 1), (2, 0)],
+            (1, ..) => &[(0, 0)],
+            (_, 3, 0) => &[(0, 1)],
+            (_, 3, _) => &[(0, 2), (1, 0)],
+            (_, _, 0) => &[(0, 0)],
             _ => &[],
         }
     };
-    let taps = (0..8).map(|phase| {
+    let [_, sh, sw] = spec.stride;
+    let taps = (0..spec.stride.iter().product()).map(|phase| {
         let mut taps = Vec::new();
-        for &(d, kd) in pairs(0, phase >> 2) {
-            for &(h, kh) in pairs(1, phase >> 1 & 1) {
-                for &(w, kw) in pairs(2, phase & 1) {
+        for &(d, kd) in pairs(0, phase / (sh * sw)) {
+            for &(h, kh) in pairs(1, phase / sw % sh) {
+                for &(w, kw) in pairs(2, phase % sw) {
                     taps.push(KernelTap {
                         at: [d, h, w],
                         weight: (kd * spec.kernel[1] + kh) * spec.kernel[2] + kw,
@@ -188,13 +193,11 @@ fn scatter(
     });
     let axes = [0, 1, 2].map(|a| {
         let extent = source.shape[2 + a];
-        Axis {
-            source: extent,
-            positions: extent,
-            stride: 1,
-            lead: 0,
-            taps: spec.kernel[a].div_ceil(2),
-        }
+        let (lead, taps) = match spec.stride[a] {
+            1 => (spec.kernel[a] / 2, spec.kernel[a]),
+            _ => (0, spec.kernel[a].div_ceil(2)),
+        };
+        Axis { source: extent, positions: extent, stride: 1, lead, taps }
     });
     Correlation {
         source,
@@ -202,7 +205,7 @@ fn scatter(
         axes,
         weights,
         taps: taps.collect(),
-        step: 2,
+        step: spec.stride,
         out: [out[2], out[3], out[4]],
         derivative,
     }
@@ -212,14 +215,14 @@ fn scatter(
 /// The axes of a "same" convolution of a tensor of this shape.
 pub(super) fn gather_axes(shape: Shape, spec: &ConvSpec) -> Axes {
     let mut extent = [shape[2], shape[3], shape[4]];
-    if spec.kernel == [1, 1, 1] && spec.stride == 1 {
+    if spec.kernel == [1, 1, 1] && spec.stride == [1; 3] {
         // No neighbours: the volume is one long row.
         extent = [1, 1, extent.iter().product()];
     }
     [0, 1, 2].map(|a| Axis {
         source: extent[a],
-        positions: extent[a].div_ceil(spec.stride),
-        stride: spec.stride,
+        positions: extent[a].div_ceil(spec.stride[a]),
+        stride: spec.stride[a],
         lead: spec.kernel[a] / 2,
         taps: spec.kernel[a],
     })

@@ -17,6 +17,7 @@ use pulp::{Simd, WithSimd};
 use crate::kernel::depthwise::stencil::{LANES, Shifted, Tap, add_dots, column_sums, join_columns};
 use crate::kernel::parallel::{Slab, collect_slabs, map_indices, with_floats};
 use crate::kernel::simd::{dispatch, load};
+use crate::kernel::view::View;
 use crate::kernel::{Shape, numel};
 use ring::{Columns, Ring};
 use spread::spread;
@@ -28,8 +29,8 @@ pub struct DepthwiseSpec {
     pub kernel: [usize; 3],
     /// Distance between taps, in voxels; the padding is `dilation * (kernel - 1) / 2`.
     pub dilation: usize,
-    /// 1 or 2.
-    pub stride: usize,
+    /// Along depth, height and width: 1 or 2 each.
+    pub stride: [usize; 3],
     /// Negative slope of a LeakyReLU applied to the input first.
     pub slope: Option<f32>,
 }
@@ -46,14 +47,30 @@ impl DepthwiseSpec {
     /// Shape of the output for an input of shape `xs`: every spatial axis becomes `ceil(n /
     /// stride)`.
     pub fn out_shape(&self, [b, c, d, h, w]: Shape) -> Shape {
-        let s = self.stride;
-        [b, c, d.div_ceil(s), h.div_ceil(s), w.div_ceil(s)]
+        let [sd, sh, sw] = self.stride;
+        [b, c, d.div_ceil(sd), h.div_ceil(sh), w.div_ceil(sw)]
+    }
+
+    /// The stride of all axes, if it is the same.
+    fn even_stride(&self) -> Option<usize> {
+        let [sd, sh, sw] = self.stride;
+        (sd == sh && sh == sw).then_some(sd)
+    }
+
+    /// The convolution that keeps the grid, and which part of what it makes is the result: how one
+    /// is done whose axes have different strides.
+    fn thinned(&self, xs: Shape) -> (Self, View) {
+        (Self { stride: [1; 3], ..*self }, View::thinned(xs, self.stride))
     }
 }
 
 /// Depthwise convolution of `x` (shape `xs = [b, c, d, h, w]`) with `w` `[c, 1, kd, kh, kw]`.
 /// Returns `[b, c, ceil(d / stride), ceil(h / stride), ceil(w / stride)]`.
 pub fn depthwise3d(x: &[f32], xs: Shape, w: &[f32], spec: DepthwiseSpec) -> Vec<f32> {
+    if spec.even_stride().is_none() {
+        let (whole, part) = spec.thinned(xs);
+        return part.read(&depthwise3d(x, xs, w, whole));
+    }
     correlate(x, xs, w, spec, None)
 }
 
@@ -66,8 +83,12 @@ pub fn depthwise3d_grad_input(
     xs: Shape,
     spec: DepthwiseSpec,
 ) -> Vec<f32> {
+    if spec.even_stride().is_none() {
+        let (whole, part) = spec.thinned(xs);
+        return depthwise3d_grad_input(&part.write(g), w, x, xs, whole);
+    }
     let derivative = spec.slope.map(|slope| (x, slope));
-    if spec.stride == 1 {
+    if spec.stride == [1; 3] {
         // The transpose of a correlation that keeps the size is the correlation with the mirrored
         // kernel.
         let mirrored: Vec<f32> =
@@ -80,6 +101,10 @@ pub fn depthwise3d_grad_input(
 
 /// Gradient with respect to the weights, `[c, 1, kd, kh, kw]`, from the gradient `g` of the output.
 pub fn depthwise3d_grad_weight(x: &[f32], xs: Shape, g: &[f32], spec: DepthwiseSpec) -> Vec<f32> {
+    if spec.even_stride().is_none() {
+        let (whole, part) = spec.thinned(xs);
+        return depthwise3d_grad_weight(x, xs, &part.write(g), whole);
+    }
     let stencil = Stencil::new(xs, spec);
     let [batch, channels, depth, ..] = spec.out_shape(xs);
     let parts = depth.div_ceil(GRAD_WEIGHT_PLANES);
@@ -142,6 +167,7 @@ fn correlate(
 /// The taps of a strided, dilated kernel, and the ring of input planes that they meet.
 struct Stencil {
     spec: DepthwiseSpec,
+    stride: usize,
     depth: usize,
     plane: usize,
     out: [usize; 3],
@@ -162,18 +188,21 @@ impl Stencil {
             "kernel extents must be odd, found {:?}",
             spec.kernel
         );
-        assert!(matches!(spec.stride, 1 | 2), "stride must be 1 or 2, found {}", spec.stride);
+        let stride = spec.even_stride().filter(|stride| matches!(stride, 1 | 2));
+        let Some(stride) = stride else {
+            panic!("strides must be 1 or 2 each, found {:?}", spec.stride)
+        };
         let [.., depth, height, width] = xs;
         let [.., od, oh, ow] = spec.out_shape(xs);
         let [pd, ph, pw] = spec.padding();
-        let ring = Ring::new([height, width], [oh, ow], spec.stride, ph, depth.min(2 * pd + 1));
-        let stride = spec.stride as isize;
+        let ring = Ring::new([height, width], [oh, ow], stride, ph, depth.min(2 * pd + 1));
+        let step = stride as isize;
         let columns = || (0..spec.kernel[2]).map(|k| (k * spec.dilation) as isize - pw as isize);
-        let shifts = columns().map(|column| column.div_euclid(stride)).collect();
-        let parts =
-            columns().map(|column| column.rem_euclid(stride) as usize * ring.part).collect();
+        let shifts = columns().map(|column| column.div_euclid(step)).collect();
+        let parts = columns().map(|column| column.rem_euclid(step) as usize * ring.part).collect();
         let rows = (0..spec.kernel[1]).map(|k| ring.row(k * spec.dilation)).collect();
-        Self { spec, depth, plane: height * width, out: [od, oh, ow], ring, rows, shifts, parts }
+        let (plane, out) = (height * width, [od, oh, ow]);
+        Self { spec, stride, depth, plane, out, ring, rows, shifts, parts }
     }
 
     /// Packs the planes under the kernel of output plane `d` and finds the rows of taps that meet
@@ -188,7 +217,7 @@ impl Stencil {
         d: usize,
     ) {
         let [kd, kh, kw] = self.spec.kernel;
-        let (stride, dilation) = (self.spec.stride, self.spec.dilation);
+        let (stride, dilation) = (self.stride, self.spec.dilation);
         taps.clear();
         for k in 0..kd {
             let source = (d * stride + k * dilation).checked_sub(self.spec.padding()[0]);

@@ -6,6 +6,7 @@
 //! the ends of rows (see `frames`). With stride 2 a plane is split by the parity of row and column,
 //! and every step works on such quarters. Inputs are taken to be finite.
 
+mod by_axis;
 mod frames;
 mod max_grad;
 mod reduction;
@@ -18,6 +19,7 @@ use pulp::{Simd, WithSimd};
 use crate::kernel::parallel::{Slab, collect_slabs, for_slabs, uninit, with_floats};
 use crate::kernel::simd::dispatch;
 use crate::kernel::{Shape, numel};
+pub use by_axis::{PoolSpec, avg_pool, avg_pool_grad, max_pool, max_pool_grad};
 use frames::{Frames, Grid, Run, zip};
 pub use max_grad::max_pool3d_grad;
 use reduction::{Edges, Max, Mean, MeanTranspose, Reduction, Weights};

@@ -63,7 +63,7 @@ pub fn worth_for_weights(source: Shape, out_channels: usize, spec: &ConvSpec) ->
 fn suits([_, channels, depth, height, width]: Shape, out_channels: usize, spec: &ConvSpec) -> bool {
     let volume = depth * height * width;
     spec.kernel == [3, 3, 3]
-        && spec.stride == 1
+        && spec.stride == [1; 3]
         && channels.min(out_channels) >= 4
         && depth.min(height).min(width) >= 2
         && volume >= LEAST_VOLUME

@@ -1,0 +1,528 @@
+//! What can go wrong, said so that the reader knows the file or setting, what was expected, what
+//! was found and what to do. Facts are fields; how a caller passes settings and folders is not
+//! known here, so no message names an option of a command.
+
+mod difference;
+mod found;
+mod place;
+mod purpose;
+mod setting;
+mod text;
+mod unlike;
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::DataError;
+use medvol::check::Finding;
+
+pub use difference::Difference;
+pub use found::Found;
+pub use place::{Place, ScoresFault};
+pub use purpose::Purpose;
+pub use setting::{Expected, Origin};
+pub use text::shortened;
+pub use unlike::{ModelFact, Unlike};
+
+use crate::memory::text as bytes;
+use text::{bracketed, indented, joined};
+
+/// Errors of this crate. Sizes are in bytes, paths as they were given.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A volume or data set is at fault.
+    #[error(transparent)]
+    Volume(#[from] medvol::Error),
+    /// A device is unknown or not compiled in.
+    #[error(transparent)]
+    Device(#[from] volops::DeviceError),
+    /// The operating system refused.
+    #[error("cannot {action} {}: {source}", path.display())]
+    File {
+        /// What was tried: a verb.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A document cannot be written as JSON.
+    #[error(
+        "expected a document that JSON can hold; found one it cannot ({0}); this is a bug: please report it"
+    )]
+    Json(#[from] serde_json::Error),
+    /// A file is not what it should be.
+    #[error("{}: expected {expected}; found {found}; {remedy}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What it should be.
+        expected: &'static str,
+        /// What it is.
+        found: Box<Found>,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The user asked to stop; everything is saved.
+    #[error("stopped by request; everything is saved, the same command goes on from here")]
+    Stopped,
+    /// What went wrong in a fold of a cross-validation.
+    #[error("fold {fold}")]
+    Fold {
+        /// Its number.
+        fold: usize,
+        /// What went wrong.
+        source: Box<Error>,
+    },
+
+    /// A setting is impossible.
+    #[error("{key}: expected {expected}; found {found}")]
+    Setting {
+        /// Its name, such as `train.epochs`.
+        key: String,
+        /// What it may be.
+        expected: Box<Expected>,
+        /// Its value.
+        found: String,
+    },
+    /// A file of settings, or a preset with changes, cannot be understood.
+    #[error(
+        "{origin}: expected known keys with values of the right type; found {}",
+        indented(source)
+    )]
+    Settings {
+        /// Where they come from.
+        origin: Origin,
+        /// What TOML's reader says.
+        source: Box<toml::de::Error>,
+    },
+    /// A line that is to change a setting cannot be understood.
+    #[error("expected key=value, like search.epochs=10; found {line:?}{}", bracketed(reason))]
+    Override {
+        /// The line.
+        line: String,
+        /// What TOML's reader says of it, if it came so far.
+        reason: Option<Box<toml::de::Error>>,
+    },
+
+    /// A data set has too few labelled cases of different subjects for its folds.
+    #[error("{}: expected at least {folds} labelled cases (of different subjects) for {folds} folds; found {found}; add cases or set data.folds to fewer folds", path.display())]
+    TooFewCases {
+        /// The data set.
+        path: PathBuf,
+        /// Number of folds.
+        folds: usize,
+        /// Number of cases.
+        found: usize,
+    },
+    /// Too few cases are left to train with.
+    #[error("{}: expected at least 2 training cases outside the held-out fold; found {found}; add labelled cases or raise data.folds", path.display())]
+    TooFewTrainingCases {
+        /// The data set.
+        path: PathBuf,
+        /// Number of training cases.
+        found: usize,
+    },
+    /// A data set has no foreground label.
+    #[error("{}: expected a background label and at least one foreground label; found {found} label(s); list every label value under \"labels\"", path.display())]
+    NoForeground {
+        /// The data set.
+        path: PathBuf,
+        /// Number of labels.
+        found: usize,
+    },
+    /// What a channel is normalised by cannot be measured.
+    #[error("channel {channel} is to be normalised by the training cases, which have no voxel")]
+    NothingToMeasure {
+        /// Its number, from 0.
+        channel: usize,
+    },
+    /// A case of a run's plan is not in the data set any more.
+    #[error("{}: expected the case {case} of this run's plan; found no such case; put it back, or start a new run in another folder", path.display())]
+    CaseGone {
+        /// The data set.
+        path: PathBuf,
+        /// Name of the case.
+        case: String,
+    },
+    /// A case that is trained or scored with has no label map.
+    #[error(
+        "{case}: expected a label map; found none; give the case one, or take it out of the data set"
+    )]
+    NoLabels {
+        /// Name of the case.
+        case: String,
+    },
+    /// A case was not read for an error in it, which the check that found it should have told.
+    #[error("a case could not be read; check the data set")]
+    Unread,
+    /// A case whose image and labels have different shapes.
+    #[error("{case}: {source}; give image and label map the same grid")]
+    Shapes {
+        /// Name of the case.
+        case: String,
+        /// Both shapes.
+        source: medvol::metrics::ShapeMismatch,
+    },
+    /// A check of the data set found that training would fail or be wrong.
+    #[error("{}: {}; {}", first.case.as_deref().unwrap_or("data set"), first.message, first.remedy)]
+    Unfit {
+        /// The data set.
+        data: PathBuf,
+        /// The file of splits that the cases were held against, if there is one.
+        splits: Option<PathBuf>,
+        /// The first error that was found.
+        first: Box<Finding>,
+        /// Number of errors besides.
+        more: usize,
+    },
+
+    /// Another process works in a run folder.
+    #[error("{}: expected a run folder that no other process uses; it is in use; wait for the other process or stop it", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A folder holds a run of other settings or data.
+    #[error("{}: expected the settings and data this command was given, so that the run can go on; found another run ({})", path.display(), joined(differences))]
+    AnotherRun {
+        /// The file that says so.
+        path: PathBuf,
+        /// In what they differ.
+        differences: Vec<Difference>,
+    },
+    /// A file that says what a run is cannot be understood.
+    #[error("{}: expected the file that the run began with; found a damaged one; put a copy back", path.display())]
+    DamagedRun {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is no finished run where one is named.
+    #[error("{}: no result.json there; expected the folder of a finished run or of a cross-validation", path.display())]
+    NoResult {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The loss or its gradients are no numbers any more.
+    #[error("{phase} diverged in epoch {}: the loss became {loss}, the norm of its gradients {norm}; expected finite numbers; the last checkpoint is kept, but going on from it would end the same way: start again in another folder with a lower learning rate, such as {phase}.weights.lr={}", epoch + 1, lr / 2.0)]
+    Diverged {
+        /// `search` or `train`.
+        phase: &'static str,
+        /// From 0.
+        epoch: usize,
+        /// The loss.
+        loss: f64,
+        /// Norm of its gradients.
+        norm: f64,
+        /// Learning rate of the step.
+        lr: f64,
+    },
+    /// More memory is needed than there is.
+    #[error("{purpose}: expected {} of memory or more ({}); found {}{}", bytes(*needed), purpose.parts(), bytes(*allowed), purpose.remedy())]
+    Memory {
+        /// What for.
+        purpose: Purpose,
+        /// Bytes that it takes.
+        needed: u64,
+        /// Bytes that there are.
+        allowed: u64,
+    },
+    /// Less space is left on the disk than the run will fill.
+    #[error("{}: expected {} of free space or more, for the checkpoints and the model of this run; found {}; make room", path.display(), bytes(*needed), bytes(*free))]
+    Disk {
+        /// The folder of the run.
+        path: PathBuf,
+        /// Bytes that it takes.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
+
+    /// Less space is left on the disk than preprocessed cases will fill; in bytes.
+    #[error(
+        "{}: expected {} of free space or more, for the preprocessed cases that are not there yet \
+         ({cases}); found {}; make room",
+        path.display(), bytes(*needed), bytes(*free)
+    )]
+    CacheDisk {
+        /// The folder of the cache.
+        path: PathBuf,
+        /// How many cases are not there yet.
+        cases: usize,
+        /// What they will fill.
+        needed: u64,
+        /// What is left.
+        free: u64,
+        /// Whether they would fit with half as many bytes a number.
+        half_fits: bool,
+        /// Spacing in mm of a grid on which they would fit, where one is worth it.
+        coarser: Option<[f64; 3]>,
+    },
+    /// What is held of a case on disk is lost, and its files are not those it was made from.
+    #[error(
+        "{case}: expected the files that the run began with, as what was kept of them in {} is \
+         damaged; found others; put them back",
+        path.display()
+    )]
+    CaseChanged {
+        /// Name of the case.
+        case: String,
+        /// The folder of the cache.
+        path: PathBuf,
+    },
+    /// A tensor could not be brought to memory as numbers.
+    #[error(
+        "{what}: expected numbers of type f32; found {source}; this is a bug: please report it"
+    )]
+    Values {
+        /// What it holds.
+        what: &'static str,
+        /// What Burn says.
+        source: DataError,
+    },
+
+    /// Nothing is known by the name of an architecture.
+    #[error("{name}: no such run folder; expected one, a genotype.json, a model.safetensors, random, random:SEED, u:CHANNELS, {}, or one of the operations {}", designed.join(", "), operations.join(", "))]
+    NoArchitecture {
+        /// The name.
+        name: String,
+        /// Names of the architectures that are built in.
+        designed: Vec<String>,
+        /// Names of the operations of the space.
+        operations: Vec<String>,
+    },
+    /// A random architecture is numbered by what is no number.
+    #[error("{name}: expected a number after random:")]
+    RandomSeed {
+        /// The name.
+        name: String,
+    },
+    /// The channels of a network of the U family are no channels.
+    #[error(
+        "{name}: expected the channels of the stem, as in u:8, or of all levels, as in u:8,16,32,64"
+    )]
+    UChannels {
+        /// The name.
+        name: String,
+    },
+    /// An architecture of nothing but the operation that connects nothing.
+    #[error("{name}: a network without any connection computes nothing; name another operation")]
+    Unconnected {
+        /// Name of the operation.
+        name: String,
+    },
+    /// A network of a size that none can have.
+    #[error(
+        "{channels} channels, {classes} classes, width {width}: expected 1 to 4096 channels, 1 to \
+         255 classes, and a width from 4 to 4096 that is a multiple of 4"
+    )]
+    ImpossibleSize {
+        /// Input channels.
+        channels: usize,
+        /// Classes, background included.
+        classes: usize,
+        /// Channels of the stem.
+        width: usize,
+    },
+    /// A patch that cannot be halved as a network halves it.
+    #[error("patch {patch:?}: expected multiples of {}, {} and {} voxels, as its axes are halved", step[0], step[1], step[2])]
+    Undivided {
+        /// (depth, height, width) in voxels.
+        patch: [usize; 3],
+        /// What its extents must be multiples of.
+        step: [usize; 3],
+    },
+    /// A network that has no cells is to be drawn.
+    #[error("{name}: only cells of the search space can be drawn")]
+    NoCells {
+        /// Name of the architecture.
+        name: String,
+    },
+    /// Cells that have a name do not fit the operations that an edge can be.
+    #[error(
+        "{name}: expected network.operations with the operation {missing} of these cells; found \
+         none of its name and kind; add it"
+    )]
+    OtherOperations {
+        /// The cells' name.
+        name: String,
+        /// The first operation that they need.
+        missing: String,
+    },
+    /// A run whose search is not over has no architecture yet.
+    #[error("{}: no genotype.json there; expected the folder of a run whose search is over", path.display())]
+    NoGenotype {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Weights to inherit do not fit the network.
+    #[error(
+        "weights to inherit: expected a weight {weight} of the same shape; found none; inherit only from a run with the same width, channels, classes, operations and strides"
+    )]
+    Inherit {
+        /// Name of the first weight that is missing.
+        weight: String,
+    },
+    /// The search that weights are taken from has seen cases that are held out now.
+    #[error(
+        "{source_run}: its search has seen {seen} of the {held_out} cases held out here, so their scores would be too good; use the fold and seed of that run (fold {fold})"
+    )]
+    SeenCases {
+        /// Name of the run of the search.
+        source_run: String,
+        /// Number of held-out cases that it has seen.
+        seen: usize,
+        /// Number of held-out cases.
+        held_out: usize,
+        /// Fold of the search.
+        fold: usize,
+    },
+    /// A prediction without a model.
+    #[error("expected one or more models; found none; give models")]
+    NoModel,
+    /// Models whose predictions cannot be averaged.
+    #[error(
+        "expected models of the same channels, labels, spacing and patch; found {} and {}; give models that were trained on one data set with the same settings", facts[0], facts[1]
+    )]
+    UnlikeModels {
+        /// What differs: that of the first model, and of another.
+        facts: Box<[ModelFact; 2]>,
+    },
+
+    /// A cross-validation has fewer folds.
+    #[error("there is no fold {fold}; expected 0 to {}", of.saturating_sub(1))]
+    NoFold {
+        /// The number.
+        fold: usize,
+        /// Number of folds.
+        of: usize,
+    },
+    /// No fold of a cross-validation is complete; others work on some.
+    #[error("{}: no fold is complete yet; others work on {in_use:?}", path.display())]
+    NoFoldComplete {
+        /// The folder of the cross-validation.
+        path: PathBuf,
+        /// Numbers of the folds that other processes work on.
+        in_use: Vec<usize>,
+    },
+    /// Folds of different networks or data in one folder.
+    #[error("{}: expected folds of one network and data set; fold {} is {} on {}, fold {} is {} on {}; remove what does not belong there", path.display(), folds[0].0, folds[0].1, folds[0].2, folds[1].0, folds[1].1, folds[1].2)]
+    MixedFolds {
+        /// The folder of the cross-validation.
+        path: PathBuf,
+        /// Number, network and data set of two folds that do not go together.
+        folds: Box<[(usize, String, String); 2]>,
+    },
+
+    /// An input or an output of a prediction or evaluation is at fault.
+    #[error("{}: {problem}", path.display())]
+    Place {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: Place,
+    },
+    /// Two files of one name: their results could not be told apart.
+    #[error("{} and {} have the same name; rename one of them", first.display(), second.display())]
+    SameName {
+        /// One of them.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
+    /// No prediction has the name of a reference.
+    #[error("{}: none of the predictions ({}) has the name of a reference ({})", path.display(), shortened(predictions), shortened(references))]
+    NoPairs {
+        /// The folder of predictions.
+        path: PathBuf,
+        /// Names of the predictions.
+        predictions: Vec<String>,
+        /// Names of the references.
+        references: Vec<String>,
+    },
+    /// A prediction and its reference cannot be compared.
+    #[error("{} against {}: {problem}", prediction.display(), reference.display())]
+    Unlike {
+        /// The prediction.
+        prediction: PathBuf,
+        /// The reference.
+        reference: PathBuf,
+        /// Why not.
+        problem: Unlike,
+    },
+    /// Some of several images or cases could not be done.
+    #[error("{failed} of {of} {what}: {first}")]
+    SomeFailed {
+        /// Of what, and what could not be done with them.
+        what: &'static str,
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        of: usize,
+        /// What went wrong with the first.
+        first: Box<Error>,
+    },
+    /// None of several could be done.
+    #[error("{}", joined(errors))]
+    AllFailed {
+        /// What went wrong with each.
+        errors: Vec<Error>,
+    },
+}
+
+impl Error {
+    /// An operating-system error while trying to `action` (a verb) the file at `path`.
+    pub fn file(action: &'static str, path: &Path, source: std::io::Error) -> Self {
+        Self::File { action, path: path.into(), source }
+    }
+
+    /// A file that holds `found` where something else is expected.
+    pub fn invalid(
+        path: &Path,
+        expected: &'static str,
+        found: impl Into<Found>,
+        remedy: &'static str,
+    ) -> Self {
+        Self::Invalid { path: path.into(), expected, found: Box::new(found.into()), remedy }
+    }
+
+    /// A setting that is impossible.
+    pub fn setting(key: &str, expected: impl Into<Expected>, found: impl ToString) -> Self {
+        let expected = Box::new(expected.into());
+        Self::Setting { key: key.into(), expected, found: found.to_string() }
+    }
+
+    /// An input or an output that is at fault.
+    pub fn place(path: &Path, problem: Place) -> Self {
+        Self::Place { path: path.into(), problem }
+    }
+
+    /// Whether a setting or a file of settings is at fault.
+    pub fn is_of_settings(&self) -> bool {
+        matches!(self, Self::Setting { .. } | Self::Settings { .. } | Self::Override { .. })
+    }
+}
+
+/// Result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn no_message_names_an_option_of_a_command() {
+        let files = [
+            include_str!("mod.rs"),
+            include_str!("difference.rs"),
+            include_str!("found.rs"),
+            include_str!("place.rs"),
+            include_str!("purpose.rs"),
+            include_str!("setting.rs"),
+            include_str!("text.rs"),
+            include_str!("unlike.rs"),
+        ];
+        let option = ["-", "-"].concat();
+        for line in files.iter().flat_map(|file| file.lines()) {
+            assert!(!line.contains(&option), "{line}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! What can be wrong with the inputs and outputs of predictions and evaluations.
+
+/// What is wrong with an input or an output. [`Error::Place`](crate::Error::Place) names it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Place {
+    /// Neither an image, nor a folder, nor a data set.
+    #[error("expected an image (such as .nii.gz, .nrrd or .mha), a folder of images or a data set")]
+    NoImage,
+    /// Neither a folder nor a label map.
+    #[error("expected a folder, or an image file (such as .nii.gz, .nrrd or .mha)")]
+    NoLabelMap,
+    /// A folder without images.
+    #[error("no images to predict found there")]
+    NoImages {
+        /// Whether a data set's training images were wanted, too.
+        training: bool,
+    },
+    /// A folder without label maps.
+    #[error("expected label maps (such as .nii.gz, .nrrd or .mha), found none")]
+    NoLabelMaps,
+    /// A name that is no text.
+    #[error("expected a name in UTF-8; rename this file")]
+    NotUtf8,
+    /// One file for the label maps of several images.
+    #[error("one file for {images} images; give a folder")]
+    OneFile {
+        /// Number of images.
+        images: usize,
+    },
+    /// A place for label maps that is neither a folder nor the name of one.
+    #[error(
+        "expected a folder, or a file name that ends as an image's (such as .nii.gz, .nrrd or .mha)"
+    )]
+    NoFolder,
+    /// An output that is an input or belongs to a data set.
+    #[error("this would overwrite an input or a file of a data set")]
+    Overwrites,
+    /// An image of other channels than the model's.
+    #[error(
+        "the model expects {expected} channel(s), found {found}; give images like those it was \
+         trained on ({})", names.join(", ")
+    )]
+    Channels {
+        /// Number of the model's channels.
+        expected: usize,
+        /// Number of the image's.
+        found: usize,
+        /// Names of the model's channels.
+        names: Vec<String>,
+    },
+    /// A table of scores that cannot be understood.
+    #[error(transparent)]
+    Scores(#[from] ScoresFault),
+}
+
+/// Why a table of scores cannot be understood.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScoresFault {
+    /// Not CSV.
+    #[error(transparent)]
+    Csv(#[from] csv::Error),
+    /// Other columns.
+    #[error("line 1: expected the columns case, one for each class, mean")]
+    Columns,
+    /// A cell that is neither empty nor a Dice.
+    #[error("line {line}: expected a Dice from 0 to 1 or nothing, found {found}")]
+    Dice {
+        /// Line of the file, from 1.
+        line: u64,
+        /// What stands there.
+        found: String,
+    },
+}

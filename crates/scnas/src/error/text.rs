@@ -1,0 +1,23 @@
+//! Parts of messages.
+
+/// The lines of an error of TOML's reader below each other.
+pub(super) fn indented(error: &toml::de::Error) -> String {
+    error.to_string().trim_end().replace('\n', "\n  ")
+}
+
+/// What TOML's reader says, behind a sentence.
+pub(super) fn bracketed(reason: &Option<Box<toml::de::Error>>) -> String {
+    reason.as_ref().map_or_else(String::new, |reason| format!(" ({})", reason.message()))
+}
+
+/// All of several texts.
+pub(super) fn joined(parts: &[impl ToString]) -> String {
+    parts.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// The first of many names.
+pub fn shortened(names: &[String]) -> String {
+    let more = names.len().saturating_sub(3);
+    let first = names[..names.len() - more].join(", ");
+    if more > 0 { format!("{first} and {more} more") } else { first }
+}
