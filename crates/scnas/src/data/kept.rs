@@ -64,13 +64,13 @@ pub struct KeptCase {
 /// Where the voxels are.
 #[derive(Debug)]
 enum Voxels {
-    Memory(Case),
+    Memory(Box<Case>),
     Disk(Box<CachedCase>),
 }
 
 impl From<Case> for KeptCase {
     fn from(case: Case) -> Self {
-        Self { facts: Facts::of(&case), voxels: Voxels::Memory(case) }
+        Self { facts: Facts::of(&case), voxels: Voxels::Memory(Box::new(case)) }
     }
 }
 
@@ -88,7 +88,7 @@ impl KeptCase {
     /// The case, where its voxels are in memory.
     pub fn into_memory(self) -> Option<Case> {
         match self.voxels {
-            Voxels::Memory(case) => Some(case),
+            Voxels::Memory(case) => Some(*case),
             Voxels::Disk(_) => None,
         }
     }

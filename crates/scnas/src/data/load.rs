@@ -151,7 +151,7 @@ impl<'a> Loading<'a> {
                 let all_do = taken + kept * held(rest) <= limit;
                 if fitting == 0 || (read > 0 && !all_do) {
                     let needed = taken + kept * held(rest);
-                    return self.into_cache(all, needed);
+                    return self.move_to_disk(all, needed);
                 }
                 if read == 0 {
                     // A few say how much of the others is cropped away.
@@ -175,7 +175,7 @@ impl<'a> Loading<'a> {
     }
 
     /// Writes what is in memory into the cache, and the rest after it.
-    fn into_cache(&self, mut all: LoadedCases, needed: f64) -> Result<LoadedCases> {
+    fn move_to_disk(&self, mut all: LoadedCases, needed: f64) -> Result<LoadedCases> {
         let cache = &self.room.cache;
         let memory = self.memory() as u64;
         self.observer.message(&Message::HeldOnDisk { needed: needed as u64, memory });
