@@ -36,27 +36,37 @@ pub struct DrawnVoxel {
     rank: usize,
 }
 
+/// What is summed over the voxels of a class.
+#[derive(Clone, Default)]
+struct Sums {
+    /// Voxels in each plane; empty until there is one.
+    planes: Vec<u32>,
+    /// Of their indices (depth, height, width).
+    places: [f64; 3],
+    squares: [f64; 3],
+}
+
 impl ClassPlaces {
     /// Of a label map `[depth, height, width]` of class indices; class 0 is the background.
     pub fn of(map: ArrayView3<u8>) -> Self {
         let depth = map.dim().0;
-        let mut sums = vec![(Vec::new(), [0.0; 3], [0.0; 3]); 256];
+        let mut sums = vec![Sums::default(); 256];
         for (z, plane) in map.axis_iter(Axis(0)).enumerate() {
             for ((y, x), &class) in plane.indexed_iter().filter(|(_, class)| **class > 0) {
-                let (planes, sum, squares) = &mut sums[usize::from(class)];
+                let Sums { planes, places, squares } = &mut sums[usize::from(class)];
                 if planes.is_empty() {
                     planes.resize(depth, 0);
                 }
                 planes[z] += 1;
                 for (axis, place) in [z, y, x].into_iter().enumerate() {
-                    sum[axis] += place as f64;
+                    places[axis] += place as f64;
                     squares[axis] += (place * place) as f64;
                 }
             }
         }
-        let place = |(class, (planes, sum, squares)): (u8, (Vec<u32>, [f64; 3], [f64; 3]))| {
+        let place = |(class, Sums { planes, places, squares }): (u8, Sums)| {
             let count = planes.iter().map(|&voxels| f64::from(voxels)).sum::<f64>();
-            let centre = sum.map(|sum| sum / count);
+            let centre = places.map(|sum| sum / count);
             let spread = [0, 1, 2]
                 .map(|axis| (squares[axis] / count - centre[axis].powi(2)).max(0.0).sqrt());
             (!planes.is_empty()).then_some(ClassPlace { class, planes, centre, spread })

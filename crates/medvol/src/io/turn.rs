@@ -25,7 +25,7 @@ impl Turn {
         let affine = axes.canonical_affine(&part.grid.affine, part.grid.shape);
         let fits = shape == whole.shape
             && whole.affine.max_displacement(&affine, shape) <= tolerance_mm(&whole.affine);
-        fits.then(|| Self { axes, grid: Grid { channels: part.grid.channels, ..*whole } })
+        fits.then_some(Self { axes, grid: Grid { channels: part.grid.channels, ..*whole } })
     }
 
     /// The image along the axes of the grid.
