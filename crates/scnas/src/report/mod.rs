@@ -8,6 +8,7 @@ pub mod finished;
 pub mod picture;
 pub mod portrait;
 pub mod procedures;
+pub mod race;
 pub mod result;
 pub mod scoring;
 pub mod statistics;
