@@ -1,16 +1,17 @@
 //! Whether a found network beats random ones, in words.
 
 use scnas::report::against_random::{AgainstRandom, Rival};
+use scnas::report::procedures::Procedures;
 use scnas::report::table::aligned;
 use serde_json::{Value, json};
 
-use crate::cells::{PAIRED_HEAD, number, paired_cells};
+use crate::cells::{PAIRED_HEAD, number, paired_cells, with_error};
 
 /// A table, and a sentence that sums it up.
 pub fn text(against: &AgainstRandom) -> String {
     let head = ["found - random", "network", "its Dice", "minutes"].into_iter().chain(PAIRED_HEAD);
     let mut rows: Vec<Vec<String>> = vec![head.map(String::from).collect()];
-    for Rival { random, paired, other_settings } in &against.0 {
+    for Rival { random, paired, other_settings } in &against.rivals {
         let mark = if *other_settings { " *" } else { "" };
         let dice = number(random.mean().map(|dice| dice.mean), 4);
         let first = [
@@ -22,7 +23,7 @@ pub fn text(against: &AgainstRandom) -> String {
         rows.push(first.into_iter().chain(paired_cells(Some(paired))).collect());
     }
     let mut text = aligned(&rows, 2) + &sentence(against);
-    if against.0.iter().any(|rival| rival.other_settings) {
+    if against.rivals.iter().any(|rival| rival.other_settings) {
         text += "\n* trained with other settings, so that the difference may be theirs";
     }
     text
@@ -31,7 +32,7 @@ pub fn text(against: &AgainstRandom) -> String {
 const UNDECIDED: &str = "the interval holds 0 or p is not below 0.05";
 
 fn sentence(against: &AgainstRandom) -> String {
-    let verdict = match (against.0.len(), against.better_than(), against.worse_than()) {
+    let verdict = match (against.rivals.len(), against.better_than(), against.worse_than()) {
         (1, 1, _) => "The found network is better than the random one.".into(),
         (1, _, 1) => "The found network is worse than the random one.".into(),
         (1, ..) => format!("No difference from the random network is shown: {UNDECIDED}."),
@@ -41,12 +42,20 @@ fn sentence(against: &AgainstRandom) -> String {
             all - better - worse
         ),
     };
-    format!("{verdict} This speaks of these held-out cases, not of other seeds.")
+    let networks = "This speaks of these networks: cases are the sample.";
+    match &against.procedure {
+        None => format!("{verdict} {networks}"),
+        Some(Procedures { networks: [_, random], difference, error, .. }) => format!(
+            "{verdict} {networks}\nSearching against drawing at random: {}, standard error over \
+             {random} random networks and the found ones, which are the sample.",
+            with_error(*difference, error.map(|error| error.standard_error)),
+        ),
+    }
 }
 
 /// The same for programs.
 pub fn json(against: &AgainstRandom) -> Value {
-    let rivals = against.0.iter().map(|Rival { random, paired, other_settings }| {
+    let rivals = against.rivals.iter().map(|Rival { random, paired, other_settings }| {
         json!({
             "run": random.name, "network": random.network(), "difference": paired,
             "other_settings": other_settings,
@@ -56,5 +65,6 @@ pub fn json(against: &AgainstRandom) -> Value {
         "random": rivals.collect::<Vec<_>>(),
         "better_than": against.better_than(),
         "worse_than": against.worse_than(),
+        "procedure": against.procedure,
     })
 }

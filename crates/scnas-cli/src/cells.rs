@@ -1,19 +1,17 @@
 //! Cells of tables: numbers that may not be known, and paired comparisons.
 
+use scnas::report::procedures::Procedures;
 use scnas::report::statistics::Paired;
 
-/// Cells of a comparison: cases, difference, interval, better, worse, p.
+/// Cells of a comparison of networks, cases being the sample.
 pub fn paired_cells(comparison: Option<&Paired>) -> Vec<String> {
-    let Some(Paired { cases, mean_difference, interval_95: [low, high], better, worse, wilcoxon }) =
-        comparison
-    else {
-        return vec!["0".into()];
-    };
-    let p_value = |p: f64| if p < 1e-4 { "< 0.0001".into() } else { format!("{p:.4}") };
+    let Some(paired) = comparison else { return vec!["0".into()] };
+    let Paired { cases, mean_difference, standard_error, interval_95, better, worse, wilcoxon } =
+        paired;
     vec![
         cases.to_string(),
-        format!("{mean_difference:+.4}"),
-        format!("{low:+.4} to {high:+.4}"),
+        with_error(*mean_difference, *standard_error),
+        interval(*interval_95),
         better.to_string(),
         worse.to_string(),
         wilcoxon.map_or_else(|| "–".into(), |test| p_value(test.p)),
@@ -22,7 +20,38 @@ pub fn paired_cells(comparison: Option<&Paired>) -> Vec<String> {
 
 /// Heads of [`paired_cells`].
 pub const PAIRED_HEAD: [&str; 6] =
-    ["cases", "difference", "95 % interval", "better", "worse", "Wilcoxon p"];
+    ["cases", "difference ± SE", "95 % interval", "better", "worse", "Wilcoxon p"];
+
+/// Cells of a comparison of procedures, networks being the sample.
+pub fn procedure_cells(found: &Procedures) -> Vec<String> {
+    let Procedures { networks: [a, b], folds, difference, error } = found;
+    let error = error.as_ref();
+    vec![
+        format!("{a} + {b}"),
+        folds.to_string(),
+        with_error(*difference, error.map(|error| error.standard_error)),
+        error.map_or_else(|| "–".into(), |error| interval(error.interval_95)),
+        error.map_or_else(|| "–".into(), |error| p_value(error.p)),
+    ]
+}
+
+/// Heads of [`procedure_cells`].
+pub const PROCEDURE_HEAD: [&str; 5] =
+    ["networks", "folds", "difference ± SE", "95 % interval", "Student p"];
+
+/// `+0.0031 ± 0.0012`: a mean and its standard error, where that is known.
+pub fn with_error(mean: f64, standard_error: Option<f64>) -> String {
+    let error = standard_error.map_or_else(|| "?".into(), |error| format!("{error:.4}"));
+    format!("{mean:+.4} ± {error}")
+}
+
+fn interval([low, high]: [f64; 2]) -> String {
+    format!("{low:+.4} to {high:+.4}")
+}
+
+fn p_value(p: f64) -> String {
+    if p < 1e-4 { "< 0.0001".into() } else { format!("{p:.4}") }
+}
 
 /// A number with so many decimals, – where it is not known.
 pub fn number(value: Option<f64>, decimals: usize) -> String {

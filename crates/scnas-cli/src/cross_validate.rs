@@ -10,7 +10,6 @@ use scnas::report::against_random::AgainstRandom;
 use scnas::report::cross_validation::CrossValidation;
 use scnas::run::cross_validate::{CrossValidated, cross_validate};
 use scnas::run::pipeline::Order;
-use scnas::settings::Then;
 use scnas::store::named::{Named, settings_of};
 use serde_json::json;
 
@@ -18,7 +17,8 @@ use crate::against_random;
 use crate::interrupt;
 use crate::output::{Output, warn};
 use crate::progress::Progress;
-use crate::run_options::{ARCHITECTURES, SettingsArgs, default_folder};
+use crate::run_options::{ARCHITECTURES, SettingsArgs, StrategyArgs, default_folder};
+use crate::search::{inherits, search_kind};
 
 /// Cross-validate: search or train in every fold, and tabulate Dice over all of them
 ///
@@ -62,16 +62,19 @@ pub struct CrossValidateArgs {
     #[arg(long, value_name = "FILE")]
     pub splits: Option<PathBuf>,
     #[command(flatten)]
+    pub strategy: StrategyArgs,
+    #[command(flatten)]
     pub settings: SettingsArgs,
 }
 
 pub fn run(args: &CrossValidateArgs, device: &Device, output: Output) -> Result<ExitCode> {
     interrupt::listen()?;
     let base = args.arch.as_deref().and_then(settings_of);
-    let mut config = args.settings.load(base.as_deref(), &[])?;
+    let mut config = args.settings.load(base.as_deref(), &args.strategy.overrides())?;
+    config.race.candidates.extend(args.strategy.candidate.iter().cloned());
     if args.arch.is_some() {
         args.settings.warn_of_unsearched();
-    } else if config.search.then == Then::Inherit {
+    } else if inherits(&config) {
         args.settings.warn_of_untrained();
     }
     if let Some(splits) = &args.splits {
@@ -82,7 +85,9 @@ pub fn run(args: &CrossValidateArgs, device: &Device, output: Output) -> Result<
         .as_ref()
         .map(|text| Named::resolve(text, &config.network.space(), config.seed, device))
         .transpose()?;
-    let kind = named.as_ref().map_or_else(|| "search".into(), |named| named.name.replace(':', "-"));
+    let kind = named
+        .as_ref()
+        .map_or_else(|| search_kind(&config).into(), |named| named.name.replace(':', "-"));
     let out = args
         .out
         .clone()

@@ -20,6 +20,7 @@ mod output;
 mod picture;
 mod predict;
 mod progress;
+mod race;
 mod run_options;
 mod said;
 mod search;

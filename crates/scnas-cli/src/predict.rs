@@ -9,6 +9,7 @@ use medvol::io::Source;
 use medvol::stitch::Blend;
 use scnas::Device;
 use scnas::run::predict::{Job, Predicted, Request, predict};
+use scnas::settings::Bytes;
 use serde_json::{Value, json};
 
 use crate::interrupt;
@@ -71,8 +72,8 @@ pub struct PredictArgs {
     pub largest_component: Option<Vec<String>>,
     /// The most memory to use, such as 1GiB or 800MB; less takes longer [default: what the machine
     /// allows]
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    pub memory: Option<u64>,
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<Bytes>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -86,24 +87,6 @@ fn overlap(text: &str) -> Result<f64, String> {
         .ok()
         .filter(|x| (0.0..1.0).contains(x))
         .ok_or_else(|| "expected a number from 0 to less than 1".into())
-}
-
-/// A number of bytes, with a unit or without.
-fn size(text: &str) -> Result<u64, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let bytes = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1.0,
-        "k" | "kb" => 1e3,
-        "m" | "mb" => 1e6,
-        "g" | "gb" => 1e9,
-        "kib" => 1024.0,
-        "mib" => 1024.0 * 1024.0,
-        "gib" => 1024.0 * 1024.0 * 1024.0,
-        _ => f64::NAN,
-    };
-    let bytes = number.parse::<f64>().map_or(f64::NAN, |number| number * bytes);
-    if bytes >= 1.0 { Ok(bytes as u64) } else { Err("expected a size like 1GiB or 800MB".into()) }
 }
 
 pub fn run(args: &PredictArgs, device: &Device, output: Output) -> Result<ExitCode> {
@@ -121,7 +104,7 @@ pub fn run(args: &PredictArgs, device: &Device, output: Output) -> Result<ExitCo
         }),
         flips: args.flips,
         largest_component: args.largest_component.clone(),
-        memory: args.memory,
+        memory: args.memory.map(|Bytes(most)| most),
     };
     let progress = Progress::new(output);
     let predicted = predict(&request, device, &progress)?;

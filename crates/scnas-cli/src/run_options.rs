@@ -9,11 +9,12 @@ use scnas::data::files::name_of_folder;
 use scnas::report::against_random::AgainstRandom;
 use scnas::report::evaluation::Evaluation;
 use scnas::report::result::RunResult;
-use scnas::settings::{Config, PRESETS};
+use scnas::settings::{Bytes, Config, Count, PRESETS};
 use serde_json::json;
 
 use crate::against_random;
 use crate::output::{Output, warn};
+use crate::race;
 
 /// Help for an argument that names an architecture.
 pub const ARCHITECTURES: &str = "A run folder, a genotype.json, a model.safetensors, random, \
@@ -36,6 +37,44 @@ pub struct RunArgs {
     /// Fold to hold out for evaluation; short for --set data.fold=K
     #[arg(long, value_name = "K")]
     pub fold: Option<usize>,
+}
+
+/// How a network is found, and what it may cost.
+#[derive(Debug, Args)]
+pub struct StrategyArgs {
+    /// bi-level: learn weights and architecture together; race: train candidates side by side, the
+    /// better ones longer, and hand over the best; short for --set search.strategy=NAME
+    #[arg(long, value_name = "bi-level|race")]
+    pub strategy: Option<String>,
+    /// One more candidate of a race, as --arch of train names it, with @WIDTH where it is to have
+    /// another; may be repeated
+    #[arg(long, value_name = "ARCH")]
+    pub candidate: Vec<String>,
+    /// Most convolution weights of a race's winner, such as 100k or 0.5M
+    #[arg(long, value_name = "N")]
+    pub max_params: Option<Count>,
+    /// Most GFLOPs of a patch
+    #[arg(long, value_name = "X")]
+    pub max_gflops: Option<f64>,
+    /// Most memory that predicting the largest training case takes, such as 1GiB
+    #[arg(long, value_name = "SIZE")]
+    pub max_memory: Option<Bytes>,
+    /// Most seconds that predicting the largest training case takes on this machine
+    #[arg(long, value_name = "S")]
+    pub max_seconds: Option<f64>,
+}
+
+impl StrategyArgs {
+    /// The settings that these options are short for.
+    pub fn overrides(&self) -> Vec<String> {
+        let Self { strategy, max_params, max_gflops, max_memory, max_seconds, .. } = self;
+        let strategy = strategy.as_ref().map(|name| format!("search.strategy={name}"));
+        let params = max_params.map(|Count(most)| format!("race.max_params={most}"));
+        let gflops = max_gflops.map(|most| format!("race.max_gflops={most:?}"));
+        let memory = max_memory.map(|Bytes(most)| format!("race.max_memory={most}"));
+        let seconds = max_seconds.map(|most| format!("race.max_seconds={most:?}"));
+        [strategy, params, gflops, memory, seconds].into_iter().flatten().collect()
+    }
 }
 
 /// Settings of a run.
@@ -82,11 +121,11 @@ impl SettingsArgs {
 }
 
 impl RunArgs {
-    /// The settings: preset, then the file (or, without one, `base`), then `--set` and `--fold`.
-    pub fn settings(&self, base: Option<&Path>) -> Result<Config> {
-        let fold: Vec<String> =
-            self.fold.map(|fold| format!("data.fold={fold}")).into_iter().collect();
-        self.settings.load(base, &fold)
+    /// The settings: preset, then the file (or, without one, `base`), then `--set`, `--fold` and
+    /// `more`.
+    pub fn settings(&self, base: Option<&Path>, mut more: Vec<String>) -> Result<Config> {
+        more.extend(self.fold.map(|fold| format!("data.fold={fold}")));
+        self.settings.load(base, &more)
     }
 
     /// The run folder: `--out`, or `runs/<data>/<kind>-fold<K>`.
@@ -124,6 +163,9 @@ pub fn report(
     );
     let random = folder.join("alpha.json").exists().then(|| AgainstRandom::of(folder)).flatten();
     let mut text = format!("{}\n{}\n{summary}", evaluation.table(), evaluation.means());
+    if let Some(verdict) = &result.race {
+        text = format!("{text}\n{}", race::headline(verdict));
+    }
     if let Some(random) = &random {
         text = format!("{text}\n\n{}", against_random::text(random));
     }

@@ -1,6 +1,6 @@
 //! `scnas show`: what an architecture is, how large, how costly; as text, JSON and drawing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -9,18 +9,21 @@ use scnas::Device;
 use scnas::Plan;
 use scnas::data::plan::Outputs;
 use scnas::report::portrait::{Portrait, Wanted};
+use scnas::report::race::Race;
 use scnas::settings::{Config, PRESETS};
 use scnas::space::genotype::EdgeShares;
 use serde_json::json;
 
 use crate::output::{Output, note};
+use crate::race;
 use crate::run_options::ARCHITECTURES;
 
 /// Show an architecture: size, cost, cells, drawing
 ///
 /// Prints convolution weights, GFLOPs of one patch, and for each cell the inputs of its nodes (a
 /// and b: the outputs of the cell before last and of the last cell). Size and patch are those of
-/// the run or model; elsewhere the paper's, 4 channels, 4 classes, 128³.
+/// the run or model; elsewhere the paper's, 4 channels, 4 classes, 128³. Of a race also its rungs,
+/// with the Dice of its candidates and the seconds that they take to predict.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -62,6 +65,13 @@ fn patch(text: &str) -> Result<[usize; 3], String> {
 pub fn run(args: &ShowArgs, device: &Device, output: Output) -> Result<ExitCode> {
     let ShowArgs { channels, classes, width, patch, .. } = *args;
     let wanted = Wanted { channels, classes, width, patch };
+    let run = Path::new(&args.arch);
+    let race = Race::read(run)?;
+    // A race that is not over has no architecture yet.
+    if let Some(race) = race.as_ref().filter(|_| !run.join("genotype.json").exists()) {
+        output.result(race::text(race), || json!({ "race": race }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let config = Config::load(&args.preset, None, &[])?;
     let portrait = Portrait::of(&args.arch, &config, wanted, device)?;
     if let Some(path) = &args.svg {
@@ -96,6 +106,10 @@ pub fn run(args: &ShowArgs, device: &Device, output: Output) -> Result<ExitCode>
             _ => architecture.design(size).map(|design| design.to_string()).unwrap_or_default(),
         },
     );
+    let text = match &race {
+        Some(race) => format!("{text}\n\n{}", race::text(race)),
+        None => text,
+    };
     output.result(text, || {
         json!({
             "name": name, "size": size, "patch": patch,
@@ -103,6 +117,7 @@ pub fn run(args: &ShowArgs, device: &Device, output: Output) -> Result<ExitCode>
             "edges": edges, "genotype": architecture,
             "target": plan.as_ref().map(|plan| &plan.target),
             "ignore": plan.as_ref().and_then(|plan| plan.ignore),
+            "race": race,
         })
     })?;
     Ok(ExitCode::SUCCESS)

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use scnas::Device;
 use scnas::run::pipeline::{Order, Start, run_train};
 use scnas::store::named::{Named, settings_of};
+use scnas::store::run_folder::settings_file;
 
 use crate::interrupt;
 use crate::output::Output;
@@ -79,7 +80,7 @@ pub fn run(args: &TrainArgs, device: &Device, output: Output) -> Result<ExitCode
     if init == Init::Inherit {
         args.run.settings.warn_of_untrained();
     }
-    let config = args.run.settings(base_settings(args).as_deref())?;
+    let config = args.run.settings(base_settings(args).as_deref(), Vec::new())?;
     let mut named = match (&args.from, &args.arch) {
         (Some(folder), _) => Named::of_run(folder)?,
         (None, Some(text)) => Named::resolve(text, &config.network.space(), config.seed, device)?,
@@ -101,7 +102,7 @@ pub fn run(args: &TrainArgs, device: &Device, output: Output) -> Result<ExitCode
 /// The settings of the run that is named, so that what is compared differs in nothing else.
 fn base_settings(args: &TrainArgs) -> Option<PathBuf> {
     match &args.from {
-        Some(run) => Some(run.join("config.toml")).filter(|path| path.exists()),
+        Some(run) => Some(settings_file(run)).filter(|path| path.exists()),
         None => settings_of(args.arch.as_ref()?),
     }
 }

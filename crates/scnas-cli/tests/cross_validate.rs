@@ -207,6 +207,7 @@ fn cross_validations_are_compared_case_by_case_and_a_search_says_whether_it_beat
     );
     let text = succeed(&dir, &found);
     assert!(text.contains("Of 2 random networks") && text.contains("other settings"), "{text}");
+    assert!(text.contains("Searching against drawing at random"), "{text}");
     let printed = json(&dir, &found);
     let verdict = &printed["against_random"];
     let decided = |rival: &Value| {
@@ -242,6 +243,29 @@ fn cross_validations_are_compared_case_by_case_and_a_search_says_whether_it_beat
         (&json!("1"), &json!({})),
         "fold 0 is the first run of found"
     );
+
+    // What made the networks: networks are the sample, fold by fold.
+    let procedure = &compared[1]["procedure_against_first"];
+    assert_eq!((&procedure["networks"], &procedure["folds"]), (&json!([3, 3]), &json!(3)));
+    assert_eq!(procedure["error"]["degrees_of_freedom"], 2);
+    assert!(table.contains("networks are the sample") && table.contains("cases are the sample"));
+    let groups = ["compare", "runs/found", "--against", "runs/random-1", "runs/random-2"];
+    let grouped = json(&dir, &groups);
+    assert_eq!(grouped["runs"].as_array().unwrap().len(), 3);
+    let (networks, procedures) =
+        (&grouped["groups"]["these_networks"], &grouped["groups"]["procedures"]);
+    assert_eq!(networks["cases"], 6);
+    assert_eq!((&procedures["networks"], &procedures["folds"]), (&json!([3, 6]), &json!(3)));
+    assert_eq!(procedures["error"]["degrees_of_freedom"], 9 - 3 - 1);
+    // Every case is in one fold, and folds are of one size: both are the same mean.
+    let [of_cases, of_networks] = [&networks["mean_difference"], &procedures["difference"]]
+        .map(|difference| difference.as_f64().unwrap());
+    assert!((of_cases - of_networks).abs() < 1e-12, "{grouped}");
+    assert!(succeed(&dir, &groups).contains("3 + 6"));
+    let single = ["compare", "runs/found/fold-0", "--against", "runs/random-1/fold-0"];
+    assert!(json(&dir, &single)["groups"]["procedures"]["error"].is_null());
+    assert!(succeed(&dir, &single).contains("needed on a side"));
+    assert_eq!(verdict["procedure"]["networks"], json!([3, 6]));
 
     // The same predictions, scored as if another program had made them.
     std::fs::create_dir(dir.join("theirs")).unwrap();

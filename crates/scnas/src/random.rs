@@ -34,6 +34,8 @@ pub enum Stream {
     TrainAugmentation = 11,
     /// Operations left out in training a fixed network; index = step.
     DropPath = 12,
+    /// Training cases that judge the candidates of a race; index = fold.
+    InnerSplit = 13,
 }
 
 /// The index of a case in an epoch, both below 2²⁴.

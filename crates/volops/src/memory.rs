@@ -35,10 +35,16 @@ pub fn reserve_little() {
 /// Call it before the first step, after what is done only once, such as reading the data: its pages
 /// go back to the system.
 pub fn keep_pages() {
-    // SAFETY: may be called at any time, from any thread.
-    unsafe { libmimalloc_sys::mi_collect(true) }
+    give_back();
     // SAFETY: sets one number in mimalloc's options, as above.
     unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, -1) }
+}
+
+/// Gives pages that were freed before [`keep_pages`] back to the system now rather than later, so
+/// that what is allocated next is seen in the process's size.
+pub fn give_back() {
+    // SAFETY: may be called at any time, from any thread.
+    unsafe { libmimalloc_sys::mi_collect(true) }
 }
 
 /// The limit on this process's address space in bytes (`RLIMIT_AS`), where there is one and the

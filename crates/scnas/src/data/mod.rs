@@ -6,6 +6,7 @@ pub mod cache;
 pub mod cohort;
 pub mod files;
 pub(crate) mod fill;
+mod inner_split;
 pub mod kept;
 pub mod load;
 pub mod patches;

@@ -314,7 +314,7 @@ fn normalisation(channels: &[String], settings: &[String]) -> Result<Vec<Normali
 
 /// Names of the cases of each subject; a case whose subject is not known stands alone. In the order
 /// of their first names.
-fn by_subject(cases: &[&CaseFiles]) -> Vec<Vec<String>> {
+pub(super) fn by_subject(cases: &[&CaseFiles]) -> Vec<Vec<String>> {
     let mut groups: Vec<Vec<String>> = Vec::new();
     let mut of_subject: BTreeMap<&str, usize> = BTreeMap::new();
     for case in cases {

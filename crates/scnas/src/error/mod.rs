@@ -24,6 +24,7 @@ pub use text::shortened;
 pub use unlike::{ModelFact, Unlike};
 
 use crate::memory::text as bytes;
+use crate::report::race::Price;
 use text::{bracketed, indented, joined};
 
 /// Errors of this crate. Sizes are in bytes, paths as they were given.
@@ -123,6 +124,33 @@ pub enum Error {
         /// Number of training cases.
         found: usize,
     },
+    /// Too few training cases for some to judge the candidates of a race.
+    #[error("{}: expected at least {needed} training cases, 2 of them left to train with; found {found}, and race.validation = {validation}; add labelled cases, or lower race.validation", path.display())]
+    TooFewToJudge {
+        /// The data set.
+        path: PathBuf,
+        /// Number of training cases.
+        found: usize,
+        /// Number of those that are needed at least.
+        needed: usize,
+        /// Share of them that is to judge.
+        validation: f64,
+    },
+    /// No candidate of a race is within the budgets.
+    #[error("no candidate meets {}: the cheapest is {name} with {price}; raise the budget, or add a cheaper architecture to race.candidates", budgets.join(", "))]
+    NoCandidate {
+        /// The budgets, such as `max_params = 100000`.
+        budgets: Vec<String>,
+        /// Name of the cheapest candidate.
+        name: String,
+        /// What it costs.
+        price: Box<Price>,
+    },
+    /// The training of every candidate of a race diverged.
+    #[error(
+        "every candidate of the race diverged: expected finite losses; start again in another folder with a lower train.weights.lr"
+    )]
+    AllDiverged,
     /// A data set has no foreground label.
     #[error("{}: expected a background label and at least one foreground label; found {found} label(s); list every label value under \"labels\"", path.display())]
     NoForeground {

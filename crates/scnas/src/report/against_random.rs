@@ -4,11 +4,18 @@
 use std::path::{Path, PathBuf};
 
 use crate::report::finished::Finished;
+use crate::report::procedures::{Groups, Procedures};
 use crate::report::statistics::Paired;
 
-/// A found network against the random ones beside it: at least one.
+/// A found network against the random ones beside it.
 #[derive(Clone, Debug)]
-pub struct AgainstRandom(pub Vec<Rival>);
+pub struct AgainstRandom {
+    /// Each of them: at least one. Cases are the sample.
+    pub rivals: Vec<Rival>,
+    /// Searching against drawing at random: networks are the sample. `None` where there are too
+    /// few to tell.
+    pub procedure: Option<Procedures>,
+}
 
 /// A random network that the found one is compared with.
 #[derive(Clone, Debug)]
@@ -39,19 +46,32 @@ impl AgainstRandom {
                 random,
             })
         };
-        let rivals: Vec<Rival> =
-            beside.iter().filter(|path| path.is_dir()).filter_map(rival).collect();
-        (!rivals.is_empty()).then_some(Self(rivals))
+        let rivals: Vec<(PathBuf, Rival)> = beside
+            .into_iter()
+            .filter(|path| path.is_dir())
+            .filter_map(|path| Some((path.clone(), rival(&path)?)))
+            .collect();
+        let (random, rivals): (Vec<PathBuf>, Vec<Rival>) = rivals.into_iter().unzip();
+        let groups = Groups::read([&[folder], &random]).ok();
+        let procedure = groups.and_then(|groups| groups.procedures);
+        let procedure = procedure.filter(|found| found.error.is_some());
+        (!rivals.is_empty()).then_some(Self { rivals, procedure })
     }
 
     /// Random networks that the found one is better than.
     pub fn better_than(&self) -> usize {
-        self.0.iter().filter(|rival| rival.shows() && rival.paired.interval_95[0] > 0.0).count()
+        self.rivals
+            .iter()
+            .filter(|rival| rival.shows() && rival.paired.interval_95[0] > 0.0)
+            .count()
     }
 
     /// Random networks that the found one is worse than.
     pub fn worse_than(&self) -> usize {
-        self.0.iter().filter(|rival| rival.shows() && rival.paired.interval_95[1] < 0.0).count()
+        self.rivals
+            .iter()
+            .filter(|rival| rival.shows() && rival.paired.interval_95[1] < 0.0)
+            .count()
     }
 }
 

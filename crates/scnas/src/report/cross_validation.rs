@@ -328,6 +328,7 @@ mod tests {
             dice: (0..2).map(|c| evaluation.class(c)).collect(),
             mean_dice: evaluation.foreground(),
             seconds: 60.0,
+            race: None,
         };
         (result, evaluation)
     }

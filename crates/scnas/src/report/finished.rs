@@ -12,6 +12,7 @@ use crate::report::evaluation::{Evaluation, MeanSd, Metric};
 use crate::report::result::{RunResult, read_run};
 use crate::report::statistics::{Paired, paired};
 use crate::settings::Config;
+use crate::store::run_folder::settings_file;
 
 /// What a folder holds.
 #[derive(Clone, Debug)]
@@ -168,6 +169,19 @@ impl Finished {
     }
 }
 
+/// The networks in a folder or file: the complete folds of a cross-validation, each a network of its
+/// own, or the single one.
+///
+/// # Errors
+/// Those of [`Finished::read`].
+pub fn networks(path: &Path) -> Result<Vec<Finished>> {
+    let all = Finished::read(path)?;
+    match all.results {
+        Results::Folds(_) => complete_folds(path).iter().map(|fold| Finished::read(fold)).collect(),
+        _ => Ok(vec![all]),
+    }
+}
+
 fn dice_by_case(evaluation: &Evaluation) -> BTreeMap<String, f64> {
     evaluation
         .cases
@@ -179,7 +193,7 @@ fn dice_by_case(evaluation: &Evaluation) -> BTreeMap<String, f64> {
 /// The settings in the folder of a run; `None` where another version wrote them that had other
 /// keys.
 fn settings(folder: &Path) -> Option<Config> {
-    Config::load("default", Some(&folder.join("config.toml")), &[]).ok()
+    Config::load("default", Some(&settings_file(folder)), &[]).ok()
 }
 
 /// The folder of a fold of a cross-validation.

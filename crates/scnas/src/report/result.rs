@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::report::evaluation::{Evaluation, MeanSd};
+use crate::report::race::Verdict;
 
 /// `result.json`: one row of a comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +34,26 @@ pub struct RunResult {
     pub mean_dice: Option<MeanSd>,
     /// Time in search and training epochs, validation included.
     pub seconds: f64,
+    /// Of a race: what its winner is, and what is gained over the prior.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub race: Option<Verdict>,
+}
+
+/// What a run's network comes from.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// How the network came to be.
+    pub network: String,
+    /// Time that other run folders took for it.
+    pub seconds: f64,
+    /// Of a race.
+    pub race: Option<Verdict>,
+}
+
+impl<T: Into<String>> From<T> for Origin {
+    fn from(network: T) -> Self {
+        Self { network: network.into(), seconds: 0.0, race: None }
+    }
 }
 
 /// Reads the `result.json` and `evaluation.json` of the folder of a finished run.
@@ -47,7 +68,7 @@ pub fn read_run(folder: &Path) -> Result<(RunResult, Evaluation)> {
     Ok((read(&path)?, read(&folder.join("evaluation.json"))?))
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
+pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let bytes = std::fs::read(path).map_err(|e| Error::file("read", path, e))?;
     let remedy = "remove it and run the command that wrote it again";
     serde_json::from_slice(&bytes)

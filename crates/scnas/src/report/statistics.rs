@@ -1,7 +1,8 @@
 //! Is one network better than another on the same cases? The mean difference with its bootstrap
 //! interval, and Wilcoxon's signed-rank test.
 //!
-//! Both speak of the spread over cases only: not of other seeds, folds or architectures.
+//! Both speak of the very networks, whose cases are the sample: not of other seeds, folds or
+//! architectures, which [`crate::report::procedures`] does.
 
 use medvol::metrics::mean_sd;
 use rand::rngs::ChaCha8Rng;
@@ -20,6 +21,8 @@ pub struct Paired {
     pub cases: usize,
     /// Mean over the pairs.
     pub mean_difference: f64,
+    /// Standard error of it, over cases; `None` of a single pair.
+    pub standard_error: Option<f64>,
     /// 95 % percentile bootstrap interval of the mean difference, over cases.
     pub interval_95: [f64; 2],
     /// Pairs with a difference above 0.
@@ -45,11 +48,18 @@ pub fn paired(differences: &[f64]) -> Option<Paired> {
     Some(Paired {
         cases: differences.len(),
         mean_difference,
+        standard_error: standard_error(differences),
         interval_95: bootstrap(differences),
         better: differences.iter().filter(|d| **d > 0.0).count(),
         worse: differences.iter().filter(|d| **d < 0.0).count(),
         wilcoxon: wilcoxon(differences),
     })
+}
+
+/// The standard error of the mean of values; `None` of fewer than two.
+pub fn standard_error(values: &[f64]) -> Option<f64> {
+    let (_, sd) = mean_sd(values.iter().copied()).filter(|_| values.len() > 1)?;
+    Some(sd / (values.len() as f64).sqrt())
 }
 
 /// The middle 95 % of the means of [`RESAMPLES`] samples drawn with replacement from at least one

@@ -173,11 +173,26 @@ impl Tally {
 /// [`Error::Stopped`] on request, with everything saved; [`Error::Diverged`]; files that cannot be
 /// read or written.
 pub(crate) fn run<P: Phase>(run: &mut Run, phase: &mut P, observer: &dyn Observer) -> Result<()> {
+    run_until(run, phase, usize::MAX, observer)
+}
+
+/// Runs a phase until so many of its epochs are over, from where it goes on as if it had never
+/// waited there.
+///
+/// # Errors
+/// Those of [`run`].
+pub(crate) fn run_until<P: Phase>(
+    run: &mut Run,
+    phase: &mut P,
+    epochs: usize,
+    observer: &dyn Observer,
+) -> Result<()> {
     let course = phase.course();
+    let last = epochs.min(course.epochs);
     let mut place = resume(run, phase, observer)?;
     run.dir.rewind(P::NAME, place.epoch);
-    observer.begin(P::NAME, place.epoch * course.steps + place.step, course.epochs * course.steps);
-    while place.epoch < course.epochs {
+    observer.begin(P::NAME, place.epoch * course.steps + place.step, last * course.steps);
+    while place.epoch < last {
         let mut start = Instant::now();
         let rate = steps(run, phase, &mut place, &mut start, observer)?;
 

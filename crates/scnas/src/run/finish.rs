@@ -11,7 +11,7 @@ use crate::network::architecture::Architecture;
 use crate::observer::{Observer, Within};
 use crate::predict::image::{ImagePredictor, Options};
 use crate::report::evaluation::{Evaluation, TOLERANCE_MM, score};
-use crate::report::result::RunResult;
+use crate::report::result::{Origin, RunResult};
 use crate::run::setup::Run;
 use crate::settings::PredictConfig;
 use crate::store::model::Model;
@@ -26,13 +26,13 @@ const VALIDATED_VOXEL: u64 = 2 + 2 * 2;
 
 impl Run<'_> {
     /// Writes the model, predicts the held-out cases on their own grids, and writes predictions,
-    /// evaluation and result. `network` says how the network came to be.
+    /// evaluation and result. `origin` says how the network came to be.
     ///
     /// # Errors
     /// When files cannot be read or written.
     pub fn finish(
         &self,
-        network: String,
+        origin: Origin,
         model: &Model,
         observer: &dyn Observer,
     ) -> Result<(RunResult, Evaluation)> {
@@ -62,6 +62,7 @@ impl Run<'_> {
             observer.advance(done + 1);
         }
         let cost = model.card.architecture.cost(model.card.size, self.plan.patch);
+        let Origin { network, seconds, race } = origin;
         let result = RunResult {
             network,
             dataset: self.plan.dataset.clone(),
@@ -74,7 +75,8 @@ impl Run<'_> {
             dice: (0..evaluation.classes.len()).map(|c| evaluation.class(c)).collect(),
             mean_dice: evaluation.foreground(),
             // The sum of no lines (`inherit`) would be -0.
-            seconds: self.dir.lines().iter().fold(0.0, |sum, line| sum + line.seconds),
+            seconds: self.dir.lines().iter().fold(seconds, |sum, line| sum + line.seconds),
+            race,
         };
         self.dir.write_json("evaluation.json", &evaluation.summary())?;
         medvol::atomic_write(self.dir.file("evaluation.csv"), evaluation.csv().as_bytes())?;

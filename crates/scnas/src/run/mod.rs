@@ -3,6 +3,7 @@
 //! things that can be asked for.
 
 pub mod bench;
+mod candidates;
 pub mod check;
 pub mod cross_validate;
 pub mod demo;
@@ -12,6 +13,8 @@ pub mod measure;
 pub mod pipeline;
 pub mod predict;
 pub mod preflight;
+mod race;
+mod scale;
 pub mod search;
 pub mod setup;
 pub mod train;

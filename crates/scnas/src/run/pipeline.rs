@@ -9,16 +9,17 @@ use serde_json::json;
 use crate::data::files::name_of_folder;
 use crate::data::plan::{Plan, to_json};
 use crate::error::{Error, Result};
-use crate::message::Message;
+use crate::message::{Message, RaceMessage};
 use crate::observer::Observer;
 use crate::report::evaluation::Evaluation;
 use crate::report::result::{RunResult, read_run};
 use crate::run::check::Opened;
 use crate::run::preflight::foresee;
+use crate::run::race::pause;
 use crate::run::search::{search, weights_of};
 use crate::run::setup::{Job, Run};
 use crate::run::train::{prepare, train};
-use crate::settings::{Config, Then};
+use crate::settings::{Config, Strategy, Then};
 use crate::space::genotype::{Genotype, Repair};
 use crate::store::named::Named;
 use crate::store::run_folder::RunDir;
@@ -48,7 +49,7 @@ pub enum Start<'a> {
 }
 
 /// Searches an architecture, gives it weights as the settings say, and scores it; a complete run is
-/// only read.
+/// only read. Several processes can work on one race: who finds nothing to do waits for the others.
 ///
 /// # Errors
 /// Anything wrong with data, settings or folder; too little memory or disk; [`Error::Diverged`];
@@ -59,7 +60,20 @@ pub fn run_search(order: Order, observer: &dyn Observer) -> Result<(RunResult, E
     let for_check = config.clone();
     let (cohort, plan, check) = Opened::new(data, &for_check, folder).planned(observer)?;
     let (folder, device, check) = (folder.into(), device.clone(), Some(&check));
-    Job { cohort: &cohort, plan, folder, config, device, check }.search(observer)
+    let shared = config.search.strategy == Strategy::Race;
+    let job = Job { cohort: &cohort, plan, folder, config, device, check };
+    let mut waiting = false;
+    loop {
+        match job.clone().search(observer) {
+            Err(Error::InUse { path }) if shared => {
+                if !std::mem::replace(&mut waiting, true) {
+                    observer.message(&Message::Race(RaceMessage::WaitingForRun { folder: path }));
+                }
+                pause(observer)?;
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Trains a given architecture and scores it; a complete run is only read.
@@ -82,6 +96,13 @@ pub fn run_train(
 impl Job<'_> {
     /// Searches, or goes on with a search, to the evaluated model.
     pub fn search(self, observer: &dyn Observer) -> Result<(RunResult, Evaluation)> {
+        match self.config.search.strategy {
+            Strategy::BiLevel => self.search_bi_level(observer),
+            Strategy::Race => self.race(observer),
+        }
+    }
+
+    fn search_bi_level(self, observer: &dyn Observer) -> Result<(RunResult, Evaluation)> {
         let then = self.config.search.then;
         let network = match then {
             Then::Inherit => "search + inherit",
@@ -134,7 +155,7 @@ impl Job<'_> {
         if trained {
             train(&mut run, &mut model, observer)?;
         }
-        run.finish(name.clone(), &model, observer)
+        run.finish(name.as_str().into(), &model, observer)
     }
 
     /// What a complete run reached, read back; `None` when it is not complete. `network` says how
@@ -142,7 +163,7 @@ impl Job<'_> {
     ///
     /// # Errors
     /// When the folder holds a run of other settings, data or network.
-    fn completed(
+    pub(super) fn completed(
         &self,
         network: &str,
         observer: &dyn Observer,
@@ -190,7 +211,7 @@ impl<'a> Job<'a> {
 }
 
 /// A folder can go on only with what it began with.
-fn claim(dir: &RunDir, network: &str) -> Result<()> {
+pub(super) fn claim(dir: &RunDir, network: &str) -> Result<()> {
     dir.same_or_new("origin.json", format!("{}\n", json!({ "network": network })).as_bytes())
 }
 

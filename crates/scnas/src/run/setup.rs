@@ -1,5 +1,6 @@
 //! A run with its data: what every phase works on.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -43,12 +44,24 @@ pub struct Run<'a> {
     augment: AugmentSettings,
     /// Where cases are held that do not fit into memory.
     cache: Arc<Cache>,
+    /// Cases that take no part in this run, by name.
+    aside: BTreeMap<String, KeptCase>,
     pub(super) cohort: &'a Cohort,
     training_files: Vec<CaseFiles>,
     pub(super) held_out_files: Vec<CaseFiles>,
 }
 
+/// Cases on their way from one run folder to the next.
+pub(super) struct Stage<'a> {
+    cases: BTreeMap<String, KeptCase>,
+    cache: Arc<Cache>,
+    device: Device,
+    augment: AugmentSettings,
+    cohort: &'a Cohort,
+}
+
 /// A run to do, or to go on with, on a data set that is open.
+#[derive(Clone)]
 pub(super) struct Job<'a> {
     pub cohort: &'a Cohort,
     /// That of the data set with these settings.
@@ -109,6 +122,7 @@ impl<'a> Run<'a> {
             held_out,
             augment,
             cache,
+            aside: BTreeMap::new(),
             cohort,
             training_files,
             held_out_files,
@@ -140,6 +154,35 @@ impl<'a> Run<'a> {
 
     /// Loads all cases, looked at on the way where the check is due, and says what the run is.
     pub(super) fn load(&mut self, check: Option<&Check>, observer: &dyn Observer) -> Result<()> {
+        self.load_cases(check, observer)?;
+        self.begin()
+    }
+
+    /// Writes what says what the run is, or checks that it is there.
+    ///
+    /// # Errors
+    /// When the folder holds a run of other data, or cannot be written.
+    pub(super) fn begin(&self) -> Result<()> {
+        self.dir.begin(&self.config, &self.plan)?;
+        let all = self.training.iter().chain(&self.held_out);
+        self.dir.same_or_new("data.json", &to_json(&checksums(all))?)
+    }
+
+    /// The cases, for another folder; this one is free again.
+    pub(super) fn leave(self) -> Stage<'a> {
+        let Self { training, held_out, cache, device, augment, mut aside, cohort, .. } = self;
+        let own = training.into_iter().chain(held_out);
+        aside.extend(own.map(|case| (case.facts().name.clone(), case)));
+        Stage { cases: aside, cache, device, augment, cohort }
+    }
+
+    /// As [`Run::load`], but a new folder stays without settings until the run
+    /// [begins](Self::begin).
+    pub(super) fn load_cases(
+        &mut self,
+        check: Option<&Check>,
+        observer: &dyn Observer,
+    ) -> Result<()> {
         let due = check.filter(|check| check.is_due());
         let files = self.files();
         let LoadedCases { cases, examinations, unfit } =
@@ -150,13 +193,10 @@ impl<'a> Run<'a> {
         if let Some(unfit) = unfit {
             return Err(unfit);
         }
-        let Self { config, plan, dir, cohort, .. } = self;
+        let Self { config, plan, cohort, .. } = self;
         let mut training = cases;
         let mut held_out = training.split_off(self.training_files.len());
         plan.measure(&mut training, &mut held_out)?;
-        dir.begin(config, plan)?;
-        let all = training.iter().chain(&held_out);
-        dir.same_or_new("data.json", &to_json(&checksums(all))?)?;
         observer.message(&Message::Data {
             dataset: plan.dataset.clone(),
             training: training.len(),
@@ -225,5 +265,34 @@ impl<'a> Run<'a> {
             Card::new(architecture, self.size(), self.plan.clone(), self.config.predict.clone());
         card.mirror = if mirrored { self.mirror() } else { Self::UNMIRRORED };
         card
+    }
+}
+
+impl<'a> Stage<'a> {
+    /// The run in `dir`, which was opened with these settings and this plan.
+    ///
+    /// # Errors
+    /// A data set that has lost a case since the plan was made.
+    pub fn run(self, dir: RunDir, config: Config, plan: Plan) -> Result<Run<'a>> {
+        let Self { cases: mut aside, cache, device, augment, cohort } = self;
+        let (training_files, held_out_files) = plan.split(&cohort.dataset)?;
+        let mut take = |files: &[CaseFiles]| -> Vec<KeptCase> {
+            files.iter().filter_map(|file| aside.remove(&file.name)).collect()
+        };
+        let (training, held_out) = (take(&training_files), take(&held_out_files));
+        Ok(Run {
+            config,
+            plan,
+            device,
+            dir,
+            training,
+            held_out,
+            augment,
+            cache,
+            aside,
+            cohort,
+            training_files,
+            held_out_files,
+        })
     }
 }

@@ -165,13 +165,26 @@ pub fn prepare(
 /// [`Error::Stopped`] on request, with everything saved; [`Error::Diverged`]; files that cannot be
 /// read or written.
 pub fn train(run: &mut Run, model: &mut Model, observer: &dyn Observer) -> Result<()> {
+    train_until(run, model, usize::MAX, observer)
+}
+
+/// As [`train`], until so many epochs are over; a later call goes on from there.
+///
+/// # Errors
+/// Those of [`train`].
+pub(super) fn train_until(
+    run: &mut Run,
+    model: &mut Model,
+    epochs: usize,
+    observer: &dyn Observer,
+) -> Result<()> {
     let config = run.config.train.clone();
     if config.augment {
         model.card.mirror = run.mirror();
     }
     let (seed, recompute) = (run.config.seed, run.config.network.recompute);
     let mut trainer = Trainer::new(model, config, seed, recompute, run.training.len());
-    epochs::run(run, &mut trainer, observer)?;
+    epochs::run_until(run, &mut trainer, epochs, observer)?;
     trainer.finish();
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Scores of a network that is not done yet on the held-out cases, between epochs.
+//! Scores of a network that is not done yet on the held-out cases, between epochs and rungs.
 
 use medvol::metrics::mean_sd;
 
@@ -16,8 +16,9 @@ pub(super) struct Judged<'a> {
     pub mixture: Mixture,
 }
 
-/// Mean Dice per foreground class, or region, over the held-out cases of a run, on the preprocessed grid.
-pub(super) fn validate(run: &Run, judged: &Judged) -> Result<Vec<Option<f64>>> {
+/// Dice per foreground class, or region, of each held-out case of a run, in their order, on the
+/// preprocessed grid.
+pub(super) fn scores(run: &Run, judged: &Judged) -> Result<Vec<Vec<Option<f64>>>> {
     let Judged { network, weights, mixture } = judged;
     let predictor = Predictor {
         network: *network,
@@ -30,8 +31,12 @@ pub(super) fn validate(run: &Run, judged: &Judged) -> Result<Vec<Option<f64>>> {
         mirror: Run::UNMIRRORED,
     };
     let memory = run.config.data.memory_free();
-    let scores = run.held_out.iter().map(|case| predictor.validate(case, memory));
-    let scores = scores.collect::<Result<Vec<Vec<Option<f64>>>>>()?;
+    run.held_out.iter().map(|case| predictor.validate(case, memory)).collect()
+}
+
+/// Mean of [`scores`] per foreground class, or region.
+pub(super) fn validate(run: &Run, judged: &Judged) -> Result<Vec<Option<f64>>> {
+    let scores = scores(run, judged)?;
     let mean = |n: usize| mean_sd(scores.iter().filter_map(|s| s[n]));
     let structures = run.plan.foreground().len();
     Ok((0..structures).map(|n| mean(n).map(|(mean, _)| mean)).collect())

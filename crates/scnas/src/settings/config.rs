@@ -8,7 +8,10 @@ use medvol::augment::AugmentSettings;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Expected, Origin, Result};
-use crate::settings::{DataConfig, NetworkConfig, PredictConfig, SearchConfig, TrainConfig, check};
+use crate::settings::{
+    DataConfig, NetworkConfig, PredictConfig, RaceConfig, SearchConfig, Strategy, TrainConfig,
+    check,
+};
 
 /// All settings of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,6 +29,9 @@ pub struct Config {
     pub network: NetworkConfig,
     /// The bi-level search.
     pub search: SearchConfig,
+    /// A race of candidates, where `search.strategy` asks for one.
+    #[serde(default)]
+    pub race: RaceConfig,
     /// Training of a fixed architecture.
     pub train: TrainConfig,
     /// Prediction by sliding windows.
@@ -107,6 +113,15 @@ impl Config {
         self.data.check()?;
         self.network.check()?;
         self.search.check()?;
+        self.race.check()?;
+        // A budget is a promise, not to be passed over in silence.
+        let budgets = self.race.budgets();
+        check(
+            self.search.strategy == Strategy::Race || budgets.is_empty(),
+            "search.strategy",
+            "\"race\" where there are budgets, as no other search heeds them",
+            format!("{:?} with {}", self.search.strategy.name(), budgets.join(", ")),
+        )?;
         self.train.check()?;
         self.augment.check().or_else(|bad| {
             check(false, &format!("augment.{}", bad.key), bad.expected, bad.found)

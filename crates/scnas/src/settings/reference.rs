@@ -112,6 +112,11 @@ mod tests {
             "data.cache=x",
             "data.memory=4.0",
             "data.numbers=f16",
+            "search.strategy=race",
+            "race.max_params=1",
+            "race.max_gflops=1",
+            "race.max_memory=1",
+            "race.max_seconds=1",
         ]
         .map(String::from);
         let all = Config::load("default", None, &overrides).unwrap();

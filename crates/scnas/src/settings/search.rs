@@ -13,6 +13,9 @@ use crate::settings::{check, check_adam, check_clip, limit};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SearchConfig {
+    /// How a network is found.
+    #[serde(default)]
+    pub strategy: Strategy,
     /// How the architecture is made differentiable.
     pub relaxation: Relaxation,
     /// Epochs; one patch per case of each half an epoch (paper: 400).
@@ -42,6 +45,27 @@ pub struct SearchConfig {
     pub clip: f64,
     /// Where the found network's weights come from.
     pub then: Then,
+}
+
+/// How a network is found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// Weights and architecture are learnt together (paper).
+    #[default]
+    BiLevel,
+    /// Candidates are trained side by side, the better ones longer (`[race]`).
+    Race,
+}
+
+impl Strategy {
+    /// As settings call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BiLevel => "bi-level",
+            Self::Race => "race",
+        }
+    }
 }
 
 /// Where the weights of the found network come from.
@@ -93,9 +117,9 @@ impl SearchConfig {
     /// # Errors
     /// [`Error::Setting`](crate::Error::Setting).
     pub fn refuse_in_vain(&self) -> Result<()> {
-        let Self { epochs, warmup_epochs, .. } = *self;
+        let Self { epochs, warmup_epochs, strategy, .. } = *self;
         check(
-            warmup_epochs < epochs,
+            warmup_epochs < epochs || strategy != Strategy::BiLevel,
             "search.warmup_epochs",
             Expected::FewerThanEpochs { epochs },
             warmup_epochs,

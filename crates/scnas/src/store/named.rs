@@ -17,6 +17,7 @@ use crate::space::operation::Kind;
 use crate::space::topology::Space;
 use crate::space::u_design::UDesign;
 use crate::store::model::Model;
+use crate::store::run_folder::settings_file;
 
 /// A named architecture.
 #[derive(Debug)]
@@ -107,7 +108,7 @@ impl Named {
         if !genotype.exists() {
             return Err(Error::NoGenotype { path: folder.into() });
         }
-        let made_for = match (folder.join("config.toml"), folder.join("plan.json")) {
+        let made_for = match (settings_file(folder), folder.join("plan.json")) {
             (config, plan) if config.exists() && plan.exists() => {
                 let (config, plan) =
                     (Config::load("default", Some(&config), &[])?, Plan::read(&plan)?);
@@ -130,7 +131,7 @@ pub fn built_in() -> impl Iterator<Item = &'static str> {
 
 /// The settings of the run that `text` names, if it names one.
 pub fn settings_of(text: &str) -> Option<PathBuf> {
-    let path = Path::new(text).join("config.toml");
+    let path = settings_file(Path::new(text));
     (built_in().all(|name| name != text) && path.exists()).then_some(path)
 }
 

@@ -1,6 +1,6 @@
 //! A run is a folder: `config.toml` (effective settings), `plan.json`, `log.jsonl` (one line an
 //! epoch), `checkpoint/`, `genotype.json`, `model.safetensors`, `evaluation.json`, `result.json`,
-//! `predictions/`. Every file is replaced whole; one process at a time holds `lock`.
+//! `predictions/`; of a race also `candidates/`, each a run folder, `race.json` and `winner.toml`. Every file is replaced whole; one process at a time holds `lock`.
 
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,16 @@ use crate::error::{Difference, Error, Result};
 use crate::observer::{EpochLine, Observer};
 use crate::settings::Config;
 use crate::store::lock::Lock;
+
+/// The file with the settings that the winner of a race was trained with: those of the race, but
+/// for its width.
+pub const WINNER: &str = "winner.toml";
+
+/// The file with the settings that the network of a run was trained with.
+pub fn settings_file(folder: &Path) -> PathBuf {
+    let winner = folder.join(WINNER);
+    if winner.exists() { winner } else { folder.join("config.toml") }
+}
 
 /// An open run folder.
 #[derive(Debug)]

@@ -1,6 +1,8 @@
 //! What is said while a piece of work goes on. [`Observer::message`](crate::Observer::message)
 //! hears it.
 
+mod race;
+
 use std::fmt;
 use std::path::PathBuf;
 
@@ -11,6 +13,8 @@ use crate::data::plan::Outputs;
 use crate::error::{Error, shortened};
 use crate::memory;
 use crate::space::grid::Grid;
+
+pub use race::RaceMessage;
 
 /// Something worth reading; its text is one line.
 #[derive(Debug)]
@@ -123,6 +127,8 @@ pub enum Message {
         /// Its folder.
         folder: PathBuf,
     },
+    /// How a race goes.
+    Race(RaceMessage),
     /// An image is predicted part by part, as memory asks for it.
     Strips {
         /// Name of the image.
@@ -180,6 +186,7 @@ impl Message {
     /// Whether it needs attention. It ends nothing.
     pub fn is_warning(&self) -> bool {
         match self {
+            Self::Race(message) => message.is_warning(),
             Self::MakingUp { .. }
             | Self::Data { .. }
             | Self::ByAxis { .. }
@@ -267,6 +274,7 @@ impl fmt::Display for Message {
                 f,
                 "cell {cell}: a node had no input; edge {edge} got {operation} instead of zero"
             ),
+            Self::Race(message) => message.fmt(f),
             Self::Complete { folder } => write!(f, "{}: this run is complete", folder.display()),
             Self::Strips { image, strips, windows, more } => write!(
                 f,
