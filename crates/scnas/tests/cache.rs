@@ -50,8 +50,11 @@ fn files(cache: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// Images and classes of batches, and windows.
+type Seen = (Vec<(Vec<f32>, Vec<u8>)>, Vec<Vec<f32>>);
+
 /// Batches of some epochs of patches that are varied in every way, and windows of held-out cases.
-fn seen(run: &Run) -> (Vec<(Vec<f32>, Vec<u8>)>, Vec<Vec<f32>>) {
+fn seen(run: &Run) -> Seen {
     let members: Vec<usize> = (0..run.training.len()).collect();
     let batches = [true, false].into_iter().flat_map(|augment| {
         let mut patches = run.patches(augment);
@@ -75,7 +78,7 @@ fn seen(run: &Run) -> (Vec<(Vec<f32>, Vec<u8>)>, Vec<Vec<f32>>) {
     (batches.collect(), run.held_out.iter().map(window).collect())
 }
 
-fn bits((batches, windows): &(Vec<(Vec<f32>, Vec<u8>)>, Vec<Vec<f32>>)) -> Vec<u32> {
+fn bits((batches, windows): &Seen) -> Vec<u32> {
     let images = batches.iter().map(|(image, _)| image).chain(windows);
     let classes = batches.iter().flat_map(|(_, classes)| classes).map(|&class| class.into());
     images.flatten().map(|value| value.to_bits()).chain(classes).collect()
