@@ -360,7 +360,8 @@ fn settings_of_a_search_are_in_vain_where_nothing_is_searched() {
     let dir = folder("in_vain");
     task(&dir);
     let train = ["train", "data", "--arch", "conv3", "--out", "run"];
-    let output = scnas(&dir, &tiny(&train, &["train.epochs=1"])).output().unwrap();
+    let output =
+        scnas(&dir, &tiny(&train, &["train.epochs=1", "search.epochs=2"])).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let said = stderr(&output);
     assert!(said.contains("warning: --set search.epochs=2 has no effect"), "{said}");

@@ -116,9 +116,12 @@ pub fn limited(dir: &Path, limit: &str, args: &[&str]) -> Output {
     command.output().unwrap()
 }
 
-/// `verb` and its arguments with [`TINY`] settings and then `settings`.
+/// `verb` and its arguments with those [`TINY`] settings that have an effect there, and then
+/// `settings`.
 pub fn tiny<'a>(verb: &[&'a str], settings: &[&'a str]) -> Vec<&'a str> {
-    let set = TINY.iter().chain(settings).flat_map(|line| ["--set", line]);
+    let searches = verb.first() != Some(&"train") && !verb.contains(&"--arch");
+    let heeded = TINY.iter().filter(|line| searches || !line.starts_with("search."));
+    let set = heeded.chain(settings).flat_map(|line| ["--set", line]);
     verb.iter().copied().chain(set).collect()
 }
 
