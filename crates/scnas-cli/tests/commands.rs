@@ -208,7 +208,10 @@ fn a_run_folder_is_not_used_for_another_run() {
         &tiny(&["train", "data", "--arch", "dil2", "--out", "run"], &["train.epochs=1"]),
         &["origin.json", "dil2"],
     );
-    refuse(&dir, &tiny(&["search", "data", "--out", "run"], &["train.epochs=1"]), &["origin.json"]);
+    // A search of the same settings.
+    let mut search = tiny(&["train", "data", "--out", "run"], &["train.epochs=1"]);
+    search[0] = "search";
+    refuse(&dir, &search, &["origin.json"]);
     refuse(
         &dir,
         &["train", "data", "--from", "run", "--init", "inherit", "--out", "x"],
