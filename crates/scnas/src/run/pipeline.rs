@@ -2,6 +2,8 @@
 //! of a cross-validation is.
 
 use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
 
 use burn::tensor::Device;
 use serde_json::json;
@@ -15,7 +17,6 @@ use crate::report::evaluation::Evaluation;
 use crate::report::result::{RunResult, read_run};
 use crate::run::check::Opened;
 use crate::run::preflight::foresee;
-use crate::run::race::pause;
 use crate::run::search::{search, weights_of};
 use crate::run::setup::{Job, Run};
 use crate::run::train::{prepare, train};
@@ -23,6 +24,9 @@ use crate::settings::{Config, Strategy, Then};
 use crate::space::genotype::{Genotype, Repair};
 use crate::store::named::Named;
 use crate::store::run_folder::RunDir;
+
+/// Between two looks at what other processes have done.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// A run to do, or to go on with.
 #[derive(Clone, Debug)]
@@ -229,4 +233,16 @@ fn refuse_seen_cases(plan: &Plan, from: &Path) -> Result<()> {
         held_out: plan.held_out().len(),
         fold: source.fold,
     })
+}
+
+/// Waits a little for other processes.
+///
+/// # Errors
+/// [`Error::Stopped`].
+pub(super) fn pause(observer: &dyn Observer) -> Result<()> {
+    if observer.stop() {
+        return Err(Error::Stopped);
+    }
+    sleep(PAUSE);
+    Ok(())
 }

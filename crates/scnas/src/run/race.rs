@@ -12,8 +12,6 @@
 //! number of processes do what nobody has locked.
 
 use std::path::{Path, PathBuf};
-use std::thread::sleep;
-use std::time::Duration;
 
 use crate::data::plan::{Plan, to_json};
 use crate::error::{Error, Result};
@@ -26,7 +24,7 @@ use crate::report::race::{Candidate, Entrants, Race, Score, candidates_folder};
 use crate::report::result::{Origin, RunResult};
 use crate::run::bench::Bench;
 use crate::run::candidates::enter;
-use crate::run::pipeline::claim;
+use crate::run::pipeline::{claim, pause};
 use crate::run::preflight::{Prospect, foresee};
 use crate::run::setup::{Job, Run, Stage};
 use crate::run::train::{prepare, train, train_until};
@@ -36,9 +34,6 @@ use crate::store::run_folder::{RunDir, WINNER};
 
 /// How the network of a race comes to be.
 const NETWORK: &str = "race";
-
-/// Between two looks at what other processes have done.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// What all candidates have in common.
 struct Track<'a> {
@@ -271,16 +266,4 @@ fn judge(
 
 fn say(observer: &dyn Observer, message: RaceMessage) {
     observer.message(&Message::Race(message));
-}
-
-/// Waits a little for other processes.
-///
-/// # Errors
-/// [`Error::Stopped`].
-pub(super) fn pause(observer: &dyn Observer) -> Result<()> {
-    if observer.stop() {
-        return Err(Error::Stopped);
-    }
-    sleep(PAUSE);
-    Ok(())
 }

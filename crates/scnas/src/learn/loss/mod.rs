@@ -13,6 +13,7 @@ use volops::map_indices;
 mod chunk;
 mod cross_entropy;
 mod dice;
+mod exponential;
 mod sigmoid;
 mod softmax;
 mod terms;

@@ -2,7 +2,7 @@
 
 use medvol::ClassMap;
 
-use super::chunk::{exp, sum_of_logarithms};
+use super::exponential::{exp, sum_of_logarithms};
 
 /// `[regions, voxels]`, the probability of being inside, from the logits of every region,
 /// `row(region)`, and Σ -ln of the probability of what is true: `inside` `[regions, voxels]`. The

@@ -2,7 +2,7 @@
 
 use medvol::ClassMap;
 
-use super::chunk::{exp, sum_of_logarithms};
+use super::exponential::{exp, sum_of_logarithms};
 
 /// `[outputs, voxels]`, the softmax of the logits of every class, `row(class)`, and Σ -ln of the
 /// probability of the true class.
