@@ -272,14 +272,14 @@ impl<'a> Stage<'a> {
     /// The run in `dir`, which was opened with these settings and this plan.
     ///
     /// # Errors
-    /// A data set that has lost a case since the plan was made.
+    /// A data set that has lost a case since the plan was made, or a case that was not loaded.
     pub fn run(self, dir: RunDir, config: Config, plan: Plan) -> Result<Run<'a>> {
         let Self { cases: mut aside, cache, device, augment, cohort } = self;
         let (training_files, held_out_files) = plan.split(&cohort.dataset)?;
-        let mut take = |files: &[CaseFiles]| -> Vec<KeptCase> {
-            files.iter().filter_map(|file| aside.remove(&file.name)).collect()
+        let mut take = |files: &[CaseFiles]| -> Result<Vec<KeptCase>> {
+            files.iter().map(|file| aside.remove(&file.name).ok_or(Error::Unread)).collect()
         };
-        let (training, held_out) = (take(&training_files), take(&held_out_files));
+        let (training, held_out) = (take(&training_files)?, take(&held_out_files)?);
         Ok(Run {
             config,
             plan,
