@@ -109,7 +109,7 @@ impl<'a> Fill<'a> {
         let Loading { room, examined, .. } = self.loading;
         if let Some(case) = room.cache.open(file)? {
             let examination = examined.then(|| examine(room.cache.recipe().dataset(), file).0);
-            return Ok(((examination, Ok(Some(case))), None));
+            return Ok(((examination, Ok(Some(case.into()))), None));
         }
         let (examination, made) = self.loading.make(file);
         let case = match made {
@@ -120,7 +120,7 @@ impl<'a> Fill<'a> {
         let voxels = case.image.len() as f64 / need.channels.max(1) as f64;
         let kept = room.cache.keep(file, &case)?;
         let bytes = bytes_of(need.channels, voxels, self.numbers());
-        Ok(((examination, Ok(Some(kept))), Some(bytes)))
+        Ok(((examination, Ok(Some(kept.into()))), Some(bytes)))
     }
 
     fn numbers(&self) -> Numbers {

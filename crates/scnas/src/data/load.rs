@@ -185,7 +185,7 @@ impl<'a> Loading<'a> {
         let in_memory = std::mem::take(&mut all.cases);
         for case in in_memory.into_iter().filter_map(KeptCase::into_memory) {
             let files = by_name(&case.name).ok_or(Error::Unread)?;
-            all.cases.push(cache.keep(files, &case)?);
+            all.cases.push(cache.keep(files, &case)?.into());
         }
         Fill::new(self).run(all)
     }

@@ -4,11 +4,13 @@
 
 pub mod cache;
 pub mod cohort;
+pub mod facts;
 pub mod files;
 pub(crate) mod fill;
 mod inner_split;
 pub mod kept;
 pub mod load;
+mod measure;
 pub mod patches;
 pub mod plan;
 pub(crate) mod prefetch;

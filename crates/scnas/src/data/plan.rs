@@ -7,13 +7,12 @@ use std::path::Path;
 
 use medvol::metrics::Structures;
 use medvol::{
-    CaseFiles, ClassMap, CtStatistics, Dataset, Fold, Label, Normalisation, Target,
-    canonical_spacing, median_spacing,
+    CaseFiles, ClassMap, Dataset, Fold, Label, Normalisation, Target, canonical_spacing,
+    median_spacing,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::data::cohort::{Cohort, Header};
-use crate::data::kept::KeptCase;
 use crate::data::splits;
 use crate::error::{Error, Expected, Result};
 use crate::network::size::Size;
@@ -143,25 +142,6 @@ impl Plan {
     /// How each channel is normalised, without what was measured.
     pub fn schemes(&self) -> Vec<Normalisation> {
         self.normalisation.iter().map(|channel| channel.unmeasured()).collect()
-    }
-
-    /// Measures what the normalisation needs to know of the training cases, unless it is known, and
-    /// then normalises these cases and the `others`, which were preprocessed by this plan.
-    ///
-    /// # Errors
-    /// [`Error::NothingToMeasure`]; samples that cannot be read back from the disk.
-    pub fn measure(&mut self, training: &mut [KeptCase], others: &mut [KeptCase]) -> Result<()> {
-        for (n, channel) in self.normalisation.iter_mut().enumerate() {
-            let Normalisation::Ct { statistics: statistics @ None } = channel else { continue };
-            let samples = training.iter().map(|case| case.sample(n)).collect::<Result<Vec<_>>>()?;
-            let measured = CtStatistics::measure(&samples);
-            let measured = measured.ok_or(Error::NothingToMeasure { channel: n })?;
-            for case in training.iter_mut().chain(&mut *others) {
-                case.normalise(n, measured);
-            }
-            *statistics = Some(measured);
-        }
-        Ok(())
     }
 
     /// This plan with what was measured for an earlier one, should they not differ in anything else.

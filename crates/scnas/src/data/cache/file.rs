@@ -24,7 +24,7 @@ use ndarray::{Array3, Array4, Axis, s};
 use serde::{Deserialize, Serialize};
 
 use crate::data::cache::bricks::{Brick, Bricks};
-use crate::data::kept::{Box3, Facts};
+use crate::data::facts::{Box3, Facts};
 use crate::error::Result;
 use crate::settings::Numbers;
 

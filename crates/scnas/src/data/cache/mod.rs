@@ -16,7 +16,7 @@ use std::time::Duration;
 use medvol::{Case, CaseFiles, CtSample, CtStatistics};
 use ndarray::{Array3, Array4, Axis};
 
-use crate::data::kept::{Box3, Facts, KeptCase};
+use crate::data::facts::{Box3, Facts};
 use crate::data::recipe::Recipe;
 use crate::error::{Error, Result};
 use file::CaseFile;
@@ -70,14 +70,14 @@ impl Cache {
     ///
     /// # Errors
     /// Files of the case that are not there.
-    pub fn open(self: &Arc<Self>, files: &CaseFiles) -> Result<Option<KeptCase>> {
+    pub fn open(self: &Arc<Self>, files: &CaseFiles) -> Result<Option<(Facts, CachedCase)>> {
         let made_from = self.recipe.made_from(files)?;
         let path = self.path(&files.name, &made_from);
         let kept = CaseFile::open(&path, &made_from).map(|(file, facts)| {
             let (checksum, cache) = (facts.checksum, self.clone());
             let (files, statistics) = (files.clone(), Vec::new());
             let case = CachedCase { cache, files, made_from, checksum, file, statistics };
-            KeptCase::cached(facts, case)
+            (facts, case)
         });
         Ok(kept)
     }
@@ -86,7 +86,7 @@ impl Cache {
     ///
     /// # Errors
     /// When its file cannot be written, or not be read again.
-    pub fn keep(self: &Arc<Self>, files: &CaseFiles, case: &Case) -> Result<KeptCase> {
+    pub fn keep(self: &Arc<Self>, files: &CaseFiles, case: &Case) -> Result<(Facts, CachedCase)> {
         let made_from = self.recipe.made_from(files)?;
         self.write(&made_from, case, &Facts::of(case))?;
         let path = || self.path(&files.name, &made_from);
