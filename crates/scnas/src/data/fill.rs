@@ -12,7 +12,7 @@ use medvol::check::examine;
 
 use crate::data::cache::bytes_of;
 use crate::data::kept::KeptCase;
-use crate::data::load::{LoadedCases, Loading, Made, Need, coarser};
+use crate::data::loading::{LoadedCases, Loading, Made, Need, coarser};
 use crate::data::workers::shared_out;
 use crate::disk;
 use crate::error::{Error, Purpose, Result};

@@ -1,86 +1,20 @@
 //! All cases of a run read and preprocessed, and held where there is room: in memory, or in the cache
 //! on disk. A run whose cases cannot be held says so instead of being killed by the system.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use medvol::check::{Examination, examine};
 use medvol::{Case, CaseFiles};
 use rayon::prelude::*;
 
-use crate::data::cache::Cache;
-use crate::data::cohort::{Cohort, Header};
 use crate::data::fill::Fill;
 use crate::data::kept::KeptCase;
+use crate::data::loading::{CLASS, IMAGE, LoadedCases, Loading, Made, Need, Room, coarser};
 use crate::data::plan::Plan;
 use crate::error::{Error, Purpose, Result};
 use crate::message::Message;
-use crate::observer::Observer;
 use crate::settings::Keep;
 
-/// Bytes a voxel: of an image, as f32; of a label map; of classes.
-const IMAGE: f64 = size_of::<f32>() as f64;
-const LABEL: f64 = size_of::<u16>() as f64;
-const CLASS: f64 = size_of::<u8>() as f64;
-
-/// A grid that is coarser by more is no remedy: little is to be seen on it.
-const MUCH_COARSER: f64 = 3.0;
-
-/// Cases of a run.
-#[derive(Debug, Default)]
-pub struct LoadedCases {
-    /// Preprocessed, in order; without those in which an error was found.
-    pub cases: Vec<KeptCase>,
-    /// What was found about each, if they were examined.
-    pub examinations: Vec<Examination>,
-    /// Why the first that is missing is.
-    pub unfit: Option<Error>,
-}
-
-/// Where cases may be held.
-#[derive(Clone, Debug)]
-pub struct Room {
-    /// What the settings say.
-    pub keep: Keep,
-    /// Bytes for the cases, and for making them; `None`: as many as they take.
-    pub memory: Option<u64>,
-    /// Where they are held on disk.
-    pub cache: Arc<Cache>,
-}
-
-/// Labelled cases that are to be loaded.
-pub(crate) struct Loading<'a> {
-    pub(super) files: &'a [CaseFiles],
-    /// Of each.
-    pub(super) needs: Vec<Need>,
-    pub(super) plan: &'a Plan,
-    pub(super) room: Room,
-    pub(super) examined: bool,
-    pub(super) observer: &'a dyn Observer,
-}
-
-/// What became of a case: what was found about it, if it was examined, and the case; none where an
-/// error was found.
-pub(super) type Made<T> = (Option<Examination>, Result<Option<T>>);
-
-impl<'a> Loading<'a> {
-    /// Of these cases of a plan; they are examined on the way if `examined`.
-    ///
-    /// # Errors
-    /// A case that is not labelled.
-    pub fn new(
-        cohort: &Cohort,
-        files: &'a [CaseFiles],
-        plan: &'a Plan,
-        room: Room,
-        examined: bool,
-        observer: &'a dyn Observer,
-    ) -> Result<Self> {
-        let need = |file: &CaseFiles| Ok(Need::of(file, cohort.header(file)?, plan, examined));
-        let needs = files.iter().map(need).collect::<Result<Vec<Need>>>()?;
-        Ok(Self { files, needs, plan, room, examined, observer })
-    }
-
+impl Loading<'_> {
     /// Whether, by their headers, the cases may not fit into memory. What cropping saves may make
     /// them fit all the same.
     pub fn may_go_to_disk(&self) -> bool {
@@ -113,11 +47,6 @@ impl<'a> Loading<'a> {
             }
         }
         Ok(true)
-    }
-
-    /// Bytes that there are.
-    pub(super) fn memory(&self) -> f64 {
-        self.room.memory.map_or(f64::INFINITY, |bytes| bytes as f64)
     }
 
     /// Bytes that the cases may hold: half of what there is, so that there is room for the steps,
@@ -190,20 +119,6 @@ impl<'a> Loading<'a> {
         Fill::new(self).run(all)
     }
 
-    /// Reads and preprocesses a case, and examines it where that is due.
-    pub(super) fn make(&self, file: &CaseFiles) -> Made<Case> {
-        let recipe = self.room.cache.recipe();
-        if !self.examined {
-            return (None, recipe.make(file).map(Some));
-        }
-        let (examination, loaded) = examine(recipe.dataset(), file);
-        let case = loaded.into_case().map_err(Error::from).and_then(|read| {
-            let Some((image, labels)) = read else { return Ok(None) };
-            recipe.preprocess(&file.name, &image, labels.as_ref()).map(Some)
-        });
-        (Some(examination), case)
-    }
-
     /// Tells the observer what is done, of which some was done before.
     fn begin(&self, done: usize) {
         let what = if self.examined { "checking cases" } else { "reading cases" };
@@ -217,62 +132,6 @@ impl<'a> Loading<'a> {
     fn advance(&self, done: usize) -> Result<()> {
         self.observer.advance(done);
         if self.examined && self.observer.stop() { Err(Error::Stopped) } else { Ok(()) }
-    }
-}
-
-impl LoadedCases {
-    /// Keeps what was found about the next case, and gives the case.
-    ///
-    /// # Errors
-    /// What is wrong with it, unless it was `examined`: then that is told with all else.
-    pub(super) fn add<T>(
-        &mut self,
-        (examination, case): Made<T>,
-        examined: bool,
-    ) -> Result<Option<T>> {
-        self.examinations.extend(examination);
-        match case {
-            Ok(Some(case)) => return Ok(Some(case)),
-            Ok(None) => drop(self.unfit.get_or_insert(Error::Unread)),
-            Err(error) if examined => drop(self.unfit.get_or_insert(error)),
-            Err(error) => return Err(error),
-        }
-        Ok(None)
-    }
-}
-
-/// What a case needs at most, in bytes; its headers tell.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Need {
-    /// From then on.
-    pub held: f64,
-    /// While it is read and preprocessed, besides.
-    pub passing: f64,
-    /// Voxels of the preprocessed case.
-    pub voxels: f64,
-    pub channels: usize,
-}
-
-impl Need {
-    fn of(file: &CaseFiles, Header { grid, .. }: &Header, plan: &Plan, examined: bool) -> Self {
-        let spacing = grid.affine.spacing();
-        let volume = |extents: [f64; 3]| extents.iter().product::<f64>();
-        let voxels = volume(grid.shape.map(|extent| extent as f64));
-        let resampled = voxels * volume(spacing) / volume(plan.spacing);
-        let channels = grid.channels as f64;
-        // The image, once more while the channels of several files are joined; the label map, which
-        // is looked at as an image, and its classes.
-        let joined = if file.images.len() > 1 { 2.0 } else { 1.0 };
-        let looked_at = if examined { IMAGE } else { 0.0 };
-        let read = voxels * (IMAGE * channels * joined + looked_at + LABEL + CLASS);
-        // One channel between two axes, before and after.
-        let between = 2.0 * IMAGE * voxels.max(resampled);
-        Self {
-            held: resampled * (IMAGE * channels + CLASS),
-            passing: read + between,
-            voxels: resampled,
-            channels: grid.channels,
-        }
     }
 }
 
@@ -294,13 +153,6 @@ fn together(needs: &[Need]) -> f64 {
     held(needs) + passing * at_a_time as f64
 }
 
-/// A grid that takes `factor` times fewer voxels, where it is worth it.
-pub(super) fn coarser(plan: &Plan, factor: f64) -> Option<[f64; 3]> {
-    let coarser = factor.cbrt();
-    let spacing = plan.spacing.map(|mm| (100.0 * coarser * mm).ceil() / 100.0);
-    (coarser < MUCH_COARSER).then_some(spacing)
-}
-
 fn too_many(plan: &Plan, needed: f64, allowed: f64) -> Error {
     // With room for the steps of training.
     let coarser = coarser(plan, 2.0 * needed / allowed.max(1.0));
@@ -314,10 +166,13 @@ fn too_many(plan: &Plan, needed: f64, allowed: f64) -> Error {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::sync::Arc;
 
     use medvol::phantom::{PhantomTask, write_task};
 
     use super::*;
+    use crate::data::cache::Cache;
+    use crate::data::cohort::Cohort;
     use crate::data::recipe::Recipe;
     use crate::observer::Silent;
     use crate::settings::Config;

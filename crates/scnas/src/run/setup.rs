@@ -11,7 +11,7 @@ use medvol::{CaseFiles, mirror_axes};
 use crate::data::cache::Cache;
 use crate::data::cohort::Cohort;
 use crate::data::kept::{KeptCase, checksums};
-use crate::data::load::{LoadedCases, Loading, Room};
+use crate::data::loading::{LoadedCases, Loading, Room};
 use crate::data::patches::Patches;
 use crate::data::plan::{Plan, to_json};
 use crate::data::recipe::Recipe;
