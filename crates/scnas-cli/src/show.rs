@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use scnas::Device;
 use scnas::Plan;
-use scnas::data::plan::Outputs;
+use scnas::message::Outputs;
 use scnas::report::portrait::{Portrait, Wanted};
 use scnas::report::race::Race;
 use scnas::settings::{Config, PRESETS};

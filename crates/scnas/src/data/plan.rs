@@ -2,7 +2,6 @@
 //! `plan.json` and into every model.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::path::Path;
 
 use medvol::metrics::Structures;
@@ -15,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::cohort::{Cohort, Header};
 use crate::data::splits;
 use crate::error::{Error, Expected, Result};
+use crate::message::Outputs;
 use crate::network::size::Size;
 use crate::settings::{Config, EXTENTS};
 use crate::space::grid::Grid;
@@ -56,27 +56,6 @@ pub struct Plan {
     /// folds hold out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<Vec<String>>,
-}
-
-/// What the outputs of a network are, in words such as `3 classes`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outputs {
-    /// Number of classes, the background included.
-    pub classes: usize,
-    /// Names of the regions, where it is these that are predicted.
-    pub regions: Vec<String>,
-    /// The label that is ignored.
-    pub ignore: Option<u16>,
-}
-
-impl fmt::Display for Outputs {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self.regions.as_slice() {
-            [] => write!(f, "{} classes", self.classes)?,
-            regions => write!(f, "{} region(s) ({})", regions.len(), regions.join(", "))?,
-        }
-        self.ignore.map_or(Ok(()), |value| write!(f, ", label {value} ignored"))
-    }
 }
 
 impl Plan {

@@ -5,6 +5,7 @@
 mod difference;
 mod found;
 mod place;
+mod price;
 mod purpose;
 mod setting;
 mod text;
@@ -18,13 +19,13 @@ use medvol::check::Finding;
 pub use difference::Difference;
 pub use found::Found;
 pub use place::{Place, ScoresFault};
+pub use price::Price;
 pub use purpose::Purpose;
 pub use setting::{Expected, Origin};
 pub use text::shortened;
 pub use unlike::{ModelFact, Unlike};
 
 use crate::memory::text as bytes;
-use crate::report::race::Price;
 use text::{bracketed, indented, joined};
 
 /// Errors of this crate. Sizes are in bytes, paths as they were given.

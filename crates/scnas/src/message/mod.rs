@@ -1,6 +1,7 @@
 //! What is said while a piece of work goes on. [`Observer::message`](crate::Observer::message)
 //! hears it.
 
+mod outputs;
 mod race;
 
 use std::fmt;
@@ -9,12 +10,12 @@ use std::path::PathBuf;
 use medvol::check::Finding;
 use medvol::io::Remark;
 
-use crate::data::plan::Outputs;
 use crate::error::{Error, shortened};
 use crate::memory;
 use crate::space::grid::Grid;
 
-pub use race::RaceMessage;
+pub use outputs::Outputs;
+pub use race::{BudgetRemark, RaceMessage};
 
 /// Something worth reading; its text is one line.
 #[derive(Debug)]

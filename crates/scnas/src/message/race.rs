@@ -3,16 +3,17 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::Error;
 use crate::message::duration;
-use crate::report::race::Remark;
 
 /// Something worth reading in a race; its text is one line.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RaceMessage {
     /// What the budgets did to a candidate.
-    Remark(Remark),
+    Budget(BudgetRemark),
     /// What a race that begins will take.
     Foreseen {
         /// Number of candidates.
@@ -84,7 +85,7 @@ impl RaceMessage {
 impl fmt::Display for RaceMessage {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Self::Remark(remark) => remark.fmt(f),
+            Self::Budget(remark) => remark.fmt(f),
             Self::Foreseen { candidates, rungs, race_s, winner_s } => write!(
                 f,
                 "a race of {candidates} candidates in {rungs} rungs, which will take up to about \
@@ -113,6 +114,35 @@ impl fmt::Display for RaceMessage {
                 "{source_run}: this architecture was found on {seen} of the {held_out} cases held \
                  out here; its score may be too good"
             ),
+        }
+    }
+}
+
+/// What the budgets did to a candidate that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BudgetRemark {
+    /// It runs at another width.
+    Narrower {
+        /// What was asked for.
+        asked: String,
+        /// What runs.
+        instead: String,
+    },
+    /// It exceeds a budget at any width.
+    LeftOut {
+        /// What was asked for.
+        asked: String,
+    },
+}
+
+impl fmt::Display for BudgetRemark {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Narrower { asked, instead } => {
+                write!(f, "{asked} exceeds the budget: {instead} runs instead")
+            }
+            Self::LeftOut { asked } => write!(f, "{asked} exceeds the budget at any width"),
         }
     }
 }

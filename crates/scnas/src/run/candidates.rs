@@ -5,13 +5,14 @@ use std::path::Path;
 
 use crate::data::files::name_of_folder;
 use crate::data::plan::Plan;
-use crate::error::{Error, Expected, Result};
-use crate::message::{Message, RaceMessage};
+use crate::error::{Error, Expected, Price, Result};
+use crate::message::{BudgetRemark, Message, RaceMessage};
 use crate::network::architecture::Architecture;
+use crate::network::cost::Cost;
 use crate::network::size::Size;
 use crate::observer::Observer;
-use crate::report::race::{Candidate, Entrants, Family, Price, Remark, Weighed};
-use crate::run::scale::Scale;
+use crate::report::race::{Candidate, Entrants, Family};
+use crate::run::scale::{Scale, Weighed};
 use crate::run::setup::Run;
 use crate::settings::{Bytes, Count, RaceConfig};
 use crate::space::topology::NODES;
@@ -40,8 +41,9 @@ pub(super) fn enter(run: &Run, program: Option<u64>, observer: &dyn Observer) ->
     let wanted = race.candidates.iter().map(|text| Wanted::parse(text, run, observer));
     let wanted = wanted.collect::<Result<Vec<Wanted>>>()?;
     let scale = Scale::new(run, program, observer)?;
-    let (mut candidates, mut remarks): (Vec<Candidate>, Vec<Remark>) = (Vec::new(), Vec::new());
-    let mut cheapest: Option<(String, Price)> = None;
+    let (mut candidates, mut remarks): (Vec<Candidate>, Vec<BudgetRemark>) =
+        (Vec::new(), Vec::new());
+    let mut cheapest: Option<(String, Offer)> = None;
     observer.begin("measuring candidates", 0, wanted.len());
     for (done, wanted) in wanted.iter().enumerate() {
         let price = wanted.widest(run, &scale)?;
@@ -49,12 +51,12 @@ pub(super) fn enter(run: &Run, program: Option<u64>, observer: &dyn Observer) ->
         match price.weighed.filter(|_| within(&price, race)) {
             Some(weighed) => {
                 if name != asked {
-                    remarks.push(Remark::Narrower { asked, instead: name.clone() });
+                    remarks.push(BudgetRemark::Narrower { asked, instead: name.clone() });
                 }
                 enlist(wanted, name, price, weighed, &mut candidates);
             }
             None => {
-                remarks.push(Remark::LeftOut { asked });
+                remarks.push(BudgetRemark::LeftOut { asked });
                 let least = cheapest.as_ref().map(|(_, least)| least.cost.multiply_adds);
                 if least.is_none_or(|least| price.cost.multiply_adds < least) {
                     cheapest = Some((name, price));
@@ -65,9 +67,29 @@ pub(super) fn enter(run: &Run, program: Option<u64>, observer: &dyn Observer) ->
     }
     match cheapest {
         Some((name, price)) if candidates.is_empty() => {
-            Err(Error::NoCandidate { budgets: race.budgets(), name, price: Box::new(price) })
+            let (budgets, price) = (race.budgets(), Box::new(price.into()));
+            Err(Error::NoCandidate { budgets, name, price })
         }
         _ => Ok(Entrants { candidates, remarks }),
+    }
+}
+
+/// What a candidate of some width costs.
+struct Offer {
+    width: usize,
+    cost: Cost,
+    /// Only where all that can be counted is within the budgets.
+    weighed: Option<Weighed>,
+}
+
+impl From<Offer> for Price {
+    fn from(Offer { cost, weighed, .. }: Offer) -> Self {
+        Self {
+            parameters: cost.parameters,
+            gflops: cost.gflops(),
+            seconds: weighed.map(|weighed| weighed.seconds),
+            memory: weighed.and_then(|weighed| weighed.memory),
+        }
     }
 }
 
@@ -75,7 +97,7 @@ pub(super) fn enter(run: &Run, program: Option<u64>, observer: &dyn Observer) ->
 fn enlist(
     wanted: &Wanted,
     mut name: String,
-    Price { width, cost, .. }: Price,
+    Offer { width, cost, .. }: Offer,
     Weighed { seconds, memory }: Weighed,
     candidates: &mut Vec<Candidate>,
 ) {
@@ -120,12 +142,12 @@ impl Wanted {
 
     /// The widest one within the budgets, at most as wide as wanted; the narrowest one where none
     /// is.
-    fn widest(&self, run: &Run, scale: &Scale) -> Result<Price> {
+    fn widest(&self, run: &Run, scale: &Scale) -> Result<Offer> {
         let race = &run.config.race;
         let mut width = self.width;
         loop {
             let cost = self.architecture.cost(Size { width, ..run.size() }, run.plan.patch);
-            let mut price = Price { width, cost, weighed: None };
+            let mut price = Offer { width, cost, weighed: None };
             if within(&price, race) {
                 price.weighed = Some(scale.weigh(&self.architecture, width)?);
             }
@@ -138,7 +160,7 @@ impl Wanted {
 }
 
 /// Whether all that is known of a price is within the budgets.
-fn within(Price { cost, weighed, .. }: &Price, race: &RaceConfig) -> bool {
+fn within(Offer { cost, weighed, .. }: &Offer, race: &RaceConfig) -> bool {
     let RaceConfig { max_params, max_gflops, max_memory, max_seconds, .. } = race;
     let memory = weighed.and_then(|weighed| weighed.memory);
     max_params.is_none_or(|Count(most)| cost.parameters <= most)

@@ -87,7 +87,7 @@ fn begin(
     // Not before: what a network takes would not be seen.
     volops::memory::keep_pages();
     for remark in &entrants.remarks {
-        say(observer, RaceMessage::Remark(remark.clone()));
+        say(observer, RaceMessage::Budget(remark.clone()));
     }
     predict_effort(run, inner, &entrants, observer)?;
     // Not before: where nothing meets the budgets, the same folder serves for others.

@@ -11,13 +11,21 @@ use crate::memory;
 use crate::network::architecture::Architecture;
 use crate::observer::{Observer, Within};
 use crate::predict::image::{ImagePredictor, Options};
-use crate::report::race::Weighed;
 use crate::run::setup::Run;
 use crate::store::model::Model;
 
 /// A prediction that takes less, in seconds, is done twice, and the faster one counts: the first
 /// warms the machine up.
 const QUICK_S: f64 = 10.0;
+
+/// What the prediction of the largest training case takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Weighed {
+    /// Seconds, without reading and writing of files.
+    pub seconds: f64,
+    /// Bytes of a process that does nothing else; where the system tells.
+    pub memory: Option<u64>,
+}
 
 /// Weighs networks of a run.
 pub(super) struct Scale<'a> {

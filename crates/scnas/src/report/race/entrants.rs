@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+use crate::message::BudgetRemark;
 use crate::network::architecture::Architecture;
 use crate::network::cost::Cost;
 use crate::report::evaluation::spread;
-use crate::report::race::price::Remark;
 use crate::report::result::read;
 
 /// What a candidate is a kind of.
@@ -67,7 +67,7 @@ pub struct Entrants {
     /// The prior first.
     pub candidates: Vec<Candidate>,
     /// What the budgets did to candidates that were asked for.
-    pub remarks: Vec<Remark>,
+    pub remarks: Vec<BudgetRemark>,
 }
 
 /// What a candidate reached in a rung: `rung-1.json` in its folder.

@@ -5,7 +5,6 @@
 //! same.
 
 mod entrants;
-mod price;
 pub mod schedule;
 
 use std::collections::BTreeMap;
@@ -15,7 +14,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 pub use crate::report::race::entrants::{Candidate, Entrants, Family, Score, candidates_folder};
-pub use crate::report::race::price::{Price, Remark, Weighed};
 use crate::report::race::schedule::{Difference, Runner, front, survivors, winner};
 use crate::report::result::read;
 use crate::settings::{Config, RaceConfig};
