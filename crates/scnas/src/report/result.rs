@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::report::document::read;
 use crate::report::evaluation::{Evaluation, MeanSd};
 use crate::report::race::Verdict;
 
@@ -66,11 +66,4 @@ pub fn read_run(folder: &Path) -> Result<(RunResult, Evaluation)> {
         return Err(Error::NoResult { path: folder.into() });
     }
     Ok((read(&path)?, read(&folder.join("evaluation.json"))?))
-}
-
-pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let bytes = std::fs::read(path).map_err(|e| Error::file("read", path, e))?;
-    let remedy = "remove it and run the command that wrote it again";
-    serde_json::from_slice(&bytes)
-        .map_err(|e| Error::invalid(path, "a file as scnas writes it", e, remedy))
 }

@@ -9,8 +9,8 @@ use crate::error::Result;
 use crate::message::BudgetRemark;
 use crate::network::architecture::Architecture;
 use crate::network::cost::Cost;
+use crate::report::document::read;
 use crate::report::evaluation::spread;
-use crate::report::result::read;
 
 /// What a candidate is a kind of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

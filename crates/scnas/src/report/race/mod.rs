@@ -13,9 +13,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::report::document::read;
 pub use crate::report::race::entrants::{Candidate, Entrants, Family, Score, candidates_folder};
 use crate::report::race::schedule::{Difference, Runner, front, survivors, winner};
-use crate::report::result::read;
 use crate::settings::{Config, RaceConfig};
 
 /// A candidate in a rung.
