@@ -267,7 +267,9 @@ proptest! {
         let (found, moments) = instance_norm(&x, xs, &gamma, &beta);
         prop_close!(found, y, tolerance);
         let (found_gx, found_ggamma, found_gbeta) = instance_norm_grad(&g, &x, xs, &gamma, &moments);
-        prop_close!(found_gx, gx, tolerance);
+        // The gradient of one voxel is 0: the rest of terms as large as 1 / sqrt(1e-5).
+        let terms = if n == 1 { 1e-5f32.sqrt().recip() } else { 1.0 };
+        prop_close!(found_gx, gx, tolerance * terms);
         prop_close!(found_ggamma, ggamma.iter().map(|&v| v as f32).collect::<Vec<_>>(), tolerance * of_sum(numel(xs)) / 1e-5);
         prop_close!(found_gbeta, gbeta.iter().map(|&v| v as f32).collect::<Vec<_>>(), of_sum(numel(xs)));
     }
