@@ -169,4 +169,8 @@ fn budgets_make_candidates_narrower_and_what_is_handed_over_meets_them() {
         assert!(text.contains(named) && text.contains("@4 with"), "{budget}: {text}");
         assert!(!none.join("candidates").exists(), "something was trained");
     }
+    // A design that names its own channels is not tried at other widths.
+    let own = ["race.max_params=10", "race.candidates=[\"u:2\"]", "network.width=16"];
+    let error = race(&data, &folder.path().join("own"), &config(&own), &Silent).unwrap_err();
+    assert!(error.to_string().contains("u:2@16 with"), "{error}");
 }

@@ -144,14 +144,17 @@ impl Wanted {
     /// is.
     fn widest(&self, run: &Run, scale: &Scale) -> Result<Offer> {
         let race = &run.config.race;
+        let cost_of = |width| self.architecture.cost(Size { width, ..run.size() }, run.plan.patch);
         let mut width = self.width;
         loop {
-            let cost = self.architecture.cost(Size { width, ..run.size() }, run.plan.patch);
+            let cost = cost_of(width);
             let mut price = Offer { width, cost, weighed: None };
             if within(&price, race) {
                 price.weighed = Some(scale.weigh(&self.architecture, width)?);
             }
-            if width == NODES || (price.weighed.is_some() && within(&price, race)) {
+            let meets = price.weighed.is_some() && within(&price, race);
+            // A design that names its own channels is no narrower at another width.
+            if meets || width == NODES || cost_of(width - NODES) == cost {
                 return Ok(price);
             }
             width -= NODES;
