@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Judges a DICOM segmentation written by scnas with pydicom and highdicom. Run by a test of medvol:
 
-    SCNAS_JUDGE_PYTHON=python3 cargo test --release -p medvol --test dicom -- --ignored
+    SCNAS_JUDGE_PYTHON=python3 cargo test --release -p medvol --test suite dicom:: -- --ignored
 
 The arguments are the series (a folder or a file), the segmentation, and a JSON file with what it should hold: `shape` (depth, height,
 width), `labels` (all voxels, width fastest), `names` (pairs of label value and name) and `affine` (RAS+, from (i, j, k)). Needs pydicom, highdicom

@@ -7,8 +7,11 @@ volops=$(cd "$(dirname "$0")/../crates/volops" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-mkdir "$work/src"
+mkdir "$work/src" "$work/tests"
 echo "#[path = \"$volops/src/kernel/mod.rs\"] pub mod kernel;" > "$work/src/lib.rs"
+for part in bits kernel_conv memory_bound values winograd; do
+  echo "#[path = \"$volops/tests/suite/$part.rs\"] mod $part;"
+done > "$work/tests/suite.rs"
 {
   cat <<'TOML'
 [package]
@@ -25,14 +28,12 @@ proptest = { version = "1", default-features = false, features = ["std"] }
 debug-assertions = true
 overflow-checks = true
 TOML
-  printf '[[test]]\nname = "%s"\npath = "%s"\n' bits "$volops/tests/bits.rs" kernel_conv "$volops/tests/kernel_conv.rs" \
-    memory_bound "$volops/tests/memory_bound.rs" winograd "$volops/tests/winograd.rs"
 } > "$work/Cargo.toml"
 export CARGO_TARGET_DIR="$work/target"
 tests=(cargo test --manifest-path "$work/Cargo.toml")
 
 echo "== debug build"
-"${tests[@]}" --test bits
+"${tests[@]}" bits
 host=$(rustc -vV | sed -n 's/^host: //p')
 for simd in '' avx2 scalar; do
   echo "== AddressSanitizer, ${simd:-widest instruction set}"

@@ -1,0 +1,489 @@
+//! Descriptions as the neighbours write them: read where their meaning is certain, otherwise refused
+//! in the words of whoever wrote them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::common::task::{self, name, volumes};
+use crate::common::{write_image, write_labels};
+use medvol::check::{Finding, Options, Severity, check, fix};
+use medvol::{CaseFiles, Dataset, Fold};
+use serde_json::{Value, json};
+
+const CASES: usize = 4;
+
+/// A small task, and its description as others would write it.
+fn small(description: &Value) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("data");
+    for subfolder in ["imagesTr", "labelsTr"] {
+        fs::create_dir_all(root.join(subfolder)).unwrap();
+    }
+    for case in 0..CASES {
+        let (image, labels) = volumes(case);
+        write_image(task::image_path(&root, case), &image).unwrap();
+        write_labels(task::label_path(&root, case), &labels).unwrap();
+    }
+    fs::write(root.join("dataset.json"), description.to_string()).unwrap();
+    (folder, root)
+}
+
+fn described() -> Value {
+    json!({
+        "name": "Toy",
+        "modality": {"0": "MRI"},
+        "labels": {"0": "background", "1": "organ", "2": "nodule"},
+        "training": (0..CASES).map(entry).collect::<Vec<_>>(),
+    })
+}
+
+fn entry(case: usize) -> Value {
+    json!({"image": format!("./imagesTr/{}.nii.gz", name(case)), "label": format!("./labelsTr/{}.nii.gz", name(case))})
+}
+
+fn with(key: &str, value: Value) -> Value {
+    let mut description = described();
+    description[key] = value;
+    description
+}
+
+fn findings(path: &Path) -> Vec<Finding> {
+    check(path, &Options::default(), |_, _| true).unwrap().unwrap().findings
+}
+
+/// Everything found, as one text.
+fn said(path: &Path) -> String {
+    let line = |finding: &Finding| format!("{} {}\n", finding.severity, finding.message);
+    findings(path).iter().map(line).collect()
+}
+
+fn is_clean(path: &Path) -> Dataset {
+    assert_eq!(said(path), "");
+    Dataset::open(path).unwrap()
+}
+
+fn names(cases: &[CaseFiles]) -> Vec<&str> {
+    cases.iter().map(|case| case.name.as_str()).collect()
+}
+
+fn refusal(description: &Value) -> String {
+    let (_folder, root) = small(description);
+    let message = Dataset::open(&root).unwrap_err().to_string();
+    assert!(message.contains("dataset.json") && !message.contains("untagged"), "{message}");
+    message
+}
+
+#[test]
+fn labels_and_channels_may_be_written_in_any_certain_way() {
+    for (key, value) in [
+        ("labels", json!({"background": 0, "organ": 1, "nodule": 2})),
+        ("labels", json!({"background": "0", "organ": "1", "nodule": "2"})),
+        ("labels", json!({"background": 0.0, "organ": 1.0, "nodule": 2})),
+        ("labels", json!(["background", "organ", "nodule"])),
+        ("modality", json!(["MRI"])),
+        ("modality", json!("MRI")),
+        ("modality", json!({"MRI": 0})),
+        ("modality", json!({"MRI": "0"})),
+        ("modality", json!({"0000": "MRI"})),
+        ("numTraining", json!("4")),
+        ("numTraining", json!(4.0)),
+        ("numTest", json!("0")),
+        ("channel_names", json!({"0": "MRI"})),
+    ] {
+        let description = with(key, value.clone());
+        let (_folder, root) = small(&description);
+        let dataset = is_clean(&root);
+        let labels: Vec<_> = dataset.labels.iter().map(|l| (l.value, l.name.as_str())).collect();
+        assert_eq!(labels, [(0, "background"), (1, "organ"), (2, "nodule")], "{key}: {value}");
+        assert_eq!(dataset.channels, ["MRI"], "{key}: {value}");
+    }
+}
+
+#[test]
+fn what_is_uncertain_is_refused_with_its_value() {
+    for (key, value, named) in [
+        ("labels", json!(["organ", "nodule"]), "begin with \"background\""),
+        ("labels", json!({"0": "background", "1": 2}), "two numbers"),
+        ("labels", json!({"background": 0, "organ": "one"}), "\"organ\": \"one\""),
+        ("labels", json!({"background": 0, "organ": 1.5}), "\"organ\": 1.5"),
+        ("labels", json!("organ"), "found a text"),
+        ("modality", json!({"0": null}), "\"0\": null"),
+        ("modality", json!({"1": "MRI"}), "without gaps"),
+        ("training", json!([7]), "training[0]: expected a file's name"),
+        ("training", json!([{"scan": "a.nii", "label": "b.nii"}]), "expected a key \"image\""),
+        ("training", json!([{"image": 3}]), "expected the name of a file as \"image\""),
+        ("training", json!([{"image": []}]), "found []"),
+        ("training", json!([{"image": "a.nii", "label": ["b.nii", "c.nii"]}]), "found 2 files"),
+        ("training", json!([{"image": "a.nii", "fold": -1}]), "found -1"),
+        (
+            "dataset",
+            json!({"a": {"scan": "a.nii"}}),
+            "case \"a\" under \"dataset\" has no \"images\"",
+        ),
+        ("file_ending", json!(7), ".7"),
+        ("file_ending", json!([".nii"]), "file_ending"),
+        ("target_class", json!(null), "nnDetection"),
+    ] {
+        let message = refusal(&with(key, value.clone()));
+        assert!(message.contains(named), "{key}: {value}: {message}");
+    }
+}
+
+#[test]
+fn broken_json_is_refused_with_line_and_column() {
+    for (text, named) in [
+        ("{\n  \"name\": \"Toy\",\n}\n", vec!["trailing comma", "line 3 column 1"]),
+        ("{\n  // the name\n  \"name\": \"Toy\"\n}\n", vec!["line 2", "no comments"]),
+        ("{\n  \"name\": \"Toy\", # here\n  \"a\": 1}\n", vec!["line 2", "no comments"]),
+        (
+            "{\"labels\": {\"organ\": 1,\n \"organ\": 2}}",
+            vec!["\"organ\" stands there twice", "line 2"],
+        ),
+        ("[]", vec!["found a list"]),
+        (" \n", vec!["empty file"]),
+    ] {
+        let (_folder, root) = small(&described());
+        fs::write(root.join("dataset.json"), text).unwrap();
+        let message = Dataset::open(&root).unwrap_err().to_string();
+        for part in named.into_iter().chain(["dataset.json"]) {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+    }
+}
+
+#[test]
+fn a_description_may_have_a_byte_order_mark() {
+    let text = described().to_string();
+    let sixteen = text.encode_utf16().flat_map(u16::to_le_bytes);
+    for bytes in [
+        [b"\xef\xbb\xbf", text.as_bytes()].concat(),
+        [0xff, 0xfe].into_iter().chain(sixteen).collect(),
+    ] {
+        let (_folder, root) = small(&described());
+        fs::write(root.join("dataset.json"), bytes).unwrap();
+        assert_eq!(is_clean(&root).cases.len(), CASES);
+    }
+}
+
+#[test]
+fn a_description_that_is_no_utf8_is_refused_with_its_line() {
+    let (_folder, root) = small(&described());
+    fs::write(root.join("dataset.json"), b"{\n\"name\": \"M\xfcller\"}").unwrap();
+    let message = Dataset::open(&root).unwrap_err().to_string();
+    assert!(message.contains("line 2") && message.contains("UTF-8"), "{message}");
+}
+
+#[test]
+fn the_files_of_a_case_may_be_a_list_of_one_a_channel() {
+    let files = |case: usize| {
+        let [first, second] =
+            ["imagesTr", "T2"].map(|folder| format!("{folder}/{}.nii.gz", name(case)));
+        json!({"image": [first, second], "label": [format!("labelsTr/{}.nii.gz", name(case))]})
+    };
+    let mut description = with("training", (0..CASES).map(files).collect());
+    description["modality"] = json!({"0": "T1", "1": "T2"});
+    let (_folder, root) = small(&description);
+    task::copy_folder(&root.join("imagesTr"), &root.join("T2"));
+    let dataset = is_clean(&root);
+    assert_eq!(names(&dataset.cases), (0..CASES).map(name).collect::<Vec<_>>());
+    assert_eq!(dataset.load(&dataset.cases[0]).unwrap().0.channels(), 2);
+}
+
+#[test]
+fn paths_may_be_those_of_windows_or_of_another_machine() {
+    let (_folder, root) = small(&described());
+    let path = |text: String| move |case: usize| json!({"image": text.replace("CASE", &name(case)), "label": text.replace("images", "labels").replace("ImagesTR", "LabelsTR").replace("CASE", &name(case))});
+    let absolute = root.join("imagesTr/CASE.nii.gz").display().to_string();
+    for (text, moved) in [
+        (".\\imagesTr\\CASE.nii.gz".to_string(), false),
+        ("imagesTr\\\\CASE.nii.gz".to_string(), false),
+        ("././/imagesTr//CASE.nii.gz".to_string(), false),
+        (" imagesTr/CASE.nii.gz ".to_string(), false),
+        ("ImagesTR/CASE.NII.GZ".to_string(), false),
+        (absolute, false),
+        ("D:\\Data\\Toy\\imagesTr\\CASE.nii.gz".to_string(), true),
+        ("/home/nobody/somewhere/imagesTr/CASE.nii.gz".to_string(), true),
+    ] {
+        let description = with("training", (0..CASES).map(path(text.clone())).collect());
+        fs::write(root.join("dataset.json"), description.to_string()).unwrap();
+        let dataset = Dataset::open(&root).unwrap();
+        for case in &dataset.cases {
+            assert!(dataset.load(case).unwrap().1.is_some(), "{text}");
+        }
+        assert_eq!(names(&dataset.cases)[1], name(1), "{text}");
+        let found = said(&root);
+        assert_eq!(found.contains("another machine"), moved, "{text}: {found}");
+        assert_eq!(found.is_empty(), !moved, "{text}: {found}");
+    }
+}
+
+#[test]
+fn a_name_is_found_in_either_unicode_form() {
+    let (composed, decomposed) =
+        ("Frau Mu\u{308}ller".replace("u\u{308}", "\u{fc}"), "Frau Mu\u{308}ller");
+    for (on_disk, written) in [(decomposed, composed.as_str()), (composed.as_str(), decomposed)] {
+        let (_folder, root) = small(&described());
+        for folder in ["imagesTr", "labelsTr"] {
+            let path = |name: &str| root.join(format!("{folder}/{name}.nii.gz"));
+            fs::rename(path(&name(0)), path(on_disk)).unwrap();
+        }
+        let entry = json!({"image": format!("./imagesTr/{written}.nii.gz"), "label": format!("./labelsTr/{written}.nii.gz")});
+        task::change_description(&root, |json| json["training"][0] = entry);
+        let dataset = is_clean(&root);
+        assert_eq!(dataset.cases[0].name, composed);
+        assert!(dataset.load(&dataset.cases[0]).is_ok());
+        // The same in nnU-Net's folders, of both versions; in the second, image and label map have
+        // different forms.
+        for case in 0..CASES {
+            let file = if case == 0 { on_disk.to_string() } else { name(case) };
+            let image = |name: &str| root.join(format!("imagesTr/{name}.nii.gz"));
+            fs::rename(image(&file), image(&format!("{file}_0000"))).unwrap();
+        }
+        let dataset = is_clean(&root);
+        assert!(dataset.load(&dataset.cases[0]).is_ok());
+        let label = |name: &str| root.join(format!("labelsTr/{name}.nii.gz"));
+        fs::rename(label(on_disk), label(written)).unwrap();
+        task::change_description(&root, |json| {
+            json.as_object_mut().unwrap().remove("training");
+            json["file_ending"] = json!(".nii.gz");
+        });
+        assert_eq!(is_clean(&root).cases[0].name, composed);
+    }
+}
+
+#[test]
+fn a_file_ending_may_lack_its_dot_or_be_in_upper_case() {
+    for (ending, on_disk) in [
+        ("nii.gz", ".nii.gz"),
+        (".NII.GZ", ".nii.gz"),
+        (".nii.gz", ".NII.GZ"),
+        ("NII.GZ", ".NII.GZ"),
+    ] {
+        let (_folder, root) = small(&described());
+        for case in 0..CASES {
+            let to = root.join(format!("imagesTr/{}_0000{on_disk}", name(case)));
+            fs::rename(task::image_path(&root, case), to).unwrap();
+            let to = root.join(format!("labelsTr/{}{on_disk}", name(case)));
+            fs::rename(task::label_path(&root, case), to).unwrap();
+        }
+        task::change_description(&root, |json| {
+            json.as_object_mut().unwrap().remove("training");
+            json["file_ending"] = json!(ending);
+        });
+        let dataset = is_clean(&root);
+        assert_eq!(names(&dataset.cases), (0..CASES).map(name).collect::<Vec<_>>());
+        assert!(!dataset.listed);
+    }
+}
+
+#[test]
+fn cases_in_folders_of_their_own_are_named_after_the_folders() {
+    let (_folder, root) = small(&described());
+    let files = |case: usize| {
+        let folder = root.join(format!("s{case:04}"));
+        fs::create_dir_all(folder.join("segmentations")).unwrap();
+        fs::rename(task::image_path(&root, case), folder.join("ct.nii.gz")).unwrap();
+        fs::rename(task::label_path(&root, case), folder.join("segmentations/all.nii.gz")).unwrap();
+        json!({"image": format!("s{case:04}/ct.nii.gz"), "label": format!("s{case:04}/segmentations/all.nii.gz")})
+    };
+    let mut entries: Vec<Value> = (0..CASES).map(files).collect();
+    let test = entries.pop().unwrap()["image"].take();
+    task::change_description(&root, |json| {
+        json["training"] = json!(entries);
+        json["test"] = json!([test]);
+    });
+    let dataset = Dataset::open(&root).unwrap();
+    assert_eq!(names(&dataset.cases), ["s0000", "s0001", "s0002"]);
+    assert_eq!(names(&dataset.test), ["s0003"]);
+    // A name of one's own is better still.
+    task::change_description(&root, |json| json["training"][0]["case"] = json!("first"));
+    assert_eq!(Dataset::open(&root).unwrap().cases[0].name, "first");
+}
+
+fn held_out(dataset: &Dataset) -> Vec<Vec<&str>> {
+    let names = |fold: &'_ Fold| -> Vec<String> { fold.held_out.clone() };
+    let folds: Vec<Vec<String>> = dataset.folds.iter().map(names).collect();
+    let known: Vec<&str> = dataset.cases.iter().map(|case| case.name.as_str()).collect();
+    folds
+        .iter()
+        .map(|fold| known.iter().copied().filter(|n| fold.iter().any(|f| f == n)).collect())
+        .collect()
+}
+
+#[test]
+fn a_validation_list_is_a_fold() {
+    let mut description = with("training", (0..3).map(entry).collect());
+    description["validation"] = json!([entry(3)]);
+    description["numTraining"] = json!(3);
+    let (_folder, root) = small(&description);
+    let dataset = is_clean(&root);
+    assert_eq!(dataset.cases.len(), CASES);
+    assert_eq!(held_out(&dataset), [[name(3)]]);
+    assert_eq!(dataset.folds[0].training, [name(0), name(1), name(2)]);
+    // The same case on both sides is refused.
+    task::change_description(&root, |json| json["training"][0] = entry(3));
+    let message = Dataset::open(&root).unwrap_err().to_string();
+    assert!(message.contains("training[0] and validation[0]"), "{message}");
+}
+
+#[test]
+fn the_folds_of_the_cases_are_the_folds() {
+    let folded = |case: usize, fold: Value| {
+        let mut entry = entry(case);
+        entry["fold"] = fold;
+        entry
+    };
+    let mut entries: Vec<Value> = (0..3).map(|case| folded(case, json!(1 + case % 2))).collect();
+    entries[1]["fold"] = json!("2");
+    entries.push(entry(3));
+    let (_folder, root) = small(&with("training", json!(entries)));
+    let dataset = Dataset::open(&root).unwrap();
+    let unplaced = "warning 1 case(s), such as case_03, are held out in no fold";
+    assert!(said(&root).starts_with(unplaced), "{}", said(&root));
+    assert_eq!(held_out(&dataset), [vec![name(0), name(2)], vec![name(1)]]);
+    assert_eq!(dataset.folds[1].training, [name(0), name(2), name(3)]);
+    // One fold of all cases leaves nothing to train with.
+    let all = (0..CASES).map(|case| folded(case, json!(0))).collect();
+    task::change_description(&root, |json| json["training"] = all);
+    assert!(Dataset::open(&root).unwrap().folds.is_empty());
+    assert!(said(&root).contains("warning all cases with a \"fold\" are in fold 0"));
+}
+
+#[test]
+fn a_list_of_any_name_is_a_data_set() {
+    let (_folder, root) = small(&described());
+    let list = json!({"training": [entry(0), entry(1)], "validation": [entry(2)], "testing": [{"image": entry(3)["image"]}]});
+    let path = root.join("fold0.json");
+    fs::write(&path, list.to_string()).unwrap();
+    assert!(Dataset::is_at(&path));
+    // Channels and labels stand in dataset.json beside it.
+    let dataset = is_clean(&path);
+    assert_eq!((dataset.cases.len(), dataset.test.len(), dataset.channels.len()), (3, 1, 1));
+    assert_eq!((dataset.name.as_str(), dataset.root.as_path()), ("fold0", root.as_path()));
+    fs::remove_file(root.join("dataset.json")).unwrap();
+    let message = Dataset::open(&path).unwrap_err().to_string();
+    for part in ["fold0.json", "\"channel_names\" is missing", "\"labels\" is missing"] {
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
+fn a_table_may_be_written_by_any_spreadsheet() {
+    let row = |case: usize| {
+        format!("\"imagesTr\\{0}.nii.gz\",labelsTr/{0}.nii.gz,{1}\r\n", name(case), case % 2)
+    };
+    let rows: String = (0..CASES).map(row).collect();
+    let text = format!("Image,LABEL,fold\r\n{rows},,\r\n");
+    let utf16 = |text: &str| {
+        let units = text.encode_utf16().flat_map(u16::to_le_bytes);
+        [0xff, 0xfe].into_iter().chain(units).collect::<Vec<u8>>()
+    };
+    for bytes in [
+        text.clone().into_bytes(),
+        [b"\xef\xbb\xbf", text.as_bytes()].concat(),
+        utf16(&text.replace(',', "\t")),
+        text.replace(',', ";").into_bytes(),
+        format!("sep=;\r\n{}", text.replace(',', ";")).into_bytes(),
+        text.replace("\r\n", "\r").into_bytes(),
+        text.replace("Image", "Channel_0").into_bytes(),
+    ] {
+        let (_folder, root) = small(&described());
+        let path = root.join("pairs.csv");
+        fs::write(&path, &bytes).unwrap();
+        task::change_description(&root, |json| {
+            drop(json.as_object_mut().unwrap().remove("training"))
+        });
+        let dataset = is_clean(&path);
+        assert_eq!(dataset.cases.len(), CASES, "{}", String::from_utf8_lossy(&bytes));
+        assert_eq!(held_out(&dataset), [vec![name(0), name(2)], vec![name(1), name(3)]]);
+    }
+}
+
+#[test]
+fn what_a_description_says_in_vain_is_said() {
+    for (key, value, named) in [
+        ("overwrite_image_reader_writer", json!("SimpleITKIO"), "SimpleITKIO"),
+        ("numTest", json!(7), "\"numTest\" is 7, but there are 0 test cases"),
+        ("numTraining", json!("many"), "found \"many\""),
+        ("labels", json!({"organ": 0, "nodule": 1, "x": 2}), "label 0 is called \"organ\""),
+        ("traning", json!([]), "note keys without a meaning here: traning"),
+    ] {
+        let (_folder, root) = small(&with(key, value));
+        let found = said(&root);
+        assert!(found.contains(named), "{key}: {found}");
+    }
+    // A mapping leaves the lists without use.
+    let (_folder, root) = small(&with(
+        "dataset",
+        json!({"a": {"images": ["imagesTr/case_00.nii.gz"], "label": "labelsTr/case_00.nii.gz"}}),
+    ));
+    let found = said(&root);
+    assert!(found.contains("the 4 case(s) under \"training\" are not used"), "{found}");
+}
+
+#[test]
+fn what_lies_beside_the_images_is_not_left_out_in_silence() {
+    let (_folder, root) = small(&described());
+    fs::write(root.join("imagesTr/notes.txt"), "").unwrap();
+    fs::copy(task::image_path(&root, 0), root.join("imagesTr/late.NII.GZ")).unwrap();
+    let found = said(&root);
+    assert!(found.contains("warning imagesTr/late.NII.GZ belongs to no case"), "{found}");
+    assert!(found.contains("note imagesTr/notes.txt is in no format"), "{found}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_name_that_is_no_utf8_is_said_in_every_check() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let (_folder, root) = small(&described());
+    for case in 0..CASES {
+        let to =
+            task::image_path(&root, case).with_file_name(format!("{}_0000.nii.gz", name(case)));
+        fs::rename(task::image_path(&root, case), to).unwrap();
+    }
+    task::change_description(&root, |json| {
+        json.as_object_mut().unwrap().remove("training");
+        json["file_ending"] = json!(".nii.gz");
+    });
+    is_clean(&root);
+    let odd = std::ffi::OsStr::from_bytes(b"M\xfcller_0000.nii.gz");
+    fs::rename(root.join("imagesTr/case_00_0000.nii.gz"), root.join("imagesTr").join(odd)).unwrap();
+    fs::remove_file(root.join("labelsTr/case_00.nii.gz")).unwrap();
+    for labelled_only in [false, true] {
+        let options = Options { labelled_only, ..Options::default() };
+        let report = check(&root, &options, |_, _| true).unwrap().unwrap();
+        let [finding] = report.findings.as_slice() else { panic!("{:#?}", report.findings) };
+        assert!(finding.severity == Severity::Error && finding.message.contains("not UTF-8"));
+    }
+}
+
+#[test]
+fn a_test_case_may_have_the_name_of_a_training_case_and_faults_are_those_of_its_own_file() {
+    let (folder, root) = small(&with("test", json!([format!("./imagesTs/{}.nii.gz", name(0))])));
+    fs::create_dir_all(root.join("imagesTs")).unwrap();
+    let sound = fs::read(task::image_path(&root, 0)).unwrap();
+    let truncated = root.join(format!("imagesTs/{}.nii.gz", name(0)));
+    fs::write(&truncated, &sound[..sound.len() / 2]).unwrap();
+
+    let dataset = Dataset::open(&root).unwrap();
+    assert_eq!(names(&dataset.test), [name(0)]);
+    assert_eq!(names(&dataset.cases).len(), CASES);
+    let report = check(&root, &Options::default(), |_, _| true).unwrap().unwrap();
+    let errors: Vec<_> =
+        report.findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
+    assert!(matches!(errors[..], [finding] if finding.test), "{errors:?}");
+    let copy = folder.path().join("copy");
+    fix(&report, &copy, |_| true).unwrap().unwrap();
+    let copied = Dataset::open(&copy).unwrap();
+    assert_eq!((copied.cases.len(), copied.test.len()), (CASES, 0));
+}
+
+#[test]
+fn a_copy_in_which_nothing_is_left_to_train_on_is_an_error() {
+    let (folder, root) = small(&described());
+    for case in 0..CASES {
+        fs::write(task::image_path(&root, case), "no image").unwrap();
+    }
+    let report = check(&root, &Options::default(), |_, _| true).unwrap().unwrap();
+    assert!(fix(&report, &folder.path().join("copy"), |_| true).is_err());
+}

@@ -1,0 +1,398 @@
+//! Single commands of the built binary: what they refuse, what they leave alone, what they say.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use crate::common::{
+    bytes, folder, json, read_image, read_labels, refuse, scnas, stderr, succeed, task, tiny,
+    write_image, write_labels,
+};
+
+/// A model for one channel and three classes, trained for a moment, in `dir/run`.
+fn model(dir: &Path) {
+    task(dir);
+    succeed(dir, &tiny(&["train", "data", "--arch", "conv3", "--out", "run"], &["train.epochs=1"]));
+}
+
+fn search_refused(dir: &Path, named: &[&str]) {
+    refuse(dir, &tiny(&["search", "data", "--out", "new"], &[]), named);
+    // Nothing that keeps the same command from going on once the data are put right.
+    assert!(!dir.join("new/config.toml").exists() && !dir.join("new/plan.json").exists());
+}
+
+#[test]
+fn damaged_data_sets_are_refused_by_name_before_a_run_begins() {
+    let dir = folder("damaged");
+    let data = task(&dir);
+    let (image, label) =
+        (data.join("imagesTr/phantom_002.nii.gz"), data.join("labelsTr/phantom_003.nii.gz"));
+    let restored = |path: &PathBuf, damage: &dyn Fn(&Path), named: &[&str]| {
+        let good = bytes(path);
+        damage(path);
+        search_refused(&dir, named);
+        std::fs::write(path, good).unwrap();
+    };
+    restored(&image, &|path| std::fs::remove_file(path).unwrap(), &["phantom_002.nii.gz"]);
+    restored(
+        &image,
+        &|path| std::fs::write(path, &bytes(path)[..bytes(path).len() / 2]).unwrap(),
+        &["phantom_002.nii.gz"],
+    );
+    restored(
+        &image,
+        &|path| std::fs::write(path, b"not an image").unwrap(),
+        &["phantom_002.nii.gz"],
+    );
+    restored(
+        &image,
+        &|path| {
+            let mut image = read_image(path).unwrap();
+            image.voxels[[0, 1, 2, 3]] = f32::NAN;
+            write_image(path, &image).unwrap();
+        },
+        &["phantom_002.nii.gz", "[0, 1, 2, 3]", "NaN"],
+    );
+    restored(
+        &label,
+        &|path| {
+            let mut labels = read_labels(path).unwrap();
+            labels.voxels[[1, 2, 3]] = 9;
+            write_labels(path, &labels).unwrap();
+        },
+        &["phantom_003.nii.gz", "not listed: 9 (1 voxel(s))"],
+    );
+    restored(
+        &label,
+        &|path| std::fs::write(path, bytes(data.join("labelsTr/phantom_001.nii.gz"))).unwrap(),
+        &["phantom_003.nii.gz", "has shape"],
+    );
+    restored(
+        &label,
+        &|path| {
+            let mut labels = read_labels(path).unwrap();
+            labels.affine.0[0][3] += 5.0;
+            write_labels(path, &labels).unwrap();
+        },
+        &["phantom_003.nii.gz", "mm apart"],
+    );
+    restored(
+        &data.join("dataset.json"),
+        &|path| std::fs::write(path, "{").unwrap(),
+        &["dataset.json"],
+    );
+    restored(
+        &data.join("dataset.json"),
+        &|path| std::fs::remove_file(path).unwrap(),
+        &["dataset.json"],
+    );
+    refuse(&dir, &["search", "nowhere"], &["nowhere"]);
+    refuse(&dir, &["train", "nowhere", "--arch", "conv3"], &["nowhere"]);
+}
+
+#[test]
+fn impossible_settings_are_refused_by_name() {
+    let dir = folder("settings");
+    task(&dir);
+    std::fs::write(dir.join("typo.toml"), "[search]\nepoch = 3\n").unwrap();
+    std::fs::write(dir.join("broken.toml"), "[search\n").unwrap();
+    for (args, named) in [
+        (["--config", "typo.toml"], "epoch"),
+        (["--config", "broken.toml"], "broken.toml"),
+        (["--config", "missing.toml"], "missing.toml"),
+        (["--set", "serch.epochs=3"], "serch"),
+        (["--set", "data.patch=[20, 16, 16]"], "data.patch"),
+        (["--set", "data.patch=[8000, 8000, 8000]"], "data.patch"),
+        (["--set", "data.folds=60"], "60"),
+        (["--set", "train.epochs=many"], "many"),
+        (["--fold", "7"], "data.fold"),
+        (["--device", "abacus"], "abacus"),
+    ] {
+        for verb in [&["search", "data"][..], &["train", "data", "--arch", "random"]] {
+            refuse(&dir, &[verb, &args].concat(), &[named]);
+        }
+    }
+    assert!(!dir.join("runs").exists());
+}
+
+#[test]
+fn architectures_that_do_not_exist_are_refused_by_name() {
+    let dir = folder("architectures");
+    task(&dir);
+    std::fs::write(dir.join("list.json"), "[1, 2]").unwrap();
+    std::fs::write(dir.join("bad.safetensors"), "weights").unwrap();
+    std::fs::create_dir(dir.join("empty")).unwrap();
+    for name in [
+        "conv9",
+        "zero",
+        "random:x",
+        "list.json",
+        "missing.json",
+        "bad.safetensors",
+        "empty",
+        "missing/run",
+    ] {
+        refuse(&dir, &["show", name], &[name]);
+        refuse(&dir, &["train", "data", "--arch", name], &[name]);
+    }
+    refuse(
+        &dir,
+        &["train", "data", "--arch", "conv3", "--init", "inherit"],
+        &["--init inherit", "--from"],
+    );
+    refuse(&dir, &["train", "data", "--from", "empty"], &["empty"]);
+    refuse(&dir, &["compare", "empty"], &["empty", "result.json"]);
+    refuse(&dir, &["show", "conv3", "--width", "6"], &["width"]);
+    refuse(
+        &dir,
+        &["train", "data", "--arch", "chain", "--set", "network.operations=[\"conv3\", \"max3\"]"],
+        &["chain", "network.operations", "zero"],
+    );
+}
+
+#[test]
+fn cells_that_have_a_name_are_trained_as_the_settings_wire_them_and_are_named_in_every_help() {
+    let dir = folder("named_cells");
+    task(&dir);
+    for name in scnas::store::named::built_in() {
+        for verb in ["show", "train", "bench", "cross-validate"] {
+            let help = succeed(&dir, &[verb, "--help"]);
+            let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(help.contains(name), "{verb} --help does not name {name}");
+        }
+    }
+    let trained = |out: &str, set: &str| {
+        json(&dir, &tiny(&["train", "data", "--arch", "chain", "--out", out], &[set]))
+    };
+    let wired = trained("wired", "network.residual=true");
+    let plain = trained("plain", "network.residual=false");
+    assert_eq!(wired["result"]["network"], "chain");
+    let parameters = |run: &serde_json::Value| run["result"]["parameters_m"].as_f64().unwrap();
+    assert!(parameters(&wired) > parameters(&plain));
+}
+
+#[test]
+fn networks_of_the_u_family_are_named_or_described_and_kept_in_their_models() {
+    let dir = folder("u_family");
+    task(&dir);
+    let parameters = |args: &[&str]| json(&dir, args)["parameters"].clone();
+    let named = parameters(&["show", "u:8"]);
+    assert_eq!(named, parameters(&["show", "u-resnet", "--width", "8"]));
+    assert_eq!(named, parameters(&["show", "u:8,16,32,64"]));
+    let small = r#"{"u": {"channels": [4, 6, 6, 8], "block": "separable", "gates": false}}"#;
+    std::fs::write(dir.join("small.json"), small).unwrap();
+    json(&dir, &tiny(&["train", "data", "--arch", "small.json", "--out", "run"], &[]));
+    let shown = succeed(&dir, &["show", "run/model.safetensors"]);
+    assert!(shown.contains("[4, 6, 6, 8]") && shown.contains("no gates"), "{shown}");
+    let predicted = json(&dir, &["predict", "data", "--model", "run", "--out", "out"]);
+    assert_eq!(predicted["predictions"].as_array().unwrap().len(), 2);
+    for bad in ["u:0", "u:8,16", "u:"] {
+        refuse(&dir, &["show", bad], &[bad, "u:8,16,32,64"]);
+    }
+    std::fs::write(dir.join("bad.json"), small.replace("6, 6", "0, 6")).unwrap();
+    refuse(&dir, &["show", "bad.json"], &["bad.json", "channels"]);
+}
+
+#[test]
+fn a_run_folder_is_not_used_for_another_run() {
+    let dir = folder("other_run");
+    model(&dir);
+    refuse(
+        &dir,
+        &tiny(&["train", "data", "--arch", "conv3", "--out", "run"], &["train.epochs=2"]),
+        &["config.toml", "epochs"],
+    );
+    refuse(
+        &dir,
+        &tiny(&["train", "data", "--arch", "dil2", "--out", "run"], &["train.epochs=1"]),
+        &["origin.json", "dil2"],
+    );
+    // A search of the same settings.
+    let mut search = tiny(&["train", "data", "--out", "run"], &["train.epochs=1"]);
+    search[0] = "search";
+    refuse(&dir, &search, &["origin.json"]);
+    refuse(
+        &dir,
+        &["train", "data", "--from", "run", "--init", "inherit", "--out", "x"],
+        &["search.safetensors"],
+    );
+}
+
+#[test]
+fn predict_refuses_what_it_cannot_do_and_never_writes_over_data() {
+    let dir = folder("predict");
+    model(&dir);
+    let mut image = read_image(dir.join("data/imagesTs/phantom_007.nii.gz")).unwrap();
+    std::fs::create_dir(dir.join("images")).unwrap();
+    write_image(dir.join("images/good.nii.gz"), &image).unwrap();
+    write_image(dir.join("images/good.nii"), &image).unwrap();
+    refuse(
+        &dir,
+        &["predict", "images", "--model", "run", "--out", "out"],
+        &["good.nii", "same name"],
+    );
+    std::fs::remove_file(dir.join("images/good.nii")).unwrap();
+
+    refuse(
+        &dir,
+        &["predict", "missing.nii.gz", "--model", "run", "--out", "out"],
+        &["missing.nii.gz"],
+    );
+    refuse(
+        &dir,
+        &["predict", "images", "--model", "missing.safetensors", "--out", "out"],
+        &["missing.safetensors"],
+    );
+    std::fs::create_dir(dir.join("broken")).unwrap();
+    let whole = bytes(dir.join("run/model.safetensors"));
+    std::fs::write(dir.join("broken/model.safetensors"), &whole[..whole.len() - 100]).unwrap();
+    refuse(
+        &dir,
+        &["predict", "images", "--model", "broken", "--out", "out"],
+        &["broken/model.safetensors"],
+    );
+    refuse(
+        &dir,
+        &["predict", "images", "--model", "run", "--out", "images"],
+        &["images/good.nii.gz", "overwrite"],
+    );
+    refuse(
+        &dir,
+        &["predict", "data", "--training", "--model", "run", "--out", "data/labelsTr"],
+        &["labelsTr", "overwrite"],
+    );
+    refuse(
+        &dir,
+        &["predict", "data", "--model", "run", "--out", "one.nii.gz"],
+        &["one.nii.gz", "2 images"],
+    );
+    std::fs::write(dir.join("file"), "").unwrap();
+    refuse(&dir, &["predict", "images", "--model", "run", "--out", "file"], &["file"]);
+    assert!(!dir.join("out").exists());
+
+    image.voxels = image
+        .voxels
+        .broadcast((2, image.shape()[0], image.shape()[1], image.shape()[2]))
+        .unwrap()
+        .to_owned();
+    write_image(dir.join("two.nii.gz"), &image).unwrap();
+    refuse(
+        &dir,
+        &["predict", "two.nii.gz", "--model", "run", "--out", "out"],
+        &["two.nii.gz", "expects 1 channel", "found 2"],
+    );
+
+    succeed(
+        &dir,
+        &[
+            "predict",
+            "images/good.nii.gz",
+            "--model",
+            "run",
+            "--out",
+            "deep/one.nii",
+            "--blend",
+            "uniform",
+        ],
+    );
+    assert_eq!(read_labels(dir.join("deep/one.nii")).unwrap().affine, image.affine);
+}
+
+#[test]
+fn images_that_cannot_be_predicted_do_not_keep_the_others_from_it() {
+    let dir = folder("one_bad_image");
+    model(&dir);
+    let path = dir.join("data/imagesTs/phantom_007.nii.gz");
+    let mut image = read_image(&path).unwrap();
+    image.voxels[[0, 0, 0, 0]] = f32::INFINITY;
+    write_image(dir.join("data/imagesTs/a.nii.gz"), &image).unwrap();
+    std::fs::write(dir.join("data/imagesTs/b.nii.gz"), "").unwrap();
+    // A link to nowhere is named like a file that is damaged, and not passed over.
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("nowhere", dir.join("data/imagesTs/c.nii.gz")).unwrap();
+    #[cfg(not(unix))]
+    std::fs::create_dir(dir.join("data/imagesTs/c.nii.gz")).unwrap();
+    let output =
+        scnas(&dir, &["predict", "data/imagesTs", "--model", "run", "--out", "out", "--json"])
+            .output()
+            .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["predictions"].as_array().unwrap().len(), 2);
+    assert_eq!(document["failures"].as_array().unwrap().len(), 3);
+    let last = stderr(&output).lines().last().unwrap().to_string();
+    assert!(last.starts_with("error: 3 of 5 images"), "{last}");
+    assert!(dir.join("out/phantom_007.nii.gz").exists() && !dir.join("out/a.nii.gz").exists());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_image_whose_name_is_no_text_is_named_and_other_files_do_not_matter() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let dir = folder("names");
+    model(&dir);
+    let named = |name: &[u8]| dir.join("data/imagesTs").join(std::ffi::OsStr::from_bytes(name));
+    std::fs::write(named(b"notes\xff.txt"), "").unwrap();
+    let command = ["predict", "data/imagesTs", "--model", "run", "--out", "out"];
+    succeed(&dir, &command);
+    std::fs::write(named(b"image\xff.nii"), "").unwrap();
+    let output = scnas(&dir, &command).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(stderr(&output).contains("expected a name in UTF-8"), "{output:?}");
+    // The others are predicted.
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 2, "{output:?}");
+}
+
+#[test]
+fn images_in_folders_of_a_folder_are_not_left_out_in_silence() {
+    let dir = folder("deeper");
+    model(&dir);
+    let images = dir.join("data/imagesTs");
+    std::fs::create_dir(images.join("more")).unwrap();
+    std::fs::copy(images.join("phantom_007.nii.gz"), images.join("more/a.nii.gz")).unwrap();
+    let command = ["predict", "data/imagesTs", "--model", "run", "--out", "out"];
+    let output = scnas(&dir, &command).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(stderr(&output).contains("warning: left out"), "{output:?}");
+    assert!(stderr(&output).contains("data/imagesTs/more"), "{output:?}");
+}
+
+#[test]
+fn settings_of_a_search_are_in_vain_where_nothing_is_searched() {
+    let dir = folder("in_vain");
+    task(&dir);
+    let train = ["train", "data", "--arch", "conv3", "--out", "run"];
+    let output =
+        scnas(&dir, &tiny(&train, &["train.epochs=1", "search.epochs=2"])).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let said = stderr(&output);
+    assert!(said.contains("warning: --set search.epochs=2 has no effect"), "{said}");
+}
+
+#[test]
+fn wrong_usage_ends_with_code_2() {
+    let dir = folder("usage");
+    for args in [
+        &[][..],
+        &["serch"],
+        &["search"],
+        &["train", "x"],
+        &["predict", "x"],
+        &["config", "--preset", "best"],
+        &["config", "--threads", "0"],
+    ] {
+        assert_eq!(scnas(&dir, args).output().unwrap().status.code(), Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let dir = folder("pipe");
+    let mut child = scnas(&dir, &["show", "random"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}

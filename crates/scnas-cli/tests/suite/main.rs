@@ -1,0 +1,17 @@
+//! Tests of the command, as one program: it links once.
+
+mod common;
+
+mod bench;
+mod check;
+mod commands;
+mod cross_validate;
+mod documents;
+mod elsewhere;
+mod evaluate;
+mod faults;
+mod kills;
+mod predict;
+mod race;
+mod regions;
+mod runs;

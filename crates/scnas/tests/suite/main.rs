@@ -1,0 +1,8 @@
+//! Tests of the method, as one program: it links once.
+
+mod cache;
+mod loss;
+mod network;
+mod race;
+mod run;
+mod u_resnet;

@@ -1,0 +1,13 @@
+//! Tests of operations and kernels, as one program: it links once.
+
+mod support;
+mod values;
+
+mod bits;
+mod device;
+mod kernel_conv;
+mod memory_bound;
+mod ops;
+mod pytorch;
+mod tape;
+mod winograd;
