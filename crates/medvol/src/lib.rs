@@ -54,7 +54,7 @@ pub use dataset::{CaseFiles, Dataset, Flaw, Fold, Notice};
 pub use digits::significant;
 pub use error::{Error, Result};
 pub use geometry::Geometry;
-pub use normalisation::{CtSample, CtStatistics, Normalisation};
+pub use normalisation::{CtSample, CtStatistics, Normalisation, restate};
 pub use open::open_file;
 pub use orient::{Orientation, canonical_spacing, median_spacing};
 pub use part::Part;

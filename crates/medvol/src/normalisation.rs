@@ -167,6 +167,24 @@ impl CtStatistics {
     }
 }
 
+/// Brings values that were normalised one way to what another would have made of them, as far as
+/// both are of one scheme: CT normalised by the statistics of other training cases.
+pub fn restate(from: Normalisation, to: Normalisation, values: &mut [f32]) {
+    let (Normalisation::Ct { statistics: Some(from) }, Normalisation::Ct { statistics: Some(to) }) =
+        (from, to)
+    else {
+        return;
+    };
+    if from == to {
+        return;
+    }
+    let (from, to) = (from.scale(), to.scale());
+    for value in values {
+        let hounsfield = f64::from(*value) * from.unit.unwrap_or(1.0) + from.shift;
+        *value = to.of(hounsfield as f32);
+    }
+}
+
 impl CtSample {
     /// Of a channel in Hounsfield units and the classes, both `[depth, height, width]`. Without a
     /// label map, nothing.

@@ -21,7 +21,8 @@ use crate::run_options::{ARCHITECTURES, RunArgs, report};
 /// operation everywhere, cells that have a name, or a U-ResNet of the same width.
 /// --from takes architecture and weights of a search: --init inherit scores them as the search left
 /// them, finetune trains on, scratch trains new weights; so the three can be compared. Both take
-/// their settings from the run they are given, unless --preset or --config is there. Reads and
+/// their settings from the run they are given, unless --preset or --config is there. --distill makes
+/// one network of several trained ones: it learns what they say of each patch, besides the labels. Reads and
 /// writes what search does; Ctrl-C saves and stops, the same command goes on.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -31,6 +32,7 @@ Examples:
   scnas train DATA/Task04_Hippocampus --arch u-resnet
   scnas train DATA/Task04_Hippocampus --from runs/Task04_Hippocampus/search-fold0 --init inherit
   scnas train DATA/Task02_Heart --arch runs/Task04_Hippocampus/search-fold0
+  scnas train DATA/Task04_Hippocampus --arch u-resnet-half --distill run-a --distill run-b
   scnas compare runs/Task04_Hippocampus/*
 The run folder is runs/<data>/train-<architecture>-<init>-fold<K> if --out does not name another.")]
 pub struct TrainArgs {
@@ -45,6 +47,10 @@ pub struct TrainArgs {
     /// with --from]
     #[arg(long, value_enum)]
     pub init: Option<Init>,
+    /// Learn from a trained model, too: a model.safetensors, a run folder that holds one, or the
+    /// folder of a cross-validation; several times for the mean of several
+    #[arg(long, value_name = "RUN")]
+    pub distill: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -93,7 +99,7 @@ pub fn run(args: &TrainArgs, device: &Device, output: Output) -> Result<ExitCode
     }
     let progress = Progress::saving_every(output, args.run.settings.save_every);
     let order = Order { data: &args.run.data, folder: &folder, config, device };
-    let trained = run_train(order, &named, start, &progress)?;
+    let trained = run_train(order, &named, start, &args.distill, &progress)?;
     drop(progress);
     report(&folder, &trained, output)?;
     Ok(ExitCode::SUCCESS)

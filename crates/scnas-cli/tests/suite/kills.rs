@@ -104,7 +104,7 @@ fn runs_and_predictions_killed_at_a_hundred_moments_end_with_the_same_bits() {
     succeed(&dir, &predict("some"));
     for (path, bytes) in all {
         assert!(
-            common::bytes(dir.join("some").join(path.file_name().unwrap())) == bytes,
+            crate::common::bytes(dir.join("some").join(path.file_name().unwrap())) == bytes,
             "{}",
             path.display()
         );

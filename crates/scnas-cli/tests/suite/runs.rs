@@ -151,12 +151,12 @@ fn the_weights_of_a_search_can_be_kept_trained_on_or_trained_anew() {
     );
 
     // The search has seen the cases of fold 1, so its weights must not be scored on them.
-    common::refuse(
+    crate::common::refuse(
         &dir,
         &["train", "data", "--from", "found", "--init", "inherit", "--fold", "1", "--out", "x"],
         &["found", "seen"],
     );
-    common::refuse(
+    crate::common::refuse(
         &dir,
         &["train", "data", "--from", "found", "--init", "inherit", "--out", "scratch"],
         &["origin.json", "another run"],

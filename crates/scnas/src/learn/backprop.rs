@@ -14,7 +14,7 @@ use medvol::Target;
 
 use crate::learn::batch::Batch;
 use crate::learn::deep_supervision::{DeepSupervision, coarse_classes};
-use crate::learn::loss::{Loss, LossTerms};
+use crate::learn::loss::{Lesson, Loss, LossTerms};
 use crate::network::Head;
 use crate::network::architecture::Segmenter;
 use crate::network::cells::Network;
@@ -33,6 +33,8 @@ pub struct Backprop<'a> {
     pub loss: LossTerms,
     /// What the logits say.
     pub target: &'a Target,
+    /// What teachers say of the batch.
+    pub lesson: Option<Lesson<'a>>,
     /// More heads to judge, of a network of cells.
     pub supervision: Option<&'a DeepSupervision>,
     /// Cell by cell, where the network has cells: less memory, one more forward pass.
@@ -102,7 +104,8 @@ impl Backprop<'_> {
         let factor = self.network.layout().grid().factor(level);
         let coarse = (level > 0).then(|| coarse_classes(&batch.classes, [d, h, w], factor));
         let classes = coarse.as_ref().unwrap_or(&batch.classes);
-        let loss = Loss::of_tensor(self.loss, self.target, &logits, classes);
+        let lesson = self.lesson.filter(|_| level == 0);
+        let loss = Loss::of_tensor(self.loss, self.target, &logits, classes, lesson);
         match self.supervision {
             None => (loss.value, loss.attach(logits)),
             Some(supervision) => {

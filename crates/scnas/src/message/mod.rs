@@ -160,6 +160,15 @@ pub enum Message {
         /// Its fold.
         fold: usize,
     },
+    /// A teacher was trained on cases that are held out here.
+    TaughtCases {
+        /// Name of its run.
+        teacher: String,
+        /// How many it has seen.
+        seen: usize,
+        /// How many there are.
+        held_out: usize,
+    },
     /// Files and folders in a folder that are not predicted, as they are no images.
     NoImages {
         /// The files.
@@ -205,6 +214,7 @@ impl Message {
             | Self::Remade { .. }
             | Self::NoLocks { .. }
             | Self::SeenCases { .. }
+            | Self::TaughtCases { .. }
             | Self::NoImages { .. }
             | Self::UnexpectedLabels { .. }
             | Self::Doubtful(_)
@@ -295,6 +305,11 @@ impl fmt::Display for Message {
                 f,
                 "{source_run}: this architecture was found on cases that other folds than {fold} \
                  hold out; their scores may be too good"
+            ),
+            Self::TaughtCases { teacher, seen, held_out } => write!(
+                f,
+                "{teacher}: this teacher was trained on {seen} of the {held_out} cases held out \
+                 here; their scores will be too good"
             ),
             Self::NoImages { files } => {
                 let names: Vec<String> =

@@ -111,22 +111,7 @@ impl<'a> ImagePredictor<'a> {
         let Some(Card { plan, size, .. }) = models.first().map(|model| &model.card) else {
             return Err(Error::NoModel);
         };
-        let facts = |plan: &Plan| {
-            [
-                ModelFact::Channels(plan.channels.len()),
-                ModelFact::Labels(plan.labels.clone()),
-                ModelFact::Target(plan.target.clone()),
-                ModelFact::Spacing(plan.spacing),
-                ModelFact::Patch(plan.patch),
-                ModelFact::Normalisations(plan.schemes()),
-            ]
-        };
-        for model in &models[1..] {
-            let mut both = facts(plan).into_iter().zip(facts(&model.card.plan));
-            if let Some((first, other)) = both.find(|(first, other)| first != other) {
-                return Err(Error::UnlikeModels { facts: Box::new([first, other]) });
-            }
-        }
+        models[1..].iter().try_for_each(|model| alike(plan, &model.card.plan))?;
         let mut normalisations: Vec<&[Normalisation]> = Vec::new();
         for model in models {
             if !normalisations.contains(&&model.card.plan.normalisation[..]) {
@@ -335,6 +320,27 @@ impl<'a> ImagePredictor<'a> {
                 Err(Error::Memory { purpose, needed, allowed })
             }
         }
+    }
+}
+
+/// Whether networks of these plans read the same patches and say the same of them.
+///
+/// # Errors
+/// [`Error::UnlikeModels`].
+pub(crate) fn alike(first: &Plan, other: &Plan) -> Result<()> {
+    let facts = |plan: &Plan| {
+        [
+            ModelFact::Channels(plan.channels.len()),
+            ModelFact::Labels(plan.labels.clone()),
+            ModelFact::Target(plan.target.clone()),
+            ModelFact::Spacing(plan.spacing),
+            ModelFact::Patch(plan.patch),
+            ModelFact::Normalisations(plan.schemes()),
+        ]
+    };
+    match facts(first).into_iter().zip(facts(other)).find(|(first, other)| first != other) {
+        None => Ok(()),
+        Some((first, other)) => Err(Error::UnlikeModels { facts: Box::new([first, other]) }),
     }
 }
 

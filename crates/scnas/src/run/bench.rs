@@ -17,6 +17,7 @@ use crate::observer::Observer;
 use crate::random::{Stream, rng};
 use crate::run::epochs::{At, Levels, Phase as _};
 use crate::run::search::Searcher;
+use crate::run::teachers::Teachers;
 use crate::settings::Config;
 
 /// What to measure, and how often after times that do not count.
@@ -88,6 +89,7 @@ impl Bench<'_> {
                 weights: &weights,
                 loss: config.loss,
                 target: self.target,
+                lesson: None,
                 supervision: None,
                 recompute: self.config.network.recompute,
             };
@@ -107,6 +109,12 @@ impl Bench<'_> {
             let logits = network.forward(&pass, pass.input(image.clone(), shape), &mixture);
             drop(logits.into_data());
         })
+    }
+
+    /// What teachers say of a batch.
+    pub fn teach(&self, teachers: &Teachers) -> Timing {
+        let batch = self.batch(self.config.train.batch, Stream::TrainPatches);
+        self.repeat("teachers", |_| drop(teachers.say(&batch)))
     }
 
     fn batch(&self, patches: usize, stream: Stream) -> Batch {

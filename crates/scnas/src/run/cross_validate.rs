@@ -65,7 +65,7 @@ pub fn cross_validate(
             let (device, check) = (device.clone(), Some(&check));
             let job = Job { cohort: &cohort, plan, folder, config, device, check };
             match named {
-                Some(named) => job.train(named, Start::Scratch, observer),
+                Some(named) => job.train(named, Start::Scratch, &[], observer),
                 None => job.search(observer),
             }
         });

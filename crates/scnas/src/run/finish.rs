@@ -14,7 +14,7 @@ use crate::report::evaluation::{Evaluation, TOLERANCE_MM, score};
 use crate::report::result::{Origin, RunResult};
 use crate::run::setup::Run;
 use crate::settings::PredictConfig;
-use crate::store::model::Model;
+use crate::store::model::{MODEL, Model};
 
 /// Most bytes that scoring takes a voxel: two label maps of two, and for the class looked at two
 /// masks, their surfaces, distances along one axis.
@@ -36,7 +36,7 @@ impl Run<'_> {
         model: &Model,
         observer: &dyn Observer,
     ) -> Result<(RunResult, Evaluation)> {
-        model.write(&self.dir.file("model.safetensors"))?;
+        model.write(&self.dir.file(MODEL))?;
         let predictions = self.dir.file("predictions");
         std::fs::create_dir_all(&predictions)
             .map_err(|e| Error::file("create", &predictions, e))?;

@@ -17,6 +17,7 @@ mod race;
 mod scale;
 pub mod search;
 pub mod setup;
+pub mod teachers;
 pub mod train;
 mod validate;
 pub mod workload;

@@ -1,7 +1,7 @@
 //! From a data set's folder to an evaluated model: what `search` and `train` do, and what each fold
 //! of a cross-validation is.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -19,9 +19,11 @@ use crate::run::check::Opened;
 use crate::run::preflight::foresee;
 use crate::run::search::{search, weights_of};
 use crate::run::setup::{Job, Run};
+use crate::run::teachers::Teachers;
 use crate::run::train::{prepare, train};
 use crate::settings::{Config, Strategy, Then};
 use crate::space::genotype::{Genotype, Repair};
+use crate::store::model::MODEL;
 use crate::store::named::Named;
 use crate::store::run_folder::RunDir;
 
@@ -80,21 +82,24 @@ pub fn run_search(order: Order, observer: &dyn Observer) -> Result<(RunResult, E
     }
 }
 
-/// Trains a given architecture and scores it; a complete run is only read.
+/// Trains a given architecture and scores it; a complete run is only read. `teachers` are models, run
+/// folders that hold one, or folders of cross-validations, to learn from besides the labels.
 ///
 /// # Errors
-/// As [`run_search`]; [`Error::SeenCases`].
+/// As [`run_search`]; [`Error::SeenCases`]; teachers that do not fit.
 pub fn run_train(
     order: Order,
     named: &Named,
     start: Start,
+    teachers: &[PathBuf],
     observer: &dyn Observer,
 ) -> Result<(RunResult, Evaluation)> {
     let Order { data, folder, config, device } = order;
     let for_check = config.clone();
     let (cohort, plan, check) = Opened::new(data, &for_check, folder).planned(observer)?;
     let (folder, device, check) = (folder.into(), device.clone(), Some(&check));
-    Job { cohort: &cohort, plan, folder, config, device, check }.train(named, start, observer)
+    Job { cohort: &cohort, plan, folder, config, device, check }
+        .train(named, start, teachers, observer)
 }
 
 impl Job<'_> {
@@ -136,6 +141,7 @@ impl Job<'_> {
         self,
         Named { name, architecture, .. }: &Named,
         start: Start,
+        teachers: &[PathBuf],
         observer: &dyn Observer,
     ) -> Result<(RunResult, Evaluation)> {
         if let Some(before) = self.completed(name, observer)? {
@@ -149,12 +155,17 @@ impl Job<'_> {
             }
         };
         let trained = !matches!(start, Start::Inherit(_));
+        let (teachers, by_name) = Teachers::read(teachers, &self.plan, &self.device, observer)?;
         let foresee = |run: &Run| match trained {
             true => foresee(run, [false, true], architecture, observer),
             false => Ok(()),
         };
         let mut run = self.open(name, foresee, observer)?;
         run.dir.same_or_new("genotype.json", &to_json(architecture)?)?;
+        if !teachers.is_empty() {
+            run.dir.same_or_new("teachers.json", &to_json(&by_name)?)?;
+        }
+        run.teachers = teachers;
         let mut model = prepare(&run, architecture.clone(), inherited.as_ref())?;
         if trained {
             train(&mut run, &mut model, observer)?;
@@ -172,7 +183,7 @@ impl Job<'_> {
         network: &str,
         observer: &dyn Observer,
     ) -> Result<Option<(RunResult, Evaluation)>> {
-        let complete = ["result.json", "evaluation.json", "model.safetensors"]
+        let complete = ["result.json", "evaluation.json", MODEL]
             .iter()
             .all(|name| self.folder.join(name).exists());
         if !complete {

@@ -22,7 +22,7 @@ use crate::observer::{Observer, Within};
 use crate::predict::image::{ImagePredictor, Options};
 use crate::report::finished::{Finished, Results, complete_folds};
 use crate::settings::{LabelKey, PredictConfig};
-use crate::store::model::{Card, Model};
+use crate::store::model::{Card, MODEL, Model};
 
 /// What to predict, and how.
 #[derive(Clone, Debug, Default)]
@@ -168,9 +168,8 @@ fn settings(request: &Request, card: &Card) -> Result<PredictConfig> {
 }
 
 /// The model in a folder, or those of the complete folds of a cross-validation; a file is itself.
-fn model_files(path: &Path) -> Vec<PathBuf> {
-    let model =
-        |path: &Path| if path.is_dir() { path.join("model.safetensors") } else { path.into() };
+pub(super) fn model_files(path: &Path) -> Vec<PathBuf> {
+    let model = |path: &Path| if path.is_dir() { path.join(MODEL) } else { path.into() };
     match complete_folds(path) {
         folds if folds.is_empty() => vec![model(path)],
         folds => folds.iter().map(|fold| model(fold)).collect(),

@@ -111,11 +111,12 @@ impl Prospect {
         }
         let prediction = bench(patch).predict(architecture).median_s;
         run.check_scoring(architecture)?;
+        let taught = bench(patch).teach(&run.teachers).median_s;
         let iteration = iteration.map_or(0.0, |timing| timing.median_s);
         let estimate = Workload::of(run.cohort, &run.plan, &run.config)?.estimate(
             &run.config,
             iteration,
-            training.median_s,
+            training.median_s + taught,
             prediction,
         );
         Ok(Self { memory, memory_allowed, disk, disk_free, estimate })

@@ -27,9 +27,11 @@ use crate::run::candidates::enter;
 use crate::run::pipeline::{claim, pause};
 use crate::run::preflight::{Prospect, foresee};
 use crate::run::setup::{Job, Run, Stage};
+use crate::run::teachers::Teachers;
 use crate::run::train::{prepare, train, train_until};
 use crate::run::validate::{Judged, scores};
 use crate::settings::Config;
+use crate::store::model::{MODEL, Model};
 use crate::store::run_folder::{RunDir, WINNER};
 
 /// How the network of a race comes to be.
@@ -198,6 +200,17 @@ impl Track<'_> {
         Ok((stage, false))
     }
 
+    /// The candidates that went all the way, the winner among them.
+    fn teachers(&self, race: &Race, run: &Run) -> Result<Teachers> {
+        let last = race.rungs.last().filter(|rung| rung.epochs == self.config.race.last_epoch());
+        let finalists = last.into_iter().flat_map(|rung| &rung.standings);
+        let models = finalists.filter(|standing| standing.dice.is_some()).map(|standing| {
+            let candidate = &self.entrants.candidates[standing.place];
+            Model::read(&candidate.folder(&self.folder).join(MODEL), &run.device)
+        });
+        Teachers::new(models.collect::<Result<Vec<Model>>>()?, &run.plan)
+    }
+
     /// Trains the winner on all training cases, and scores it on those held out.
     fn crown(&self, race: &Race, stage: Stage, plan: Plan) -> Result<(RunResult, Evaluation)> {
         let Self { folder, config, observer, .. } = self;
@@ -211,6 +224,9 @@ impl Track<'_> {
         run.dir.write_json("race.json", race)?;
         medvol::atomic_write(run.dir.file(WINNER), run.config.to_toml().as_bytes())?;
         run.dir.same_or_new("genotype.json", &to_json(architecture)?)?;
+        if config.race.distill {
+            run.teachers = self.teachers(race, &run)?;
+        }
         let mut model = prepare(&run, architecture.clone(), None)?;
         foresee(&run, [false, true], architecture, *observer)?;
         train(&mut run, &mut model, *observer)?;
@@ -243,6 +259,9 @@ fn judge(
     let mut score = Score { epochs, ..Score::default() };
     match train_until(run, &mut model, epochs, observer) {
         Ok(()) => {
+            if epochs == run.config.race.last_epoch() {
+                model.write(&run.dir.file(MODEL))?;
+            }
             let (network, weights) = (model.network.as_ref(), &model.weights);
             let judged = Judged { network, weights, mixture: model.mixture() };
             for (case, dice) in run.held_out.iter().zip(scores(run, &judged)?) {

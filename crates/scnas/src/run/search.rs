@@ -91,7 +91,7 @@ impl Searcher {
     fn gradients(&self, tape: Tape, batch: &Batch, mixture: &Mixture) -> LossGradients {
         let Self { network, target, weights, config, recompute, .. } = self;
         let (loss, recompute) = (config.loss, *recompute);
-        Backprop { network, weights, loss, target, supervision: None, recompute }
+        Backprop { network, weights, loss, target, lesson: None, supervision: None, recompute }
             .gradients(tape, batch, mixture)
     }
 

@@ -21,6 +21,7 @@ use crate::network::architecture::Architecture;
 use crate::network::size::Size;
 use crate::observer::{Observer, Silent};
 use crate::run::check::Check;
+use crate::run::teachers::Teachers;
 use crate::settings::Config;
 use crate::store::model::Card;
 use crate::store::run_folder::RunDir;
@@ -40,6 +41,8 @@ pub struct Run<'a> {
     pub training: Vec<KeptCase>,
     /// Preprocessed cases to validate with, in the order of their names.
     pub held_out: Vec<KeptCase>,
+    /// Whom the network in training learns from besides the labels.
+    pub teachers: Teachers,
     /// How patches are varied, with what was to be seen from the training cases.
     augment: AugmentSettings,
     /// Where cases are held that do not fit into memory.
@@ -120,6 +123,7 @@ impl<'a> Run<'a> {
             dir,
             training,
             held_out,
+            teachers: Teachers::default(),
             augment,
             cache,
             aside: BTreeMap::new(),
@@ -287,6 +291,7 @@ impl<'a> Stage<'a> {
             dir,
             training,
             held_out,
+            teachers: Teachers::default(),
             augment,
             cache,
             aside,

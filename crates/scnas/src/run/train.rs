@@ -9,6 +9,7 @@ use crate::learn::average::Average;
 use crate::learn::backprop::Backprop;
 use crate::learn::batch::Batch;
 use crate::learn::deep_supervision::DeepSupervision;
+use crate::learn::loss::Lesson;
 use crate::learn::optimiser::WeightAdam;
 use crate::network::architecture::Architecture;
 use crate::network::mixture::Mixture;
@@ -17,6 +18,7 @@ use crate::observer::Observer;
 use crate::random::{Stream, rng};
 use crate::run::epochs::{self, At, Course, Kept, Levels, NotFinite, Phase, finite};
 use crate::run::setup::Run;
+use crate::run::teachers::Teachers;
 use crate::run::validate::Judged;
 use crate::settings::TrainConfig;
 use crate::store::model::Model;
@@ -30,6 +32,7 @@ pub(crate) struct Trainer<'a> {
     /// Number of training cases.
     cases: usize,
     model: &'a mut Model,
+    teachers: Teachers,
     supervision: Option<DeepSupervision>,
     adam: WeightAdam,
     average: Option<Average>,
@@ -44,6 +47,7 @@ impl<'a> Trainer<'a> {
     /// Training at its beginning, on so many cases.
     pub fn new(
         model: &'a mut Model,
+        teachers: Teachers,
         config: TrainConfig,
         seed: u64,
         recompute: bool,
@@ -55,7 +59,7 @@ impl<'a> Trainer<'a> {
         let adam = WeightAdam::new(config.weights, &model.weights);
         let average = (config.ema > 0.0).then(|| Average::new(&model.weights, config.ema));
         let state = State {};
-        Self { config, seed, recompute, cases, model, supervision, adam, average, state }
+        Self { config, seed, recompute, cases, model, teachers, supervision, adam, average, state }
     }
 
     /// What a step runs with: all operations, or those that are not left out of it.
@@ -108,11 +112,15 @@ impl Phase for Trainer<'_> {
         At { index, rate, .. }: At,
     ) -> Result<Levels<f64>, NotFinite> {
         let mixture = self.mixture(index as u64);
+        let taught = self.teachers.say(&batches.weights);
+        let weight = self.config.distill;
+        let lesson = taught.as_deref().map(|probabilities| Lesson { probabilities, weight });
         let backprop = Backprop {
             network: self.model.network.as_ref(),
             weights: &self.model.weights,
             loss: self.config.loss,
             target: &self.model.card.plan.target,
+            lesson,
             supervision: self.supervision.as_ref(),
             recompute: self.recompute,
         };
@@ -183,7 +191,8 @@ pub(super) fn train_until(
         model.card.mirror = run.mirror();
     }
     let (seed, recompute) = (run.config.seed, run.config.network.recompute);
-    let mut trainer = Trainer::new(model, config, seed, recompute, run.training.len());
+    let teachers = std::mem::take(&mut run.teachers);
+    let mut trainer = Trainer::new(model, teachers, config, seed, recompute, run.training.len());
     epochs::run_until(run, &mut trainer, epochs, observer)?;
     trainer.finish();
     Ok(())

@@ -19,6 +19,9 @@ pub struct RaceConfig {
     pub keep: f64,
     /// Share of the training cases that judge and are not trained on.
     pub validation: f64,
+    /// Have the candidates of the last rung teach the winner, as `train.distill` weighs them.
+    #[serde(default)]
+    pub distill: bool,
     /// Most convolution weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_params: Option<Count>,
@@ -50,6 +53,7 @@ impl Default for RaceConfig {
             epochs: vec![5, 12, 24],
             keep: 0.5,
             validation: 0.25,
+            distill: true,
             max_params: None,
             max_gflops: None,
             max_memory: None,

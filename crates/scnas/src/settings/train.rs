@@ -29,6 +29,9 @@ pub struct TrainConfig {
     pub warmup_epochs: usize,
     /// Loss.
     pub loss: LossTerms,
+    /// Weight of the cross-entropy against what teachers say, where there are any, beside the loss.
+    #[serde(default = "one")]
+    pub distill: f64,
     /// Train also by logits from the decoder's outputs at 1/2 and 1/4 of the size (networks of
     /// cells only).
     #[serde(default)]
@@ -46,6 +49,10 @@ pub struct TrainConfig {
     /// Validate on the held-out fold every this many epochs (and after the last); 0: only after
     /// the last.
     pub validate_every: usize,
+}
+
+fn one() -> f64 {
+    1.0
 }
 
 impl TrainConfig {
@@ -66,6 +73,8 @@ impl TrainConfig {
         )?;
         check_adam("train.weights", self.weights)?;
         check_clip("train.clip", self.clip)?;
+        let possible = self.distill.is_finite() && self.distill >= 0.0;
+        check(possible, "train.distill", "0 (off) or a positive number", self.distill)?;
         for (key, share) in [("train.ema", self.ema), ("train.drop_path", self.drop_path)] {
             check((0.0..1.0).contains(&share), key, "0 (off) to less than 1", share)?;
         }

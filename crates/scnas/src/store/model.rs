@@ -18,6 +18,9 @@ use crate::store::tensors;
 /// Version of the description in `model.safetensors`.
 const VERSION: u32 = 1;
 
+/// Its file in a run folder.
+pub const MODEL: &str = "model.safetensors";
+
 /// A network ready to predict.
 #[derive(Debug)]
 pub struct Model {

@@ -308,7 +308,7 @@ fn every_relaxation_order_upsampling_sharing_and_grid_agrees_with_the_reference_
             .map(|v| ((v + 1.0) * 1.49) as u8)
             .collect();
         let fast = network.forward(&pass, x.clone(), &mixture);
-        let mut fast_grads = Loss::of_tensor(loss(), &Target::Classes, &fast, &target)
+        let mut fast_grads = Loss::of_tensor(loss(), &Target::Classes, &fast, &target, None)
             .attach(fast.clone())
             .backward();
 
@@ -319,7 +319,7 @@ fn every_relaxation_order_upsampling_sharing_and_grid_agrees_with_the_reference_
         let reference = Reference { space: &space, grids, weights: leaves.clone() };
         let slow_mixture = sample.mixture(&device(), true);
         let slow = reference.forward(x, &slow_mixture);
-        let mut slow_grads = Loss::of_tensor(loss(), &Target::Classes, &slow, &target)
+        let mut slow_grads = Loss::of_tensor(loss(), &Target::Classes, &slow, &target, None)
             .attach(slow.clone())
             .backward();
         assert!(
@@ -457,7 +457,7 @@ fn the_gradient_of_alpha_through_the_network_is_that_of_finite_differences() {
             let sample = draw(alpha);
             let mixture = sample.mixture(&device(), tape == Tape::Architecture);
             let logits = forward(&network, &weights, &mixture, tape);
-            let loss = Loss::of_tensor(loss(), &Target::Classes, &logits, &target);
+            let loss = Loss::of_tensor(loss(), &Target::Classes, &logits, &target, None);
             (sample, mixture, logits, loss)
         };
         let (sample, mixture, logits, value) = loss(&alpha, Tape::Architecture);
@@ -534,8 +534,16 @@ fn the_gradient_under_deep_supervision_is_that_of_finite_differences_and_reaches
         |name| name.starts_with("supervision"),
         |weights| {
             let (loss, supervision, target) = (loss(), Some(&supervision), &Target::Classes);
-            Backprop { network: &network, weights, loss, target, supervision, recompute: false }
-                .gradients(Tape::Weights, &batch, &mixture)
+            Backprop {
+                network: &network,
+                weights,
+                loss,
+                target,
+                lesson: None,
+                supervision,
+                recompute: false,
+            }
+            .gradients(Tape::Weights, &batch, &mixture)
         },
     );
 }
@@ -556,8 +564,16 @@ fn gradients_of_shortcuts_and_class_maps_are_those_of_finite_differences_however
         for (supervision, recompute) in [(None, false), (None, true), (Some(&supervision), true)] {
             assert_gradient(&weights, is_of, |weights| {
                 let (loss, target) = (loss(), &Target::Classes);
-                Backprop { network: &network, weights, loss, target, supervision, recompute }
-                    .gradients(Tape::Weights, &batch, &mixture)
+                Backprop {
+                    network: &network,
+                    weights,
+                    loss,
+                    target,
+                    lesson: None,
+                    supervision,
+                    recompute,
+                }
+                .gradients(Tape::Weights, &batch, &mixture)
             });
         }
     }
@@ -630,8 +646,16 @@ fn running_cells_again_gives_the_gradients_of_keeping_what_they_computed() {
             let with = |recompute| {
                 let loss = loss();
                 let (weights, target) = (&weights, &Target::Classes);
-                Backprop { network: &network, weights, loss, target, supervision, recompute }
-                    .gradients(tape, &batch, &mixture)
+                Backprop {
+                    network: &network,
+                    weights,
+                    loss,
+                    target,
+                    lesson: None,
+                    supervision,
+                    recompute,
+                }
+                .gradients(tape, &batch, &mixture)
             };
             let (kept, again) = (with(false), with(true));
             assert!((kept.loss - again.loss).abs() < 1e-12);

@@ -169,7 +169,7 @@ fn agrees(grids: Grids) {
     assert!(largest_difference(&fast, &slow.clone().inner()) < 2e-3);
 
     let mut slow_grads =
-        Loss::of_tensor(loss("dice-cross-entropy"), &Target::Classes, &slow, &batch.classes)
+        Loss::of_tensor(loss("dice-cross-entropy"), &Target::Classes, &slow, &batch.classes, None)
             .attach(slow)
             .backward();
     let gradients = |recompute| {
@@ -179,6 +179,7 @@ fn agrees(grids: Grids) {
             weights: &weights,
             loss,
             target: &Target::Classes,
+            lesson: None,
             supervision: None,
             recompute,
         }
@@ -216,8 +217,16 @@ fn gradients_of_other_networks_of_the_family_are_those_of_finite_differences() {
             let at = |weights: &Weights| {
                 let (network, loss) = (network.as_ref(), loss("dice-cross-entropy"));
                 let target = &Target::Classes;
-                Backprop { network, weights, loss, target, supervision: None, recompute: false }
-                    .gradients(Tape::Weights, &batch, &Mixture::none())
+                Backprop {
+                    network,
+                    weights,
+                    loss,
+                    target,
+                    lesson: None,
+                    supervision: None,
+                    recompute: false,
+                }
+                .gradients(Tape::Weights, &batch, &Mixture::none())
             };
             let found = at(&weights);
             assert_eq!(found.weights.len(), weights.count());
@@ -250,6 +259,7 @@ fn the_gradients_of_the_u_resnet_do_not_depend_on_the_number_of_threads() {
             weights: &weights,
             loss: loss("dice"),
             target: &Target::Classes,
+            lesson: None,
             supervision: None,
             recompute: false,
         };

@@ -20,6 +20,8 @@ pub(super) struct Chunk<'a> {
     pub surprise: f64,
     /// Number of voxels that are not ignored.
     pub known: usize,
+    /// Output by output, what teachers say; empty where there are none.
+    pub taught: Vec<&'a [f32]>,
     truth: Truth<'a>,
 }
 
@@ -57,7 +59,7 @@ impl<'a> Chunk<'a> {
                 (probabilities, surprise, Truth::Regions { inside, voxels })
             }
         };
-        Self { outputs, probabilities, surprise, known, truth }
+        Self { outputs, probabilities, surprise, known, taught: Vec::new(), truth }
     }
 
     /// Number of voxels.
@@ -66,6 +68,11 @@ impl<'a> Chunk<'a> {
             Truth::Classes(classes) => classes.len(),
             Truth::Regions { voxels, .. } => *voxels,
         }
+    }
+
+    /// Whether the outputs say of regions whether a voxel is inside.
+    pub fn is_of_regions(&self) -> bool {
+        matches!(self.truth, Truth::Regions { .. })
     }
 
     /// What an output is to say: it is true where the row has the value.

@@ -16,9 +16,12 @@ mod dice;
 mod exponential;
 mod sigmoid;
 mod softmax;
+mod teaching;
 mod terms;
 
 use chunk::{CHUNK, Chunk};
+pub use teaching::Lesson;
+use teaching::Teaching;
 pub use terms::LossTerms;
 
 /// A gradient of less is 0. Beside the 1e-8 of Adam's denominator it moves a weight by nothing that
@@ -73,6 +76,24 @@ impl Loss {
         batch: usize,
         outputs: usize,
     ) -> Self {
+        Self::taught(terms, target, logits, classes, batch, outputs, None)
+    }
+
+    /// As [`Loss::new`], with what teachers say besides.
+    ///
+    /// # Panics
+    /// As [`Loss::new`].
+    pub fn taught(
+        terms: LossTerms,
+        target: &Target,
+        logits: &[f32],
+        classes: &[u8],
+        batch: usize,
+        outputs: usize,
+        lesson: Option<Lesson>,
+    ) -> Self {
+        let teaching = lesson.map(|lesson| (lesson.weight, &Teaching as &dyn Term));
+        let active = || terms.active().chain(teaching);
         let voxels = classes.len() / batch;
         let chunks = voxels.div_ceil(CHUNK);
         // A voxel's output takes about 3 ns in each of the two passes.
@@ -80,9 +101,16 @@ impl Loss {
         let parts: Vec<(Chunk, Vec<Vec<f64>>)> = map_indices(batch * chunks, nanoseconds, |i| {
             let (b, start) = (i / chunks, i % chunks * CHUNK);
             let len = CHUNK.min(voxels - start);
-            let row = |c: usize| &logits[(b * outputs + c) * voxels + start..][..len];
-            let chunk = Chunk::new(target, outputs, row, &classes[b * voxels + start..][..len]);
-            let sums = terms.active().map(|(_, term)| term.sums(&chunk)).collect();
+            let at = |c: usize| {
+                let first = (b * outputs + c) * voxels + start;
+                first..first + len
+            };
+            let row = |c: usize| &logits[at(c)];
+            let mut chunk = Chunk::new(target, outputs, row, &classes[b * voxels + start..][..len]);
+            if let Some(Lesson { probabilities, .. }) = lesson {
+                chunk.taught = (0..outputs).map(|c| &probabilities[at(c)]).collect();
+            }
+            let sums = active().map(|(_, term)| term.sums(&chunk)).collect();
             (chunk, sums)
         });
         let known: usize = parts.iter().map(|(chunk, _)| chunk.known).sum();
@@ -92,7 +120,7 @@ impl Loss {
         };
         let mut value = 0.0;
         let mut gradients: Vec<Gradient> = Vec::new();
-        for (i, (weight, term)) in terms.active().enumerate() {
+        for (i, (weight, term)) in active().enumerate() {
             let total = sum_up(parts.iter().map(|(_, sums)| &sums[i][..]));
             let (of_term, gradient) = term.judge(&total, weight, &whole);
             value += of_term;
@@ -118,7 +146,7 @@ impl Loss {
     }
 
     /// Loss of the logits `[batch, outputs, depth, height, width]` of a network against class
-    /// indices `classes` `[batch, depth, height, width]`.
+    /// indices `classes` `[batch, depth, height, width]`, and what teachers say.
     ///
     /// # Panics
     /// If the shapes do not fit together, or a class index is too large.
@@ -127,11 +155,12 @@ impl Loss {
         target: &Target,
         logits: &Tensor<5>,
         classes: &[u8],
+        lesson: Option<Lesson>,
     ) -> Self {
         let [batch, outputs, ..] = logits.dims();
         let data = logits.clone().into_data();
         let logits = data.as_slice::<f32>().unwrap_or_else(|e| panic!("logits are f32: {e:?}"));
-        Self::new(terms, target, logits, classes, batch, outputs)
+        Self::taught(terms, target, logits, classes, batch, outputs, lesson)
     }
 
     /// A scalar on the tape of `logits` whose gradient is this loss's.
