@@ -74,8 +74,11 @@ pub fn run(args: &CrossValidateArgs, device: &Device, output: Output) -> Result<
     config.race.candidates.extend(args.strategy.candidate.iter().cloned());
     if args.arch.is_some() {
         args.settings.warn_of_unsearched();
-    } else if inherits(&config) {
-        args.settings.warn_of_untrained();
+    } else {
+        args.settings.warn_of_other_strategy(config.search.strategy);
+        if inherits(&config) {
+            args.settings.warn_of_untrained();
+        }
     }
     if let Some(splits) = &args.splits {
         config.data.splits = Some(splits.clone());

@@ -27,7 +27,7 @@ use crate::said::said;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  scnas predict scan.nii.gz --model runs/Task04_Hippocampus/search-fold0 --out scan_labels.nii.gz
+  scnas predict scan.nii.gz --model runs/Task04_Hippocampus/race-fold0 --out scan_labels.nii.gz
   scnas predict DATA/Task04_Hippocampus --model model.safetensors --out predictions
   scnas predict folder_of_scans --model model.safetensors --out predictions --probabilities
   scnas predict large.nii.gz --model model.safetensors --out labels.nii.gz --memory 1GiB

@@ -9,7 +9,7 @@ use scnas::data::files::name_of_folder;
 use scnas::report::against_random::AgainstRandom;
 use scnas::report::evaluation::Evaluation;
 use scnas::report::result::RunResult;
-use scnas::settings::{Bytes, Config, Count, PRESETS};
+use scnas::settings::{Bytes, Config, Count, PRESETS, Strategy};
 use serde_json::json;
 
 use crate::against_random;
@@ -42,9 +42,10 @@ pub struct RunArgs {
 /// How a network is found, and what it may cost.
 #[derive(Debug, Args)]
 pub struct StrategyArgs {
-    /// bi-level: learn weights and architecture together; race: train candidates side by side, the
-    /// better ones longer, and hand over the best; short for --set search.strategy=NAME
-    #[arg(long, value_name = "bi-level|race")]
+    /// race: train candidates side by side, the better ones longer, and hand over the best;
+    /// bi-level: learn weights and architecture together; short for --set search.strategy=NAME
+    /// [default: race; with --preset paper bi-level]
+    #[arg(long, value_name = "race|bi-level")]
     pub strategy: Option<String>,
     /// One more candidate of a race, as --arch of train names it, with @WIDTH where it is to have
     /// another; may be repeated
@@ -105,8 +106,22 @@ impl SettingsArgs {
         self.warn_in_vain("search.", "nothing is searched");
     }
 
+    /// Warns of settings of the one strategy that are given to the other.
+    pub fn warn_of_other_strategy(&self, strategy: Strategy) {
+        match strategy {
+            Strategy::Race => self.warn_in_vain(
+                "search.",
+                "candidates race; --strategy bi-level learns an architecture",
+            ),
+            Strategy::BiLevel => {
+                self.warn_in_vain("race.", "nothing races; --strategy race does that");
+            }
+        }
+    }
+
     fn warn_in_vain(&self, section: &str, why: &str) {
-        for line in self.set.iter().filter(|line| line.trim_start().starts_with(section)) {
+        let of = |line: &str| line.starts_with(section) && !line.starts_with("search.strategy");
+        for line in self.set.iter().filter(|line| of(line.trim_start())) {
             warn(format_args!("--set {line} has no effect: {why}"));
         }
     }

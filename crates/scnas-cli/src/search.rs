@@ -20,20 +20,23 @@ use crate::run_options::{RunArgs, StrategyArgs, report};
 /// model.safetensors (all that predict needs), evaluation.json and .csv, result.json, and
 /// checkpoint/. Ctrl-C saves and stops; the same command goes on from there.
 ///
-/// With --strategy race, candidates are trained on a part of the training cases and judged by the
-/// others, in rungs of ever more epochs from which the better half goes on. The first candidate is
-/// the prior, which only what is better by more than two standard errors replaces. The winner is
-/// trained on all training cases. Candidates that exceed a budget (--max-...) are made narrower.
-/// The same command in several processes shares the work; scnas show RUN tells how it stands.
+/// Candidates race: they are trained on a part of the training cases and judged by the others, in
+/// rungs of ever more epochs from which the better half goes on. The first candidate is the prior, a
+/// design by hand, which only what is better by more than two standard errors replaces. The winner is
+/// trained on all training cases, and taught by those of the last rung. Candidates that exceed a
+/// budget (--max-...) are made narrower. The same command in several processes shares the work; scnas
+/// show RUN tells how it stands.
+///
+/// With --strategy bi-level, weights and architecture are learnt together, as in the paper.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   scnas search DATA/Task04_Hippocampus
-  scnas search DATA/Task04_Hippocampus --out runs/wide --set network.width=32 --set \
-                        search.epochs=50
-  scnas search DATA/Task04_Hippocampus --strategy race --max-params 100k
-  scnas search DATA/Task04_Hippocampus --strategy race --candidate runs/earlier --max-seconds 1
-The run folder is runs/<data>/search-fold<K>, or race-fold<K>, if --out does not name another.")]
+  scnas search DATA/Task04_Hippocampus --max-params 100k
+  scnas search DATA/Task04_Hippocampus --candidate runs/earlier --max-seconds 1
+  scnas search DATA/Task04_Hippocampus --strategy bi-level --set search.epochs=50
+The run folder is runs/<data>/race-fold<K>, or search-fold<K> with --strategy bi-level, if --out
+does not name another.")]
 pub struct SearchArgs {
     #[command(flatten)]
     pub run: RunArgs,
@@ -58,6 +61,7 @@ pub fn run(args: &SearchArgs, device: &Device, output: Output) -> Result<ExitCod
     interrupt::listen()?;
     let mut config = args.run.settings(None, args.strategy.overrides())?;
     config.race.candidates.extend(args.strategy.candidate.iter().cloned());
+    args.run.settings.warn_of_other_strategy(config.search.strategy);
     if inherits(&config) {
         args.run.settings.warn_of_untrained();
     }

@@ -121,7 +121,10 @@ pub fn limited(dir: &Path, limit: &str, args: &[&str]) -> Output {
 pub fn tiny<'a>(verb: &[&'a str], settings: &[&'a str]) -> Vec<&'a str> {
     let searches = verb.first() != Some(&"train") && !verb.contains(&"--arch");
     let heeded = TINY.iter().filter(|line| searches || !line.starts_with("search."));
-    let set = heeded.chain(settings).flat_map(|line| ["--set", line]);
+    // One phase after the other, which is what most tests look at.
+    let one = searches && !verb.contains(&"--strategy") && verb.first() != Some(&"bench");
+    let phases = one.then_some(&"search.strategy=bi-level");
+    let set = phases.into_iter().chain(heeded).chain(settings).flat_map(|line| ["--set", line]);
     verb.iter().copied().chain(set).collect()
 }
 

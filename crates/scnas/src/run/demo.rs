@@ -18,7 +18,8 @@ use crate::run::setup::Job;
 use crate::settings::Config;
 
 /// Settings small enough for minutes on two cores.
-const SETTINGS: [&str; 6] = [
+const SETTINGS: [&str; 7] = [
+    "search.strategy=bi-level",
     "network.width=8",
     "data.spacing=[1.0, 1.0, 1.0]",
     "data.patch=[40, 40, 40]",

@@ -46,11 +46,10 @@ impl Default for RaceConfig {
             "chain",
             "chain@12",
             "random:0",
-            "random:1",
         ];
         Self {
             candidates: candidates.map(String::from).to_vec(),
-            epochs: vec![5, 12, 24],
+            epochs: vec![5, 15],
             keep: 0.5,
             validation: 0.25,
             distill: true,
@@ -112,8 +111,7 @@ mod tests {
     #[test]
     fn budgets_read_units_and_impossible_races_are_refused() {
         let load = |line: &str| {
-            let lines = ["search.strategy=race".to_string(), line.to_string()];
-            Config::load("default", None, &lines).map(|config| config.race)
+            Config::load("default", None, &[line.to_string()]).map(|config| config.race)
         };
         assert_eq!(load("race.max_params=100k").unwrap().budgets(), ["max_params = 100000"]);
         assert_eq!(load("race.max_memory=1GiB").unwrap().budgets(), ["max_memory = 1073741824"]);
@@ -136,7 +134,8 @@ mod tests {
 
     #[test]
     fn a_budget_that_no_race_would_heed_is_refused() {
-        let error = Config::load("default", None, &["race.max_params=100k".into()])
+        let lines = ["race.max_params=100k", "search.strategy=bi-level"].map(String::from);
+        let error = Config::load("default", None, &lines)
             .unwrap_err()
             .to_string();
         assert!(error.contains("search.strategy") && error.contains("max_params"), "{error}");
