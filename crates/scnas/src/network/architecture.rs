@@ -40,7 +40,7 @@ pub const DESIGNED: [(&str, Architecture); 2] =
     [("u-resnet", Architecture::UResNet), ("u-resnet-half", Architecture::UResNetHalf)];
 
 /// A network without its weights' values.
-pub trait Segmenter: fmt::Debug + Sync {
+pub trait Segmenter: fmt::Debug + Send + Sync {
     /// The weights it declared.
     fn layout(&self) -> &Layout;
 

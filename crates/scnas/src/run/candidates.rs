@@ -16,6 +16,7 @@ use crate::run::scale::{Scale, Weighed};
 use crate::run::setup::Run;
 use crate::settings::{Bytes, Count, RaceConfig};
 use crate::space::topology::NODES;
+use crate::space::u_design::UDesign;
 use crate::store::named::{Named, built_in};
 
 /// Channels of a stem, at most: those of the settings.
@@ -23,8 +24,17 @@ const MAX_WIDTH: usize = 1024;
 
 /// An architecture that was asked for, and how wide.
 struct Wanted {
-    name: String,
     family: Family,
+    form: Form,
+}
+
+/// An architecture at a width.
+#[derive(Clone)]
+struct Form {
+    /// Its name, without the width.
+    base: String,
+    /// Its name.
+    name: String,
     architecture: Architecture,
     width: usize,
 }
@@ -47,13 +57,13 @@ pub(super) fn enter(run: &Run, program: Option<u64>, observer: &dyn Observer) ->
     observer.begin("measuring candidates", 0, wanted.len());
     for (done, wanted) in wanted.iter().enumerate() {
         let price = wanted.widest(run, &scale)?;
-        let (asked, name) = (wanted.called(wanted.width), wanted.called(price.width));
+        let (asked, name) = (wanted.form.name.clone(), price.form.name.clone());
         match price.weighed.filter(|_| within(&price, race)) {
             Some(weighed) => {
                 if name != asked {
-                    remarks.push(BudgetRemark::Narrower { asked, instead: name.clone() });
+                    remarks.push(BudgetRemark::Narrower { asked, instead: name });
                 }
-                enlist(wanted, name, price, weighed, &mut candidates);
+                enlist(wanted.family, price, weighed, run.size(), &mut candidates);
             }
             None => {
                 remarks.push(BudgetRemark::LeftOut { asked });
@@ -74,9 +84,9 @@ pub(super) fn enter(run: &Run, program: Option<u64>, observer: &dyn Observer) ->
     }
 }
 
-/// What a candidate of some width costs.
+/// What a candidate at some width costs.
 struct Offer {
-    width: usize,
+    form: Form,
     cost: Cost,
     /// Only where all that can be counted is within the budgets.
     weighed: Option<Weighed>,
@@ -95,21 +105,25 @@ impl From<Offer> for Price {
 
 /// Adds a candidate, unless it is there.
 fn enlist(
-    wanted: &Wanted,
-    mut name: String,
-    Offer { width, cost, .. }: Offer,
+    family: Family,
+    Offer { form: Form { mut name, architecture, width, .. }, cost, .. }: Offer,
     Weighed { seconds, memory }: Weighed,
+    size: Size,
     candidates: &mut Vec<Candidate>,
 ) {
-    let Wanted { family, architecture, .. } = wanted;
-    if candidates.iter().any(|c| c.architecture == *architecture && c.width == width) {
+    let design = |of: &Architecture, width| of.design(Size { width, ..size });
+    let own = design(&architecture, width);
+    let is_same = |other: &Candidate| match &own {
+        Some(_) => own == design(&other.architecture, other.width),
+        None => architecture == other.architecture && width == other.width,
+    };
+    if candidates.iter().any(is_same) {
         return;
     }
     // Several runs can have folders of one name.
     while candidates.iter().any(|candidate| candidate.name == name) {
         name.push('+');
     }
-    let (family, architecture) = (*family, architecture.clone());
     candidates.push(Candidate { name, family, width, cost, seconds, memory, architecture });
 }
 
@@ -133,31 +147,65 @@ impl Wanted {
         if family == Family::Found {
             warn_of_seen_cases(Path::new(text), &run.plan, observer);
         }
-        Ok(Self { name, family, architecture, width })
+        let form = Form { name: format!("{name}@{width}"), base: name, architecture, width };
+        Ok(Self { family, form })
     }
 
-    fn called(&self, width: usize) -> String {
-        format!("{}@{width}", self.name)
-    }
-
-    /// The widest one within the budgets, at most as wide as wanted; the narrowest one where none
+    /// The widest form within the budgets, at most as wide as wanted; the narrowest one where none
     /// is.
     fn widest(&self, run: &Run, scale: &Scale) -> Result<Offer> {
         let race = &run.config.race;
-        let cost_of = |width| self.architecture.cost(Size { width, ..run.size() }, run.plan.patch);
-        let mut width = self.width;
-        loop {
-            let cost = cost_of(width);
-            let mut price = Offer { width, cost, weighed: None };
-            if within(&price, race) {
-                price.weighed = Some(scale.weigh(&self.architecture, width)?);
+        let offer = |form: &Form| -> Result<(Offer, bool)> {
+            let size = Size { width: form.width, ..run.size() };
+            let cost = form.architecture.cost(size, run.plan.patch);
+            let mut offer = Offer { form: form.clone(), cost, weighed: None };
+            if within(&offer, race) {
+                offer.weighed = Some(scale.weigh(&form.architecture, form.width)?);
             }
-            let meets = price.weighed.is_some() && within(&price, race);
-            // A design that names its own channels is no narrower at another width.
-            if meets || width == NODES || cost_of(width - NODES) == cost {
-                return Ok(price);
+            let meets = offer.weighed.is_some() && within(&offer, race);
+            Ok((offer, meets))
+        };
+        let forms = self.forms(run.size());
+        let (widest, meets) = offer(&self.form)?;
+        let Some(narrowest) = forms.last().filter(|_| !meets) else { return Ok(widest) };
+        let (mut found, meets) = offer(narrowest)?;
+        if !meets {
+            return Ok(found);
+        }
+        // Cost falls with the width. Of the forms between these two the first exceeds a budget, as
+        // far as it is one of them, and the last exceeds none.
+        let (mut least, mut most) = (0, forms.len() - 1);
+        while least < most {
+            let middle = usize::midpoint(least, most);
+            match offer(&forms[middle])? {
+                (better, true) => (found, most) = (better, middle),
+                (_, false) => least = middle + 1,
             }
-            width -= NODES;
+        }
+        Ok(found)
+    }
+
+    /// It at every width that is less than wanted, the widest first: cells by the channels of their
+    /// nodes, U-shaped networks by those of their stem.
+    fn forms(&self, size: Size) -> Vec<Form> {
+        let Form { base, architecture, width, .. } = &self.form;
+        let of = |name, architecture, width| Form { base: base.clone(), name, architecture, width };
+        match architecture.design(Size { width: *width, ..size }) {
+            None => {
+                let widths = (NODES..*width).rev().filter(|width| width.is_multiple_of(NODES));
+                let name = |width| format!("{base}@{width}");
+                widths.map(|width| of(name(width), architecture.clone(), width)).collect()
+            }
+            Some(design) => {
+                let stems = (1..design.channels[0]).rev();
+                let narrower = stems.map(|stem| {
+                    let design = design.with_stem(stem);
+                    let plain = design == UDesign::u_resnet(stem);
+                    let base = if plain { "u" } else { base.as_str() };
+                    of(format!("{base}:{stem}"), Architecture::U(design), *width)
+                });
+                narrower.collect()
+            }
         }
     }
 }

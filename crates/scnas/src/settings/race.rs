@@ -135,9 +135,7 @@ mod tests {
     #[test]
     fn a_budget_that_no_race_would_heed_is_refused() {
         let lines = ["race.max_params=100k", "search.strategy=bi-level"].map(String::from);
-        let error = Config::load("default", None, &lines)
-            .unwrap_err()
-            .to_string();
+        let error = Config::load("default", None, &lines).unwrap_err().to_string();
         assert!(error.contains("search.strategy") && error.contains("max_params"), "{error}");
     }
 }

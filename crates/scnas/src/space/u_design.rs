@@ -90,6 +90,12 @@ impl UDesign {
         }
     }
 
+    /// The same with a stem of `stem` channels, and all levels narrower or wider by as much.
+    pub fn with_stem(&self, stem: usize) -> Self {
+        let channels = self.channels.map(|n| (n * stem / self.channels[0].max(1)).max(1));
+        Self { channels, ..self.clone() }
+    }
+
     /// The design that a text such as `8` (channels of the stem) or `8,16,32,64` (of all levels)
     /// stands for: a U-ResNet of these channels.
     pub fn parse(text: &str) -> Option<Self> {

@@ -147,7 +147,10 @@ fn budgets_make_candidates_narrower_and_what_is_handed_over_meets_them() {
     assert!(result.parameters_m <= 0.04, "{}", result.parameters_m);
     let entrants = Race::read(&out).unwrap().unwrap().entrants;
     assert!(entrants.candidates.iter().all(|c| c.cost.parameters <= 40_000));
-    assert_eq!(entrants.candidates[0].name, "u-resnet-half@4");
+    // A stem of three channels would have more.
+    assert_eq!(entrants.candidates[0].name, "u:2");
+    let stems = entrants.candidates.iter().filter(|c| c.name.starts_with("u:")).count();
+    assert_eq!(stems, 1, "two U-ResNets are made the same one: {entrants:?}");
     assert!(
         entrants.remarks.iter().any(|r| r.to_string().contains("u-resnet-half@16")),
         "{entrants:?}"
@@ -166,11 +169,11 @@ fn budgets_make_candidates_narrower_and_what_is_handed_over_meets_them() {
         let error = race(&data, &none, &config(&[budget]), &Silent).unwrap_err();
         let text = error.to_string();
         assert!(matches!(error, Error::NoCandidate { .. }), "{text}");
-        assert!(text.contains(named) && text.contains("@4 with"), "{budget}: {text}");
+        assert!(text.contains(named) && text.contains("u:1 with"), "{budget}: {text}");
         assert!(!none.join("candidates").exists(), "something was trained");
     }
-    // A design that names its own channels is not tried at other widths.
+    // A design that names its own channels is made narrower, too.
     let own = ["race.max_params=10", "race.candidates=[\"u:2\"]", "network.width=16"];
     let error = race(&data, &folder.path().join("own"), &config(&own), &Silent).unwrap_err();
-    assert!(error.to_string().contains("u:2@16 with"), "{error}");
+    assert!(error.to_string().contains("u:1 with"), "{error}");
 }
