@@ -13,7 +13,7 @@ use scnas::report::table::aligned;
 use scnas::run::bench::Timing;
 use scnas::run::measure::{self, Measured, Measurement, Subject, measure};
 use scnas::run::workload::{Estimate, Workload};
-use scnas::settings::{Config, PRESETS};
+use scnas::settings::{Config, PRESETS, Strategy};
 use scnas::store::named::Named;
 use serde_json::{Value, json};
 
@@ -23,8 +23,8 @@ use crate::run_options::ARCHITECTURES;
 
 /// Measure time and memory of a search iteration, a training step and a prediction on this machine
 ///
-/// With a data set: with its channels, classes and patch; also estimates how long `search` and
-/// `train` with these settings will take. With --size: for any patch, without data. Patches are
+/// With a data set: with its channels, classes and patch; also estimates how long a bi-level search
+/// and a training with these settings will take. With --size: for any patch, without data. Patches are
 /// random numbers; nothing is written. Every step is done three times to warm up
 /// and then --repetitions times; iterations of the search sample other architectures each time, so
 /// take more of them for a closer median. Training and prediction are those of one architecture
@@ -172,7 +172,7 @@ fn prospect(
     };
     let rows = [
         ["", "", "an epoch", "all"].map(String::from).to_vec(),
-        row("search", config.search.epochs, estimate.search_epoch_s, estimate.search_s),
+        row("bi-level search", config.search.epochs, estimate.search_epoch_s, estimate.search_s),
         row("training", config.train.epochs, estimate.train_epoch_s, estimate.train_s),
         vec![
             "scoring, not mirrored".into(),
@@ -186,6 +186,10 @@ fn prospect(
          cases ({windows} patches):\n{}",
         aligned(&rows, 1)
     );
+    if config.search.strategy == Strategy::Race {
+        text += "candidates race instead of the bi-level search: `scnas search` says at its start how \
+                 long that will take\n";
+    }
     if let Some(mib) = peak_memory_mib {
         text += &format!(
             "memory: about {:.0} MiB, {cases_mib:.0} of them for the cases\n",
