@@ -23,8 +23,7 @@ use crate::run_options::{RunArgs, StrategyArgs, report};
 /// Candidates race: they are trained on a part of the training cases and judged by the others, in
 /// rungs of ever more epochs from which the better half goes on. The first candidate is the prior, a
 /// design by hand, which only what is better by more than two standard errors replaces. The winner is
-/// trained on all training cases, and taught by those of the last rung. Candidates that exceed a
-/// budget (--max-...) are made narrower. The same command in several processes shares the work; scnas
+/// trained on all training cases. Candidates that exceed a budget (--max-...) are made narrower. The same command in several processes shares the work; scnas
 /// show RUN tells how it stands.
 ///
 /// With --strategy bi-level, weights and architecture are learnt together, as in the paper.

@@ -52,7 +52,7 @@ impl Default for RaceConfig {
             epochs: vec![5, 15],
             keep: 0.5,
             validation: 0.25,
-            distill: true,
+            distill: false,
             max_params: None,
             max_gflops: None,
             max_memory: None,
