@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use scnas::Device;
+use scnas::data::files::name_of_folder;
 use scnas::run::pipeline::{Order, Start, run_train};
 use scnas::store::named::{Named, settings_of};
 use scnas::store::run_folder::settings_file;
@@ -96,6 +97,10 @@ pub fn run(args: &TrainArgs, device: &Device, output: Output) -> Result<ExitCode
     let folder = args.run.folder(&kind, &config);
     if args.from.is_some() {
         named.name = format!("{} + {}", named.name, init.name());
+    }
+    if !args.distill.is_empty() {
+        let teachers: Vec<String> = args.distill.iter().map(|run| name_of_folder(run)).collect();
+        named.name = format!("{} taught by {}", named.name, teachers.join(", "));
     }
     let progress = Progress::saving_every(output, args.run.settings.save_every);
     let order = Order { data: &args.run.data, folder: &folder, config, device };

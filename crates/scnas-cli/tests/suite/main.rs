@@ -6,6 +6,7 @@ mod bench;
 mod check;
 mod commands;
 mod cross_validate;
+mod distill;
 mod documents;
 mod elsewhere;
 mod evaluate;

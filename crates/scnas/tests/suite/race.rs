@@ -75,7 +75,7 @@ fn a_race_stopped_again_and_again_ends_with_the_same_bits_as_one_that_never_was(
     let folder = tempfile::tempdir().unwrap();
     let data = phantoms(folder.path());
     let (whole, pieces) = (folder.path().join("whole"), folder.path().join("pieces"));
-    let config = config(&[]);
+    let config = config(&["race.distill=true"]);
     let (result, _) = race(&data, &whole, &config, &Silent).unwrap();
     let mut stops = 0;
     while let Err(error) =
