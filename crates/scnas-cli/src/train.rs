@@ -7,7 +7,8 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use scnas::Device;
 use scnas::data::files::name_of_folder;
-use scnas::run::pipeline::{Order, Start, run_train};
+use scnas::run::pipeline::{Order, run_train};
+use scnas::run::start::Start;
 use scnas::store::named::{Named, settings_of};
 use scnas::store::run_folder::settings_file;
 

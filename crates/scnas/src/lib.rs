@@ -37,8 +37,8 @@
 //! let mut run = Run::open(&cohort, plan, &folder.path().join("run"), config, device, &Silent)?;
 //!
 //! let architecture = Architecture::from(Genotype::random(&run.config.network.space(), 0));
-//! let mut model = scnas::run::train::prepare(&run, architecture, None)?;
-//! scnas::run::train::train(&mut run, &mut model, &Silent)?;
+//! let mut model = scnas::run::start::prepare(&run, architecture, None)?;
+//! scnas::run::phases::train(&mut run, &mut model, &Silent)?;
 //!
 //! let case = &cohort.dataset.test[0];
 //! let image = medvol::io::open(&case.images)?.checked(model.card.size.channels)?.raw()?;

@@ -73,6 +73,23 @@ impl Patches<'_> {
         order.into_iter().map(draw).collect()
     }
 
+    /// The patches of an epoch as [`draw`](Self::draw) has them, `batch` of them a step; the last
+    /// step may have fewer.
+    ///
+    /// # Errors
+    /// Those of [`draw`](Self::draw).
+    pub fn steps(
+        &self,
+        members: &[usize],
+        batch: usize,
+        epoch: usize,
+        places: Stream,
+        augmentations: Stream,
+    ) -> Result<Vec<Vec<Draw>>> {
+        let draws = self.draw(members, epoch, places, augmentations)?;
+        Ok(draws.chunks(batch).map(<[Draw]>::to_vec).collect())
+    }
+
     fn corner(&self, case: &KeptCase, rng: &mut impl Rng) -> Result<[isize; 3]> {
         let shape = case.facts().shape;
         let forced = rng.random::<f64>() < self.foreground;

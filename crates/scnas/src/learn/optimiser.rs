@@ -171,14 +171,19 @@ impl AlphaAdam {
         Self { first: vec![0.0; len], second: vec![0.0; len], steps: 0 }
     }
 
-    /// One update at learning rate `lr`.
+    /// One update at learning rate `lr`. Returns the norm of the gradient; where it is not finite,
+    /// nothing was updated.
     pub fn step<'a>(
         &mut self,
         config: &AdamConfig,
         lr: f64,
         values: impl Iterator<Item = &'a mut f64>,
         gradient: &[f64],
-    ) {
+    ) -> f64 {
+        let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
+        if !norm.is_finite() {
+            return norm;
+        }
         let [beta1, beta2] = config.betas;
         self.steps = self.steps.saturating_add(1);
         let (bias1, bias2) = (1.0 - beta1.powi(self.steps), 1.0 - beta2.powi(self.steps));
@@ -189,6 +194,7 @@ impl AlphaAdam {
             *value -=
                 lr * (*m / bias1 / ((*v / bias2).sqrt() + EPS) + config.weight_decay * *value);
         }
+        norm
     }
 }
 
@@ -200,8 +206,19 @@ mod tests {
     fn the_first_adam_step_moves_by_the_learning_rate_against_the_sign_of_the_gradient() {
         let config = AdamConfig { lr: 0.1, betas: [0.9, 0.999], weight_decay: 0.0 };
         let mut values = [1.0, -2.0];
-        AlphaAdam::new(2).step(&config, config.lr, values.iter_mut(), &[3.0, -0.01]);
+        let mut adam = AlphaAdam::new(2);
+        let norm = adam.step(&config, config.lr, values.iter_mut(), &[3.0, -0.01]);
+        assert_eq!(norm, 3.0_f64.hypot(0.01));
         assert!((values[0] - 0.9).abs() < 1e-6 && (values[1] + 1.9).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_gradient_that_is_no_number_updates_nothing() {
+        let config = AdamConfig { lr: 0.1, betas: [0.9, 0.999], weight_decay: 0.0 };
+        let (mut values, mut adam) = ([1.0, -2.0], AlphaAdam::new(2));
+        let norm = adam.step(&config, config.lr, values.iter_mut(), &[1.0, f64::NAN]);
+        assert!(norm.is_nan());
+        assert_eq!((values, adam), ([1.0, -2.0], AlphaAdam::new(2)));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 
 use std::fmt;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
+use rand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -98,6 +99,15 @@ impl Architecture {
         match self {
             Self::Cells(genotype) => Mixture::of(genotype),
             Self::UResNet | Self::UResNetHalf | Self::U(_) => Mixture::none(),
+        }
+    }
+
+    /// The same for a step of training that leaves out operations with this probability
+    /// ([`Mixture::dropped`]), where there are cells.
+    pub fn dropped(&self, share: f64, device: &Device, rng: &mut impl Rng) -> Mixture {
+        match self {
+            Self::Cells(genotype) if share > 0.0 => Mixture::dropped(genotype, share, device, rng),
+            _ => self.mixture(),
         }
     }
 

@@ -60,15 +60,13 @@ impl Bench<'_> {
     /// Iterations of the search, Θ and α step, each with the architectures it samples, at the
     /// temperature of the middle epoch.
     pub fn search(&self) -> Timing {
-        let mut config = self.config.search.clone();
-        config.tau = [config.tau_at(config.epochs / 2); 2];
+        let mut config = self.config.clone();
+        config.search.tau = [config.search.tau_at(config.search.epochs / 2); 2];
         let [weights, alpha] = [Stream::WeightPatches, Stream::AlphaPatches]
-            .map(|stream| self.batch(config.batch, stream));
+            .map(|stream| self.batch(config.search.batch, stream));
         let batches = Levels { weights, alpha: Some(alpha) };
-        let Config { network, seed, .. } = self.config;
         let of = (self.size, self.target.clone());
-        let mut searcher =
-            Searcher::new(network, of, config, *seed, self.device, Default::default());
+        let mut searcher = Searcher::new(&config, of, self.device, Default::default());
         self.repeat("search iterations", |index| {
             // A few steps from fresh weights do not diverge; a time is all that is wanted of them.
             let _ = searcher.step(&batches, At { epoch: 0, index, rate: 1.0 });

@@ -14,9 +14,10 @@ use crate::data::prefetch::ahead;
 use crate::error::{Error, Result};
 use crate::learn::batch::Batch;
 use crate::learn::optimiser::WeightAdam;
-use crate::learn::schedule::{Plateau, Schedule, warmup};
+use crate::learn::schedule::{Plateau, warmup};
 use crate::network::weights::Weights;
 use crate::observer::{EpochLine, Observer, SearchLine};
+use crate::run::course::Course;
 use crate::run::setup::Run;
 use crate::run::validate::{Judged, validate};
 use crate::store::checkpoint;
@@ -54,23 +55,6 @@ pub(crate) trait Phase {
     fn search_line(&self, _epoch: usize, _alpha_loss: Option<f64>) -> Option<SearchLine> {
         None
     }
-}
-
-/// How long a phase is, and how its learning rate goes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Course {
-    pub epochs: usize,
-    /// Steps of an epoch.
-    pub steps: usize,
-    /// Epochs at the start over which the learning rate rises.
-    pub warmup_epochs: usize,
-    pub schedule: Schedule,
-    /// Learning rate of Θ before warm-up and schedule.
-    pub lr: f64,
-    /// Whether patches are varied.
-    pub augment: bool,
-    /// Epochs between two validations; 0: only after the last epoch.
-    pub validate_every: usize,
 }
 
 /// Where in a phase a step is.
@@ -198,9 +182,8 @@ pub(crate) fn run_until<P: Phase>(
 
         run.say_what_was_remade(observer);
         let done = place.epoch + 1;
-        let due = course.validate_every > 0 && done.is_multiple_of(course.validate_every);
-        let dice =
-            (done == course.epochs || due).then(|| validate(run, &phase.judged())).transpose()?;
+        let due = course.validates_after(done);
+        let dice = due.then(|| validate(run, &phase.judged())).transpose()?;
         place.tally.add_time(&mut start);
         let tally = std::mem::take(&mut place.tally);
         let line = EpochLine {

@@ -8,19 +8,18 @@ use std::time::Duration;
 use burn::tensor::Device;
 use serde_json::json;
 
-use crate::data::files::name_of_folder;
-use crate::data::plan::{Plan, to_json};
+use crate::data::plan::to_json;
 use crate::error::{Error, Result};
 use crate::message::{Message, RaceMessage};
 use crate::observer::Observer;
 use crate::report::evaluation::Evaluation;
 use crate::report::result::{RunResult, read_run};
 use crate::run::check::Opened;
+use crate::run::phases::{search, train};
 use crate::run::preflight::foresee;
-use crate::run::search::{search, weights_of};
 use crate::run::setup::{Job, Run};
+use crate::run::start::{Start, prepare};
 use crate::run::teachers::Teachers;
-use crate::run::train::{prepare, train};
 use crate::settings::{Config, Strategy, Then};
 use crate::space::genotype::{Genotype, Repair};
 use crate::store::model::MODEL;
@@ -41,17 +40,6 @@ pub struct Order<'a> {
     pub config: Config,
     /// Where to compute.
     pub device: &'a Device,
-}
-
-/// How the weights of a given architecture begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start<'a> {
-    /// New weights, trained.
-    Scratch,
-    /// The weights that the search in this run folder ended with, trained on.
-    Finetune(&'a Path),
-    /// The weights that the search in this run folder ended with, as they are.
-    Inherit(&'a Path),
 }
 
 /// Searches an architecture, gives it weights as the settings say, and scores it; a complete run is
@@ -82,8 +70,8 @@ pub fn run_search(order: Order, observer: &dyn Observer) -> Result<(RunResult, E
     }
 }
 
-/// Trains a given architecture and scores it; a complete run is only read. `teachers` are models, run
-/// folders that hold one, or folders of cross-validations, to learn from besides the labels.
+/// Trains a given architecture and scores it; a complete run is only read. `teachers` are models,
+/// run folders that hold one, or folders of cross-validations, to learn from besides the labels.
 ///
 /// # Errors
 /// As [`run_search`]; [`Error::SeenCases`]; teachers that do not fit.
@@ -147,14 +135,8 @@ impl Job<'_> {
         if let Some(before) = self.completed(name, observer)? {
             return Ok(before);
         }
-        let inherited = match start {
-            Start::Scratch => None,
-            Start::Finetune(from) | Start::Inherit(from) => {
-                refuse_seen_cases(&self.plan, from)?;
-                Some(weights_of(from, &self.device)?)
-            }
-        };
-        let trained = !matches!(start, Start::Inherit(_));
+        let inherited = start.inherited(&self.plan, &self.device)?;
+        let trained = start.is_trained();
         let (teachers, by_name) = Teachers::read(teachers, &self.plan, &self.device, observer)?;
         let foresee = |run: &Run| match trained {
             true => foresee(run, [false, true], architecture, observer),
@@ -228,22 +210,6 @@ impl<'a> Job<'a> {
 /// A folder can go on only with what it began with.
 pub(super) fn claim(dir: &RunDir, network: &str) -> Result<()> {
     dir.same_or_new("origin.json", format!("{}\n", json!({ "network": network })).as_bytes())
-}
-
-/// Weights that have seen a held-out case in their search would score too well on it.
-fn refuse_seen_cases(plan: &Plan, from: &Path) -> Result<()> {
-    let source = Plan::read(&from.join("plan.json"))?;
-    let seen = source.training_names();
-    let seen = plan.held_out().iter().filter(|name| seen.contains(name.as_str())).count();
-    if plan.dataset != source.dataset || seen == 0 {
-        return Ok(());
-    }
-    Err(Error::SeenCases {
-        source_run: name_of_folder(from),
-        seen,
-        held_out: plan.held_out().len(),
-        fold: source.fold,
-    })
 }
 
 /// Waits a little for other processes.

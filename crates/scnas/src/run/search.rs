@@ -2,13 +2,11 @@
 //! one step of Θ on a batch of the weights half and one of α on a batch of the architecture half; τ
 //! falls from epoch to epoch.
 
-use std::path::Path;
-
 use burn::tensor::Device;
 use medvol::Target;
 use serde::{Deserialize, Serialize};
 
-use crate::data::patches::{Draw, Patches, halves};
+use crate::data::patches::{Draw, Patches};
 use crate::error::Result;
 use crate::learn::backprop::{Backprop, LossGradients};
 use crate::learn::batch::Batch;
@@ -18,38 +16,25 @@ use crate::network::cells::Network;
 use crate::network::mixture::Mixture;
 use crate::network::size::Size;
 use crate::network::weights::{Tape, Weights};
-use crate::observer::{Observer, SearchLine};
+use crate::observer::SearchLine;
 use crate::random::{Stream, rng};
-use crate::run::epochs::{self, At, Course, Kept, Levels, NotFinite, Phase, finite};
-use crate::run::setup::Run;
+use crate::run::course::Course;
+use crate::run::epochs::{At, Kept, Levels, NotFinite, Phase, finite};
 use crate::run::validate::Judged;
-use crate::settings::{NetworkConfig, SearchConfig};
+use crate::settings::{Config, SearchConfig};
 use crate::space::genotype::{EdgeShares, Genotype, Repair};
-use crate::store::checkpoint;
-use crate::store::run_folder::RunDir;
-
-/// What a search ends with.
-#[derive(Debug)]
-pub struct Found {
-    /// The architecture that α says.
-    pub genotype: Genotype,
-    /// Edges that had to be repaired.
-    pub repairs: Vec<Repair>,
-    /// Weights of the whole search network, to inherit from.
-    pub weights: Weights,
-}
 
 /// A search network in training.
 #[derive(Debug)]
 pub(crate) struct Searcher {
     config: SearchConfig,
     seed: u64,
+    recompute: bool,
     network: Network,
     target: Target,
-    weights: Weights,
+    pub weights: Weights,
     adam: WeightAdam,
-    state: State,
-    recompute: bool,
+    pub state: State,
     /// Indices of the training cases for Θ and for α.
     halves: (Vec<usize>, Vec<usize>),
 }
@@ -57,46 +42,45 @@ pub(crate) struct Searcher {
 /// α and its optimiser.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct State {
-    alpha: Alpha,
+    pub alpha: Alpha,
     alpha_adam: AlphaAdam,
 }
 
 impl Searcher {
     /// A search at its beginning, on cases of these halves.
     pub fn new(
-        network: &NetworkConfig,
+        config: &Config,
         (size, target): (Size, Target),
-        config: SearchConfig,
-        seed: u64,
         device: &Device,
         halves: (Vec<usize>, Vec<usize>),
     ) -> Self {
-        let space = &network.space();
-        let supernet = Network::supernet(space, size);
-        let weights = Weights::new(device, seed, supernet.layout());
+        let (seed, recompute) = (config.seed, config.network.recompute);
+        let (space, config) = (config.network.space(), config.search.clone());
+        let network = Network::supernet(&space, size);
+        let weights = Weights::new(device, seed, network.layout());
         let adam = WeightAdam::new(config.weights, &weights);
-        let alpha = Alpha::new(space, seed);
+        let alpha = Alpha::new(&space, seed);
         let state = State { alpha_adam: AlphaAdam::new(alpha.len()), alpha };
-        let recompute = network.recompute;
-        Self { config, seed, network: supernet, target, weights, adam, state, recompute, halves }
+        Self { config, seed, recompute, network, target, weights, adam, state, halves }
     }
 
     /// GumbelSoftmaxSample(α, τ) with the τ of an epoch.
-    fn sample(&self, epoch: usize, draw: u64) -> Sample {
+    fn sample(&self, epoch: usize, draw: usize) -> Sample {
         let tau = self.config.tau_at(epoch);
-        let mut rng = rng(self.seed, Stream::Sampling, draw);
+        let mut rng = rng(self.seed, Stream::Sampling, draw as u64);
         self.state.alpha.sample(self.config.relaxation, tau, &mut rng)
     }
 
-    fn gradients(&self, tape: Tape, batch: &Batch, mixture: &Mixture) -> LossGradients {
+    fn gradients(&self, tape: Tape, batch: &Batch, sample: &Sample) -> LossGradients {
         let Self { network, target, weights, config, recompute, .. } = self;
+        let mixture = sample.mixture(weights.device(), tape == Tape::Architecture);
         let (loss, recompute) = (config.loss, *recompute);
         Backprop { network, weights, loss, target, lesson: None, supervision: None, recompute }
-            .gradients(tape, batch, mixture)
+            .gradients(tape, batch, &mixture)
     }
 
     /// The architecture as α stands.
-    fn genotype(&self) -> (Genotype, Vec<Repair>) {
+    pub fn genotype(&self) -> (Genotype, Vec<Repair>) {
         Genotype::from_alpha(self.network.space(), &self.state.alpha.0)
     }
 }
@@ -106,24 +90,13 @@ impl Phase for Searcher {
     type State = State;
 
     fn course(&self) -> Course {
-        let SearchConfig { epochs, batch, schedule, weights, augment, .. } = self.config;
-        Course {
-            epochs,
-            steps: self.halves.0.len().div_ceil(batch),
-            warmup_epochs: 0,
-            schedule,
-            lr: weights.lr,
-            augment,
-            validate_every: 1,
-        }
+        Course::of_search(&self.config, self.halves.0.len())
     }
 
     fn draw(&self, patches: &Patches, epoch: usize) -> Result<Vec<Levels<Vec<Draw>>>> {
         // The halves have no case in common, so one stream of augmentations serves both.
-        let draw = |members, places| -> Result<_> {
-            let draws = patches.draw(members, epoch, places, Stream::SearchAugmentation)?;
-            Ok(draws.chunks(self.config.batch).map(<[Draw]>::to_vec).collect::<Vec<_>>())
-        };
+        let (batch, augmentations) = (self.config.batch, Stream::SearchAugmentation);
+        let draw = |members, places| patches.steps(members, batch, epoch, places, augmentations);
         let for_weights = draw(&self.halves.0, Stream::WeightPatches)?;
         let for_alpha = draw(&self.halves.1, Stream::AlphaPatches)?;
         let warm = epoch >= self.config.warmup_epochs;
@@ -139,26 +112,22 @@ impl Phase for Searcher {
         batches: &Levels<Batch>,
         At { epoch, index, rate }: At,
     ) -> Result<Levels<f64>, NotFinite> {
-        let device = self.weights.device().clone();
-        let sample = self.sample(epoch, 2 * index as u64);
-        let found =
-            self.gradients(Tape::Weights, &batches.weights, &sample.mixture(&device, false));
+        let mut sample = self.sample(epoch, 2 * index);
+        let found = self.gradients(Tape::Weights, &batches.weights, &sample);
         let (lr, clip) = (rate * self.config.weights.lr, self.config.clip());
         let norm = self.adam.step(&mut self.weights, found.weights, lr, clip);
         let weights = finite(found.loss, norm)?;
 
         let Some(batch) = &batches.alpha else { return Ok(Levels { weights, alpha: None }) };
-        let sample = match self.config.resample_for_alpha {
-            true => self.sample(epoch, 2 * index as u64 + 1),
-            false => sample,
-        };
-        let found = self.gradients(Tape::Architecture, batch, &sample.mixture(&device, true));
+        if self.config.resample_for_alpha {
+            sample = self.sample(epoch, 2 * index + 1);
+        }
+        let found = self.gradients(Tape::Architecture, batch, &sample);
         let gradient = sample.gradient(&found.mixture, self.network.space().operations.len());
-        let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
-        let alpha = Some(finite(found.loss, norm)?);
-        let (State { alpha: logits, alpha_adam }, config) = (&mut self.state, &self.config.alpha);
-        alpha_adam.step(config, rate * config.lr, logits.values_mut(), &gradient);
-        Ok(Levels { weights, alpha })
+        let State { alpha, alpha_adam } = &mut self.state;
+        let lr = rate * self.config.alpha.lr;
+        let norm = alpha_adam.step(&self.config.alpha, lr, alpha.values_mut(), &gradient);
+        Ok(Levels { weights, alpha: Some(finite(found.loss, norm)?) })
     }
 
     fn kept(&mut self) -> Kept<'_, State> {
@@ -177,35 +146,4 @@ impl Phase for Searcher {
         let (tau, entropy) = (self.config.tau_at(epoch), self.state.alpha.mean_entropy());
         Some(SearchLine { alpha_loss, tau, entropy, zero, identity, pool })
     }
-}
-
-/// Runs or resumes a search to its end, and writes the architecture and α.
-///
-/// # Errors
-/// [`Error::Stopped`](crate::Error::Stopped) on request, with everything saved;
-/// [`Error::Diverged`](crate::Error::Diverged); files that cannot be read or written.
-pub fn search(run: &mut Run, observer: &dyn Observer) -> Result<Found> {
-    let halves = halves(run.training.len(), run.config.seed, run.plan.fold);
-    let Run { config, device, .. } = &*run;
-    let mut searcher = Searcher::new(
-        &config.network,
-        (run.size(), run.plan.target.clone()),
-        config.search.clone(),
-        config.seed,
-        device,
-        halves,
-    );
-    epochs::run(run, &mut searcher, observer)?;
-    let (genotype, repairs) = searcher.genotype();
-    run.dir.write_json("genotype.json", &genotype)?;
-    run.dir.write_json("alpha.json", &searcher.state.alpha)?;
-    Ok(Found { genotype, repairs, weights: searcher.weights })
-}
-
-/// The weights that the search of another run ended with, to inherit from.
-///
-/// # Errors
-/// When there is no checkpoint of a search in `run_folder`, or it cannot be read.
-pub fn weights_of(run_folder: &Path, device: &Device) -> Result<Weights> {
-    checkpoint::weights(&RunDir::checkpoint_in(run_folder, Searcher::NAME), device)
 }

@@ -4,19 +4,17 @@
 use serde::{Deserialize, Serialize};
 
 use crate::data::patches::{Draw, Patches};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::learn::average::Average;
 use crate::learn::backprop::Backprop;
 use crate::learn::batch::Batch;
 use crate::learn::deep_supervision::DeepSupervision;
 use crate::learn::loss::Lesson;
 use crate::learn::optimiser::WeightAdam;
-use crate::network::architecture::Architecture;
-use crate::network::mixture::Mixture;
-use crate::network::weights::{Tape, Weights};
-use crate::observer::Observer;
+use crate::network::weights::Tape;
 use crate::random::{Stream, rng};
-use crate::run::epochs::{self, At, Course, Kept, Levels, NotFinite, Phase, finite};
+use crate::run::course::Course;
+use crate::run::epochs::{At, Kept, Levels, NotFinite, Phase, finite};
 use crate::run::setup::Run;
 use crate::run::teachers::Teachers;
 use crate::run::validate::Judged;
@@ -44,15 +42,11 @@ pub(crate) struct Trainer<'a> {
 pub(crate) struct State {}
 
 impl<'a> Trainer<'a> {
-    /// Training at its beginning, on so many cases.
-    pub fn new(
-        model: &'a mut Model,
-        teachers: Teachers,
-        config: TrainConfig,
-        seed: u64,
-        recompute: bool,
-        cases: usize,
-    ) -> Self {
+    /// Training of `model` at its beginning. The run's teachers are its own from now on.
+    pub fn new(run: &mut Run, model: &'a mut Model) -> Self {
+        let teachers = std::mem::take(&mut run.teachers);
+        let (config, seed) = (run.config.train.clone(), run.config.seed);
+        let (recompute, cases) = (run.config.network.recompute, run.training.len());
         let cells = model.network.cells().filter(|_| config.deep_supervision);
         let supervision =
             cells.map(|network| DeepSupervision::new(network, model.card.size, &mut model.weights));
@@ -62,22 +56,9 @@ impl<'a> Trainer<'a> {
         Self { config, seed, recompute, cases, model, teachers, supervision, adam, average, state }
     }
 
-    /// What a step runs with: all operations, or those that are not left out of it.
-    fn mixture(&self, step: u64) -> Mixture {
-        let genotype = self.model.card.architecture.genotype();
-        match genotype.filter(|_| self.config.drop_path > 0.0) {
-            None => self.model.mixture(),
-            Some(genotype) => {
-                let mut rng = rng(self.seed, Stream::DropPath, step);
-                let device = self.model.weights.device();
-                Mixture::dropped(genotype, self.config.drop_path, device, &mut rng)
-            }
-        }
-    }
-
     /// Leaves the model with its averaged weights, where there are any, and without what only
     /// training needs.
-    fn finish(self) {
+    pub fn finish(self) {
         if let Some(average) = self.average {
             self.model.weights = average.weights;
         }
@@ -92,18 +73,14 @@ impl Phase for Trainer<'_> {
     type State = State;
 
     fn course(&self) -> Course {
-        let TrainConfig { epochs, batch, warmup_epochs, schedule, weights, .. } = self.config;
-        let TrainConfig { augment, validate_every, .. } = self.config;
-        let steps = self.cases.div_ceil(batch);
-        Course { epochs, steps, warmup_epochs, schedule, lr: weights.lr, augment, validate_every }
+        Course::of_training(&self.config, self.cases)
     }
 
     fn draw(&self, patches: &Patches, epoch: usize) -> Result<Vec<Levels<Vec<Draw>>>> {
-        let members: Vec<usize> = (0..self.cases).collect();
-        let draws =
-            patches.draw(&members, epoch, Stream::TrainPatches, Stream::TrainAugmentation)?;
-        let step = |draws: &[Draw]| Levels { weights: draws.to_vec(), alpha: None };
-        Ok(draws.chunks(self.config.batch).map(step).collect())
+        let (members, batch) = ((0..self.cases).collect::<Vec<_>>(), self.config.batch);
+        let (places, augmentations) = (Stream::TrainPatches, Stream::TrainAugmentation);
+        let steps = patches.steps(&members, batch, epoch, places, augmentations)?;
+        Ok(steps.into_iter().map(|weights| Levels { weights, alpha: None }).collect())
     }
 
     fn step(
@@ -111,7 +88,9 @@ impl Phase for Trainer<'_> {
         batches: &Levels<Batch>,
         At { index, rate, .. }: At,
     ) -> Result<Levels<f64>, NotFinite> {
-        let mixture = self.mixture(index as u64);
+        let mut rng = rng(self.seed, Stream::DropPath, index as u64);
+        let (architecture, device) = (&self.model.card.architecture, self.model.weights.device());
+        let mixture = architecture.dropped(self.config.drop_path, device, &mut rng);
         let taught = self.teachers.say(&batches.weights);
         let weight = self.config.distill;
         let lesson = taught.as_deref().map(|probabilities| Lesson { probabilities, weight });
@@ -145,55 +124,4 @@ impl Phase for Trainer<'_> {
         let weights = average.as_ref().map_or(&model.weights, |average| &average.weights);
         Judged { network: model.network.as_ref(), weights, mixture: model.mixture() }
     }
-}
-
-/// The network of `architecture` with new weights, or those of the same name in `inherited`.
-///
-/// # Errors
-/// [`Error::Inherit`] when `inherited` is of another size.
-pub fn prepare(
-    run: &Run,
-    architecture: impl Into<Architecture>,
-    inherited: Option<&Weights>,
-) -> Result<Model> {
-    let mirrored = inherited.is_some() && run.config.search.augment;
-    let mut model =
-        Model::new(run.card(architecture.into(), mirrored), &run.device, run.config.seed);
-    let missing = inherited.map(|weights| model.weights.inherit(weights)).unwrap_or_default();
-    match missing.into_iter().next() {
-        Some(weight) => Err(Error::Inherit { weight }),
-        None => Ok(model),
-    }
-}
-
-/// Trains `model`, or resumes its training, with all training cases. Its weights are then the
-/// averages, where the settings ask for them.
-///
-/// # Errors
-/// [`Error::Stopped`] on request, with everything saved; [`Error::Diverged`]; files that cannot be
-/// read or written.
-pub fn train(run: &mut Run, model: &mut Model, observer: &dyn Observer) -> Result<()> {
-    train_until(run, model, usize::MAX, observer)
-}
-
-/// As [`train`], until so many epochs are over; a later call goes on from there.
-///
-/// # Errors
-/// Those of [`train`].
-pub(super) fn train_until(
-    run: &mut Run,
-    model: &mut Model,
-    epochs: usize,
-    observer: &dyn Observer,
-) -> Result<()> {
-    let config = run.config.train.clone();
-    if config.augment {
-        model.card.mirror = run.mirror();
-    }
-    let (seed, recompute) = (run.config.seed, run.config.network.recompute);
-    let teachers = std::mem::take(&mut run.teachers);
-    let mut trainer = Trainer::new(model, teachers, config, seed, recompute, run.training.len());
-    epochs::run_until(run, &mut trainer, epochs, observer)?;
-    trainer.finish();
-    Ok(())
 }

@@ -8,6 +8,7 @@ use crate::data::cohort::Cohort;
 use crate::data::patches::halves;
 use crate::data::plan::Plan;
 use crate::error::Result;
+use crate::run::course::Course;
 use crate::settings::Config;
 
 /// How much there is to do on a data set, from the headers of its images: what cropping will save
@@ -69,8 +70,8 @@ impl Workload {
         Ok(Self {
             training_cases: training.len(),
             held_out_cases: held_out.len(),
-            search_steps: for_weights.len().div_ceil(config.search.batch),
-            train_steps: training.len().div_ceil(config.train.batch),
+            search_steps: Course::of_search(&config.search, for_weights.len()).steps,
+            train_steps: Course::of_training(&config.train, training.len()).steps,
             windows: patches,
             cases_mib: (voxels * bytes_per_voxel) as f64 / f64::from(1 << 20),
         })
@@ -87,8 +88,8 @@ impl Workload {
     ) -> Estimate {
         let validation = self.windows as f64 * prediction;
         let search_epoch_s = self.search_steps as f64 * iteration + validation;
-        let (epochs, every) = (config.train.epochs, config.train.validate_every);
-        let validations = if every == 0 { 1 } else { epochs.div_ceil(every) };
+        let epochs = config.train.epochs;
+        let validations = Course::of_training(&config.train, self.training_cases).validations();
         let train_s =
             (epochs * self.train_steps) as f64 * train_step + validations as f64 * validation;
         Estimate {

@@ -11,8 +11,9 @@ use scnas::data::cohort::Cohort;
 use scnas::data::kept::KeptCase;
 use scnas::data::plan::Plan;
 use scnas::random::{Stream, rng};
+use scnas::run::phases::train;
 use scnas::run::setup::Run;
-use scnas::run::train;
+use scnas::run::start::prepare;
 use scnas::settings::Config;
 use scnas::{Error, Genotype, Silent};
 
@@ -128,8 +129,8 @@ fn a_training_from_disk_ends_with_the_same_bits_and_goes_on_from_memory() {
         let out = folder.path().join(name);
         let mut run = open(&cohort, &out, &[&format!("data.keep={keep}")]).unwrap();
         let genotype = Genotype::random(&run.config.network.space(), 0);
-        let mut model = train::prepare(&run, genotype, None).unwrap();
-        train::train(&mut run, &mut model, &Silent).unwrap();
+        let mut model = prepare(&run, genotype, None).unwrap();
+        train(&mut run, &mut model, &Silent).unwrap();
         run.finish("test".into(), &model, &Silent).unwrap();
         read(out.join("model.safetensors")).unwrap()
     };

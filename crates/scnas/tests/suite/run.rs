@@ -9,9 +9,9 @@ use scnas::data::cohort::Cohort;
 use scnas::data::plan::Plan;
 use scnas::observer::Observer;
 use scnas::report::evaluation::Evaluation;
-use scnas::run::search;
+use scnas::run::phases::{search, train};
 use scnas::run::setup::Run;
-use scnas::run::train;
+use scnas::run::start::{prepare, weights_of};
 use scnas::settings::Config;
 use scnas::space::genotype::Genotype;
 
@@ -64,9 +64,9 @@ fn whole_run(
 ) -> Result<Evaluation, Error> {
     let cohort = Cohort::open(data)?;
     let mut run = open(&cohort, out, config, observer)?;
-    let found = search::search(&mut run, observer)?;
-    let mut model = train::prepare(&run, found.genotype, Some(&found.weights))?;
-    train::train(&mut run, &mut model, observer)?;
+    let found = search(&mut run, observer)?;
+    let mut model = prepare(&run, found.genotype, Some(&found.weights))?;
+    train(&mut run, &mut model, observer)?;
     Ok(run.finish("test".into(), &model, observer)?.1)
 }
 
@@ -143,11 +143,11 @@ fn a_model_is_mirrored_in_prediction_only_along_axes_that_its_own_training_mirro
         let out = folder.path().join(format!("{search}-{train}"));
         let mut run = open(&cohort, &out, &config(&overrides), &never).unwrap();
         let genotype = Genotype::random(&run.config.network.space(), 0);
-        let drawn = train::prepare(&run, genotype.clone(), None).unwrap();
+        let drawn = prepare(&run, genotype.clone(), None).unwrap();
         assert_eq!(drawn.card.mirror, [false; 3], "no patch was seen");
-        let mut model = train::prepare(&run, genotype, Some(&drawn.weights)).unwrap();
+        let mut model = prepare(&run, genotype, Some(&drawn.weights)).unwrap();
         assert_eq!(model.card.mirror, if search { run.mirror() } else { [false; 3] });
-        train::train(&mut run, &mut model, &never).unwrap();
+        train(&mut run, &mut model, &never).unwrap();
         assert_eq!(model.card.mirror, if search || train { run.mirror() } else { [false; 3] });
         assert!(
             run.mirror().contains(&true) && run.mirror().contains(&false),
@@ -320,7 +320,7 @@ fn a_loss_that_is_no_number_ends_the_run_with_advice_and_spoils_no_checkpoint() 
             "{text}"
         );
     }
-    let weights = search::weights_of(&out, &scnas::device("cpu").unwrap()).unwrap();
+    let weights = weights_of(&out, &scnas::device("cpu").unwrap()).unwrap();
     assert!(weights.iter().all(|(_, w)| {
         w.value.to_data().try_to_vec::<f32>().unwrap().iter().all(|v| v.is_finite())
     }));

@@ -1,0 +1,68 @@
+//! The phases of a run, each from where it stands to its end.
+
+use crate::data::patches::halves;
+use crate::error::Result;
+use crate::network::weights::Weights;
+use crate::observer::Observer;
+use crate::run::epochs;
+use crate::run::search::Searcher;
+use crate::run::setup::Run;
+use crate::run::train::Trainer;
+use crate::space::genotype::{Genotype, Repair};
+use crate::store::model::Model;
+
+/// What a search ends with.
+#[derive(Debug)]
+pub struct Found {
+    /// The architecture that α says.
+    pub genotype: Genotype,
+    /// Edges that had to be repaired.
+    pub repairs: Vec<Repair>,
+    /// Weights of the whole search network, to inherit from.
+    pub weights: Weights,
+}
+
+/// Runs or resumes a search to its end, and writes the architecture and α.
+///
+/// # Errors
+/// [`Error::Stopped`](crate::Error::Stopped) on request, with everything saved;
+/// [`Error::Diverged`](crate::Error::Diverged); files that cannot be read or written.
+pub fn search(run: &mut Run, observer: &dyn Observer) -> Result<Found> {
+    let halves = halves(run.training.len(), run.config.seed, run.plan.fold);
+    let of = (run.size(), run.plan.target.clone());
+    let mut searcher = Searcher::new(&run.config, of, &run.device, halves);
+    epochs::run(run, &mut searcher, observer)?;
+    let (genotype, repairs) = searcher.genotype();
+    run.dir.write_json("genotype.json", &genotype)?;
+    run.dir.write_json("alpha.json", &searcher.state.alpha)?;
+    Ok(Found { genotype, repairs, weights: searcher.weights })
+}
+
+/// Trains `model`, or resumes its training, with all training cases. Its weights are then the
+/// averages, where the settings ask for them.
+///
+/// # Errors
+/// [`Error::Stopped`](crate::Error::Stopped) on request, with everything saved;
+/// [`Error::Diverged`](crate::Error::Diverged); files that cannot be read or written.
+pub fn train(run: &mut Run, model: &mut Model, observer: &dyn Observer) -> Result<()> {
+    train_until(run, model, usize::MAX, observer)
+}
+
+/// As [`train`], until so many epochs are over; a later call goes on from there.
+///
+/// # Errors
+/// Those of [`train`].
+pub(super) fn train_until(
+    run: &mut Run,
+    model: &mut Model,
+    epochs: usize,
+    observer: &dyn Observer,
+) -> Result<()> {
+    if run.config.train.augment {
+        model.card.mirror = run.mirror();
+    }
+    let mut trainer = Trainer::new(run, model);
+    epochs::run_until(run, &mut trainer, epochs, observer)?;
+    trainer.finish();
+    Ok(())
+}
