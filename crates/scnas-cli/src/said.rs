@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Error;
 use medvol::check::Kind;
-use scnas::error::{Place, Purpose};
+use scnas::error::{ArchitectureFault, Place, Purpose};
 
 /// An error and its causes in one line; a cause that the text before already tells is not repeated.
 pub fn chain(error: &Error) -> String {
@@ -30,7 +30,7 @@ pub fn said(error: &scnas::Error) -> String {
             format!("{error}; `scnas config` prints every key with its meaning")
         }
         E::Override { .. } => format!("--set: {error}; write it so"),
-        E::NoCells { .. } => format!("{error}; leave --svg out"),
+        E::Architecture(ArchitectureFault::NoCells { .. }) => format!("{error}; leave --svg out"),
         E::InUse { .. } | E::Disk { .. } => {
             format!("{error}, or give another folder with --out")
         }
@@ -52,7 +52,9 @@ pub fn said(error: &scnas::Error) -> String {
         }
         E::Diverged { .. } => format!("{error} (--out names the folder, --set the rate)"),
         E::Memory { purpose, .. } => format!("{error}{}", less_memory(purpose)),
-        E::SeenCases { .. } => format!("{error}, or --init scratch"),
+        E::Architecture(ArchitectureFault::SeenCases { .. }) => {
+            format!("{error}, or --init scratch")
+        }
         E::NoModel | E::UnlikeModels { .. } => format!("--model: {error}"),
         E::NoFold { .. } => format!("--folds: {error}"),
         E::Unfit { data, splits, first, more } => {

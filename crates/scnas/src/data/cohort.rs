@@ -7,7 +7,7 @@ use medvol::io::{self, Grid};
 use medvol::{CaseFiles, Dataset, Orientation, canonical_spacing};
 use rayon::prelude::*;
 
-use crate::error::{Error, Result};
+use crate::error::{CasesFault, Result};
 
 /// A data set and the headers of its labelled cases.
 #[derive(Clone, Debug)]
@@ -72,9 +72,10 @@ impl Cohort {
     /// What the headers of a labelled case's images say.
     ///
     /// # Errors
-    /// [`Error::NoLabels`] for any other case.
+    /// [`CasesFault::NoLabels`] for any other case.
     pub fn header(&self, case: &CaseFiles) -> Result<&Header> {
-        self.headers.get(&case.name).ok_or_else(|| Error::NoLabels { case: case.name.clone() })
+        let unlabelled = || CasesFault::NoLabels { case: case.name.clone() };
+        Ok(self.headers.get(&case.name).ok_or_else(unlabelled)?)
     }
 }
 

@@ -6,7 +6,7 @@ use rand::seq::SliceRandom as _;
 
 use crate::data::cohort::Cohort;
 use crate::data::plan::{Plan, by_subject};
-use crate::error::{Error, Result};
+use crate::error::{CasesFault, Result};
 use crate::random::{Stream, rng};
 
 /// Cases that judge, at least: of one alone no spread is known.
@@ -20,7 +20,7 @@ impl Plan {
     /// together, is held out of the others. The same for the same `seed` and fold.
     ///
     /// # Errors
-    /// [`Error::TooFewToJudge`].
+    /// [`CasesFault::TooFewToJudge`].
     pub fn inner(&self, cohort: &Cohort, share: f64, seed: u64) -> Result<Self> {
         let names = self.training_names();
         let cases: Vec<&CaseFiles> =
@@ -36,7 +36,7 @@ impl Plan {
         if training.len() < TRAINED {
             let (path, found) = (cohort.dataset.root.clone(), names.len());
             let (needed, validation) = (JUDGES + TRAINED, share);
-            return Err(Error::TooFewToJudge { path, found, needed, validation });
+            return Err(CasesFault::TooFewToJudge { path, found, needed, validation }.into());
         }
         training.sort();
         judges.sort();
@@ -51,6 +51,7 @@ mod tests {
     use medvol::phantom::{PhantomTask, write_task};
 
     use super::*;
+    use crate::error::Error;
     use crate::settings::Config;
 
     fn plans(cases: usize, fold: usize) -> (Cohort, Plan) {
@@ -85,6 +86,9 @@ mod tests {
             assert_eq!((inner.training_names().len(), inner.held_out().len()), (2, 2));
         }
         let refused = plan.inner(&cohort, 0.7, 0);
-        assert!(matches!(refused, Err(Error::TooFewToJudge { found: 4, needed: 4, .. })));
+        assert!(matches!(
+            refused,
+            Err(Error::Cases(CasesFault::TooFewToJudge { found: 4, needed: 4, .. }))
+        ));
     }
 }

@@ -10,7 +10,7 @@ use rand::Rng;
 
 use crate::data::cache::CachedCase;
 use crate::data::facts::{Box3, Facts};
-use crate::error::{Error, Result};
+use crate::error::{CasesFault, Result};
 
 /// A preprocessed case.
 #[derive(Debug)]
@@ -114,20 +114,20 @@ impl KeptCase {
     /// All class indices `[depth, height, width]`.
     ///
     /// # Errors
-    /// [`Error::NoLabels`]; as [`Self::patch`].
+    /// [`CasesFault::NoLabels`]; as [`Self::patch`].
     pub fn classes(&self) -> Result<Array3<u8>> {
         self.classes_in(&self.facts.shape.map(|size| 0..size))
     }
 
     fn classes_in(&self, wanted: &Box3) -> Result<Array3<u8>> {
-        let no_labels = || Error::NoLabels { case: self.facts.name.clone() };
+        let no_labels = || CasesFault::NoLabels { case: self.facts.name.clone() };
         match &self.voxels {
             Voxels::Memory(case) => {
                 let [k, j, i] = wanted.clone();
                 let classes = case.classes.as_ref().ok_or_else(no_labels)?;
                 Ok(classes.slice(ndarray::s![k, j, i]).to_owned())
             }
-            Voxels::Disk(_) if self.facts.places.is_none() => Err(no_labels()),
+            Voxels::Disk(_) if self.facts.places.is_none() => Err(no_labels().into()),
             Voxels::Disk(case) => case.classes(wanted),
         }
     }

@@ -10,7 +10,7 @@ use crate::data::fill::Fill;
 use crate::data::kept::KeptCase;
 use crate::data::loading::{CLASS, IMAGE, LoadedCases, Loading, Made, Need, Room, coarser};
 use crate::data::plan::Plan;
-use crate::error::{Error, Purpose, Result};
+use crate::error::{CasesFault, Error, Purpose, Result};
 use crate::message::Message;
 use crate::settings::Keep;
 
@@ -113,7 +113,7 @@ impl Loading<'_> {
         let by_name = |name: &str| self.files.iter().find(|file| file.name == name);
         let in_memory = std::mem::take(&mut all.cases);
         for case in in_memory.into_iter().filter_map(KeptCase::into_memory) {
-            let files = by_name(&case.name).ok_or(Error::Unread)?;
+            let files = by_name(&case.name).ok_or(CasesFault::Unread)?;
             all.cases.push(cache.keep(files, &case)?.into());
         }
         Fill::new(self).run(all)

@@ -9,7 +9,7 @@ use crate::data::cache::Cache;
 use crate::data::cohort::{Cohort, Header};
 use crate::data::kept::KeptCase;
 use crate::data::plan::Plan;
-use crate::error::{Error, Result};
+use crate::error::{CasesFault, Error, Result};
 use crate::observer::Observer;
 use crate::settings::Keep;
 
@@ -109,7 +109,7 @@ impl LoadedCases {
         self.examinations.extend(examination);
         match case {
             Ok(Some(case)) => return Ok(Some(case)),
-            Ok(None) => drop(self.unfit.get_or_insert(Error::Unread)),
+            Ok(None) => drop(self.unfit.get_or_insert(CasesFault::Unread.into())),
             Err(error) if examined => drop(self.unfit.get_or_insert(error)),
             Err(error) => return Err(error),
         }

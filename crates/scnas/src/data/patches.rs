@@ -6,7 +6,7 @@ use rand::seq::SliceRandom as _;
 use rand::{Rng, RngExt as _};
 
 use crate::data::kept::KeptCase;
-use crate::error::{Error, Result};
+use crate::error::{CasesFault, Result};
 use crate::learn::batch::Batch;
 use crate::random::{Stream, epoch_and_case, rng};
 
@@ -108,8 +108,8 @@ impl Patches<'_> {
     /// Cuts and varies the patches of one step.
     ///
     /// # Errors
-    /// [`Error::NoLabels`] for a case without labels: it must not train as background; voxels that
-    /// cannot be read back from the disk.
+    /// [`CasesFault::NoLabels`] for a case without labels: it must not train as background; voxels
+    /// that cannot be read back from the disk.
     pub fn batch(&self, draws: &[Draw]) -> Result<Batch> {
         let [d, h, w] = self.patch;
         let channels = draws.first().map_or(0, |draw| self.cases[draw.case].facts().channels);
@@ -123,7 +123,7 @@ impl Patches<'_> {
             let cut = case.patch(augmentation, *corner, self.patch)?;
             batch.image.extend(cut.image);
             let name = &case.facts().name;
-            let classes = cut.classes.ok_or_else(|| Error::NoLabels { case: name.clone() });
+            let classes = cut.classes.ok_or_else(|| CasesFault::NoLabels { case: name.clone() });
             batch.classes.extend(classes?);
         }
         Ok(batch)
@@ -133,6 +133,7 @@ impl Patches<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
     use medvol::phantom::phantom;
     use medvol::{ClassMap, Label, preprocess};
 
@@ -151,7 +152,9 @@ mod tests {
         };
         assert!(patches.batch(&draw(&[0])).is_ok());
         let refused = patches.batch(&draw(&[0, 1]));
-        assert!(matches!(refused, Err(Error::NoLabels { case }) if case == "bare"));
+        assert!(
+            matches!(refused, Err(Error::Cases(CasesFault::NoLabels { case })) if case == "bare")
+        );
     }
 
     #[test]

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::cohort::{Cohort, Header};
 use crate::data::splits;
-use crate::error::{Error, Expected, Result};
+use crate::error::{CasesFault, Error, Expected, Result};
 use crate::message::Outputs;
 use crate::network::size::Size;
 use crate::settings::{Config, EXTENTS};
@@ -71,11 +71,11 @@ impl Plan {
         let said = said_folds(dataset, config, &groups.concat())?;
         if said.is_none() && groups.len() < data.folds {
             let (path, folds, found) = (dataset.root.clone(), data.folds, groups.len());
-            return Err(Error::TooFewCases { path, folds, found });
+            return Err(CasesFault::TooFewCases { path, folds, found }.into());
         }
         if dataset.labels.len() < 2 {
             let path = dataset.description.clone();
-            return Err(Error::NoForeground { path, found: dataset.labels.len() });
+            return Err(CasesFault::NoForeground { path, found: dataset.labels.len() }.into());
         }
         let headers = cases.iter().map(|case| cohort.header(case));
         let headers = headers.collect::<Result<Vec<&Header>>>()?;
@@ -187,8 +187,8 @@ impl Plan {
         let files = |names: BTreeSet<&str>| -> Result<Vec<CaseFiles>> {
             let file = |name: &str| {
                 let gone =
-                    || Error::CaseGone { path: dataset.root.clone(), case: name.to_string() };
-                by_name.get(name).map(|case| (*case).clone()).ok_or_else(gone)
+                    || CasesFault::CaseGone { path: dataset.root.clone(), case: name.to_string() };
+                Ok(by_name.get(name).map(|case| (*case).clone()).ok_or_else(gone)?)
             };
             names.into_iter().map(file).collect()
         };

@@ -52,7 +52,7 @@ pub fn shared_out<T: Send>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Error;
+    use crate::error::{CasesFault, Error};
     use rayon::prelude::*;
 
     #[test]
@@ -79,8 +79,8 @@ mod tests {
         let begun = AtomicUsize::new(0);
         let found = shared_out(2, 1000, 0, |item| {
             begun.fetch_add(1, Ordering::Relaxed);
-            if item >= 5 { Err(Error::Unread) } else { Ok(item) }
+            if item >= 5 { Err(CasesFault::Unread.into()) } else { Ok(item) }
         });
-        assert!(matches!(found, Err(Error::Unread)) && begun.into_inner() < 10);
+        assert!(matches!(found, Err(Error::Cases(CasesFault::Unread))) && begun.into_inner() < 10);
     }
 }

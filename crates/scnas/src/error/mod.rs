@@ -2,6 +2,8 @@
 //! was found and what to do. Facts are fields; how a caller passes settings and folders is not
 //! known here, so no message names an option of a command.
 
+mod architecture;
+mod cases;
 mod difference;
 mod found;
 mod place;
@@ -16,6 +18,8 @@ use std::path::{Path, PathBuf};
 use burn::tensor::DataError;
 use medvol::check::Finding;
 
+pub use architecture::ArchitectureFault;
+pub use cases::CasesFault;
 pub use difference::Difference;
 pub use found::Found;
 pub use place::{Place, ScoresFault};
@@ -107,36 +111,9 @@ pub enum Error {
         reason: Option<Box<toml::de::Error>>,
     },
 
-    /// A data set has too few labelled cases of different subjects for its folds.
-    #[error("{}: expected at least {folds} labelled cases (of different subjects) for {folds} folds; found {found}; add cases or set data.folds to fewer folds", path.display())]
-    TooFewCases {
-        /// The data set.
-        path: PathBuf,
-        /// Number of folds.
-        folds: usize,
-        /// Number of cases.
-        found: usize,
-    },
-    /// Too few cases are left to train with.
-    #[error("{}: expected at least 2 training cases outside the held-out fold; found {found}; add labelled cases or raise data.folds", path.display())]
-    TooFewTrainingCases {
-        /// The data set.
-        path: PathBuf,
-        /// Number of training cases.
-        found: usize,
-    },
-    /// Too few training cases for some to judge the candidates of a race.
-    #[error("{}: expected at least {needed} training cases, 2 of them left to train with; found {found}, and race.validation = {validation}; add labelled cases, or lower race.validation", path.display())]
-    TooFewToJudge {
-        /// The data set.
-        path: PathBuf,
-        /// Number of training cases.
-        found: usize,
-        /// Number of those that are needed at least.
-        needed: usize,
-        /// Share of them that is to judge.
-        validation: f64,
-    },
+    /// The cases of a data set are not what a run needs.
+    #[error(transparent)]
+    Cases(#[from] CasesFault),
     /// No candidate of a race is within the budgets.
     #[error("no candidate meets {}: the cheapest is {name} with {price}; raise the budget, or add a cheaper architecture to race.candidates", budgets.join(", "))]
     NoCandidate {
@@ -152,47 +129,6 @@ pub enum Error {
         "every candidate of the race diverged: expected finite losses; start again in another folder with a lower train.weights.lr"
     )]
     AllDiverged,
-    /// A data set has no foreground label.
-    #[error("{}: expected a background label and at least one foreground label; found {found} label(s); list every label value under \"labels\"", path.display())]
-    NoForeground {
-        /// The data set.
-        path: PathBuf,
-        /// Number of labels.
-        found: usize,
-    },
-    /// What a channel is normalised by cannot be measured.
-    #[error("channel {channel} is to be normalised by the training cases, which have no voxel")]
-    NothingToMeasure {
-        /// Its number, from 0.
-        channel: usize,
-    },
-    /// A case of a run's plan is not in the data set any more.
-    #[error("{}: expected the case {case} of this run's plan; found no such case; put it back, or start a new run in another folder", path.display())]
-    CaseGone {
-        /// The data set.
-        path: PathBuf,
-        /// Name of the case.
-        case: String,
-    },
-    /// A case that is trained or scored with has no label map.
-    #[error(
-        "{case}: expected a label map; found none; give the case one, or take it out of the data set"
-    )]
-    NoLabels {
-        /// Name of the case.
-        case: String,
-    },
-    /// A case was not read for an error in it, which the check that found it should have told.
-    #[error("a case could not be read; check the data set")]
-    Unread,
-    /// A case whose image and labels have different shapes.
-    #[error("{case}: {source}; give image and label map the same grid")]
-    Shapes {
-        /// Name of the case.
-        case: String,
-        /// Both shapes.
-        source: medvol::metrics::ShapeMismatch,
-    },
     /// A check of the data set found that training would fail or be wrong.
     #[error("{}: {}; {}", first.case.as_deref().unwrap_or("data set"), first.message, first.remedy)]
     Unfit {
@@ -287,18 +223,6 @@ pub enum Error {
         /// Spacing in mm of a grid on which they would fit, where one is worth it.
         coarser: Option<[f64; 3]>,
     },
-    /// What is held of a case on disk is lost, and its files are not those it was made from.
-    #[error(
-        "{case}: expected the files that the run began with, as what was kept of them in {} is \
-         damaged; found others; put them back",
-        path.display()
-    )]
-    CaseChanged {
-        /// Name of the case.
-        case: String,
-        /// The folder of the cache.
-        path: PathBuf,
-    },
     /// A tensor could not be brought to memory as numbers.
     #[error(
         "{what}: expected numbers of type f32; found {source}; this is a bug: please report it"
@@ -310,102 +234,9 @@ pub enum Error {
         source: DataError,
     },
 
-    /// Nothing is known by the name of an architecture.
-    #[error("{name}: no such run folder; expected one, a genotype.json, a model.safetensors, random, random:SEED, u:CHANNELS, {}, or one of the operations {}", designed.join(", "), operations.join(", "))]
-    NoArchitecture {
-        /// The name.
-        name: String,
-        /// Names of the architectures that are built in.
-        designed: Vec<String>,
-        /// Names of the operations of the space.
-        operations: Vec<String>,
-    },
-    /// A random architecture is numbered by what is no number.
-    #[error("{name}: expected a number after random:")]
-    RandomSeed {
-        /// The name.
-        name: String,
-    },
-    /// The channels of a network of the U family are no channels.
-    #[error(
-        "{name}: expected the channels of the stem, as in u:8, or of all levels, as in u:8,16,32,64"
-    )]
-    UChannels {
-        /// The name.
-        name: String,
-    },
-    /// An architecture of nothing but the operation that connects nothing.
-    #[error("{name}: a network without any connection computes nothing; name another operation")]
-    Unconnected {
-        /// Name of the operation.
-        name: String,
-    },
-    /// A network of a size that none can have.
-    #[error(
-        "{channels} channels, {classes} classes, width {width}: expected 1 to 4096 channels, 1 to \
-         255 classes, and a width from 4 to 4096 that is a multiple of 4"
-    )]
-    ImpossibleSize {
-        /// Input channels.
-        channels: usize,
-        /// Classes, background included.
-        classes: usize,
-        /// Channels of the stem.
-        width: usize,
-    },
-    /// A patch that cannot be halved as a network halves it.
-    #[error("patch {patch:?}: expected multiples of {}, {} and {} voxels, as its axes are halved", step[0], step[1], step[2])]
-    Undivided {
-        /// (depth, height, width) in voxels.
-        patch: [usize; 3],
-        /// What its extents must be multiples of.
-        step: [usize; 3],
-    },
-    /// A network that has no cells is to be drawn.
-    #[error("{name}: only cells of the search space can be drawn")]
-    NoCells {
-        /// Name of the architecture.
-        name: String,
-    },
-    /// Cells that have a name do not fit the operations that an edge can be.
-    #[error(
-        "{name}: expected network.operations with the operation {missing} of these cells; found \
-         none of its name and kind; add it"
-    )]
-    OtherOperations {
-        /// The cells' name.
-        name: String,
-        /// The first operation that they need.
-        missing: String,
-    },
-    /// A run whose search is not over has no architecture yet.
-    #[error("{}: no genotype.json there; expected the folder of a run whose search is over", path.display())]
-    NoGenotype {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// Weights to inherit do not fit the network.
-    #[error(
-        "weights to inherit: expected a weight {weight} of the same shape; found none; inherit only from a run with the same width, channels, classes, operations and strides"
-    )]
-    Inherit {
-        /// Name of the first weight that is missing.
-        weight: String,
-    },
-    /// The search that weights are taken from has seen cases that are held out now.
-    #[error(
-        "{source_run}: its search has seen {seen} of the {held_out} cases held out here, so their scores would be too good; use the fold and seed of that run (fold {fold})"
-    )]
-    SeenCases {
-        /// Name of the run of the search.
-        source_run: String,
-        /// Number of held-out cases that it has seen.
-        seen: usize,
-        /// Number of held-out cases.
-        held_out: usize,
-        /// Fold of the search.
-        fold: usize,
-    },
+    /// An architecture, or the weights it is to begin with, cannot be had.
+    #[error(transparent)]
+    Architecture(#[from] ArchitectureFault),
     /// A prediction without a model.
     #[error("expected one or more models; found none; give models")]
     NoModel,
@@ -541,6 +372,8 @@ mod tests {
     fn no_message_names_an_option_of_a_command() {
         let files = [
             include_str!("mod.rs"),
+            include_str!("architecture.rs"),
+            include_str!("cases.rs"),
             include_str!("difference.rs"),
             include_str!("found.rs"),
             include_str!("place.rs"),

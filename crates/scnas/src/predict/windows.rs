@@ -9,7 +9,7 @@ use medvol::{ClassMap, Target};
 use ndarray::{Array3, s};
 
 use crate::data::kept::KeptCase;
-use crate::error::{Error, Result};
+use crate::error::{CasesFault, Error, Result};
 use crate::network::architecture::Segmenter;
 use crate::network::mixture::Mixture;
 use crate::network::weights::{Pass, Tape, Weights};
@@ -107,7 +107,7 @@ impl Predictor<'_> {
     /// preprocessed grid; `None` for one in neither map. `memory` is as for [`Self::classes`].
     ///
     /// # Errors
-    /// [`Error::NoLabels`], [`Error::Shapes`], and those of [`Self::score`].
+    /// [`CasesFault::NoLabels`], [`CasesFault::Shapes`], and those of [`Self::score`].
     pub fn validate(&self, case: &KeptCase, memory: Option<u64>) -> Result<Vec<Option<f64>>> {
         let reference = case.classes()?.mapv(u16::from);
         let predicted = self.classes(case, memory)?.mapv(u16::from);
@@ -119,7 +119,7 @@ impl Predictor<'_> {
             ignore: Some(ClassMap::IGNORED.into()),
         };
         let name = &case.facts().name;
-        dice_per_structure(predicted.view(), reference.view(), &scored)
-            .map_err(|source| Error::Shapes { case: name.clone(), source })
+        Ok(dice_per_structure(predicted.view(), reference.view(), &scored)
+            .map_err(|source| CasesFault::Shapes { case: name.clone(), source })?)
     }
 }

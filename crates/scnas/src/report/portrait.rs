@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 
 use crate::data::plan::Plan;
-use crate::error::{Error, Result};
+use crate::error::{ArchitectureFault, Result};
 use crate::network::architecture::Architecture;
 use crate::network::cost::Cost;
 use crate::network::size::Size;
@@ -54,7 +54,8 @@ impl Portrait {
     /// width of the settings. Random architectures and single operations are of their space.
     ///
     /// # Errors
-    /// Those of [`Named::resolve`]; [`Error::ImpossibleSize`]; [`Error::Undivided`].
+    /// Those of [`Named::resolve`]; [`ArchitectureFault::ImpossibleSize`];
+    /// [`ArchitectureFault::Undivided`].
     pub fn of(
         architecture: &str,
         config: &Config,
@@ -80,12 +81,12 @@ impl Portrait {
         };
         if !size.is_possible() {
             let Size { channels, classes, width, .. } = size;
-            return Err(Error::ImpossibleSize { channels, classes, width });
+            return Err(ArchitectureFault::ImpossibleSize { channels, classes, width }.into());
         }
         let (_, _, patch) = TABLE;
         let patch = wanted.patch.or(plan.as_ref().map(|plan| plan.patch)).unwrap_or(patch);
         if !size.grid.divides(patch) {
-            return Err(Error::Undivided { patch, step: size.grid.step() });
+            return Err(ArchitectureFault::Undivided { patch, step: size.grid.step() }.into());
         }
         Ok(Self {
             cost: architecture.cost(size, patch),
@@ -102,9 +103,10 @@ impl Portrait {
     /// Its cells as a drawing (SVG).
     ///
     /// # Errors
-    /// [`Error::NoCells`].
+    /// [`ArchitectureFault::NoCells`].
     pub fn drawing(&self) -> Result<String> {
         let genotype = self.architecture.genotype();
-        genotype.map(svg).ok_or_else(|| Error::NoCells { name: self.name.clone() })
+        let no_cells = || ArchitectureFault::NoCells { name: self.name.clone() };
+        Ok(genotype.map(svg).ok_or_else(no_cells)?)
     }
 }

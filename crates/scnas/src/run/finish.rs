@@ -6,7 +6,7 @@ use std::slice;
 use medvol::io;
 use medvol::sliding::Sliding;
 
-use crate::error::{Error, Purpose, Result};
+use crate::error::{CasesFault, Error, Purpose, Result};
 use crate::network::architecture::Architecture;
 use crate::observer::{Observer, Within};
 use crate::predict::image::{ImagePredictor, Options};
@@ -55,9 +55,9 @@ impl Run<'_> {
             let file = format!("{}{}", files.name, io::default_ending());
             io::create(predictions.join(file))?.like(&header).labels(&predicted)?;
             let labels = self.cohort.dataset.load_labels(files)?;
-            let labels = labels.ok_or_else(|| Error::NoLabels { case: files.name.clone() })?;
+            let labels = labels.ok_or_else(|| CasesFault::NoLabels { case: files.name.clone() })?;
             let case = score(&files.name, &predicted, &labels, &scored, TOLERANCE_MM)
-                .map_err(|source| Error::Shapes { case: files.name.clone(), source })?;
+                .map_err(|source| CasesFault::Shapes { case: files.name.clone(), source })?;
             evaluation.cases.push(case);
             observer.advance(done + 1);
         }

@@ -74,7 +74,8 @@ pub fn run_search(order: Order, observer: &dyn Observer) -> Result<(RunResult, E
 /// run folders that hold one, or folders of cross-validations, to learn from besides the labels.
 ///
 /// # Errors
-/// As [`run_search`]; [`Error::SeenCases`]; teachers that do not fit.
+/// As [`run_search`]; [`ArchitectureFault::SeenCases`](crate::error::ArchitectureFault::SeenCases);
+/// teachers that do not fit.
 pub fn run_train(
     order: Order,
     named: &Named,

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use medvol::{CaseFiles, RawImage, io};
 
-use crate::error::{Error, Result};
+use crate::error::{CasesFault, Error, Result};
 use crate::memory;
 use crate::network::architecture::Architecture;
 use crate::observer::{Observer, Within};
@@ -59,7 +59,7 @@ impl<'a> Scale<'a> {
         }
         let Some((_, case)) = largest else {
             let path = run.cohort.dataset.root.clone();
-            return Err(Error::TooFewTrainingCases { path, found: 0 });
+            return Err(CasesFault::TooFewTrainingCases { path, found: 0 }.into());
         };
         let image = io::open(&case.images)?.checked(run.plan.channels.len())?.raw()?;
         Ok(Self { run, name: case.name.clone(), image, program, observer })

@@ -15,7 +15,7 @@ use crate::data::loading::{LoadedCases, Loading, Room};
 use crate::data::patches::Patches;
 use crate::data::plan::{Plan, to_json};
 use crate::data::recipe::Recipe;
-use crate::error::{Error, Result};
+use crate::error::{CasesFault, Result};
 use crate::message::Message;
 use crate::network::architecture::Architecture;
 use crate::network::size::Size;
@@ -109,7 +109,7 @@ impl<'a> Run<'a> {
         let (training_files, held_out_files) = plan.split(&cohort.dataset)?;
         if training_files.len() < 2 {
             let (path, found) = (cohort.dataset.root.clone(), training_files.len());
-            return Err(Error::TooFewTrainingCases { path, found });
+            return Err(CasesFault::TooFewTrainingCases { path, found }.into());
         }
         let dir = RunDir::open(&folder, &config, &plan, observer)?;
         let recipe = Recipe::new(cohort, &plan, config.data.numbers);
@@ -281,7 +281,9 @@ impl<'a> Stage<'a> {
         let Self { cases: mut aside, cache, device, augment, cohort } = self;
         let (training_files, held_out_files) = plan.split(&cohort.dataset)?;
         let mut take = |files: &[CaseFiles]| -> Result<Vec<KeptCase>> {
-            files.iter().map(|file| aside.remove(&file.name).ok_or(Error::Unread)).collect()
+            let mut case =
+                |file: &CaseFiles| Ok(aside.remove(&file.name).ok_or(CasesFault::Unread)?);
+            files.iter().map(&mut case).collect()
         };
         let (training, held_out) = (take(&training_files)?, take(&held_out_files)?);
         Ok(Run {

@@ -6,7 +6,7 @@ use burn::tensor::Device;
 
 use crate::data::files::name_of_folder;
 use crate::data::plan::Plan;
-use crate::error::{Error, Result};
+use crate::error::{ArchitectureFault, Result};
 use crate::network::architecture::Architecture;
 use crate::network::weights::Weights;
 use crate::run::epochs::Phase as _;
@@ -31,7 +31,7 @@ impl Start<'_> {
     /// The weights to inherit, if there are any.
     ///
     /// # Errors
-    /// [`Error::SeenCases`] where they have seen cases that `plan` holds out; those of
+    /// [`ArchitectureFault::SeenCases`] where they have seen cases that `plan` holds out; those of
     /// [`weights_of`].
     pub fn inherited(self, plan: &Plan, device: &Device) -> Result<Option<Weights>> {
         match self {
@@ -57,12 +57,13 @@ fn refuse_seen_cases(plan: &Plan, from: &Path) -> Result<()> {
     if plan.dataset != source.dataset || seen == 0 {
         return Ok(());
     }
-    Err(Error::SeenCases {
+    Err(ArchitectureFault::SeenCases {
         source_run: name_of_folder(from),
         seen,
         held_out: plan.held_out().len(),
         fold: source.fold,
-    })
+    }
+    .into())
 }
 
 /// The weights that the search of another run ended with, to inherit from.
@@ -76,7 +77,7 @@ pub fn weights_of(run_folder: &Path, device: &Device) -> Result<Weights> {
 /// The network of `architecture` with new weights, or those of the same name in `inherited`.
 ///
 /// # Errors
-/// [`Error::Inherit`] when `inherited` is of another size.
+/// [`ArchitectureFault::Inherit`] when `inherited` is of another size.
 pub fn prepare(
     run: &Run,
     architecture: impl Into<Architecture>,
@@ -87,7 +88,7 @@ pub fn prepare(
         Model::new(run.card(architecture.into(), mirrored), &run.device, run.config.seed);
     let missing = inherited.map(|weights| model.weights.inherit(weights)).unwrap_or_default();
     match missing.into_iter().next() {
-        Some(weight) => Err(Error::Inherit { weight }),
+        Some(weight) => Err(ArchitectureFault::Inherit { weight }.into()),
         None => Ok(model),
     }
 }

@@ -7,7 +7,7 @@ use burn::tensor::Device;
 
 use crate::data::files::name_of_folder;
 use crate::data::plan::Plan;
-use crate::error::{Error, Result};
+use crate::error::{ArchitectureFault, Result};
 use crate::network::architecture::{Architecture, DESIGNED};
 use crate::network::size::Size;
 use crate::settings::Config;
@@ -53,7 +53,7 @@ impl Named {
             return made(text.into(), designed);
         }
         if let Some(cells) = builtin::named(text, space) {
-            let other = |missing| Error::OtherOperations { name: text.into(), missing };
+            let other = |missing| ArchitectureFault::OtherOperations { name: text.into(), missing };
             return made(text.into(), cells.map_err(other)?.into());
         }
         if path.is_dir() {
@@ -65,18 +65,21 @@ impl Named {
             }
             Some(("u", channels)) => {
                 let design = UDesign::parse(channels);
-                let design = design.ok_or_else(|| Error::UChannels { name: text.into() })?;
+                let design =
+                    design.ok_or_else(|| ArchitectureFault::UChannels { name: text.into() })?;
                 return made(text.into(), Architecture::U(design));
             }
             Some(("random", number)) => {
-                let seed = number.parse().map_err(|_| Error::RandomSeed { name: text.into() })?;
+                let seed = number
+                    .parse()
+                    .map_err(|_| ArchitectureFault::RandomSeed { name: text.into() })?;
                 return made(text.into(), Genotype::random(space, seed).into());
             }
             _ => {}
         }
         let named = space.operations.iter().find(|operation| operation.name == text);
         if named.is_some_and(|operation| operation.kind == Kind::Zero) {
-            return Err(Error::Unconnected { name: text.into() });
+            return Err(ArchitectureFault::Unconnected { name: text.into() }.into());
         }
         if let Some(genotype) = Genotype::uniform(space, text) {
             return made(text.into(), genotype.into());
@@ -91,22 +94,23 @@ impl Named {
                     made_for: Some(MadeFor { size: card.size, plan: card.plan }),
                 })
             }
-            _ => Err(Error::NoArchitecture {
+            _ => Err(ArchitectureFault::NoArchitecture {
                 name: text.into(),
                 designed: built_in().map(String::from).collect(),
                 operations: space.operations.iter().map(|o| o.name.clone()).collect(),
-            }),
+            }
+            .into()),
         }
     }
 
     /// The architecture of a run.
     ///
     /// # Errors
-    /// [`Error::NoGenotype`]; files that cannot be read.
+    /// [`ArchitectureFault::NoGenotype`]; files that cannot be read.
     pub fn of_run(folder: &Path) -> Result<Self> {
         let genotype = folder.join("genotype.json");
         if !genotype.exists() {
-            return Err(Error::NoGenotype { path: folder.into() });
+            return Err(ArchitectureFault::NoGenotype { path: folder.into() }.into());
         }
         let made_for = match (settings_file(folder), folder.join("plan.json")) {
             (config, plan) if config.exists() && plan.exists() => {

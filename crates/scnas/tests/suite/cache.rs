@@ -10,6 +10,7 @@ use rand::seq::IndexedRandom as _;
 use scnas::data::cohort::Cohort;
 use scnas::data::kept::KeptCase;
 use scnas::data::plan::Plan;
+use scnas::error::CasesFault;
 use scnas::random::{Stream, rng};
 use scnas::run::phases::train;
 use scnas::run::setup::Run;
@@ -243,6 +244,9 @@ fn a_case_whose_files_change_is_made_again_and_a_run_in_the_middle_is_told() {
         damage(&file, |length| length / 2);
     }
     let lost = before.training[0].window([0; 3], shape).unwrap_err();
-    assert!(matches!(&lost, Error::CaseChanged { case, .. } if *case == name), "{lost}");
+    assert!(
+        matches!(&lost, Error::Cases(CasesFault::CaseChanged { case, .. }) if *case == name),
+        "{lost}"
+    );
     assert!(lost.to_string().contains("put them back"), "{lost}");
 }

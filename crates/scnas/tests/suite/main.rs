@@ -5,4 +5,3 @@ mod loss;
 mod network;
 mod race;
 mod run;
-mod u_resnet;

@@ -136,19 +136,23 @@ fn a_model_is_mirrored_in_prediction_only_along_axes_that_its_own_training_mirro
     let folder = tempfile::tempdir().unwrap();
     let cohort = Cohort::open(&phantoms(folder.path())).unwrap();
     let never = StopAfter::looks(usize::MAX);
-    for (search, train) in [(false, false), (true, false), (false, true)] {
-        let varied = [format!("search.augment={search}"), format!("train.augment={train}")];
+    for (in_search, in_training) in [(false, false), (true, false), (false, true)] {
+        let varied =
+            [format!("search.augment={in_search}"), format!("train.augment={in_training}")];
         let overrides: Vec<&str> =
             varied.iter().map(String::as_str).chain(["data.folds=3"]).collect();
-        let out = folder.path().join(format!("{search}-{train}"));
+        let out = folder.path().join(format!("{in_search}-{in_training}"));
         let mut run = open(&cohort, &out, &config(&overrides), &never).unwrap();
         let genotype = Genotype::random(&run.config.network.space(), 0);
         let drawn = prepare(&run, genotype.clone(), None).unwrap();
         assert_eq!(drawn.card.mirror, [false; 3], "no patch was seen");
         let mut model = prepare(&run, genotype, Some(&drawn.weights)).unwrap();
-        assert_eq!(model.card.mirror, if search { run.mirror() } else { [false; 3] });
+        assert_eq!(model.card.mirror, if in_search { run.mirror() } else { [false; 3] });
         train(&mut run, &mut model, &never).unwrap();
-        assert_eq!(model.card.mirror, if search || train { run.mirror() } else { [false; 3] });
+        assert_eq!(
+            model.card.mirror,
+            if in_search || in_training { run.mirror() } else { [false; 3] }
+        );
         assert!(
             run.mirror().contains(&true) && run.mirror().contains(&false),
             "{:?}",

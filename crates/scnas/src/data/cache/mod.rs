@@ -18,7 +18,7 @@ use ndarray::{Array3, Array4, Axis};
 
 use crate::data::facts::{Box3, Facts};
 use crate::data::recipe::Recipe;
-use crate::error::{Error, Result};
+use crate::error::{CasesFault, Error, Result};
 use file::CaseFile;
 
 pub use file::bytes_of;
@@ -90,8 +90,8 @@ impl Cache {
         let made_from = self.recipe.made_from(files)?;
         self.write(&made_from, case, &Facts::of(case))?;
         let path = || self.path(&files.name, &made_from);
-        self.open(files)?
-            .ok_or_else(|| Error::CaseChanged { case: files.name.clone(), path: path() })
+        let changed = || CasesFault::CaseChanged { case: files.name.clone(), path: path() };
+        Ok(self.open(files)?.ok_or_else(changed)?)
     }
 
     fn write(&self, made_from: &str, case: &Case, facts: &Facts) -> Result<()> {
@@ -173,7 +173,7 @@ impl CachedCase {
         let case = cache.recipe.make(&self.files)?;
         let facts = Facts::of(&case);
         if facts.checksum != self.checksum {
-            return Err(Error::CaseChanged { case: case.name, path: path.into() });
+            return Err(CasesFault::CaseChanged { case: case.name, path: path.into() }.into());
         }
         cache.begin()?;
         cache.write(&self.made_from, &case, &facts)?;

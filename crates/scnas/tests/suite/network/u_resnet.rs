@@ -3,18 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Device, Tensor, TensorData, activation::sigmoid};
+use burn::tensor::{Tensor, activation::sigmoid};
 use medvol::Target;
-use rand::RngExt as _;
 use scnas::data::plan::Plan;
 use scnas::learn::backprop::Backprop;
 use scnas::learn::batch::Batch;
-use scnas::learn::loss::{Loss, LossTerms};
+use scnas::learn::loss::Loss;
 use scnas::network::architecture::Architecture;
 use scnas::network::mixture::Mixture;
 use scnas::network::size::Size;
 use scnas::network::weights::{Pass, Tape, Weights};
-use scnas::random::{Stream, rng};
 use scnas::settings::Config;
 use scnas::space::grid::Grid;
 use scnas::space::operation::SLOPE;
@@ -22,15 +20,10 @@ use scnas::store::model::{Card, Model};
 use volops::ConvSpec;
 use volops::composition as slow;
 
-const SIZE: Size = Size::isotropic(2, 3, 8);
-const PATCH: [usize; 3] = [16, 24, 16];
-
-/// Strides to levels 1, 2, 3, and extents of kernels at levels 0 to 3.
-type Grids = ([[usize; 3]; 3], [[usize; 3]; 4]);
-
-const CUBES: Grids = ([[2; 3]; 3], [[3; 3]; 4]);
-const BY_AXIS: Grids =
-    ([[1, 2, 2], [2, 2, 2], [2, 1, 2]], [[1, 3, 3], [3, 3, 3], [3, 3, 3], [3, 3, 3]]);
+use super::{
+    BY_AXIS, CUBES, Grids, PATCH, SIZE, device, grid, largest_difference, loss, off_their_start,
+    random_batch,
+};
 
 struct Reference(BTreeMap<String, Tensor<5>>, Grids);
 
@@ -103,42 +96,6 @@ impl Reference {
     }
 }
 
-fn loss(terms: &str) -> LossTerms {
-    terms.parse().unwrap()
-}
-
-fn device() -> Device {
-    volops::device("cpu").unwrap()
-}
-
-fn random_values(len: usize, seed: u64) -> Vec<f32> {
-    let mut r = rng(seed, Stream::WeightPatches, 0);
-    (0..len).map(|_| r.random_range(-1.0..1.0)).collect()
-}
-
-fn batch() -> Batch {
-    let shape = [1, SIZE.channels, PATCH[0], PATCH[1], PATCH[2]];
-    let classes =
-        random_values(PATCH.iter().product(), 9).iter().map(|v| ((v + 1.0) * 1.49) as u8).collect();
-    Batch { image: random_values(shape.iter().product(), 1), shape, classes }
-}
-
-/// Norms and biases start at 1 and 0, where mistakes in them do not show.
-fn off_their_start(weights: &mut Weights) {
-    let is_scale = |name: &str| ["gamma", "beta", "bias"].iter().any(|end| name.ends_with(end));
-    let ids: Vec<_> = weights.iter().filter(|(_, w)| is_scale(&w.name)).map(|(id, _)| id).collect();
-    for (i, id) in ids.into_iter().enumerate() {
-        let shape = weights.value(id).dims();
-        let values =
-            random_values(shape[1], i as u64).iter().map(|v| 1.0 + 0.3 * v).collect::<Vec<f32>>();
-        weights.set(id, Tensor::from_data(TensorData::new(values, shape), &device()));
-    }
-}
-
-fn largest_difference(a: &Tensor<5>, b: &Tensor<5>) -> f32 {
-    (a.clone() - b.clone()).abs().max().into_scalar::<f32>()
-}
-
 #[test]
 fn the_u_resnet_agrees_with_the_reference_in_value_and_in_the_gradients_of_all_its_weights() {
     for grids in [CUBES, BY_AXIS] {
@@ -147,13 +104,10 @@ fn the_u_resnet_agrees_with_the_reference_in_value_and_in_the_gradients_of_all_i
 }
 
 fn agrees(grids: Grids) {
-    let (strides, kernels) = grids;
-    let grid = serde_json::json!({ "strides": strides, "kernels": kernels });
-    let grid = serde_json::from_value(grid).unwrap();
-    let network = Architecture::UResNet.build(Size { grid, ..SIZE });
+    let network = Architecture::UResNet.build(Size { grid: grid(grids), ..SIZE });
     let mut weights = Weights::new(&device(), 4, network.layout());
-    off_their_start(&mut weights);
-    let batch = batch();
+    off_their_start(&mut weights, 0);
+    let batch = random_batch();
 
     let pass = Pass::new(&weights, Tape::Off);
     let fast =
@@ -168,12 +122,11 @@ fn agrees(grids: Grids) {
     assert_eq!(fast.dims(), [1, SIZE.classes, PATCH[0], PATCH[1], PATCH[2]]);
     assert!(largest_difference(&fast, &slow.clone().inner()) < 2e-3);
 
-    let mut slow_grads =
-        Loss::of_tensor(loss("dice-cross-entropy"), &Target::Classes, &slow, &batch.classes, None)
-            .attach(slow)
-            .backward();
+    let mut slow_grads = Loss::of_tensor(loss(), &Target::Classes, &slow, &batch.classes, None)
+        .attach(slow)
+        .backward();
     let gradients = |recompute| {
-        let loss = loss("dice-cross-entropy");
+        let loss = loss();
         Backprop {
             network: network.as_ref(),
             weights: &weights,
@@ -208,14 +161,12 @@ fn gradients_of_other_networks_of_the_family_are_those_of_finite_differences() {
     ] {
         let architecture: Architecture = serde_json::from_str(text).unwrap();
         for grids in [CUBES, BY_AXIS] {
-            let grid = serde_json::json!({ "strides": grids.0, "kernels": grids.1 });
-            let grid = serde_json::from_value(grid).unwrap();
-            let network = architecture.build(Size { grid, ..SIZE });
+            let network = architecture.build(Size { grid: grid(grids), ..SIZE });
             let mut weights = Weights::new(&device(), 4, network.layout());
-            off_their_start(&mut weights);
-            let batch = batch();
+            off_their_start(&mut weights, 0);
+            let batch = random_batch();
             let at = |weights: &Weights| {
-                let (network, loss) = (network.as_ref(), loss("dice-cross-entropy"));
+                let (network, loss) = (network.as_ref(), loss());
                 let target = &Target::Classes;
                 Backprop {
                     network,
@@ -257,13 +208,14 @@ fn the_gradients_of_the_u_resnet_do_not_depend_on_the_number_of_threads() {
         let backprop = Backprop {
             network: network.as_ref(),
             weights: &weights,
-            loss: loss("dice"),
+            loss: loss(),
             target: &Target::Classes,
             lesson: None,
             supervision: None,
             recompute: false,
         };
-        let found = pool.install(|| backprop.gradients(Tape::Weights, &batch(), &Mixture::none()));
+        let found =
+            pool.install(|| backprop.gradients(Tape::Weights, &random_batch(), &Mixture::none()));
         found
             .weights
             .into_values()
@@ -304,7 +256,7 @@ fn a_written_u_resnet_is_read_back_and_scores_the_same() {
         assert_eq!(again.card.architecture, architecture);
         let logits = |model: &Model| {
             let pass = Pass::new(&model.weights, Tape::Off);
-            let Batch { image, shape, .. } = batch();
+            let Batch { image, shape, .. } = random_batch();
             model.network.forward(&pass, pass.input(image, shape), &model.mixture())
         };
         assert_eq!(largest_difference(&logits(&model), &logits(&again)), 0.0);
