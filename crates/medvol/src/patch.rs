@@ -79,7 +79,9 @@ fn cut<T: Copy + Default>(image: ArrayView4<T>, corner: [isize; 3], patch: [usiz
 
 /// The voxels a patch and its image have in common, as index ranges into either.
 pub(crate) struct Overlap {
+    /// Of the patch.
     pub in_patch: [Range<usize>; 3],
+    /// Of the image.
     pub in_image: [Range<usize>; 3],
 }
 

@@ -84,6 +84,7 @@ fn value(stored: i16, (slope, intercept): (f64, f64)) -> f32 {
 }
 
 impl View<'_> {
+    /// `[channels, depth, height, width]`.
     pub fn dim(&self) -> [usize; 4] {
         match self {
             View::Integers(stored, _) => stored.dim().into(),

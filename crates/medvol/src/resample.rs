@@ -25,7 +25,9 @@ const VOXELS_PER_TASK: usize = 1 << 14;
 /// The input voxels that one output voxel is a weighted sum of: `first`, `first + 1`, …
 #[derive(Debug)]
 pub(crate) struct Taps {
+    /// The first input voxel.
     pub first: usize,
+    /// Of the first, the second, …
     pub weights: Vec<f32>,
 }
 

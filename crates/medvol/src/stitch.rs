@@ -190,6 +190,7 @@ impl Rows {
         }
     }
 
+    /// How many rows are in memory.
     #[cfg(test)]
     pub fn held(&self) -> usize {
         self.rows.iter().flatten().count()

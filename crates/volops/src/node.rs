@@ -236,6 +236,7 @@ fn one_step(terms: Vec<Term>) -> Tensor<5> {
 /// A weighted sum without its tensors. Inputs: those of each part in turn.
 #[derive(Debug)]
 pub(crate) struct Node {
+    /// What it computes with.
     pub kernels: &'static dyn Kernels,
     parts: Vec<Part>,
 }
@@ -257,6 +258,7 @@ impl Part {
 }
 
 impl Node {
+    /// Whether all of it is cheaper to make a second time than to keep.
     pub fn is_cheap(&self) -> bool {
         self.parts.iter().all(|part| part.operation.is_cheap())
     }

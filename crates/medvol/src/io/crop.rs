@@ -9,6 +9,7 @@ use crate::volume::LabelMap;
 /// Where in a larger grid a smaller one lies.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Crop {
+    /// The larger one.
     pub whole: Grid,
     /// The first voxel (depth, height, width).
     start: [usize; 3],

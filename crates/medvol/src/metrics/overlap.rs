@@ -69,26 +69,32 @@ impl Counts {
         }
     }
 
+    /// Whether the label is in one of the maps.
     pub fn in_a_map(&self) -> bool {
         self.prediction + self.reference > 0
     }
 
+    /// Whether the label is in both maps.
     pub fn in_both_maps(&self) -> bool {
         self.prediction > 0 && self.reference > 0
     }
 
+    /// Twice what is shared, of the sum of both.
     pub fn dice(&self) -> Option<f64> {
         ratio(2 * self.both, self.prediction + self.reference)
     }
 
+    /// What is shared, of the union.
     pub fn jaccard(&self) -> Option<f64> {
         ratio(self.both, self.prediction + self.reference - self.both)
     }
 
+    /// What is shared, of the reference.
     pub fn sensitivity(&self) -> Option<f64> {
         ratio(self.both, self.reference)
     }
 
+    /// What is shared, of the prediction.
     pub fn precision(&self) -> Option<f64> {
         ratio(self.both, self.prediction)
     }
@@ -98,6 +104,7 @@ impl Counts {
         self.prediction as f64 - self.reference as f64
     }
 
+    /// The excess, of the reference.
     pub fn volume_error(&self) -> Option<f64> {
         (self.reference > 0).then(|| self.excess() / self.reference as f64)
     }
@@ -111,6 +118,7 @@ fn ratio(part: u64, whole: u64) -> Option<f64> {
 /// Where a label is, and how often.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
+    /// How often, in each map and in both.
     pub counts: Counts,
     /// The smallest box (depth, height, width) that holds the label in both maps; empty where
     /// there is none.

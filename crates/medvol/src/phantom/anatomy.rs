@@ -35,10 +35,12 @@ pub(super) struct Anatomy {
 pub(super) struct Sample {
     /// Without noise and the scanner's gain.
     pub intensity: f64,
+    /// Of what is there.
     pub label: u16,
 }
 
 impl Anatomy {
+    /// A subject, drawn at random.
     pub fn draw(rng: &mut impl Rng) -> Self {
         let organ = Blob {
             centre: [0.0; 3],
@@ -75,6 +77,7 @@ impl Anatomy {
         }
     }
 
+    /// What is at a place, in millimetres from the centre.
     pub fn sample(&self, place: [f64; 3]) -> Sample {
         let turned = self.rotation.map(|row| dot(row, place));
         let bent: [f64; 3] = std::array::from_fn(|axis| turned[axis] + self.bend[axis].at(turned));

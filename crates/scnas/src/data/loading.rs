@@ -126,6 +126,7 @@ pub(super) struct Need {
     pub passing: f64,
     /// Voxels of the preprocessed case.
     pub voxels: f64,
+    /// Of its image.
     pub channels: usize,
 }
 

@@ -20,6 +20,7 @@ use crate::space::topology::{CellPlace, EDGES, NODES, Space, Upsample, edges_int
 /// width]` on the grid of that level, each of its nodes a quarter of those channels.
 #[derive(Debug)]
 pub(super) struct Cell {
+    /// Where in the network it is.
     pub place: CellPlace,
     projections: [Projection; 2],
     shortcut: Shortcut,

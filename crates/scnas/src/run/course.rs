@@ -6,11 +6,13 @@ use crate::settings::{SearchConfig, TrainConfig};
 /// How long a phase is, and how its learning rate goes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Course {
+    /// How many there are.
     pub epochs: usize,
     /// Steps of an epoch.
     pub steps: usize,
     /// Epochs at the start over which the learning rate rises.
     pub warmup_epochs: usize,
+    /// Of the learning rate, on top of the warm-up.
     pub schedule: Schedule,
     /// Learning rate of Θ before warm-up and schedule.
     pub lr: f64,

@@ -60,6 +60,7 @@ pub(crate) trait Phase {
 /// Where in a phase a step is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct At {
+    /// From 0.
     pub epoch: usize,
     /// Steps before it, of all epochs.
     pub index: usize,
@@ -90,9 +91,13 @@ pub(crate) fn finite(loss: f64, norm: f64) -> Result<f64, NotFinite> {
 
 /// What a checkpoint of a phase holds besides its place.
 pub(crate) struct Kept<'a, S> {
+    /// The phase's own.
     pub state: &'a mut S,
+    /// Θ.
     pub weights: &'a mut Weights,
+    /// With the moments of Θ.
     pub adam: &'a mut WeightAdam,
+    /// Averaged weights, where there are any.
     pub average: Option<&'a mut Weights>,
 }
 

@@ -32,8 +32,10 @@ pub(crate) struct Searcher {
     recompute: bool,
     network: Network,
     target: Target,
+    /// Of the whole search network.
     pub weights: Weights,
     adam: WeightAdam,
+    /// What it knows of architectures.
     pub state: State,
     /// Indices of the training cases for Θ and for α.
     halves: (Vec<usize>, Vec<usize>),
@@ -42,6 +44,7 @@ pub(crate) struct Searcher {
 /// α and its optimiser.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct State {
+    /// The logits.
     pub alpha: Alpha,
     alpha_adam: AlphaAdam,
 }

@@ -66,12 +66,15 @@ pub(super) struct Stage<'a> {
 /// A run to do, or to go on with, on a data set that is open.
 #[derive(Clone)]
 pub(super) struct Job<'a> {
+    /// The data set.
     pub cohort: &'a Cohort,
     /// That of the data set with these settings.
     pub plan: Plan,
     /// The run folder.
     pub folder: PathBuf,
+    /// The settings.
     pub config: Config,
+    /// Where it computes.
     pub device: Device,
     /// The check of the data, which may be due.
     pub check: Option<&'a Check<'a>>,

@@ -11,8 +11,11 @@ use crate::run::setup::Run;
 
 /// A network that is validated.
 pub(super) struct Judged<'a> {
+    /// Its structure.
     pub network: &'a dyn Segmenter,
+    /// Its weights.
     pub weights: &'a Weights,
+    /// What it runs with.
     pub mixture: Mixture,
 }
 

@@ -20,6 +20,7 @@ pub(super) fn flex<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
 pub(super) struct Values(FlexTensor);
 
 impl Values {
+    /// The elements of `tensor`.
     pub fn of<const D: usize>(tensor: &Tensor<D>) -> Self {
         Self(contiguous(flex(tensor.clone())))
     }

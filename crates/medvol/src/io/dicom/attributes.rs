@@ -6,8 +6,11 @@
 pub(super) struct Vr(pub [u8; 2]);
 
 impl Vr {
+    /// A sequence of items.
     pub const SQ: Self = Self(*b"SQ");
+    /// Unknown.
     pub const UN: Self = Self(*b"UN");
+    /// Words of 16 bits.
     pub const OW: Self = Self(*b"OW");
 
     /// Whether an explicit length takes four bytes, behind two that are reserved.

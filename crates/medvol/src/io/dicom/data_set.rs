@@ -15,7 +15,9 @@ pub(super) struct DataSet {
 /// The type of a value and the value.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Element {
+    /// The type.
     pub vr: Vr,
+    /// The value.
     pub value: Value,
 }
 

@@ -31,9 +31,11 @@ const SEGMENTATIONS: [&str; 2] = ["1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008
 /// An object's file.
 #[derive(Clone, Debug)]
 pub(super) struct Head {
+    /// The file itself.
     pub path: PathBuf,
     /// All but pixels and the frames' own groups.
     pub data: DataSet,
+    /// What it holds.
     pub kind: Kind,
 }
 
@@ -55,6 +57,7 @@ pub(super) enum Kind {
 pub(super) struct Slice {
     /// From 0.
     pub frame: u32,
+    /// Where it lies.
     pub place: Place,
     /// Value = stored · slope + intercept.
     pub scale: (f64, f64),

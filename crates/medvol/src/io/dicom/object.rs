@@ -24,7 +24,9 @@ impl<T: Read + Seek + Send> Bytes for T {}
 
 /// An opened file, of whose pixels it is only known where they are.
 pub(super) struct Object {
+    /// All but the pixels.
     pub data: DataSet,
+    /// How it is written.
     pub syntax: TransferSyntax,
     /// As the file has it.
     pub syntax_uid: String,

@@ -32,6 +32,7 @@ const UNDEFINED: u32 = 0xffff_ffff;
 pub(super) struct Encoding {
     /// Whether each element names the type of its value.
     pub explicit: bool,
+    /// Whether the high byte comes first.
     pub big_endian: bool,
 }
 

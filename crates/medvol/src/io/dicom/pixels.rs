@@ -21,8 +21,11 @@ const MOST_PIXELS: u64 = 1 << 26;
 /// How pixels are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PixelFormat {
+    /// Of a frame.
     pub rows: u32,
+    /// Of a frame.
     pub columns: u32,
+    /// Of the object.
     pub frames: u32,
     /// Bits that a sample takes.
     pub allocated: u32,

@@ -41,7 +41,9 @@ pub struct Series {
 /// How an object is referred to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ObjectId {
+    /// What kind of object it is.
     pub class: String,
+    /// Which one it is.
     pub instance: String,
 }
 
@@ -122,6 +124,7 @@ impl Series {
 }
 
 impl ObjectId {
+    /// The object's own; empty where it does not say.
     pub fn of(data: &DataSet) -> Self {
         Self {
             class: data.text(tags::SOP_CLASS).unwrap_or_default(),

@@ -21,11 +21,15 @@ pub(super) enum Codec {
 /// One row of the table.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TransferSyntax {
+    /// As files name it.
     pub uid: &'static str,
+    /// As people name it.
     pub name: &'static str,
+    /// How elements are written.
     pub encoding: Encoding,
     /// Whether the whole data set is deflated.
     pub deflated: bool,
+    /// How pixels are compressed.
     pub codec: Codec,
 }
 

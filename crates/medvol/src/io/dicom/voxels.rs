@@ -13,9 +13,11 @@ use crate::io::NumberType;
 /// Where the pixels of a plane of the volume are.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Plane {
+    /// The file.
     pub path: PathBuf,
     /// From 0.
     pub frame: u32,
+    /// How its pixels are stored.
     pub format: PixelFormat,
     /// Value = stored · slope + intercept.
     pub scale: (f64, f64),

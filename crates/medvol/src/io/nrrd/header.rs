@@ -18,12 +18,17 @@ use crate::io::voxels::NumberType;
 /// A validated header.
 #[derive(Debug)]
 pub(super) struct Header {
+    /// In space.
     pub grid: Grid,
+    /// Where it lies, and what is to be said of that.
     pub place: Place,
     /// Axes in space that are faster than that of the channels.
     pub channels_at: usize,
+    /// Of the voxels.
     pub numbers: NumberType,
+    /// Whether the high byte comes first.
     pub big_endian: bool,
+    /// Where the voxels are.
     pub layout: Layout,
     /// Of all axes of the file, the fastest first.
     pub sizes: Vec<usize>,

@@ -20,6 +20,7 @@ pub const HEAD: f64 = 9.0;
 pub struct Curve(pub [Point; 4]);
 
 impl Curve {
+    /// The point at `t`, 0 at its start to 1 at its end.
     pub fn at(&self, t: f64) -> Point {
         let s = 1.0 - t;
         let weights = [s * s * s, 3.0 * s * s * t, 3.0 * s * t * t, t * t * t];

@@ -28,6 +28,7 @@ const TILE_BUDGET: usize = 128 * 1024;
 /// The weights of a correlation, as views into the tensor the user holds: no copy is made.
 #[derive(Clone, Copy)]
 pub struct Weights<'a> {
+    /// From the first weight on.
     pub data: &'a [f32],
     /// Elements between output channels.
     pub out_channel: usize,
@@ -39,14 +40,18 @@ pub struct Weights<'a> {
 /// kernel's weights.
 #[derive(Clone, Copy, Debug)]
 pub struct KernelTap {
+    /// The tap along depth, height and width.
     pub at: [usize; 3],
+    /// Index among the kernel's weights.
     pub weight: usize,
 }
 
 /// A tensor that is packed.
 #[derive(Clone, Copy)]
 pub struct Operand<'a> {
+    /// All elements.
     pub data: &'a [f32],
+    /// Of the tensor.
     pub shape: Shape,
     /// Slope of a LeakyReLU applied while packing.
     pub slope: Option<f32>,
@@ -64,12 +69,17 @@ impl<'a> Operand<'a> {
 /// `step` 2 the output index is `2 p + phase`. Every combination of phases (depth slowest) has a set
 /// of taps.
 pub struct Correlation<'a> {
+    /// What is correlated.
     pub source: Operand<'a>,
+    /// Channels of the result.
     pub out_channels: usize,
     /// These may describe the source's volume as one long row.
     pub axes: Axes,
+    /// What it is correlated with.
     pub weights: Weights<'a>,
+    /// One set for each combination of phases.
     pub taps: Vec<Vec<KernelTap>>,
+    /// 1 or 2 along each axis.
     pub step: [usize; 3],
     /// Extent of the output along each axis.
     pub out: [usize; 3],

@@ -17,7 +17,9 @@ use crate::kernel::simd::{leaky_select, load, store};
 /// is.
 #[derive(Clone, Copy, Debug)]
 pub struct Tap {
+    /// Elements behind the position.
     pub source: usize,
+    /// Elements behind the weights of the channel.
     pub weight: usize,
 }
 
@@ -61,16 +63,21 @@ macro_rules! by_rows {
 /// positions.
 #[derive(Clone, Copy)]
 pub struct Correlate<'a> {
+    /// The first position of the first channel.
     pub source: *const f32,
     /// Elements between channels of the source.
     pub source_channel: usize,
+    /// Of the source.
     pub channels: usize,
+    /// Of the first output channel and the first source channel.
     pub weight: *const f32,
     /// Elements between weights of two output channels.
     pub weight_row: usize,
     /// Elements between weights of two source channels.
     pub weight_channel: usize,
+    /// What the sum is over.
     pub taps: &'a [Tap],
+    /// The first position of the first output channel.
     pub out: *mut f32,
     /// Elements between output channels.
     pub out_row: usize,
@@ -238,19 +245,26 @@ impl<const M: usize> WithSimd for CorrelateRows<'_, M> {
 /// number of vectors.
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
+    /// Index of the first position in the column operand.
     pub column: usize,
+    /// Index of the first position in the row operand.
     pub row: usize,
+    /// Vectors of positions.
     pub vectors: usize,
 }
 
 /// `out[m][n] += sum over the positions p of runs of row[m][p] * column[p + offset[n]]`.
 #[derive(Clone, Copy)]
 pub struct Reduce<'a> {
+    /// The first row.
     pub row: *const f32,
     /// Elements between rows.
     pub row_stride: usize,
+    /// What the offsets are counted from.
     pub column: *const f32,
+    /// The positions.
     pub runs: &'a [Run],
+    /// The first sum.
     pub out: *mut f32,
     /// Elements between rows of `out`; columns are adjacent.
     pub out_row: usize,

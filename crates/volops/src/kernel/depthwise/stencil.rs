@@ -21,7 +21,9 @@ pub(crate) const LANES: usize = 16;
 /// One row of a kernel: its first weight, and where the run it meets begins.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tap {
+    /// Index of the row's first weight.
     pub weights: usize,
+    /// Index of the run's first float.
     pub source: usize,
 }
 
@@ -30,6 +32,7 @@ pub(crate) struct Tap {
 pub(crate) struct ColumnRuns {
     /// Floats before and behind each run, a multiple of `LANES`.
     pub margin: usize,
+    /// Floats from one run to the next.
     pub pitch: usize,
 }
 

@@ -21,7 +21,9 @@ const FORK_NANOSECONDS: usize = 4_000;
 pub(crate) struct Slab {
     /// `batch_index * channels + channel`.
     pub volume: usize,
+    /// The first plane.
     pub start: usize,
+    /// One behind the last.
     pub end: usize,
 }
 

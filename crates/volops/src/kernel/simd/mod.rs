@@ -60,10 +60,12 @@ impl<T> Clone for SharedOut<T> {
 impl<T> Copy for SharedOut<T> {}
 
 impl<T> SharedOut<T> {
+    /// Shares what `out` points to.
     pub fn new(out: *mut T) -> Self {
         Self(out)
     }
 
+    /// Where to write.
     pub fn ptr(self) -> *mut T {
         self.0
     }
@@ -73,6 +75,7 @@ impl<T> SharedOut<T> {
 /// page fault.
 #[derive(Default)]
 pub struct Scratch {
+    /// A source, packed.
     pub source: Vec<f32>,
 }
 

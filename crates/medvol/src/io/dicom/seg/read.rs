@@ -19,6 +19,7 @@ use crate::io::Grid;
 
 /// A segmentation whose head is read.
 pub(in super::super) struct Segmentation {
+    /// In space.
     pub grid: Grid,
     /// Frames of each plane, with the label of a binary frame.
     planes: Vec<Vec<Layer>>,

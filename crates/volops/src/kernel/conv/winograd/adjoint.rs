@@ -23,6 +23,7 @@ pub struct SpreadWidth {
     pub tiles: usize,
     /// The first element of the first tile.
     pub from: *const f32,
+    /// The first point of the first tile.
     pub to: *mut f32,
     /// Elements of `to` between points.
     pub point: usize,
@@ -69,7 +70,9 @@ pub struct CombineInput {
     pub from: [[*const f32; 4]; 2],
     /// Of the second plane.
     pub sign: f32,
+    /// Vectors of tiles.
     pub vectors: usize,
+    /// The first point of the first tile.
     pub to: *mut f32,
     /// Elements of `to` between points.
     pub point: usize,
@@ -112,7 +115,9 @@ pub struct CombineSpread {
     pub from: [[*const f32; 2]; 2],
     /// Of the planes.
     pub factors: [f32; 2],
+    /// Vectors of tiles.
     pub vectors: usize,
+    /// The first point of the first tile.
     pub to: *mut f32,
     /// Elements of `to` between points.
     pub point: usize,

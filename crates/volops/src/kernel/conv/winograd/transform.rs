@@ -89,6 +89,7 @@ pub struct TransformWidth {
     pub left: *const f32,
     /// Zero for the last tile of a row, else positive.
     pub right: *const f32,
+    /// The first point of the first tile.
     pub to: *mut f32,
     /// Elements of `to` between points.
     pub point: usize,
@@ -146,6 +147,7 @@ pub struct TransformInput<'a> {
     pub offsets: &'a [[usize; 4]; 4],
     /// Where the vectors start.
     pub starts: &'a [usize],
+    /// What offsets and starts are counted from.
     pub from: *const f32,
     /// One vector after the other.
     pub to: *mut f32,
@@ -186,7 +188,9 @@ impl WithSimd for TransformInput<'_> {
 /// `A^T`, at consecutive vectors of tiles: adds what one point of the width contributes to the
 /// outputs, and with the last point brings these in order.
 pub struct TransformBack {
+    /// Vectors of tiles.
     pub vectors: usize,
+    /// The first point of the first tile.
     pub from: *const f32,
     /// Elements of `from` between points.
     pub point: usize,
@@ -264,10 +268,13 @@ impl WithSimd for TransformBack {
 /// `G`: transforms weights to `[POINTS, PLANE_POINTS, blocks, channels, rows of the block]`.
 #[derive(Clone, Copy)]
 pub struct TransformWeights<'a> {
+    /// What is transformed.
     pub weights: Weights<'a>,
     /// Where the kernel's 27 elements are, depth slowest.
     pub taps: &'a [KernelTap],
+    /// Of the source.
     pub channels: usize,
+    /// Of the result of the convolution.
     pub out_channels: usize,
 }
 
