@@ -52,8 +52,8 @@ pub struct Plan {
     pub folds: Vec<Vec<String>>,
     /// The fold held out.
     pub fold: usize,
-    /// Names of the training cases, where a file said them; otherwise all that other
-    /// folds hold out.
+    /// Names of the training cases, where a file said them; otherwise all that other folds hold
+    /// out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<Vec<String>>,
 }
@@ -207,6 +207,14 @@ impl Plan {
     /// Names of the cases held out.
     pub fn held_out(&self) -> &[String] {
         self.folds.get(self.fold).map_or(&[], Vec::as_slice)
+    }
+
+    /// How many of the cases held out here a run of another plan has trained with; none, if its
+    /// data set is another.
+    pub fn seen_by(&self, other: &Self) -> usize {
+        let seen = other.training_names();
+        let seen = self.held_out().iter().filter(|name| seen.contains(name.as_str())).count();
+        if self.dataset == other.dataset { seen } else { 0 }
     }
 
     /// Names of the training cases.

@@ -78,8 +78,8 @@ impl Recipe {
 
     /// All that a case depends on, as a text: the settings of preprocessing, and path, size and time
     /// of change of its files. As for the check of the data, a file that none of these tell apart
-    /// counts as unchanged: to read all voxels again only to see that they are the same would take
-    /// as long as much of what a cache saves.
+    /// counts as unchanged: reading all voxels again, only to see that they are the same, would cost
+    /// much of what a cache saves.
     ///
     /// # Errors
     /// Files that are not there.

@@ -1,5 +1,6 @@
 //! What a network can be: one of the search space, or a control that people designed. Everything
-//! that trains a fixed network, predicts with it or tells its cost goes through [`Architecture`] and [`Segmenter`].
+//! that trains a fixed network, predicts with it or tells its cost goes through [`Architecture`] and
+//! [`Segmenter`].
 
 use std::fmt;
 

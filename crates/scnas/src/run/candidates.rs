@@ -234,9 +234,8 @@ fn family(text: &str, architecture: &Architecture) -> Family {
 /// An architecture that was found with cases held out here may be flattered by them.
 fn warn_of_seen_cases(path: &Path, plan: &Plan, observer: &dyn Observer) {
     let Ok(source) = Plan::read(&path.join("plan.json")) else { return };
-    let seen = source.training_names();
-    let seen = plan.held_out().iter().filter(|name| seen.contains(name.as_str())).count();
-    if source.dataset == plan.dataset && seen > 0 {
+    let seen = plan.seen_by(&source);
+    if seen > 0 {
         observer.message(&Message::Race(RaceMessage::SeenCases {
             source_run: name_of_folder(path),
             seen,

@@ -52,9 +52,8 @@ impl Start<'_> {
 /// Weights that have seen a held-out case in their search would score too well on it.
 fn refuse_seen_cases(plan: &Plan, from: &Path) -> Result<()> {
     let source = Plan::read(&from.join("plan.json"))?;
-    let seen = source.training_names();
-    let seen = plan.held_out().iter().filter(|name| seen.contains(name.as_str())).count();
-    if plan.dataset != source.dataset || seen == 0 {
+    let seen = plan.seen_by(&source);
+    if seen == 0 {
         return Ok(());
     }
     Err(ArchitectureFault::SeenCases {

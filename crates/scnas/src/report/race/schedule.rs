@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::report::race::Family;
+use crate::report::race::entrants::Family;
 use crate::report::statistics::standard_error;
 
 /// Standard errors by which a candidate must be better than the prior to take its place.

@@ -75,7 +75,7 @@ impl<T> SharedOut<T> {
 /// page fault.
 #[derive(Default)]
 pub struct Scratch {
-    /// A source, packed.
+    /// What is lent.
     pub source: Vec<f32>,
 }
 
