@@ -32,7 +32,8 @@ pub fn atomic_write_with(
 /// Whatever stops the writer, at least one of the two files is there and whole.
 ///
 /// # Errors
-/// [`Error::Write`](crate::Error::Write); an older file at `path` is then left as it was, or has become `previous`.
+/// [`Error::Write`](crate::Error::Write); an older file at `path` is then left as it was, or has
+/// become `previous`.
 pub fn atomic_write_keeping(
     path: impl AsRef<Path>,
     previous: impl AsRef<Path>,

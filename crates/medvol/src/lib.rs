@@ -1,11 +1,12 @@
 //! Medical volumes without a tensor library: image files, data sets, orientation, resampling,
 //! patches, stitching and metrics.
 //!
-//! A voxel's way: [`Dataset::load`] reads, through the one door for files that [`io`] is, an [`Image`] and its [`LabelMap`]; [`preprocess`] brings
-//! them to a common grid as a [`Case`]; [`patch`] cuts what a network sees, [`augment`] varies it
-//! in training; [`stitch`] joins what it says; [`Geometry`] brings that back to the image's own
-//! grid; [`components`](mod@components) cleans stray voxels away; [`metrics`] scores it there.
-//! [`check`](mod@check) says what is wrong with a data set; [`phantom`] makes data sets up.
+//! A voxel's way: [`Dataset::load`] reads, through the one door for files that [`io`] is, an
+//! [`Image`] and its [`LabelMap`]; [`preprocess`] brings them to a common grid as a [`Case`];
+//! [`patch`] cuts what a network sees, [`augment`] varies it in training; [`stitch`] joins what it
+//! says; [`Geometry`] brings that back to the image's own grid; [`components`](mod@components)
+//! cleans stray voxels away; [`metrics`] scores it there. [`check`](mod@check) says what is wrong
+//! with a data set; [`phantom`] makes data sets up.
 //!
 //! Arrays are indexed `[depth, height, width]`, an image's channels come first. Shapes and spacings
 //! (mm) are given in that order too. An [`Affine`] maps the voxel `(i, j, k)` = (width, height,

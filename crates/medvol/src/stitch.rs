@@ -249,7 +249,8 @@ mod tests {
             let dim = (2, shape[0], shape[1], shape[2]);
             let varied = Array4::from_shape_fn(dim, |(c, z, y, x)| ((c * 7 + z * 31 + y * 17 + x * 5) % 23) as f32 - 11.0);
             let constant = Array4::from_elem(dim, 0.3);
-            // The rounding errors of n products, two sums of n and a division add up to at most n epsilon.
+            // The rounding errors of n products, two sums of n and a division add up to at most n
+            // epsilon.
             let windows_a_voxel: usize = (0..3).map(|axis| spread(shape[axis], patch[axis], overlap).len().min(patch[axis])).product();
             let tolerance = windows_a_voxel as f32 * f32::EPSILON;
             for (volume, blend) in [&varied, &constant].into_iter().flat_map(|volume| BLENDS.map(|blend| (volume, blend))) {

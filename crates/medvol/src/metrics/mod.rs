@@ -22,10 +22,11 @@
 //! **Surfaces.** The surface of a mask are its voxels with one of their 6 neighbours outside the
 //! mask or the image. Along an axis of one voxel there are no neighbours and no edge: the surface of
 //! a mask of a two-dimensional image is its contour. Its points are the centres of these voxels, all
-//! of equal weight. So it is in MedPy (and with it nnU-Net 1) and MONAI; DeepMind's `surface-distance` instead weighs elements
-//! between voxels by area. Distances go from every surface voxel of either mask to the nearest one
-//! of the other, pooled; ASSD is their mean and HD95 their 95th percentile (between ranks: linear),
-//! as in MedPy. (MONAI's HD95 is the larger of the two one-sided percentiles.)
+//! of equal weight. So it is in MedPy (and with it nnU-Net 1) and MONAI; DeepMind's
+//! `surface-distance` instead weighs elements between voxels by area. Distances go from every
+//! surface voxel of either mask to the nearest one of the other, pooled; ASSD is their mean and
+//! HD95 their 95th percentile (between ranks: linear), as in MedPy. (MONAI's HD95 is the larger of
+//! the two one-sided percentiles.)
 
 mod overlap;
 mod surface;

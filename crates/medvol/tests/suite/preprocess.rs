@@ -137,7 +137,8 @@ proptest! {
         mirrored in prop::array::uniform3(any::<bool>()),
         ratio in prop::array::uniform3(0.5..2.0_f64),
     ) {
-        // Each channel is a coordinate in mm: linear, so that resampling there and back is exact in the interior, up to the z-score.
+        // Each channel is a coordinate in mm: linear, so that resampling there and back is exact in
+        // the interior, up to the z-score.
         let affine = affine_from(quaternion, [1.0, 1.4, 2.1], mirrored, [5.0, -80.0, 31.0]);
         let voxels = Array4::from_shape_fn((3, 14, 15, 16), |(c, k, j, i)| affine.apply([i as f64, j as f64, k as f64])[c] as f32);
         let image = Image { voxels, affine };
@@ -148,7 +149,8 @@ proptest! {
         let back = case.geometry.restore_probabilities(&case.image).unwrap();
         for channel in 0..3 {
             let (before, after) = (image.voxels.index_axis(Axis(0), channel), back.voxels.index_axis(Axis(0), channel));
-            // z-score: after = (before - mean) / deviation, with one mean and one deviation for all voxels. Both follow from two voxels.
+            // z-score: after = (before - mean) / deviation, with one mean and one deviation for all
+            // voxels. Both follow from two voxels.
             let at = [5, 5, 5];
             let corners = [[8, 5, 5], [5, 9, 5], [5, 5, 10], [8, 9, 10]];
             let step = |corner: [usize; 3]| before[corner] - before[at];

@@ -53,7 +53,8 @@ proptest! {
         let want = ramp(new_shape, to);
         for ((k, j, i), value) in resampled.indexed_iter() {
             let interior = [k, j, i].iter().enumerate().all(|(a, &n)| {
-                // Away from the edge by what interpolation and averaging reach: √(r² − 1) / 2 + 1 old voxels.
+                // Away from the edge by what interpolation and averaging reach: √(r² − 1) / 2 + 1
+                // old voxels.
                 let reach = (to[a].powi(2) - from[a].powi(2)).max(0.0).sqrt() / 2.0 + from[a];
                 place(n, new_shape[a], to[a]).abs() + reach <= place(shape[a] - 1, shape[a], from[a]) + from[a]
             });

@@ -132,8 +132,8 @@ impl KeptCase {
         }
     }
 
-    /// Draws a foreground voxel (depth, height, width): see [`medvol::ClassPlaces::draw`]. `None` if there
-    /// is no foreground.
+    /// Draws a foreground voxel (depth, height, width): see [`medvol::ClassPlaces::draw`]. `None`
+    /// if there is no foreground.
     ///
     /// # Errors
     /// As [`Self::patch`].
@@ -141,7 +141,8 @@ impl KeptCase {
         self.find(self.facts.places.as_ref().and_then(|places| places.draw(rng)))
     }
 
-    /// Draws a voxel (depth, height, width) that is not ignored: see [`medvol::ClassPlaces::draw_known`].
+    /// Draws a voxel (depth, height, width) that is not ignored: see
+    /// [`medvol::ClassPlaces::draw_known`].
     ///
     /// # Errors
     /// As [`Self::patch`].

@@ -80,7 +80,8 @@ impl Predictor<'_> {
     }
 
     /// The class of every voxel of a preprocessed case: the most probable one, the lower one in a
-    /// tie; or that of the last region it lies in. Sums of windows take no more than `memory` bytes, as far as strips can make them smaller.
+    /// tie; or that of the last region it lies in. Sums of windows take no more than `memory`
+    /// bytes, as far as strips can make them smaller.
     ///
     /// # Errors
     /// Those of [`Self::score`]; windows that cannot be read back from the disk.

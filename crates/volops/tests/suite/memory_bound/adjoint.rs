@@ -25,7 +25,8 @@ fn wide_shape() -> impl Strategy<Value = Shape> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// `<f(x), g> = <x, f*(g)>`. Pooling by the maximum and LeakyReLU are linear as long as no winner or sign changes.
+    /// `<f(x), g> = <x, f*(g)>`. Pooling by the maximum and LeakyReLU are linear as long as no
+    /// winner or sign changes.
     #[test]
     fn every_backward_is_the_adjoint_of_its_forward(xs in wide_shape(), spec in spec(), seed: u64) {
         let spec = DepthwiseSpec { slope: None, ..spec };

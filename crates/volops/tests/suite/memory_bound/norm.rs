@@ -22,7 +22,8 @@ proptest! {
             let mean_of = |f: &dyn Fn(usize) -> f64| (0..n).map(f).sum::<f64>() / n as f64;
             let mean = mean_of(&|j| f64::from(x[j]));
             let deviation = (mean_of(&|j| (f64::from(x[j]) - mean).powi(2)) + 1e-5).sqrt();
-            // The gradient of a few voxels that chance made nearly equal is the small rest of terms many times as large.
+            // The gradient of a few voxels that chance made nearly equal is the small rest of terms
+            // many times as large.
             prop_assume!(n == 1 || deviation > 0.1);
             let normal = |j: usize| (f64::from(x[j]) - mean) / deviation;
             let (mean_g, mean_gn) = (mean_of(&|j| f64::from(g[j])), mean_of(&|j| f64::from(g[j]) * normal(j)));
