@@ -1,13 +1,12 @@
 //! What the operations leave on the tape of the CPU and what becomes of it, and whose memory they
 //! take.
 
-#[allow(dead_code)] // Other suites need the rest of it.
 use std::array;
 
 use crate::support::{assert_close, random};
 use burn::{
     backend::Flex,
-    tensor::{Device, Tensor, Tolerance},
+    tensor::{Device, Tensor, TensorData, Tolerance},
 };
 use volops::{
     AvgPool3d, Conv3d, ConvSpec, ConvTranspose3d, DepthwiseSpec, MaxPool3d, Normed, PoolSpec, Term,
@@ -15,6 +14,44 @@ use volops::{
 
 /// As between two levels of a network.
 const TRANSPOSED: ConvSpec = ConvSpec { kernel: [3; 3], stride: [2; 3], slope: None };
+
+const SPEC: ConvSpec = ConvSpec { kernel: [3; 3], stride: [1; 3], slope: Some(0.01) };
+const DEPTHWISE: DepthwiseSpec =
+    DepthwiseSpec { kernel: [3; 3], dilation: 2, stride: [1; 3], slope: Some(0.01) };
+
+/// x, another tensor of its shape, gamma, beta, z, and the weights of the convolutions.
+const SHAPES: [[usize; 5]; 8] = [
+    [2, 3, 4, 6, 5],
+    [2, 3, 4, 6, 5],
+    [1, 3, 1, 1, 1],
+    [1, 3, 1, 1, 1],
+    [1; 5],
+    [3, 3, 3, 3, 3],
+    [3, 1, 3, 3, 3],
+    [3, 3, 1, 1, 1],
+];
+
+/// Whose gradients are wanted, a bit each: all, none of the weights, only the weights, and single
+/// ones.
+const TRACKED: [usize; 11] = [0xff, 0x13, 0xe0, 1, 2, 4, 8, 16, 32, 64, 128];
+
+/// The result of `f` for tensors of [`SHAPES`], and the gradients of those that are `tracked`.
+fn with_gradients(
+    tracked: usize,
+    f: impl Fn([Tensor<5>; 8]) -> Tensor<5>,
+) -> (TensorData, [Option<TensorData>; 8]) {
+    let device = Device::flex().autodiff();
+    let inputs: [Tensor<5>; 8] = array::from_fn(|i| {
+        let input = random(SHAPES[i], i, &device);
+        if tracked >> i & 1 > 0 { input.require_grad() } else { input }
+    });
+    let y = f(inputs.clone());
+    // Something is tracked in any case.
+    let anchor = Tensor::<1>::zeros([1], &device).require_grad();
+    let grads = ((y.clone() * random(y.dims(), 9, &device)).sum() + anchor).backward();
+    let grads = inputs.map(|input| input.grad(&grads).map(Tensor::into_data));
+    (y.into_data(), grads)
+}
 
 #[test]
 fn a_sum_takes_over_the_memory_of_its_accumulator() {
@@ -48,38 +85,18 @@ fn a_sum_leaves_an_accumulator_alone_that_something_else_refers_to() {
 
 #[test]
 fn a_sum_in_one_step_is_the_bits_of_one_step_for_each_term_whatever_gradients_are_wanted() {
-    // x, another input, gamma, beta, z, and the weights of the convolutions.
-    let shapes = [
-        [2, 3, 4, 6, 5],
-        [2, 3, 4, 6, 5],
-        [1, 3, 1, 1, 1],
-        [1, 3, 1, 1, 1],
-        [1; 5],
-        [3, 3, 3, 3, 3],
-        [3, 1, 3, 3, 3],
-        [3, 3, 1, 1, 1],
-    ];
-    let spec = ConvSpec { kernel: [3; 3], stride: [1; 3], slope: Some(0.01) };
-    let depthwise =
-        DepthwiseSpec { kernel: [3; 3], dilation: 2, stride: [1; 3], slope: Some(0.01) };
     for (kind, starts, is_weighted) in
         (0..6).flat_map(|kind| [0, 1, 2, 3].map(|i| (kind, i & 1 > 0, i & 2 > 0)))
     {
-        let run = |together: bool, tracked: usize| {
-            let device = Device::flex().autodiff();
-            let inputs: [Tensor<5>; 8] = array::from_fn(|i| {
-                let input = random(shapes[i], i, &device);
-                if tracked >> i & 1 > 0 { input.require_grad() } else { input }
-            });
-            let [x, other, gamma, beta, z, w, dw, pw] = inputs.clone();
+        let sum = |together: bool, [x, other, gamma, beta, z, w, dw, pw]: [Tensor<5>; 8]| {
             let scales = [gamma, beta];
             let normed = |operation, x: Tensor<5>, weights: &[Tensor<5>]| {
                 Term::new(operation, [&[x][..], weights, &scales].concat())
             };
             let term = |x: Tensor<5>| match kind {
-                0 => normed(Normed::of(Conv3d(spec)), x, std::slice::from_ref(&w)),
+                0 => normed(Normed::of(Conv3d(SPEC)), x, std::slice::from_ref(&w)),
                 1 => normed(Normed::of(ConvTranspose3d(TRANSPOSED)), x, std::slice::from_ref(&w)),
-                2 => normed(Normed::separable(depthwise), x, &[dw.clone(), pw.clone()]),
+                2 => normed(Normed::separable(DEPTHWISE), x, &[dw.clone(), pw.clone()]),
                 3 => Term::new(MaxPool3d(PoolSpec::cube(1)), [x]),
                 4 => Term::new(AvgPool3d(PoolSpec::cube(1)), [x]),
                 _ => Term::identity(x),
@@ -89,7 +106,7 @@ fn a_sum_in_one_step_is_the_bits_of_one_step_for_each_term_whatever_gradients_ar
             let start = starts.then(|| Term::identity(start));
             let z = is_weighted.then(|| z.reshape([1]));
             let terms = start.into_iter().chain([Term { z, ..term(x) }, term(other)]);
-            let y = if together {
+            if together {
                 volops::weighted_sum(terms.collect())
             } else {
                 let add = |sum: Option<Tensor<5>>, term| {
@@ -97,15 +114,10 @@ fn a_sum_in_one_step_is_the_bits_of_one_step_for_each_term_whatever_gradients_ar
                     volops::weighted_sum(sum.chain([term]).collect())
                 };
                 terms.fold(None, |sum, term| Some(add(sum, term))).unwrap()
-            };
-            // Something is tracked in any case.
-            let anchor = Tensor::<1>::zeros([1], &device).require_grad();
-            let grads = ((y.clone() * random(y.dims(), 9, &device)).sum() + anchor).backward();
-            let grads = inputs.map(|input| input.grad(&grads).map(Tensor::into_data));
-            (y.into_data(), grads)
+            }
         };
-        // All, none of the weights, only the weights, and single ones.
-        for tracked in [0xff, 0x13, 0xe0, 1, 2, 4, 8, 16, 32, 64, 128] {
+        let run = |together: bool, tracked: usize| with_gradients(tracked, |of| sum(together, of));
+        for tracked in TRACKED {
             assert!(
                 run(true, tracked) == run(false, tracked),
                 "kind {kind}, {starts}, {is_weighted}, tracked {tracked:#b}"
@@ -116,60 +128,35 @@ fn a_sum_in_one_step_is_the_bits_of_one_step_for_each_term_whatever_gradients_ar
 
 #[test]
 fn a_convolution_with_its_norm_is_its_parts_whatever_gradients_are_wanted() {
-    // x, acc, gamma, beta, z, and the weights of the convolutions.
-    let shapes = [
-        [2, 3, 4, 6, 5],
-        [2, 3, 4, 6, 5],
-        [1, 3, 1, 1, 1],
-        [1, 3, 1, 1, 1],
-        [1; 5],
-        [3, 3, 3, 3, 3],
-        [3, 1, 3, 3, 3],
-        [3, 3, 1, 1, 1],
-    ];
-    let spec = ConvSpec { kernel: [3; 3], stride: [1; 3], slope: Some(0.01) };
-    let depthwise =
-        DepthwiseSpec { kernel: [3; 3], dilation: 2, stride: [1; 3], slope: Some(0.01) };
     let pointwise = ConvSpec { kernel: [1; 3], stride: [1; 3], slope: None };
     for (kind, accumulates, is_weighted) in
         (0..3).flat_map(|kind| [0, 1, 2, 3].map(|i| (kind, i & 1 > 0, i & 2 > 0)))
     {
-        let run = |together: bool, tracked: usize| {
-            let device = Device::flex().autodiff();
-            let inputs: [Tensor<5>; 8] = array::from_fn(|i| {
-                let input = random(shapes[i], i, &device);
-                if tracked >> i & 1 > 0 { input.require_grad() } else { input }
-            });
-            let [x, acc, gamma, beta, z, w, dw, pw] = inputs.clone();
+        let sum = |together: bool, [x, acc, gamma, beta, z, w, dw, pw]: [Tensor<5>; 8]| {
             let doubled =
                 || if kind == 1 { volops::upsample(acc.clone(), [2; 3]) } else { acc.clone() };
             let acc = accumulates.then(doubled);
             let z = is_weighted.then(|| z.reshape([1]));
-            let y = if together {
+            if together {
                 let (operation, weights) = match kind {
-                    0 => (Normed::of(Conv3d(spec)), vec![w]),
+                    0 => (Normed::of(Conv3d(SPEC)), vec![w]),
                     1 => (Normed::of(ConvTranspose3d(TRANSPOSED)), vec![w]),
-                    _ => (Normed::separable(depthwise), vec![dw, pw]),
+                    _ => (Normed::separable(DEPTHWISE), vec![dw, pw]),
                 };
                 let acc = acc.map(Term::identity).into_iter();
                 let term = Term::new(operation, [vec![x], weights, vec![gamma, beta]].concat());
                 volops::weighted_sum(acc.chain([Term { z, ..term }]).collect())
             } else {
                 let y = match kind {
-                    0 => volops::conv3d(x, w, spec),
+                    0 => volops::conv3d(x, w, SPEC),
                     1 => volops::conv_transpose3d(x, w, TRANSPOSED),
-                    _ => volops::conv3d(volops::depthwise3d(x, dw, depthwise), pw, pointwise),
+                    _ => volops::conv3d(volops::depthwise3d(x, dw, DEPTHWISE), pw, pointwise),
                 };
                 volops::add_scaled(acc, volops::instance_norm(y, gamma, beta), z)
-            };
-            // Something is tracked in any case.
-            let anchor = Tensor::<1>::zeros([1], &device).require_grad();
-            let grads = ((y.clone() * random(y.dims(), 9, &device)).sum() + anchor).backward();
-            let grads = inputs.map(|input| input.grad(&grads).map(Tensor::into_data));
-            (y.into_data(), grads)
+            }
         };
-        // All, none of the weights, only the weights, and single ones.
-        for tracked in [0xff, 0x13, 0xe0, 1, 2, 4, 8, 16, 32, 64, 128] {
+        let run = |together: bool, tracked: usize| with_gradients(tracked, |of| sum(together, of));
+        for tracked in TRACKED {
             let case = format!("kind {kind}, {accumulates}, {is_weighted}, tracked {tracked:#b}");
             let ((y, grads), (parts, grads_of_parts)) = (run(true, tracked), run(false, tracked));
             if !is_weighted {
