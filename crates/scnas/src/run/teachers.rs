@@ -64,9 +64,8 @@ impl Teachers {
             let bytes = std::fs::read(&file).map_err(|e| Error::file("read", &file, e))?;
             let model = Model::read(&file, device)?;
             let name = name_of_folder(file.parent().unwrap_or(Path::new("")));
-            let seen = model.card.plan.training_names();
-            let seen = plan.held_out().iter().filter(|case| seen.contains(case.as_str())).count();
-            if model.card.plan.dataset == plan.dataset && seen > 0 {
+            let seen = plan.seen_by(&model.card.plan);
+            if seen > 0 {
                 let held_out = plan.held_out().len();
                 observer.message(&Message::TaughtCases { teacher: name.clone(), seen, held_out });
             }
