@@ -1,0 +1,6 @@
+//! Deciding which operations to keep: what was seen of them, what it says, what is dropped.
+
+pub mod comparisons;
+pub mod decisions;
+pub mod effects;
+mod symmetric;
