@@ -95,11 +95,12 @@ impl Decider {
         self.decisions.sample(&mut rng(self.seed, Stream::Sampling, draw as u64))
     }
 
-    fn gradients(&self, tape: Tape, batch: &Batch, mixture: &Mixture) -> LossGradients {
+    fn gradients(&self, tape: Tape, batch: &Batch, sample: &Sample) -> LossGradients {
         let Self { network, target, weights, config, recompute, .. } = self;
+        let mixture = sample.mixture(weights.device(), tape == Tape::Architecture);
         let (loss, recompute) = (config.loss, *recompute);
-        Backprop { network, weights, loss, target, supervision: None, recompute }
-            .gradients(tape, batch, mixture)
+        Backprop { network, weights, loss, target, lesson: None, supervision: None, recompute }
+            .gradients(tape, batch, &mixture)
     }
 
     /// The architecture as it stands; while nothing is known, the one that α would begin with.
@@ -167,10 +168,9 @@ impl Phase for Decider {
         batches: &Levels<Batch>,
         At { epoch, index, rate }: At,
     ) -> Result<Levels<f64>, NotFinite> {
-        let (device, each) = (self.weights.device().clone(), self.decide.patches);
+        let each = self.decide.patches;
         let sample = self.sample(index * (1 + each));
-        let found =
-            self.gradients(Tape::Weights, &batches.weights, &sample.mixture(&device, false));
+        let found = self.gradients(Tape::Weights, &batches.weights, &sample);
         let (lr, clip) = (rate * self.config.weights.lr, self.config.clip());
         let norm = self.adam.step(&mut self.weights, found.weights, lr, clip);
         let weights = finite(found.loss, norm)?;
@@ -179,7 +179,7 @@ impl Phase for Decider {
         let mut sum = 0.0;
         for (n, patch) in batch.patches().enumerate() {
             let sample = self.sample(index * (1 + each) + 1 + n);
-            let found = self.gradients(Tape::Architecture, &patch, &sample.mixture(&device, true));
+            let found = self.gradients(Tape::Architecture, &patch, &sample);
             let squares = found.mixture.edges().flatten().map(|g| g.by_z * g.by_z);
             sum += finite(found.loss, squares.sum::<f64>().sqrt())?;
             let draw = index * each + n;
