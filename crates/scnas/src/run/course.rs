@@ -75,7 +75,7 @@ impl Course {
     pub fn rate(&self, index: usize, plateau: &Plateau) -> f64 {
         let start = self.before(self.constant_epochs);
         let steps = self.before(self.epochs()) - start;
-        let progress = index.saturating_sub(start) as f64 / steps as f64;
+        let progress = index.saturating_sub(start) as f64 / steps.max(1) as f64;
         warmup(index, self.before(self.warmup_epochs)) * self.schedule.factor(progress, plateau)
     }
 

@@ -290,5 +290,7 @@ mod tests {
         let course = decider.course();
         let rate = |index| course.rate(index, &Plateau::default());
         assert!(rate(11) == 1.0 && rate(12) == 1.0 && rate(13) < 1.0 && rate(21) > 0.0);
+        decider.decide.settle = 0.0;
+        assert_eq!(decider.course().rate(17, &Plateau::default()), 1.0);
     }
 }

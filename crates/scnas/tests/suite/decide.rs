@@ -55,6 +55,7 @@ fn a_deciding_search_stopped_again_and_again_on_any_number_of_threads_ends_with_
     let Decided { drops, sureness, .. } = Decided::read(&whole).unwrap().unwrap();
     let Sureness { dropped, shown, .. } = sureness;
     assert!(dropped == 56 * 7 && shown <= dropped, "{shown} of {dropped}");
+    assert!(sureness.to_string().contains("of 392 dropped operations"), "{sureness}");
     for (drops, &chosen) in drops.iter().zip(genotype.choices.iter()) {
         assert!((0..drops.len()).all(|op| drops[op].is_none() == (op == chosen)));
     }

@@ -62,7 +62,10 @@ impl EdgeEffects {
 impl Effects {
     /// What `comparisons` say of the edges of `space`.
     pub fn of(comparisons: &Comparisons, space: &Space) -> Self {
-        let mut found = comparisons.edges().map(|_| None);
+        let operations = space.operations.len();
+        let unknown =
+            EdgeEffects { means: vec![0.0; operations], covariance: Matrix::zeros(operations) };
+        let mut found = comparisons.edges().map(|_| unknown.clone());
         for cell_type in CellType::ALL {
             let architectures =
                 (0..space.architectures()).filter(|&arch| space.arch_type(arch) == cell_type);
@@ -70,15 +73,12 @@ impl Effects {
                 architectures.flat_map(|arch| (0..EDGES).map(move |edge| (arch, edge))).collect();
             let sums: Vec<&[Sums]> =
                 places.iter().map(|&(arch, edge)| &*comparisons.edges()[arch][edge]).collect();
-            let effects = Group::new(&sums, space.operations.len()).effects();
+            let effects = Group::new(&sums, operations).effects();
             for ((arch, edge), effects) in places.into_iter().zip(effects) {
-                found[arch][edge] = Some(effects);
+                found[arch][edge] = effects;
             }
         }
-        let operations = space.operations.len();
-        let nothing =
-            || EdgeEffects { means: vec![0.0; operations], covariance: Matrix::zeros(operations) };
-        Self(found.map(|effects| effects.clone().unwrap_or_else(nothing)))
+        Self(found)
     }
 
     /// Those of every edge.
