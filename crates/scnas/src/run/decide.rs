@@ -206,7 +206,7 @@ impl Phase for Decider {
         let EdgeShares { zero, identity, pool } = EdgeShares::of(&self.genotype().0);
         let left: Vec<f64> = self.decisions.left().iter().map(|left| left.len() as f64).collect();
         let mean = |values: Vec<f64>| values.iter().sum::<f64>() / left.len() as f64;
-        // Of those that are left, all are drawn alike, as with equal α at τ = 1.
+        // Those that are left are drawn alike, as with equal α, and no temperature sharpens ẑ.
         let entropy = mean(left.iter().map(|left| left.ln()).collect());
         let agreement = self.decisions.agreement(self.space());
         let decide = Some(DecideLine { left: mean(left.clone()), agreement });

@@ -153,7 +153,8 @@ mod tests {
 
     #[test]
     fn a_search_that_ends_with_its_warm_up_is_refused() {
-        let mut search = Config::load("default", None, &[]).unwrap().search;
+        let mut search =
+            Config::load("default", None, &["search.strategy=bi-level".into()]).unwrap().search;
         for (epochs, fine) in [(1, false), (3, false), (4, true)] {
             search.epochs = epochs;
             let found = search.refuse_in_vain().map_err(|error| error.to_string());
@@ -165,7 +166,12 @@ mod tests {
     #[test]
     fn a_deciding_search_needs_epochs_between_warm_up_and_settling() {
         let load = |line: &str| {
-            let lines = ["search.decide={ settle = 0.5 }", "search.warmup_epochs=3", line];
+            let lines = [
+                "search.strategy=bi-level",
+                "search.decide={ settle = 0.5 }",
+                "search.warmup_epochs=3",
+                line,
+            ];
             Config::load("default", None, &lines.map(String::from)).map(|config| config.search)
         };
         for (epochs, fine) in [(6, false), (7, false), (8, true)] {
