@@ -99,6 +99,29 @@ impl Comparisons {
     }
 }
 
+/// The variance of a draw by edge and pair: that of the pair over all edges, times how much noisier
+/// than usual the edge is.
+pub fn noise(edges: &[&[Sums]]) -> Vec<Vec<f64>> {
+    let ratio = |spreads: &mut dyn Iterator<Item = (f64, f64)>, none: f64| {
+        let (squares, freedom) = spreads.fold((0.0, 0.0), |(s, f), (t, g)| (s + t, f + g));
+        if freedom > 0.0 && squares > 0.0 { squares / freedom } else { none }
+    };
+    let overall = ratio(&mut edges.iter().flat_map(|edge| edge.iter().map(Sums::spread)), 1.0);
+    let pairs = edges.first().map_or(0, |edge| edge.len());
+    let by_pair: Vec<f64> = (0..pairs)
+        .map(|pair| ratio(&mut edges.iter().map(|edge| edge[pair].spread()), overall))
+        .collect();
+    let of_edge = |edge: &&[Sums]| {
+        let relative = edge.iter().zip(&by_pair).map(|(sums, of_pair)| {
+            let (squares, freedom) = sums.spread();
+            (squares / of_pair, freedom)
+        });
+        let factor = ratio(&mut { relative }, 1.0);
+        by_pair.iter().map(|of_pair| of_pair * factor).collect()
+    };
+    edges.iter().map(of_edge).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,4 +3,5 @@
 pub mod comparisons;
 pub mod decisions;
 pub mod effects;
+pub mod shrinkage;
 mod symmetric;
