@@ -7,9 +7,17 @@ use medvol::io::{self, Source};
 use medvol::{CaseFiles, Dataset, Image, LabelMap};
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Purpose, Result};
 use crate::report::document::read;
 use crate::store::run_folder::HELD_OUT;
+
+/// Most bytes that reading takes for each number of an image: twice one, while they are brought
+/// into order.
+const READ_NUMBER: u64 = 2 * 4;
+
+/// Most bytes that drawing takes a voxel: two label maps of two, three masks, the numbers of
+/// components.
+const DRAWN_VOXEL: u64 = 2 * 2 + 3 + 4;
 
 /// The files of held-out cases, by the cases' names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,14 +63,25 @@ impl HeldOut {
     }
 
     /// The image of a case and its reference on the same grid; `None` of a case that is not known.
+    /// `free` is the memory in bytes that drawing it may take, where that is known.
     ///
     /// # Errors
-    /// Files that cannot be read, or that do not belong together.
-    pub fn load(&self, case: &str) -> Result<Option<(Image, io::Header, LabelMap)>> {
+    /// Files that cannot be read, or that do not belong together; [`Error::Memory`].
+    pub fn load(
+        &self,
+        case: &str,
+        free: Option<u64>,
+    ) -> Result<Option<(Image, io::Header, LabelMap)>> {
         let Some(Files { images, label: Some(label) }) = self.0.get(case) else { return Ok(None) };
         let sources: Vec<Source> = images.iter().map(Source::from).collect();
         let opened = io::open(&sources)?;
         let header = opened.header().clone();
+        let (numbers, channels) = (header.grid.voxels(), header.grid.channels.max(1));
+        let needed = READ_NUMBER * numbers + DRAWN_VOXEL * numbers / channels as u64;
+        if let Some(allowed) = free.filter(|&free| free < needed) {
+            let purpose = Purpose::Picture { name: case.into() };
+            return Err(Error::Memory { purpose, needed, allowed });
+        }
         let reference = on_grid(&header, label, sources.first())?;
         Ok(Some((opened.image()?, header, reference)))
     }
@@ -96,9 +115,13 @@ mod tests {
         medvol::atomic_write(folder.path().join(HELD_OUT), &to_json(&all)?)?;
         assert_eq!(HeldOut::read(folder.path())?, Some(all.clone()));
         let dataset = Dataset::open(folder.path())?;
-        let Some((image, _, labels)) = all.load(&dataset.cases[0].name)? else { panic!("{all:?}") };
+        let Some((image, _, labels)) = all.load(&dataset.cases[0].name, None)? else {
+            panic!("{all:?}")
+        };
         assert_eq!(image.shape(), labels.shape());
-        assert!(all.load("another")?.is_none());
+        assert!(all.load("another", None)?.is_none());
+        let refused = all.load(&dataset.cases[0].name, Some(1000));
+        assert!(matches!(refused, Err(Error::Memory { .. })), "{refused:?}");
         Ok(())
     }
 }

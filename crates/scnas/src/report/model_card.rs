@@ -83,7 +83,8 @@ fn data(portrait: &Portrait) -> String {
         plan.channels.join(", "),
     );
     let schemes: Vec<&str> = plan.normalisation.iter().map(Normalisation::name).collect();
-    let schemes = if schemes.is_empty() { "z-score of each image".into() } else { schemes.join(", ") };
+    let schemes =
+        if schemes.is_empty() { "z-score of each image".into() } else { schemes.join(", ") };
     let _ = writeln!(text, "- Normalisation: {schemes}\n\n| value | label |\n|---|---|");
     for label in &plan.labels {
         let _ = writeln!(text, "| {} | {} |", label.value, label.name.replace('|', "\\|"));
@@ -130,7 +131,8 @@ fn limits(portrait: &Portrait, results: Option<&Results>) -> String {
         ));
     }
     let worst = results.and_then(|(_, evaluation)| {
-        let scored = evaluation.cases.iter().filter_map(|case| Some((case, case.mean(Metric::Dice)?)));
+        let scored =
+            evaluation.cases.iter().filter_map(|case| Some((case, case.mean(Metric::Dice)?)));
         scored.min_by(|(_, a), (_, b)| a.total_cmp(b))
     });
     limits.extend(worst.map(|(case, dice)| {

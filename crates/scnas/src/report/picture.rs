@@ -179,7 +179,11 @@ fn panel_sizes(shape: [usize; 3], spacing_mm: [f64; 3]) -> [[usize; 2]; 3] {
 
 /// The plane across an axis as it is seen: the head or the front above, the patient's right or
 /// front on the left.
-pub(super) fn seen<'a, T>(volume: ArrayView3<'a, T>, axis: usize, planes: [usize; 3]) -> ArrayView2<'a, T> {
+pub(super) fn seen<'a, T>(
+    volume: ArrayView3<'a, T>,
+    axis: usize,
+    planes: [usize; 3],
+) -> ArrayView2<'a, T> {
     let mut plane = volume.index_axis_move(Axis(axis), planes[axis]);
     plane.invert_axis(Axis(0));
     plane.invert_axis(Axis(1));

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Expected, Origin, Result};
 use crate::settings::{
-    DataConfig, LogConfig, NetworkConfig, PredictConfig, RaceConfig, SearchConfig, Strategy, TrainConfig,
-    check,
+    DataConfig, LogConfig, NetworkConfig, PredictConfig, RaceConfig, SearchConfig, Strategy,
+    TrainConfig, check,
 };
 
 /// All settings of a run.

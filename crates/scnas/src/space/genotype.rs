@@ -108,10 +108,7 @@ impl Genotype {
     ///
     /// # Errors
     /// What keeps them from being one.
-    pub fn from_cells(
-        space: Space,
-        cells: BTreeMap<String, Vec<String>>,
-    ) -> Result<Self, String> {
+    pub fn from_cells(space: Space, cells: BTreeMap<String, Vec<String>>) -> Result<Self, String> {
         Encoded { space, cells }.try_into()
     }
 

@@ -14,12 +14,17 @@ const OF_A_KIND: usize = 5;
 
 /// What the check found, the gravest first.
 pub fn findings(report: &Report) -> String {
-    let counts = [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Note, "note")]
-        .map(|(severity, word)| counted(report.count(severity), word));
-    let summary = note(&format!("{} checked: {}.", counted(report.cases, "case"), counts.join(", ")));
+    let counts =
+        [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Note, "note")]
+            .map(|(severity, word)| counted(report.count(severity), word));
+    let summary =
+        note(&format!("{} checked: {}.", counted(report.cases, "case"), counts.join(", ")));
     let mut by_kind: BTreeMap<(std::cmp::Reverse<Severity>, Kind), Vec<&Finding>> = BTreeMap::new();
     for finding in &report.findings {
-        by_kind.entry((std::cmp::Reverse(finding.severity), finding.kind)).or_default().push(finding);
+        by_kind
+            .entry((std::cmp::Reverse(finding.severity), finding.kind))
+            .or_default()
+            .push(finding);
     }
     if by_kind.is_empty() {
         return summary;
@@ -38,7 +43,13 @@ pub fn findings(report: &Report) -> String {
         }));
         if found.len() > OF_A_KIND {
             let more = format!("and {} more of this kind", found.len() - OF_A_KIND);
-            rows.push(vec![severity.0.to_string(), kind.to_string(), String::new(), more, String::new()]);
+            rows.push(vec![
+                severity.0.to_string(),
+                kind.to_string(),
+                String::new(),
+                more,
+                String::new(),
+            ]);
         }
     }
     summary + &table("Findings of the data check", &rows, 5)
@@ -49,7 +60,10 @@ pub fn settings(subject: &Subject) -> String {
     let plan = subject.plan().map(plan).unwrap_or_default();
     let Some(config) = subject.config() else { return plan };
     let own = own_settings(config, subject.networks.len() > 1);
-    format!("{plan}{own}{}", details("All settings", &format!("<pre>{}</pre>", escape(&config.to_toml()))))
+    format!(
+        "{plan}{own}{}",
+        details("All settings", &format!("<pre>{}</pre>", escape(&config.to_toml())))
+    )
 }
 
 fn plan(plan: &Plan) -> String {
@@ -60,7 +74,10 @@ fn plan(plan: &Plan) -> String {
         ["data set", &plan.dataset],
         ["channels", &plan.channels.join(", ")],
         ["predicted", &plan.foreground().join(", ")],
-        ["training and held-out cases", &format!("{} and {}", plan.training_names().len(), plan.held_out().len())],
+        [
+            "training and held-out cases",
+            &format!("{} and {}", plan.training_names().len(), plan.held_out().len()),
+        ],
         ["folds", &plan.folds.len().to_string()],
         ["patch in voxels", &format!("{d} × {h} × {w}")],
         ["spacing in mm", &format!("{z:.2} × {y:.2} × {x:.2}")],
@@ -85,7 +102,8 @@ fn own_settings(config: &Config, folds: bool) -> String {
     if found.is_empty() {
         return note(&format!("All settings are those of the preset {preset}."));
     }
-    let mut rows = vec![["setting", "here", &format!("in the preset {preset}")].map(String::from).to_vec()];
+    let mut rows =
+        vec![["setting", "here", &format!("in the preset {preset}")].map(String::from).to_vec()];
     rows.extend(found.into_iter().map(|(key, [here, there])| vec![key, here, there]));
     table("Settings that differ from a preset", &rows, 3)
 }
@@ -100,7 +118,9 @@ mod tests {
             let lines: Vec<String> = lines.iter().map(|line| line.to_string()).collect();
             own_settings(&Config::load(preset, None, &lines).unwrap(), true)
         };
-        assert!(own("paper", &["data.fold=2"]).contains("All settings are those of the preset paper"));
+        assert!(
+            own("paper", &["data.fold=2"]).contains("All settings are those of the preset paper")
+        );
         let html = own("default", &["train.epochs=7"]);
         assert!(html.contains("train.epochs") && html.contains("preset default"), "{html}");
         assert_eq!(html.matches("<tr>").count(), 2);

@@ -59,7 +59,8 @@ fn one(network: &Network, id: &str) -> Option<String> {
         0 => String::new(),
         _ => {
             let names: Vec<&String> = steps.iter().map(|(name, _)| name).collect();
-            let frames = data("frames", &json!({ "names": names, "edges": film.frames }).to_string());
+            let frames =
+                data("frames", &json!({ "names": names, "edges": film.frames }).to_string());
             format!(
                 "<p class=\"controls\"><button type=\"button\" class=\"play\">Play</button> <label>Epoch \
                  of the search <input type=\"range\" class=\"epoch\" min=\"0\" max=\"{last}\" \

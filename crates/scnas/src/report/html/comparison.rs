@@ -36,7 +36,8 @@ fn differences(comparison: &Comparison) -> String {
     let ends = paired.iter().flat_map(|(_, paired)| paired.interval_95);
     let Some(y) = Axis::of("difference of mean Dice", ends) else { return String::new() };
     let x = Axis { label: String::new(), range: [0.0, paired.len() as f64] };
-    let title = format!("Difference from {}, case by case, with its 95 % interval", first.finished.name);
+    let title =
+        format!("Difference from {}, case by case, with its 95 % interval", first.finished.name);
     let mut plot = Plot::new(&title, x, y.with(&[0.0]));
     plot.rule(0.0, &format!("as {}", first.finished.name), "zero");
     for (n, (name, paired)) in paired.iter().enumerate() {

@@ -7,19 +7,18 @@ use crate::report::html::scores::colour;
 use crate::report::html::subject::{Network, Subject};
 use crate::settings::Config;
 
-/// A quantity of a line of the log.
+/// What is read from a line of the log.
+type Reading = dyn Fn(&EpochLine) -> Option<f64>;
+
+/// A quantity of the log.
 struct Curve {
     name: String,
     colour: usize,
-    of: Box<dyn Fn(&EpochLine) -> Option<f64>>,
+    of: Box<Reading>,
 }
 
 impl Curve {
-    fn new(
-        name: &str,
-        colour: usize,
-        of: impl Fn(&EpochLine) -> Option<f64> + 'static,
-    ) -> Self {
+    fn new(name: &str, colour: usize, of: impl Fn(&EpochLine) -> Option<f64> + 'static) -> Self {
         Self { name: name.into(), colour, of: Box::new(of) }
     }
 }

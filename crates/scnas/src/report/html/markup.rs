@@ -18,6 +18,14 @@ pub fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
+/// A line of the terminal as a sentence: with a capital letter and a full stop.
+pub fn sentence(line: &str) -> String {
+    let mut letters = line.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string());
+    let stop = if line.ends_with('.') { "" } else { "." };
+    format!("{}{}{stop}", first.unwrap_or_default(), letters.as_str())
+}
+
 /// A table whose first row is its head; the first `left` columns hold text, the others numbers. It
 /// can be scrolled where it is too wide, and has a name for those who hear it.
 pub fn table(name: &str, rows: &[Vec<String>], left: usize) -> String {
@@ -105,5 +113,6 @@ mod tests {
     fn numbers_have_a_true_minus_and_a_dash_where_there_is_none() {
         assert_eq!(number(Some(-0.125), 2), "−0.12");
         assert_eq!((number(None, 2).as_str(), counted(1, "case").as_str()), ("–", "1 case"));
+        assert_eq!(sentence("as it is"), "As it is.");
     }
 }

@@ -106,7 +106,8 @@ fn article(
         true => format!("<h2 class=\"name\">{}</h2>\n", escape(&subject.name)),
         false => String::new(),
     };
-    let html = format!("<article id=\"{id}\">{heading}{}{sections}</article>\n", words::headline(subject));
+    let html =
+        format!("<article id=\"{id}\">{heading}{}{sections}</article>\n", words::headline(subject));
     Ok((links.collect(), html))
 }
 

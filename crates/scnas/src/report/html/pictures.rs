@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use medvol::io;
 
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::report::evaluation::{CaseScore, Evaluation, Metric};
 use crate::report::held_out::{HeldOut, on_grid};
 use crate::report::html::markup::{escape, note, number};
@@ -51,11 +52,8 @@ pub fn section(
 
 /// The worst, the median and the best, with their mean Dice; each once.
 fn chosen(evaluation: &Evaluation) -> Vec<(&'static str, &CaseScore, f64)> {
-    let mut ranked: Vec<(&CaseScore, f64)> = evaluation
-        .cases
-        .iter()
-        .filter_map(|case| Some((case, case.mean(Metric::Dice)?)))
-        .collect();
+    let mut ranked: Vec<(&CaseScore, f64)> =
+        evaluation.cases.iter().filter_map(|case| Some((case, case.mean(Metric::Dice)?))).collect();
     ranked.sort_by(|(a, x), (b, y)| x.total_cmp(y).then_with(|| a.case.cmp(&b.case)));
     let last = ranked.len().saturating_sub(1);
     let mut places = vec![(0, "worst")];
@@ -89,7 +87,9 @@ fn draw(network: &Network, files: &HeldOut, case: &str) -> Result<Option<[Plane;
     let predicted = network.folder.join("predictions");
     let predicted = predicted.join(format!("{case}{}", io::default_ending()));
     let Some(plan) = network.plan.as_ref().filter(|_| predicted.exists()) else { return Ok(None) };
-    let Some((image, header, reference)) = files.load(case)? else { return Ok(None) };
+    let config = network.config.as_ref();
+    let free = config.map_or_else(memory::free, |config| config.data.memory_free());
+    let Some((image, header, reference)) = files.load(case, free)? else { return Ok(None) };
     let prediction = on_grid(&header, &predicted, None)?;
     if [reference.shape(), prediction.shape()].iter().any(|shape| *shape != image.shape()) {
         return Ok(None);
@@ -99,7 +99,8 @@ fn draw(network: &Network, files: &HeldOut, case: &str) -> Result<Option<[Plane;
 }
 
 /// How the planes are looked at: name, what is on the left and what above.
-const VIEWS: [(&str, &str, &str); 3] = [("axial", "R", "A"), ("coronal", "R", "S"), ("sagittal", "A", "S")];
+const VIEWS: [(&str, &str, &str); 3] =
+    [("axial", "R", "A"), ("coronal", "R", "S"), ("sagittal", "A", "S")];
 
 fn figure(
     rank: &str,
@@ -173,7 +174,8 @@ fn legend(evaluation: &Evaluation) -> String {
             "<label><input type=\"checkbox\" checked data-layer=\"{class}\"> <i class=\"{class}\"></i>{name}</label>"
         )
     };
-    let kinds = ["missed", "added", "labelled otherwise"].iter().zip(["missed", "added", "confused"]);
+    let kinds =
+        ["missed", "added", "labelled otherwise"].iter().zip(["missed", "added", "confused"]);
     let wrong: String = kinds
         .take(if evaluation.classes.len() > 1 { Wrong::ALL.len() } else { 2 })
         .map(|(name, class)| format!("<span><i class=\"{class}\"></i>{name}</span>"))
@@ -238,16 +240,28 @@ mod tests {
     fn the_worst_the_median_and_the_best_are_shown_each_once() {
         let names = |dice: &[f64]| -> Vec<(String, &str)> {
             let evaluation = evaluation(dice);
-            chosen(&evaluation).into_iter().map(|(rank, case, _)| (case.case.clone(), rank)).collect()
+            chosen(&evaluation)
+                .into_iter()
+                .map(|(rank, case, _)| (case.case.clone(), rank))
+                .collect()
         };
         let owned = |all: &[(&str, &'static str)]| -> Vec<(String, &str)> {
             all.iter().map(|(case, rank)| (case.to_string(), *rank)).collect()
         };
         assert_eq!(names(&[]), []);
         assert_eq!(names(&[0.5]), owned(&[("c0", "worst")]));
-        assert_eq!(names(&[0.5, 0.2, 0.9]), owned(&[("c1", "worst"), ("c0", "median"), ("c2", "best")]));
+        assert_eq!(
+            names(&[0.5, 0.2, 0.9]),
+            owned(&[("c1", "worst"), ("c0", "median"), ("c2", "best")])
+        );
         let many = names(&[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]);
-        let expected = [("c0", "worst"), ("c1", "second worst"), ("c2", "third worst"), ("c4", "median"), ("c8", "best")];
+        let expected = [
+            ("c0", "worst"),
+            ("c1", "second worst"),
+            ("c2", "third worst"),
+            ("c4", "median"),
+            ("c8", "best"),
+        ];
         assert_eq!(many, owned(&expected));
     }
 }

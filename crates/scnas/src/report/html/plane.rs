@@ -83,7 +83,8 @@ pub fn planes(
     });
     let cut = around(foreground.view(), spacing).map(|[from, to]| from..to);
     let cut = s![cut[0].clone(), cut[1].clone(), cut[2].clone()];
-    let (grey, reference, prediction) = (grey.slice(cut), reference.slice(cut), prediction.slice(cut));
+    let (grey, reference, prediction) =
+        (grey.slice(cut), reference.slice(cut), prediction.slice(cut));
 
     let wrong = Zip::from(&reference)
         .and(&prediction)
@@ -96,7 +97,8 @@ pub fn planes(
         let [r, p] = [reference, prediction].map(|map| seen(map, axis, through));
         let shown = shrunk(plane).map(|&value| shade(value, contrast));
         let across = [0, 1, 2].into_iter().filter(|other| *other != axis);
-        let mm: Vec<f64> = across.map(|axis| grey.len_of(Axis(axis)) as f64 * spacing[axis]).collect();
+        let mm: Vec<f64> =
+            across.map(|axis| grey.len_of(Axis(axis)) as f64 * spacing[axis]).collect();
         let outlines = |map: ArrayView2<u16>| {
             let of = |values: &Vec<u16>| outline(map.map(|value| values.contains(value)).view());
             scored.values.iter().map(of).collect()
@@ -204,9 +206,13 @@ fn area(mask: ArrayView2<bool>) -> String {
     let (rows, columns) = mask.dim();
     let mut path = String::new();
     for y in 0..rows {
-        runs(columns, |x| mask[[y, x]], |x, length| {
-            path += &format!("M{x} {y}h{length}v1h-{length}z");
-        });
+        runs(
+            columns,
+            |x| mask[[y, x]],
+            |x, length| {
+                path += &format!("M{x} {y}h{length}v1h-{length}z");
+            },
+        );
     }
     path
 }
@@ -245,7 +251,11 @@ mod tests {
 
     /// The number of pixels that a path of areas covers.
     fn covered(path: &str) -> usize {
-        path.split('h').skip(1).step_by(2).map(|run| run.split_once('v').unwrap().0.parse::<usize>().unwrap()).sum()
+        path.split('h')
+            .skip(1)
+            .step_by(2)
+            .map(|run| run.split_once('v').unwrap().0.parse::<usize>().unwrap())
+            .sum()
     }
 
     #[test]
@@ -260,7 +270,8 @@ mod tests {
             voxels.slice_mut(s![6, 7..10, 12..14]).fill(2);
         });
         let scored = Structures::labels(&[1, 2]);
-        let [axial, coronal, sagittal] = planes(&image(), &reference, &prediction, &scored).unwrap();
+        let [axial, coronal, sagittal] =
+            planes(&image(), &reference, &prediction, &scored).unwrap();
         assert_eq!(axial.wrong.each_ref().map(|path| covered(path)), [0, 0, 6]);
         assert_eq!(coronal.wrong.each_ref().map(|path| covered(path)), [0, 0, 2]);
         assert_eq!(sagittal.wrong.each_ref().map(|path| covered(path)), [0, 0, 3]);

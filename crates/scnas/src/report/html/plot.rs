@@ -44,21 +44,25 @@ impl Axis {
         self
     }
 
+    /// Distance of its ticks.
+    fn step(&self) -> f64 {
+        let rough = (self.range[1] - self.range[0]) / TICKS;
+        let power = 10.0_f64.powf(rough.log10().floor());
+        let steps = [1.0, 2.0, 5.0, 10.0].map(|times| times * power);
+        steps.into_iter().find(|step| *step >= rough).unwrap_or(10.0 * power)
+    }
+
     /// Round numbers in it.
     fn ticks(&self) -> Vec<f64> {
-        let [low, high] = self.range;
-        let rough = (high - low) / TICKS;
-        let power = 10.0_f64.powf(rough.log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0].map(|times| times * power);
-        let step = step.into_iter().find(|step| *step >= rough).unwrap_or(10.0 * power);
+        let ([low, high], step) = (self.range, self.step());
         let first = (low / step).ceil() as i64;
         (first..first + 20).map(|n| n as f64 * step).take_while(|tick| *tick <= high).collect()
     }
 
     /// Decimals that tell its ticks apart.
     fn decimals(&self) -> usize {
-        let step = (self.range[1] - self.range[0]) / TICKS;
-        (-step.log10().floor()).clamp(0.0, 6.0) as usize
+        // A step of 0.1 is a little less in binary.
+        (-(self.step() * 1.001).log10().floor()).clamp(0.0, 6.0) as usize
     }
 }
 
@@ -123,8 +127,10 @@ impl Plot {
         );
         if drawn.len() == 1 {
             let [x, y] = last;
-            let _ =
-                writeln!(self.marks, "<circle class=\"c{colour}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\"/>");
+            let _ = writeln!(
+                self.marks,
+                "<circle class=\"c{colour}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\"/>"
+            );
         }
     }
 
@@ -300,7 +306,8 @@ mod tests {
 
     #[test]
     fn ticks_are_few_round_and_told_apart() {
-        for (low, high) in [(0.0, 1.0), (0.8123, 0.8127), (-3.0, 17.0), (1e-5, 3e-3), (0.0, 400.0)] {
+        for (low, high) in [(0.0, 1.0), (0.8123, 0.8127), (-3.0, 17.0), (1e-5, 3e-3), (0.0, 400.0)]
+        {
             let axis = axis(low, high);
             let ticks = axis.ticks();
             assert!((2..=11).contains(&ticks.len()), "{low} to {high}: {ticks:?}");

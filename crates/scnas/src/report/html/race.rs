@@ -2,7 +2,7 @@
 
 use crate::memory;
 use crate::report::cells::{number, with_error};
-use crate::report::html::markup::{note, table};
+use crate::report::html::markup::{note, sentence, table};
 use crate::report::html::plot::{Axis, Plot};
 use crate::report::race::{Race, Rung, Standing};
 use crate::settings::Count;
@@ -10,11 +10,11 @@ use crate::settings::Count;
 /// The front of the latest rung, the way there, and the standings.
 pub fn section(race: &Race) -> String {
     let verdict = match &race.verdict {
-        Some(verdict) => note(&verdict.to_string()),
+        Some(verdict) => note(&sentence(&verdict.to_string())),
         None => note("The race is not over."),
     };
     let judged = |rung: &&Rung| rung.standings.iter().any(|standing| standing.dice.is_some());
-    let latest = race.rungs.iter().filter(judged).next_back();
+    let latest = race.rungs.iter().rfind(judged);
     let front = latest.map(|rung| front(race, rung)).unwrap_or_default();
     format!(
         "{verdict}<div class=\"plots\">{front}{}</div>\n{}",

@@ -52,10 +52,12 @@ fn spread(evaluation: &Evaluation) -> String {
         let at = |share: f64| sorted[(share * (sorted.len() - 1) as f64).round() as usize];
         if !sorted.is_empty() {
             plot.block("box", [middle - 0.3, at(0.25)], [middle + 0.3, at(0.75)]);
-            plot.line(colour(class), &evaluation.classes[class], "median", &[
-                [middle - 0.3, at(0.5)],
-                [middle + 0.3, at(0.5)],
-            ]);
+            plot.line(
+                colour(class),
+                &evaluation.classes[class],
+                "median",
+                &[[middle - 0.3, at(0.5)], [middle + 0.3, at(0.5)]],
+            );
         }
         for (n, (case, dice)) in all(class).enumerate() {
             // Side by side, the same every time.
@@ -171,7 +173,8 @@ pub fn cases(subject: &Subject, evaluation: &Evaluation) -> String {
             )
         }
     };
-    let hint = format!("{}. A press on a head sorts.", counted(evaluation.cases.len(), "case"));
+    let cases = counted(evaluation.cases.len(), "case");
+    let hint = format!("{cases}. Press the head of a column to sort by it.");
     format!(
         "<div class=\"cases\"><p class=\"controls\">{choice} <span class=\"note\">{}</span></p>{}</div>\n",
         escape(&hint),

@@ -81,8 +81,7 @@ impl Subject {
         };
         let race = Race::read(path)?;
         let complete = path.is_file() || networks.iter().any(|network| network.results.is_some());
-        let under_way =
-            race.is_some() || networks.iter().any(|network| !network.lines.is_empty());
+        let under_way = race.is_some() || networks.iter().any(|network| !network.lines.is_empty());
         let finished = match complete || !under_way {
             true => Some(Finished::read(path)?),
             false => None,
@@ -131,7 +130,9 @@ impl Network {
         Ok(Self {
             of,
             lines: read_log(&folder.join("log.jsonl"))?,
-            architecture: existing("genotype.json").map(|path| Architecture::read(&path)).transpose()?,
+            architecture: existing("genotype.json")
+                .map(|path| Architecture::read(&path))
+                .transpose()?,
             // Another version may have had other settings.
             config: Config::load("default", Some(&settings_file(folder)), &[]).ok(),
             plan: existing("plan.json").map(|path| Plan::read(&path)).transpose()?,

@@ -3,7 +3,7 @@
 use crate::message::duration;
 use crate::report::evaluation::MeanSd;
 use crate::report::finished::Results;
-use crate::report::html::markup::{counted, escape, number};
+use crate::report::html::markup::{counted, escape, number, sentence};
 use crate::report::html::subject::Subject;
 use crate::report::result::RunResult;
 
@@ -39,9 +39,9 @@ fn under_way(subject: &Subject) -> String {
 fn done(subject: &Subject) -> String {
     let Some(finished) = &subject.finished else { return String::new() };
     let classes = finished.classes();
-    let mean = finished.mean().map_or_else(|| "no Dice".into(), |dice| {
-        format!("a mean Dice of {}", in_words(dice))
-    });
+    let mean = finished
+        .mean()
+        .map_or_else(|| "no Dice".into(), |dice| format!("a mean Dice of {}", in_words(dice)));
     let (cases, folds) = match &finished.results {
         Results::Run(result) => (result.cases, format!(" (fold {})", result.fold)),
         Results::Folds(all) => {
@@ -53,23 +53,29 @@ fn done(subject: &Subject) -> String {
         }
         Results::Scores(evaluation) => (evaluation.cases.len(), String::new()),
     };
-    let network = match &finished.results {
-        Results::Scores(_) => finished.name.clone(),
-        _ => format!("{} on {}", finished.network(), finished.dataset()),
+    // Scores do not say what was held out.
+    let (network, noun) = match &finished.results {
+        Results::Scores(_) => (finished.name.clone(), "case"),
+        _ => (format!("{} on {}", finished.network(), finished.dataset()), "held-out case"),
     };
-    let sentence = format!("{network} reaches {mean} over {}{folds}.", counted(cases, "held-out case"));
+    let sentence = format!("{network} reaches {mean} over {}{folds}.", counted(cases, noun));
     let mut figures: Vec<(String, String)> = Vec::new();
     if classes.len() > 1 {
         let shown = classes.iter().enumerate().take(6);
-        figures.extend(shown.filter_map(|(n, class)| Some((class.clone(), in_words(finished.class(n)?)))));
+        figures.extend(
+            shown.filter_map(|(n, class)| Some((class.clone(), in_words(finished.class(n)?)))),
+        );
     }
     let [parameters, gflops] = finished.cost();
     figures.extend(parameters.map(|m| ("parameters".into(), format!("{m:.2} M"))));
     figures.extend(gflops.map(|of| ("a patch".into(), format!("{of:.2} GFLOPs"))));
-    figures.extend(finished.minutes().map(|of| ("search and training".into(), duration(60.0 * of))));
+    figures
+        .extend(finished.minutes().map(|of| ("search and training".into(), duration(60.0 * of))));
     let figures: String = figures
         .iter()
-        .map(|(name, value)| format!("<div><dt>{}</dt><dd>{}</dd></div>", escape(name), escape(value)))
+        .map(|(name, value)| {
+            format!("<div><dt>{}</dt><dd>{}</dd></div>", escape(name), escape(value))
+        })
         .collect();
     format!(
         "<p class=\"lead\">{}</p>\n<dl class=\"figures\">{figures}</dl>\n{}",
@@ -92,12 +98,15 @@ fn origin(subject: &Subject) -> String {
         (None, false) => Some("No control lies beside it.".into()),
         (None, true) => None,
     };
-    let race = subject.race.as_ref().and_then(|race| race.verdict.as_ref()).map(ToString::to_string);
-    let made = results.iter().find_map(|result| result.made_with.as_ref()).map(|made| {
-        format!("Made by scnas {} on {}.", made.version, made.machine)
-    });
+    let race = subject.race.as_ref().and_then(|race| race.verdict.as_ref());
+    let race = race.map(|verdict| sentence(&verdict.to_string()));
+    let made = results
+        .iter()
+        .find_map(|result| result.made_with.as_ref())
+        .map(|made| format!("Made by scnas {} on {}.", made.version, made.machine));
     let seed = results.first().map(|result| format!("Seed {}.", result.seed));
-    let spread = (!results.is_empty()).then(|| "± is the standard deviation over cases.".to_string());
+    let spread =
+        (!results.is_empty()).then(|| "± is the standard deviation over cases.".to_string());
     let all: Vec<String> = [control, race, seed, made, spread].into_iter().flatten().collect();
     format!("<p class=\"note\">{}</p>\n", escape(&all.join(" ")))
 }

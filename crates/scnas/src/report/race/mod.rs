@@ -83,10 +83,7 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Self { winner, prior, candidates, challenger, .. } = self;
         let Some(Challenger { name, against_prior }) = challenger else {
-            return write!(
-                f,
-                "{winner} wins: of {candidates} candidates no other reached the end"
-            );
+            return write!(f, "{winner} wins: of {candidates} candidates no other reached the end");
         };
         match winner == prior {
             true => write!(

@@ -32,7 +32,8 @@ pub fn film(genotypes: &[Genotype], prefix: &str) -> Option<Film> {
                 genotypes.iter().map(|genotype| genotype.choices[arch][edge]).collect();
             let mark = |operation: &usize| {
                 let mark = Mark::of(space, arch, edge, *operation)?;
-                let off = if last.choices[arch][edge] == *operation { "" } else { " class=\"off\"" };
+                let off =
+                    if last.choices[arch][edge] == *operation { "" } else { " class=\"off\"" };
                 let number = arch * EDGES + edge;
                 let group = format!("data-edge=\"{number}\" data-op=\"{operation}\"{off}");
                 Some(Mark { group, ..mark })

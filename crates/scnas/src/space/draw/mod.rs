@@ -87,11 +87,8 @@ fn label_width(text: &str) -> f64 {
 /// Distance of nodes: the longest name of the table, with its stride, fits between two nodes
 /// whichever edge it is on.
 fn step(space: &Space) -> f64 {
-    let widest = space
-        .operations
-        .iter()
-        .map(|o| label_width(&format!("{o} /2")))
-        .fold(0.0, f64::max);
+    let widest =
+        space.operations.iter().map(|o| label_width(&format!("{o} /2"))).fold(0.0, f64::max);
     (1.6 * widest - 8.0).max(110.0)
 }
 
