@@ -120,7 +120,7 @@ fn a_browser_shows_every_part_of_the_page_and_finds_no_fault() {
     let folder = folder("report-browser");
     searched(&folder, &["search.epochs=6", "search.alpha.lr=0.5"]);
     succeed(&folder, &tiny(&["cross-validate", "data", "--out", "cv", "--arch", "u:4"], &[]));
-    let set = ["race.candidates=[\"u:4\", \"u:8\", \"conv1\"]", "race.epochs=[1, 2]"];
+    let set = ["race.candidates=[\"u:4\", \"u:8\", \"conv3@4\"]", "race.epochs=[1, 2]"];
     succeed(&folder, &tiny(&["search", "data", "--strategy", "race", "--out", "race"], &set));
     succeed(&folder, &["report", "run", "cv", "race", "--out", "several.html"]);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/judge_report.cjs");

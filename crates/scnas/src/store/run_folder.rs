@@ -1,6 +1,7 @@
 //! A run is a folder: `config.toml` (effective settings), `plan.json`, `log.jsonl` (one line an
 //! epoch), `checkpoint/`, `genotype.json`, `model.safetensors`, `evaluation.json`, `result.json`,
-//! `predictions/`; of a race also `candidates/`, each a run folder, `race.json` and `winner.toml`. Every file is replaced whole; one process at a time holds `lock`.
+//! `predictions/`, `report.html`; of a race also `candidates/`, each a run folder, `race.json` and
+//! `winner.toml`. Every file is replaced whole; one process at a time holds `lock`.
 
 use std::path::{Path, PathBuf};
 
