@@ -81,6 +81,18 @@ impl Normalisation {
         )
     }
 
+    /// Its name among [`Self::NAMES`].
+    pub fn name(&self) -> &'static str {
+        let at = match self {
+            Self::ZScore => 0,
+            Self::Ct { .. } => 1,
+            Self::None => 2,
+            Self::Rescale => 3,
+            Self::Rgb => 4,
+        };
+        Self::NAMES[at]
+    }
+
     /// The one that a channel of this name gets: that of the name, or else the z-score.
     pub fn of_channel(name: &str) -> Self {
         Self::named(name).unwrap_or_default()
@@ -259,6 +271,7 @@ mod tests {
         for name in Normalisation::NAMES {
             let normalisation = Normalisation::named(name).unwrap();
             assert_eq!(Normalisation::of_channel(&name.to_uppercase()), normalisation);
+            assert_eq!(normalisation.name(), name);
         }
         assert_eq!(Normalisation::named("CTA"), None);
         for name in ["Computed Tomography", "CT (HU)", "ct_scan"] {

@@ -1,11 +1,10 @@
 //! Whether a found network beats random ones, in words.
 
 use scnas::report::against_random::{AgainstRandom, Rival};
+use scnas::report::cells::{PAIRED_HEAD, number, paired_cells, with_error};
 use scnas::report::procedures::Procedures;
 use scnas::report::table::aligned;
 use serde_json::{Value, json};
-
-use crate::cells::{PAIRED_HEAD, number, paired_cells, with_error};
 
 /// A table, and a sentence that sums it up.
 pub fn text(against: &AgainstRandom) -> String {
@@ -29,19 +28,8 @@ pub fn text(against: &AgainstRandom) -> String {
     text
 }
 
-const UNDECIDED: &str = "the interval holds 0 or p is not below 0.05";
-
 fn sentence(against: &AgainstRandom) -> String {
-    let verdict = match (against.rivals.len(), against.better_than(), against.worse_than()) {
-        (1, 1, _) => "The found network is better than the random one.".into(),
-        (1, _, 1) => "The found network is worse than the random one.".into(),
-        (1, ..) => format!("No difference from the random network is shown: {UNDECIDED}."),
-        (all, better, worse) => format!(
-            "Of {all} random networks the found one is better than {better}, worse than {worse}; \
-             from {} no difference is shown ({UNDECIDED}).",
-            all - better - worse
-        ),
-    };
+    let verdict = against.verdict();
     let networks = "This speaks of these networks: cases are the sample.";
     match &against.procedure {
         None => format!("{verdict} {networks}"),

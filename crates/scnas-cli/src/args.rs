@@ -11,6 +11,7 @@ use crate::demo::DemoArgs;
 use crate::evaluate::EvaluateArgs;
 use crate::picture::PictureArgs;
 use crate::predict::PredictArgs;
+use crate::report::ReportArgs;
 use crate::search::SearchArgs;
 use crate::show::ShowArgs;
 use crate::train::TrainArgs;
@@ -77,6 +78,7 @@ pub enum Verb {
     Show(ShowArgs),
     Picture(PictureArgs),
     Compare(CompareArgs),
+    Report(ReportArgs),
     Bench(BenchArgs),
     Demo(DemoArgs),
     Config(ConfigArgs),

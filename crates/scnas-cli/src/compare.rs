@@ -7,14 +7,13 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use scnas::report::comparison::{Compared, Comparison};
-use scnas::report::evaluation::mean_and_sd;
-use scnas::report::finished::{Finished, Results};
+use scnas::report::cells::{PAIRED_HEAD, PROCEDURE_HEAD, paired_cells, procedure_cells};
+use scnas::report::comparison::{Compared, Comparison, NETWORKS, PROCEDURES, headed};
+use scnas::report::finished::Results;
 use scnas::report::procedures::Groups;
 use scnas::report::table::aligned;
 use serde_json::{Value, json};
 
-use crate::cells::{PAIRED_HEAD, PROCEDURE_HEAD, number, paired_cells, procedure_cells};
 use crate::output::Output;
 
 /// Compare finished runs in one table
@@ -55,47 +54,45 @@ pub fn run(args: &CompareArgs, output: Output) -> Result<ExitCode> {
     if !args.against.is_empty() {
         return compare_groups([&args.runs, &args.against], output);
     }
-    let runs = Comparison::of(&args.runs)?.runs;
-    let mut text = table(&runs);
-    if runs.len() > 1 {
-        text = format!("{text}\n{}", paired_table(&runs));
+    let comparison = Comparison::of(&args.runs)?;
+    let mut text = table(&comparison);
+    if comparison.runs.len() > 1 {
+        text = format!("{text}\n{}", aligned(&comparison.paired(), 1));
     }
-    if let Some(procedures) = procedures_table(&runs) {
-        text = format!("{text}\n{procedures}");
+    if let Some(procedures) = comparison.procedures() {
+        text = format!("{text}\n{}", aligned(&procedures, 1));
     }
-    if let Some(settings) = settings_table(&runs) {
-        text = format!("{text}\n{settings}");
+    if let Some(settings) = comparison.settings() {
+        text = format!("{text}\n{}", aligned(&settings, 4));
     }
-    output.result(text, || runs.iter().map(compared).collect())?;
+    output.result(text, || comparison.runs.iter().map(compared).collect())?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Two groups of runs: every run in the table, then one group against the other.
 fn compare_groups(sides: [&[PathBuf]; 2], output: Output) -> Result<ExitCode> {
-    let runs = Comparison::of(&sides.concat())?.runs;
+    let comparison = Comparison::of(&sides.concat())?;
     let groups = Groups::read(sides)?;
-    let head = |what: &str, head: &[&str]| -> Vec<String> {
-        [what].iter().chain(head).map(|cell| cell.to_string()).collect()
-    };
     let row = |cells: Vec<String>| [vec!["first group - second".to_string()], cells].concat();
     let networks = paired_cells(groups.these_networks.as_ref());
-    let networks = aligned(&[head(NETWORKS, &PAIRED_HEAD), row(networks)], 1);
+    let networks = aligned(&[headed(NETWORKS, &PAIRED_HEAD), row(networks)], 1);
     let procedures = groups.procedures.as_ref().map_or_else(|| vec!["0".into()], procedure_cells);
-    let procedures = aligned(&[head(PROCEDURES, &PROCEDURE_HEAD), row(procedures)], 1);
+    let procedures = aligned(&[headed(PROCEDURES, &PROCEDURE_HEAD), row(procedures)], 1);
     let few = match groups.procedures.as_ref().is_some_and(|found| found.error.is_some()) {
         true => "",
         false => "Two runs or folds that share their cases are needed on a side, or more.\n",
     };
     output.result(
-        format!("{}\n{networks}\n{procedures}{few}", table(&runs)),
-        || json!({ "runs": runs.iter().map(compared).collect::<Vec<_>>(), "groups": groups }),
+        format!("{}\n{networks}\n{procedures}{few}", table(&comparison)),
+        || json!({ "runs": comparison.runs.iter().map(compared).collect::<Vec<_>>(), "groups": groups }),
     )?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a comparison speaks of.
-const NETWORKS: &str = "these networks: cases are the sample";
-const PROCEDURES: &str = "what made them: networks are the sample";
+/// Names to the left, numbers to the right.
+fn table(comparison: &Comparison) -> String {
+    aligned(&comparison.results(), Comparison::RESULTS_LEFT)
+}
 
 /// A row for programs.
 fn compared(run: &Compared) -> Value {
@@ -113,78 +110,4 @@ fn compared(run: &Compared) -> Value {
         "procedure_against_first": procedure_against_first,
         "settings_unlike_first": settings,
     })
-}
-
-fn table(runs: &[Compared]) -> String {
-    let mut classes: Vec<&str> = Vec::new();
-    for class in runs.iter().flat_map(|run| run.finished.classes()) {
-        if !classes.contains(&class.as_str()) {
-            classes.push(class);
-        }
-    }
-    let head = ["run", "network", "data", "fold", "M par.", "GFLOPs"]
-        .into_iter()
-        .chain(classes.iter().copied())
-        .chain(["mean", "minutes"]);
-    let mut rows: Vec<Vec<String>> = vec![head.map(str::to_string).collect()];
-    rows.extend(runs.iter().map(|run| row(&run.finished, &classes)));
-    // Names to the left, numbers to the right.
-    aligned(&rows, 3)
-}
-
-fn row(run: &Finished, classes: &[&str]) -> Vec<String> {
-    let dice = |class: &&str| {
-        mean_and_sd(run.classes().iter().position(|c| c == class).and_then(|c| run.class(c)))
-    };
-    let [parameters_m, gflops] = run.cost();
-    let first = [
-        run.name.clone(),
-        run.network().into(),
-        run.dataset().into(),
-        run.folds(),
-        number(parameters_m, 2),
-        number(gflops, 2),
-    ];
-    let last = [mean_and_sd(run.mean()), number(run.minutes(), 1)];
-    first.into_iter().chain(classes.iter().map(dice)).chain(last).collect()
-}
-
-/// All runs but the first against it.
-fn paired_table(runs: &[Compared]) -> String {
-    let against = format!("against {}; {NETWORKS}", runs[0].finished.name);
-    let mut rows: Vec<Vec<String>> =
-        vec![[against.as_str()].into_iter().chain(PAIRED_HEAD).map(String::from).collect()];
-    for run in &runs[1..] {
-        let cells = paired_cells(run.against_first.as_ref());
-        rows.push([vec![run.finished.name.clone()], cells].concat());
-    }
-    aligned(&rows, 1)
-}
-
-/// What made the networks of cross-validations against what made those of the first; `None` of
-/// single runs.
-fn procedures_table(runs: &[Compared]) -> Option<String> {
-    let against = format!("against {}; {PROCEDURES}", runs.first()?.finished.name);
-    let mut rows: Vec<Vec<String>> =
-        vec![[against.as_str()].into_iter().chain(PROCEDURE_HEAD).map(String::from).collect()];
-    for run in &runs[1..] {
-        let cells = run.procedure_against_first.as_ref().map(procedure_cells);
-        rows.extend(cells.map(|cells| [vec![run.finished.name.clone()], cells].concat()));
-    }
-    (rows.len() > 1).then(|| aligned(&rows, 1))
-}
-
-/// The settings that differ from the first run's; `None` if none does. The first table shows the
-/// folds.
-fn settings_table(runs: &[Compared]) -> Option<String> {
-    let first = &runs.first()?.finished.name;
-    let mut rows = vec![["settings", "", "", &format!("in {first}")].map(String::from).to_vec()];
-    for run in runs {
-        let unlike = run.settings_unlike_first.iter().flatten();
-        let unlike = unlike.filter(|(key, _)| key != "data.fold").cloned();
-        rows.extend(
-            unlike.map(|(key, [here, there])| vec![run.finished.name.clone(), key, here, there]),
-        );
-    }
-    (rows.len() > 1).then(|| aligned(&rows, 4))
 }

@@ -46,9 +46,9 @@ fn next_steps(folders: &Folders) -> String {
     let Folders { data, run, predictions, .. } = folders;
     let (data, run, predictions) = (data.display(), run.display(), predictions.display());
     format!(
-        "\nImages are in {data}, their label maps in {predictions}: any NIfTI viewer shows one \
-         over the other. Try next:\n  scnas show {run} --svg cells.svg           the architecture \
-         that was found\n  scnas train {data} --from {run} --init inherit    its weights as the \
+        "\nOpen {run}/report.html in a browser: scores, pictures, curves and cells of the run. \
+         Images are in {data}, their label maps in {predictions}. Try next:\n  scnas show {run} \
+         --svg cells.svg           the architecture that was found\n  scnas train {data} --from {run} --init inherit    its weights as the \
          search left them\n  scnas search YOUR_DATA                     the same on your own data \
          set"
     )

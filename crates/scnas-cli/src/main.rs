@@ -8,7 +8,6 @@
 mod against_random;
 mod args;
 mod bench;
-mod cells;
 mod check;
 mod compare;
 mod config;
@@ -21,6 +20,7 @@ mod picture;
 mod predict;
 mod progress;
 mod race;
+mod report;
 mod run_options;
 mod said;
 mod search;
@@ -67,6 +67,7 @@ fn run(cli: Cli, output: Output) -> Result<ExitCode> {
         Verb::Show(args) => show::run(&args, &device, output),
         Verb::Picture(args) => picture::run(&args, output),
         Verb::Compare(args) => compare::run(&args, output),
+        Verb::Report(args) => report::run(&args, output),
         Verb::Bench(args) => bench::run(&args, &device, output),
         Verb::Demo(args) => demo::run(&args, &device, output),
         Verb::Config(args) => config::run(&args, output),

@@ -1,12 +1,10 @@
 //! A race in words: who ran, how the rungs went, what was gained.
 
 use scnas::memory;
-use scnas::report::race::schedule::Difference;
-use scnas::report::race::{Candidate, Challenger, Race, Rung, Verdict};
+use scnas::report::cells::{number, with_error};
+use scnas::report::race::{Candidate, Race, Rung};
 use scnas::report::table::aligned;
 use scnas::settings::Count;
-
-use crate::cells::{number, with_error};
 
 /// The candidates with their costs, a table a rung, and what was gained.
 pub fn text(race: &Race) -> String {
@@ -18,7 +16,7 @@ pub fn text(race: &Race) -> String {
         text += &format!("\n{}", rung_text(n + 1, rung, race));
     }
     match &race.verdict {
-        Some(verdict) => text + &format!("\n{}\n", headline(verdict)),
+        Some(verdict) => text + &format!("\n{verdict}\n"),
         None => text + "\nThe race is not over.\n",
     }
 }
@@ -68,7 +66,10 @@ fn rung_text(number_of: usize, rung: &Rung, race: &Race) -> String {
             standing.name.clone(),
             state.into(),
             number(standing.dice, 4),
-            standing.against_prior.as_ref().map_or_else(|| "–".into(), difference),
+            standing
+                .against_prior
+                .as_ref()
+                .map_or_else(|| "–".into(), |of| with_error(of.mean, of.standard_error)),
             format!("{}{front}", number(seconds, 2)),
             format!("{:.1} min", standing.train_seconds / 60.0),
         ]);
@@ -78,33 +79,4 @@ fn rung_text(number_of: usize, rung: &Rung, race: &Race) -> String {
         false => "",
     };
     aligned(&rows, 2) + front
-}
-
-fn difference(Difference { mean, standard_error, .. }: &Difference) -> String {
-    with_error(*mean, *standard_error)
-}
-
-/// What was gained over the prior, in one line.
-pub fn headline(verdict: &Verdict) -> String {
-    let Verdict { winner, prior, candidates, challenger, .. } = verdict;
-    match challenger {
-        None => format!("{winner} wins: of {candidates} candidates no other reached the end"),
-        Some(Challenger { name, against_prior }) => {
-            let shown = difference(against_prior);
-            let cases = against_prior.cases;
-            let errors = format!(
-                "(standard error over the {cases} training cases that judged, and chose it out of \
-                 {candidates} candidates)"
-            );
-            match winner == prior {
-                true => format!(
-                    "gain over the prior: none; {prior} is kept, as no other is better by more \
-                     than two standard errors: the best other, {name}, {shown} Dice {errors}"
-                ),
-                false => format!(
-                    "gain over the prior: {winner} instead of {prior}, {shown} Dice {errors}"
-                ),
-            }
-        }
-    }
 }

@@ -14,7 +14,6 @@ use serde_json::json;
 
 use crate::against_random;
 use crate::output::{Output, warn};
-use crate::race;
 
 /// Help for an argument that names an architecture.
 pub const ARCHITECTURES: &str = "A run folder, a genotype.json, a model.safetensors, random, \
@@ -183,7 +182,7 @@ pub fn report(
     let random = folder.join("alpha.json").exists().then(|| AgainstRandom::of(folder)).flatten();
     let mut text = format!("{}\n{}\n{summary}", evaluation.table(), evaluation.means());
     if let Some(verdict) = &result.race {
-        text = format!("{text}\n{}", race::headline(verdict));
+        text = format!("{text}\n{verdict}");
     }
     if let Some(random) = &random {
         text = format!("{text}\n\n{}", against_random::text(random));

@@ -9,6 +9,7 @@ use scnas::Device;
 use scnas::Plan;
 use scnas::message::Outputs;
 use scnas::report::decided::Decided;
+use scnas::report::model_card;
 use scnas::report::portrait::{Portrait, Wanted};
 use scnas::report::race::Race;
 use scnas::settings::{Config, PRESETS};
@@ -30,6 +31,7 @@ use crate::run_options::ARCHITECTURES;
 #[command(after_help = "\
 Examples:
   scnas show runs/Task04_Hippocampus/search-fold0 --svg cells.svg
+  scnas show runs/Task04_Hippocampus/search-fold0 --md --licence \"CC BY 4.0\" > MODEL.md
   scnas show conv3 --preset paper
   scnas show random:1 --width 16 --channels 1 --classes 3 --patch 40,56,40 --json")]
 pub struct ShowArgs {
@@ -53,6 +55,12 @@ pub struct ShowArgs {
     /// Also draw the cells into this file
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
+    /// Print a model card in Markdown instead: network, data, scores, limits
+    #[arg(long)]
+    pub md: bool,
+    /// What the model card says of the licence [default: not stated]
+    #[arg(long, value_name = "TEXT", requires = "md")]
+    pub licence: Option<String>,
 }
 
 fn patch(text: &str) -> Result<[usize; 3], String> {
@@ -81,6 +89,11 @@ pub fn run(args: &ShowArgs, device: &Device, output: Output) -> Result<ExitCode>
         if !output.quiet {
             note(format_args!("drawing: {}", path.display()));
         }
+    }
+    if args.md {
+        let card = model_card::markdown(&portrait, run, args.licence.as_deref())?;
+        output.result(&card, || json!({ "card": card }))?;
+        return Ok(ExitCode::SUCCESS);
     }
     let Portrait { name, architecture, size, patch, plan, cost, edges } = portrait;
     let unknown = Outputs { classes: size.classes, regions: Vec::new(), ignore: None };

@@ -56,6 +56,7 @@ pub mod data;
 pub mod disk;
 pub mod error;
 pub mod learn;
+pub mod machine;
 pub mod memory;
 pub mod message;
 pub mod network;

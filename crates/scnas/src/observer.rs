@@ -1,5 +1,6 @@
 //! Who watches a piece of work, and what is said to them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use medvol::check::Report;
@@ -106,6 +107,9 @@ pub struct SearchLine {
     pub identity: f64,
     /// Share of edges with a pooling.
     pub pool: f64,
+    /// The current architecture: the operations on the edges of each cell, as in `genotype.json`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cells: BTreeMap<String, Vec<String>>,
     /// Only in a search that drops operations when it knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decide: Option<DecideLine>,

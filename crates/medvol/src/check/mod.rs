@@ -46,7 +46,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use crate::dataset::Fold;
 use crate::dataset::{CaseFiles, Dataset, Flaw, Survey, survey};
@@ -80,7 +80,7 @@ pub struct Options {
 }
 
 /// What was found.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// The data set, as far as its description could be understood.
     #[serde(skip)]

@@ -15,4 +15,5 @@ mod kills;
 mod predict;
 mod race;
 mod regions;
+mod report;
 mod runs;

@@ -168,6 +168,12 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// A folder whose log is asked for has none.
+    #[error("{}: no log.jsonl there; expected the folder of a run or of a cross-validation that has begun", path.display())]
+    NoLog {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The loss or its gradients are no numbers any more.
     #[error("{phase} diverged in epoch {}: the loss became {loss}, the norm of its gradients {norm}; expected finite numbers; the last checkpoint is kept, but going on from it would end the same way: start again in another folder with a lower learning rate, such as {phase}.weights.lr={}", epoch + 1, lr / 2.0)]
     Diverged {

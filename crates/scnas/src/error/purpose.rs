@@ -53,6 +53,11 @@ pub enum Purpose {
         /// Name of the image.
         name: String,
     },
+    /// A picture of an image and its label maps.
+    Picture {
+        /// Name of the image.
+        name: String,
+    },
 }
 
 impl fmt::Display for Purpose {
@@ -61,7 +66,8 @@ impl fmt::Display for Purpose {
             Self::Cases { dataset: name, .. }
             | Self::Case { name }
             | Self::Image { name, .. }
-            | Self::Scoring { name } => f.write_str(name),
+            | Self::Scoring { name }
+            | Self::Picture { name } => f.write_str(name),
             Self::Steps { patch: [d, h, w], .. } => write!(f, "steps on patches of {d}×{h}×{w}"),
         }
     }
@@ -82,6 +88,7 @@ impl Purpose {
                 text(*sums)
             ),
             Self::Scoring { .. } => "to score its prediction at the end of the run".into(),
+            Self::Picture { .. } => "to draw a picture of it".into(),
         }
     }
 

@@ -132,6 +132,13 @@ pub enum Message {
         /// Its folder.
         folder: PathBuf,
     },
+    /// The page about a run could not be written; all else is there.
+    NoReport {
+        /// The run's folder.
+        folder: PathBuf,
+        /// Why.
+        error: Error,
+    },
     /// How a race goes.
     Race(RaceMessage),
     /// An image is predicted part by part, as memory asks for it.
@@ -218,6 +225,7 @@ impl Message {
             Self::EarlierCheckpoint { .. }
             | Self::Remade { .. }
             | Self::NoLocks { .. }
+            | Self::NoReport { .. }
             | Self::SeenCases { .. }
             | Self::TaughtCases { .. }
             | Self::NoImages { .. }
@@ -307,6 +315,9 @@ impl fmt::Display for Message {
                  away from the folder; do not start one there",
                 path.display()
             ),
+            Self::NoReport { folder, error } => {
+                write!(f, "{}: no report.html could be written: {error}", folder.display())
+            }
             Self::SeenCases { source_run, fold } => write!(
                 f,
                 "{source_run}: this architecture was found on cases that other folds than {fold} \

@@ -7,6 +7,8 @@ use crate::report::finished::Finished;
 use crate::report::procedures::{Groups, Procedures};
 use crate::report::statistics::Paired;
 
+const UNDECIDED: &str = "the interval holds 0 or p is not below 0.05";
+
 /// A found network against the random ones beside it.
 #[derive(Clone, Debug)]
 pub struct AgainstRandom {
@@ -58,6 +60,20 @@ impl AgainstRandom {
         (!rivals.is_empty()).then_some(Self { rivals, procedure })
     }
 
+    /// What is shown, in a sentence.
+    pub fn verdict(&self) -> String {
+        match (self.rivals.len(), self.better_than(), self.worse_than()) {
+            (1, 1, _) => "The found network is better than the random one.".into(),
+            (1, _, 1) => "The found network is worse than the random one.".into(),
+            (1, ..) => format!("No difference from the random network is shown: {UNDECIDED}."),
+            (all, better, worse) => format!(
+                "Of {all} random networks the found one is better than {better}, worse than \
+                 {worse}; from {} no difference is shown ({UNDECIDED}).",
+                all - better - worse
+            ),
+        }
+    }
+
     /// Random networks that the found one is better than.
     pub fn better_than(&self) -> usize {
         self.rivals
@@ -91,7 +107,8 @@ fn is_random(finished: &Finished) -> bool {
 /// held out?
 fn trained_alike(a: &Finished, b: &Finished) -> bool {
     let aside = |key: &str| {
-        key.starts_with("search.") || matches!(key, "seed" | "data.fold" | "data.splits")
+        ["search.", "log."].iter().any(|section| key.starts_with(section))
+            || matches!(key, "seed" | "data.fold" | "data.splits")
     };
     a.unlike(b).is_some_and(|settings| settings.iter().all(|(key, _)| aside(key)))
 }

@@ -124,9 +124,14 @@ impl CrossValidation {
         self.folds.iter().map(|r| r.fold.to_string()).collect::<Vec<_>>().join(",")
     }
 
-    /// A text table: one line a fold (mean ± SD over its cases), then mean ± SD over folds and over
-    /// cases.
+    /// A text table of [`Self::rows`].
     pub fn table(&self) -> String {
+        aligned(&self.rows(), 1)
+    }
+
+    /// A row a fold (mean ± SD over its cases) below a head, then mean ± SD over folds and over
+    /// cases.
+    pub fn rows(&self) -> Vec<Vec<String>> {
         let head = [
             vec!["fold", "cases"],
             self.classes.iter().map(String::as_str).collect(),
@@ -158,7 +163,7 @@ impl CrossValidation {
             [short(self.parameters_m), short(self.gflops), format!("{:.1}", self.seconds / 60.0)];
         rows.push([summary("over folds", &self.over_folds), cost.to_vec()].concat());
         rows.push(summary("over cases", &self.over_cases));
-        aligned(&rows, 1)
+        rows
     }
 
     /// A line about the largest component of each class; empty where the evaluations do not say it.
@@ -314,6 +319,7 @@ mod tests {
             .map(|(i, dice)| CaseScore {
                 case: format!("c{number}{i}"),
                 scores: BTreeMap::from([(Metric::Dice, dice.to_vec())]),
+                reference_ml: Vec::new(),
             })
             .collect();
         let result = RunResult {
@@ -329,6 +335,7 @@ mod tests {
             mean_dice: evaluation.foreground(),
             seconds: 60.0,
             race: None,
+            made_with: None,
         };
         (result, evaluation)
     }

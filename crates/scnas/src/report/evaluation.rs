@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use medvol::LabelMap;
 pub use medvol::metrics::Metric;
 use medvol::metrics::{ShapeMismatch, Structures, mean_sd, score_structures};
+use ndarray::ArrayView3;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ScoresFault;
@@ -23,6 +24,9 @@ pub struct CaseScore {
     /// By metric, per foreground class; `None` where the class is not scored.
     #[serde(flatten)]
     pub scores: BTreeMap<Metric, Vec<Option<f64>>>,
+    /// Volume of each class in the reference, in ml; empty where that is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reference_ml: Vec<f64>,
 }
 
 /// Scores of many cases.
@@ -83,7 +87,19 @@ pub fn score(
     let found = score_structures(prediction, reference, scored, spacing, tolerance_mm)?;
     let scores =
         Metric::ALL.map(|metric| (metric, found.iter().map(|scores| scores[metric]).collect()));
-    Ok(CaseScore { case: case.into(), scores: scores.into() })
+    let reference_ml = volumes_ml(reference, spacing, scored);
+    Ok(CaseScore { case: case.into(), scores: scores.into(), reference_ml })
+}
+
+/// The volume of each structure in a label map.
+fn volumes_ml(map: ArrayView3<u16>, spacing_mm: [f64; 3], structures: &Structures) -> Vec<f64> {
+    let mut voxels = vec![0_u64; usize::from(u16::MAX) + 1];
+    map.iter().for_each(|&value| voxels[usize::from(value)] += 1);
+    let voxel_ml = spacing_mm.iter().product::<f64>() / 1000.0;
+    let volume = |values: &Vec<u16>| {
+        values.iter().map(|&value| voxels[usize::from(value)] as f64).sum::<f64>() * voxel_ml
+    };
+    structures.values.iter().map(volume).collect()
 }
 
 impl CaseScore {
@@ -175,9 +191,14 @@ impl Evaluation {
         aligned(&rows, 2)
     }
 
-    /// A text table of the mean ± SD of all metrics per class; in brackets the number of cases
-    /// where not all are scored.
+    /// A text table of [`Self::mean_rows`].
     pub fn means(&self) -> String {
+        aligned(&self.mean_rows(), 1)
+    }
+
+    /// Mean ± SD of all metrics per class, below a head; in brackets the number of cases where not
+    /// all are scored.
+    pub fn mean_rows(&self) -> Vec<Vec<String>> {
         let mut rows =
             vec![[vec!["mean ± SD".into()], self.classes.clone(), vec!["mean".into()]].concat()];
         for metric in Metric::ALL {
@@ -193,7 +214,7 @@ impl Evaluation {
                 .chain([mean_and_sd(mean_foreground)]);
             rows.push(row.collect());
         }
-        aligned(&rows, 1)
+        rows
     }
 
     /// The Dice of a CSV file as [`Self::csv`] writes it, by this or another program: `case`, a
@@ -226,6 +247,7 @@ impl Evaluation {
             evaluation.cases.push(CaseScore {
                 case: record[0].into(),
                 scores: BTreeMap::from([(Metric::Dice, dice)]),
+                reference_ml: Vec::new(),
             });
         }
         Ok(evaluation)
@@ -284,7 +306,7 @@ mod tests {
     fn case(name: &str, dice: [Option<f64>; 2], hd95: [Option<f64>; 2]) -> CaseScore {
         let scores =
             BTreeMap::from([(Metric::Dice, dice.to_vec()), (Metric::Hd95Mm, hd95.to_vec())]);
-        CaseScore { case: name.into(), scores }
+        CaseScore { case: name.into(), scores, reference_ml: Vec::new() }
     }
 
     fn evaluation() -> Evaluation {
@@ -389,5 +411,7 @@ mod tests {
             (Some(1.0), Some(0.0))
         );
         assert_eq!(at(1.0).mean(Metric::Dice), Some(0.0));
+        // Twelve voxels of 6 mm³.
+        assert!((at(1.0).reference_ml[0] - 0.072).abs() < 1e-12);
     }
 }

@@ -1,12 +1,17 @@
 //! What was reached: scores, their spread over cases and folds, comparisons, pictures.
 
 pub mod against_random;
+pub mod cells;
 pub mod comparison;
 pub mod cross_validation;
 pub mod decided;
 mod document;
 pub mod evaluation;
 pub mod finished;
+pub mod held_out;
+pub mod html;
+pub mod log_table;
+pub mod model_card;
 pub mod picture;
 pub mod portrait;
 pub mod procedures;

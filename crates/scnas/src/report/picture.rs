@@ -88,7 +88,7 @@ impl Picture {
         let image_voxels = channels.index_axis(Axis(0), 0);
         let maps: Vec<ArrayView3<u16>> =
             maps.iter().map(|map| axes.canonical(map.voxels.view())).collect();
-        let planes = fullest(maps.first()?);
+        let planes = fullest(maps.first()?.map(|&value| value > 0).view());
         let values: BTreeSet<u16> = maps.iter().flatten().copied().filter(|&v| v > 0).collect();
         let colours: Vec<(u16, Colour)> =
             values.into_iter().zip(COLOURS.into_iter().cycle()).collect();
@@ -129,25 +129,41 @@ impl Picture {
     }
 
     fn png(&self) -> std::result::Result<Vec<u8>, png::EncodingError> {
-        let (height, width) = self.pixels.dim();
-        let mut bytes = Vec::new();
-        // A few thousand pixels at most, as every side is.
-        let mut encoder = png::Encoder::new(&mut bytes, width as u32, height as u32);
-        encoder.set_color(png::ColorType::Rgb);
-        encoder.set_depth(png::BitDepth::Eight);
         let values: Vec<u8> = self.pixels.iter().flatten().copied().collect();
-        encoder.write_header()?.write_image_data(&values)?;
-        Ok(bytes)
+        encoded(self.pixels.dim(), png::ColorType::Rgb, &values)
     }
 }
 
-/// The plane along each axis that holds the most foreground; without any, the one in the middle.
-fn fullest(map: &ArrayView3<u16>) -> [usize; 3] {
+/// A grey image `[height, width]` as PNG.
+///
+/// # Errors
+/// When it cannot be encoded.
+pub(super) fn grey_png(pixels: &Array2<u8>) -> std::result::Result<Vec<u8>, png::EncodingError> {
+    let values: Vec<u8> = pixels.iter().copied().collect();
+    encoded(pixels.dim(), png::ColorType::Grayscale, &values)
+}
+
+fn encoded(
+    (height, width): (usize, usize),
+    colour: png::ColorType,
+    values: &[u8],
+) -> std::result::Result<Vec<u8>, png::EncodingError> {
+    let mut bytes = Vec::new();
+    // A few thousand pixels at most, as every side is.
+    let mut encoder = png::Encoder::new(&mut bytes, width as u32, height as u32);
+    encoder.set_color(colour);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.write_header()?.write_image_data(values)?;
+    Ok(bytes)
+}
+
+/// The plane along each axis that holds most of a mask; without any, the one in the middle.
+pub(super) fn fullest(mask: ArrayView3<bool>) -> [usize; 3] {
     [0, 1, 2].map(|axis| {
-        let area = |plane: ArrayView2<u16>| plane.iter().filter(|&&value| value > 0).count();
-        let areas = map.axis_iter(Axis(axis)).map(area).enumerate();
+        let area = |plane: ArrayView2<bool>| plane.iter().filter(|&&inside| inside).count();
+        let areas = mask.axis_iter(Axis(axis)).map(area).enumerate();
         let best = areas.max_by_key(|&(plane, area)| (area, Reverse(plane)));
-        best.filter(|&(_, area)| area > 0).map_or(map.len_of(Axis(axis)) / 2, |(plane, _)| plane)
+        best.filter(|&(_, area)| area > 0).map_or(mask.len_of(Axis(axis)) / 2, |(plane, _)| plane)
     })
 }
 
@@ -163,7 +179,11 @@ fn panel_sizes(shape: [usize; 3], spacing_mm: [f64; 3]) -> [[usize; 2]; 3] {
 
 /// The plane across an axis as it is seen: the head or the front above, the patient's right or
 /// front on the left.
-fn seen<'a, T>(volume: ArrayView3<'a, T>, axis: usize, planes: [usize; 3]) -> ArrayView2<'a, T> {
+pub(super) fn seen<'a, T>(
+    volume: ArrayView3<'a, T>,
+    axis: usize,
+    planes: [usize; 3],
+) -> ArrayView2<'a, T> {
     let mut plane = volume.index_axis_move(Axis(axis), planes[axis]);
     plane.invert_axis(Axis(0));
     plane.invert_axis(Axis(1));
@@ -171,7 +191,7 @@ fn seen<'a, T>(volume: ArrayView3<'a, T>, axis: usize, planes: [usize; 3]) -> Ar
 }
 
 /// What is black and what is white.
-fn window(image: &ArrayView3<f32>, planes: [usize; 3]) -> [f32; 2] {
+pub(super) fn window(image: &ArrayView3<f32>, planes: [usize; 3]) -> [f32; 2] {
     let shown = (0..3).flat_map(|axis| seen(*image, axis, planes).to_owned());
     let mut shown: Vec<f32> = shown.filter(|value| value.is_finite()).collect();
     shown.sort_by(f32::total_cmp);
@@ -180,7 +200,7 @@ fn window(image: &ArrayView3<f32>, planes: [usize; 3]) -> [f32; 2] {
 }
 
 /// Where there is no contrast, and for NaN, black.
-fn shade(value: f32, [black, white]: [f32; 2]) -> u8 {
+pub(super) fn shade(value: f32, [black, white]: [f32; 2]) -> u8 {
     let share = if white > black { (value - black) / (white - black) } else { 0.0 };
     (255.0 * share.clamp(0.0, 1.0)) as u8
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::machine;
 use crate::report::document::read;
 use crate::report::evaluation::{Evaluation, MeanSd};
 use crate::report::race::Verdict;
@@ -37,6 +38,25 @@ pub struct RunResult {
     /// Of a race: what its winner is, and what is gained over the prior.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub race: Option<Verdict>,
+    /// What it ended on; `None` in results of versions that did not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_with: Option<MadeWith>,
+}
+
+/// What a run ended on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeWith {
+    /// Version of scnas.
+    pub version: String,
+    /// Processor and threads.
+    pub machine: String,
+}
+
+impl MadeWith {
+    /// This program on this machine.
+    pub fn here() -> Self {
+        Self { version: env!("CARGO_PKG_VERSION").into(), machine: machine::described() }
+    }
 }
 
 /// What a run's network comes from.

@@ -12,12 +12,13 @@ use medvol::io::Source;
 use medvol::{Dataset, Fold};
 
 use crate::data::cohort::Cohort;
-use crate::data::plan::Plan;
+use crate::data::plan::{Plan, to_json};
 use crate::data::splits::read_unchecked;
 use crate::error::{Error, Result};
 use crate::memory;
 use crate::observer::Observer;
 use crate::settings::Config;
+use crate::store::run_folder::FINDINGS;
 
 /// Looks at every file of the data set at `data`, holds its cases against a file of splits, and
 /// writes a corrected copy into the folder `copy`, which must be new or empty, where that is
@@ -111,7 +112,7 @@ impl<'a> Opened<'a> {
     pub fn planned(self, observer: &dyn Observer) -> Result<(Cohort, Plan, Check<'a>)> {
         let Self { planned, check } = self;
         // Settings that cannot be are not worth a wait.
-        if planned.as_ref().is_err_and(|error| !error.is_of_settings()) {
+        if planned.as_ref().is_err_and(|error| !error.is_of_settings()) && check.is_due() {
             check.look(observer)?;
         }
         planned.map(|(cohort, plan)| (cohort, plan, check))
@@ -132,18 +133,15 @@ impl Check<'_> {
         if !self.is_due() {
             return Ok(());
         }
-        self.look(observer)?;
-        self.remember()
+        let report = self.look(observer)?;
+        self.remember(&report)
     }
 
-    /// Looks at them, if that is due, and remembers nothing: of a run that cannot be, no folder is
-    /// made.
-    fn look(&self, observer: &dyn Observer) -> Result<()> {
-        if !self.is_due() {
-            return Ok(());
-        }
+    /// Looks at them and remembers nothing: of a run that cannot be, no folder is made.
+    fn look(&self, observer: &dyn Observer) -> Result<Report> {
         let report = examine(self.data, self.splits, true, observer)?;
-        self.tell(&report, observer)
+        self.tell(&report, observer)?;
+        Ok(report)
     }
 
     /// Says what was found when the cases were loaded.
@@ -160,8 +158,9 @@ impl Check<'_> {
         let (labelled_only, folds) = (true, folds(self.splits)?);
         let fold = Some((plan.fold, plan.sides()));
         let options = Options { labelled_only, folds, fold, memory: None };
-        self.tell(&check::conclude(&cohort.dataset, &options, examinations), observer)?;
-        self.remember()
+        let report = check::conclude(&cohort.dataset, &options, examinations);
+        self.tell(&report, observer)?;
+        self.remember(&report)
     }
 
     /// Tells of a report, and refuses errors.
@@ -170,12 +169,13 @@ impl Check<'_> {
         refuse_errors(self.data, self.splits, report)
     }
 
-    /// Remembers that all was found fit.
-    fn remember(&self) -> Result<()> {
+    /// Remembers that all was found fit, and what there is to say of it.
+    fn remember(&self, report: &Report) -> Result<()> {
         self.due.set(false);
-        let Some(state) = &self.state else { return Ok(()) };
         let folder = self.remembered.parent().unwrap_or(Path::new(""));
         std::fs::create_dir_all(folder).map_err(|e| Error::file("create", folder, e))?;
+        medvol::atomic_write(folder.join(FINDINGS), &to_json(report)?)?;
+        let Some(state) = &self.state else { return Ok(()) };
         Ok(medvol::atomic_write(&self.remembered, state.as_bytes())?)
     }
 }

@@ -12,6 +12,7 @@ use crate::observer::Observer;
 use crate::report::cross_validation::CrossValidation;
 use crate::report::finished::{cross_validation, fold_folder, read_folds};
 use crate::run::check::Opened;
+use crate::run::finish::write_report;
 use crate::run::pipeline::Order;
 use crate::run::setup::Job;
 use crate::run::start::Start;
@@ -124,5 +125,6 @@ fn summarize(
     medvol::atomic_write(out.join("cross-validation.json"), &to_json(&all)?)?;
     medvol::atomic_write(out.join("cross-validation.csv"), all.csv().as_bytes())?;
     medvol::atomic_write(out.join("cross-validation.tex"), all.tex().as_bytes())?;
+    write_report(out, config, observer);
     Ok(CrossValidated { all, in_use })
 }

@@ -203,14 +203,16 @@ impl Phase for Decider {
     }
 
     fn search_line(&self, _epoch: usize, alpha_loss: Option<f64>) -> Option<SearchLine> {
-        let EdgeShares { zero, identity, pool } = EdgeShares::of(&self.genotype().0);
+        let (genotype, _) = self.genotype();
+        let EdgeShares { zero, identity, pool } = EdgeShares::of(&genotype);
         let left: Vec<f64> = self.decisions.left().iter().map(|left| left.len() as f64).collect();
         let mean = |values: Vec<f64>| values.iter().sum::<f64>() / left.len() as f64;
         // Those that are left are drawn alike, as with equal α, and no temperature sharpens ẑ.
         let entropy = mean(left.iter().map(|left| left.ln()).collect());
         let agreement = self.decisions.agreement(self.space());
         let decide = Some(DecideLine { left: mean(left.clone()), agreement });
-        Some(SearchLine { alpha_loss, tau: 1.0, entropy, zero, identity, pool, decide })
+        let cells = genotype.cells();
+        Some(SearchLine { alpha_loss, tau: 1.0, entropy, zero, identity, pool, cells, decide })
     }
 }
 

@@ -20,7 +20,7 @@ use crate::observer::{EpochLine, Observer, SearchLine};
 use crate::run::course::Course;
 use crate::run::setup::Run;
 use crate::run::validate::{Judged, validate};
-use crate::store::checkpoint;
+use crate::store::{checkpoint, events};
 
 /// A phase of a run: what is drawn for an epoch, what a step does, what is kept between two steps.
 pub(crate) trait Phase {
@@ -207,8 +207,12 @@ pub(crate) fn run_until<P: Phase>(
         (place.epoch, place.step) = (done, 0);
         // The line first: killed in between, the epoch is run again and its line rewritten; the
         // other way round it would be lost.
-        observer.epoch(&line, &run.plan.foreground());
+        let classes = run.plan.foreground();
+        observer.epoch(&line, &classes);
         run.dir.log(line)?;
+        if run.config.log.tensorboard {
+            events::write(run.dir.path(), run.dir.lines(), &classes)?;
+        }
         save(run, phase, &place)?;
     }
     Ok(())

@@ -1,20 +1,25 @@
 //! The end of a run: the model, predictions of the held-out cases on their own grids, and their
 //! scores; and, before a run, whether there will be room for that.
 
+use std::path::Path;
 use std::slice;
 
 use medvol::io;
 use medvol::sliding::Sliding;
 
 use crate::error::{CasesFault, Error, Purpose, Result};
+use crate::message::Message;
 use crate::network::architecture::Architecture;
 use crate::observer::{Observer, Within};
 use crate::predict::image::{ImagePredictor, Options};
 use crate::report::evaluation::{Evaluation, TOLERANCE_MM, score};
-use crate::report::result::{Origin, RunResult};
+use crate::report::held_out::HeldOut;
+use crate::report::html;
+use crate::report::result::{MadeWith, Origin, RunResult};
 use crate::run::setup::Run;
-use crate::settings::PredictConfig;
+use crate::settings::{Config, PredictConfig};
 use crate::store::model::{MODEL, Model};
+use crate::store::run_folder::HELD_OUT;
 
 /// Most bytes that scoring takes a voxel: two label maps of two, and for the class looked at two
 /// masks, their surfaces, distances along one axis.
@@ -24,9 +29,20 @@ const SCORED_VOXEL: u64 = 2 * 2 + 2 + 2 + 2;
 /// apart: two maps of classes, and both as labels.
 const VALIDATED_VOXEL: u64 = 2 + 2 * 2;
 
+/// Writes the page about a finished run or cross-validation, where the settings ask for it. What is
+/// wrong with it does not undo the run.
+pub(super) fn write_report(folder: &Path, config: &Config, observer: &dyn Observer) {
+    if !config.log.report {
+        return;
+    }
+    if let Err(error) = html::write(folder) {
+        observer.message(&Message::NoReport { folder: folder.into(), error });
+    }
+}
+
 impl Run<'_> {
     /// Writes the model, predicts the held-out cases on their own grids, and writes predictions,
-    /// evaluation and result. `origin` says how the network came to be.
+    /// evaluation, result and the page about it. `origin` says how the network came to be.
     ///
     /// # Errors
     /// When files cannot be read or written.
@@ -77,10 +93,13 @@ impl Run<'_> {
             // The sum of no lines (`inherit`) would be -0.
             seconds: self.dir.lines().iter().fold(seconds, |sum, line| sum + line.seconds),
             race,
+            made_with: Some(MadeWith::here()),
         };
         self.dir.write_json("evaluation.json", &evaluation.summary())?;
         medvol::atomic_write(self.dir.file("evaluation.csv"), evaluation.csv().as_bytes())?;
+        self.dir.write_json(HELD_OUT, &HeldOut::of(&self.held_out_files))?;
         self.dir.write_json("result.json", &result)?;
+        write_report(self.dir.path(), &self.config, observer);
         Ok((result, evaluation))
     }
 

@@ -145,8 +145,10 @@ impl Phase for Searcher {
     }
 
     fn search_line(&self, epoch: usize, alpha_loss: Option<f64>) -> Option<SearchLine> {
-        let EdgeShares { zero, identity, pool } = EdgeShares::of(&self.genotype().0);
+        let (genotype, _) = self.genotype();
+        let EdgeShares { zero, identity, pool } = EdgeShares::of(&genotype);
         let (tau, entropy) = (self.config.tau_at(epoch), self.state.alpha.mean_entropy());
-        Some(SearchLine { alpha_loss, tau, entropy, zero, identity, pool, decide: None })
+        let cells = genotype.cells();
+        Some(SearchLine { alpha_loss, tau, entropy, zero, identity, pool, cells, decide: None })
     }
 }

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Expected, Origin, Result};
 use crate::settings::{
-    DataConfig, NetworkConfig, PredictConfig, RaceConfig, SearchConfig, Strategy, TrainConfig,
-    check,
+    DataConfig, LogConfig, NetworkConfig, PredictConfig, RaceConfig, SearchConfig, Strategy,
+    TrainConfig, check,
 };
 
 /// All settings of a run.
@@ -36,6 +36,9 @@ pub struct Config {
     pub train: TrainConfig,
     /// Prediction by sliding windows.
     pub predict: PredictConfig,
+    /// What is left to be looked at.
+    #[serde(default)]
+    pub log: LogConfig,
 }
 
 const DEFAULT: &str = include_str!("presets/default.toml");

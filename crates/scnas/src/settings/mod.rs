@@ -8,6 +8,7 @@
 mod config;
 mod data;
 mod decide;
+mod log;
 mod network;
 mod predict;
 mod quantity;
@@ -20,6 +21,7 @@ pub use config::{Config, PRESETS, preset};
 pub(crate) use data::EXTENTS;
 pub use data::{DataConfig, Keep, Numbers};
 pub use decide::DecideConfig;
+pub use log::LogConfig;
 pub use network::NetworkConfig;
 pub use predict::{LabelKey, PredictConfig};
 pub use quantity::{Bytes, Count};

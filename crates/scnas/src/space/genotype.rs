@@ -96,6 +96,22 @@ impl Genotype {
         Some(Self { space: space.clone(), choices })
     }
 
+    /// The names of the operations on the edges of each architecture, by its name.
+    pub fn cells(&self) -> BTreeMap<String, Vec<String>> {
+        let Self { space, choices } = self;
+        let name = |op: &usize| space.operations.get(*op).name.clone();
+        let cell = |arch| (space.arch_name(arch), choices[arch].iter().map(name).collect());
+        (0..choices.architectures()).map(cell).collect()
+    }
+
+    /// The point of a space that has these [cells](Self::cells).
+    ///
+    /// # Errors
+    /// What keeps them from being one.
+    pub fn from_cells(space: Space, cells: BTreeMap<String, Vec<String>>) -> Result<Self, String> {
+        Encoded { space, cells }.try_into()
+    }
+
     /// Kind of the operation on `edge` of architecture `arch`.
     pub fn kind(&self, arch: usize, edge: usize) -> Kind {
         self.space.operations.get(self.choices[arch][edge]).kind
@@ -159,12 +175,7 @@ impl Genotype {
 
 impl From<Genotype> for Encoded {
     fn from(genotype: Genotype) -> Self {
-        let Genotype { space, choices } = genotype;
-        let name = |op: &usize| space.operations.get(*op).name.clone();
-        let cells = (0..choices.architectures())
-            .map(|arch| (space.arch_name(arch), choices[arch].iter().map(name).collect()))
-            .collect();
-        Self { cells, space }
+        Self { cells: genotype.cells(), space: genotype.space }
     }
 }
 

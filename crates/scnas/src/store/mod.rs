@@ -1,6 +1,7 @@
 //! What a run leaves on disk: its folder, checkpoints, models; and architectures found there.
 
 pub mod checkpoint;
+pub mod events;
 pub mod lock;
 pub mod model;
 pub mod named;

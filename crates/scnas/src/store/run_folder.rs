@@ -1,7 +1,7 @@
 //! A run is a folder: `config.toml` (effective settings), `plan.json`, `log.jsonl` (one line an
 //! epoch), `checkpoint/`, `genotype.json`, `model.safetensors`, `evaluation.json`, `result.json`,
-//! `predictions/`; of a race also `candidates/`, each a run folder, `race.json` and `winner.toml`.
-//! Every file is replaced whole; one process at a time holds `lock`.
+//! `predictions/`, `report.html`; of a race also `candidates/`, each a run folder, `race.json` and
+//! `winner.toml`. Every file is replaced whole; one process at a time holds `lock`.
 
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,13 @@ use crate::store::lock::Lock;
 /// The file with the settings that the winner of a race was trained with: those of the race, but
 /// for its width.
 pub const WINNER: &str = "winner.toml";
+
+/// What the check of a run's data found: beside the folds of a cross-validation, or in the folder
+/// of a run.
+pub const FINDINGS: &str = "findings.json";
+
+/// Where the images and label maps of a run's held-out cases lie.
+pub const HELD_OUT: &str = "held-out.json";
 
 /// The file with the settings that the network of a run was trained with.
 pub fn settings_file(folder: &Path) -> PathBuf {
@@ -72,6 +79,11 @@ impl RunDir {
             medvol::atomic_write(&settings, config.to_toml().as_bytes())?;
         }
         self.same_or_new("plan.json", &to_json(plan)?)
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// A file of the run.
@@ -155,7 +167,7 @@ impl RunDir {
 
 /// Checks that a run's `config.toml` holds these settings; a key that an older file lacks has its
 /// default. Where the file of splits lies is no setting: what it says is in the plan. Nor is where
-/// preprocessed cases are held.
+/// preprocessed cases are held, or what is written to be looked at.
 ///
 /// # Errors
 /// Names the settings that differ; or when the file cannot be read.
@@ -170,6 +182,7 @@ pub fn same_settings(path: &Path, config: &Config) -> Result<()> {
             before.clone_from(now);
         }
         read.data = read.data.held_as(&config.data);
+        read.log = config.log.clone();
         read
     };
     let differences = match toml::from_str(text).map(same_places) {
@@ -200,7 +213,11 @@ fn first_difference(before: &[u8], now: &[u8]) -> Difference {
     }
 }
 
-fn read_log(path: &Path) -> Result<Vec<EpochLine>> {
+/// Reads the `log.jsonl` of a run; no lines where there is none.
+///
+/// # Errors
+/// A file that cannot be read or understood.
+pub fn read_log(path: &Path) -> Result<Vec<EpochLine>> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -8,11 +8,13 @@ mod entrants;
 pub mod schedule;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::report::cells::with_error;
 use crate::report::document::read;
 pub use crate::report::race::entrants::{Candidate, Entrants, Family, Score, candidates_folder};
 use crate::report::race::schedule::{Difference, Runner, front, survivors, winner};
@@ -74,6 +76,31 @@ pub struct Challenger {
     pub name: String,
     /// Over the cases that judge, which chose it: too good, if anything.
     pub against_prior: Difference,
+}
+
+/// What was gained over the prior, in one line.
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Self { winner, prior, candidates, challenger, .. } = self;
+        let Some(Challenger { name, against_prior }) = challenger else {
+            return write!(f, "{winner} wins: of {candidates} candidates no other reached the end");
+        };
+        match winner == prior {
+            true => write!(
+                f,
+                "gain over the prior: none; {prior} is kept, as no other is better by more than \
+                 two standard errors: the best other, {name}, "
+            )?,
+            false => write!(f, "gain over the prior: {winner} instead of {prior}, ")?,
+        }
+        write!(
+            f,
+            "{} Dice (standard error over the {} training cases that judged, and chose it out of \
+             {candidates} candidates)",
+            with_error(against_prior.mean, against_prior.standard_error),
+            against_prior.cases
+        )
+    }
 }
 
 /// A race: over, or as far as it has come.

@@ -10,10 +10,12 @@ use std::fmt::Write as _;
 
 use crate::space::genotype::Genotype;
 use crate::space::operation::Family;
-use crate::space::topology::{EDGES, NODES, Share};
+use crate::space::topology::{EDGES, NODES, Share, Space};
 
+mod film;
 mod places;
 
+pub use film::{Film, film};
 use places::{Curve, HEAD, INPUT, INPUT_Y, NODE, Point, place};
 
 /// Half the width of the output's box.
@@ -32,7 +34,7 @@ const MARGIN: f64 = 20.0;
 const LEGEND: f64 = 44.0;
 
 /// Every rule is for this picture alone, so that it may be pasted into a page.
-const STYLE: &str = r#"
+pub const STYLE: &str = r#"
 .scnas text { font: 13px "DejaVu Sans", Verdana, Helvetica, Arial, sans-serif; fill: #1a1a1a; }
 .scnas .middle, .scnas .label { text-anchor: middle; }
 .scnas .label { font: 11px "DejaVu Sans Mono", Menlo, Consolas, monospace; }
@@ -71,11 +73,10 @@ fn look(family: Family) -> Option<&'static Look> {
     Some(&LOOKS[index])
 }
 
-/// What is written on `edge` of architecture `arch`.
-fn label(genotype: &Genotype, arch: usize, edge: usize) -> String {
-    let strided = genotype.space.arch_type(arch).halves(edge);
-    let stride = if strided { " /2" } else { "" };
-    format!("{}{stride}", genotype.space.operations.get(genotype.choices[arch][edge]))
+/// What is written on `edge` of architecture `arch` where it has this operation.
+fn label(space: &Space, arch: usize, edge: usize, operation: usize) -> String {
+    let stride = if space.arch_type(arch).halves(edge) { " /2" } else { "" };
+    format!("{}{stride}", space.operations.get(operation))
 }
 
 /// Width of a label's box.
@@ -85,47 +86,83 @@ fn label_width(text: &str) -> f64 {
 
 /// Distance of nodes: the longest name of the table, with its stride, fits between two nodes
 /// whichever edge it is on.
-fn step(genotype: &Genotype) -> f64 {
-    let widest = genotype
-        .space
-        .operations
-        .iter()
-        .map(|o| label_width(&format!("{o} /2")))
-        .fold(0.0, f64::max);
+fn step(space: &Space) -> f64 {
+    let widest =
+        space.operations.iter().map(|o| label_width(&format!("{o} /2"))).fold(0.0, f64::max);
     (1.6 * widest - 8.0).max(110.0)
 }
 
-fn escape(text: &str) -> String {
+/// Text as markup that shows it.
+pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 /// The architectures of `genotype` side by side as a self-contained SVG: four in two columns or
 /// twelve in three.
 pub fn svg(genotype: &Genotype) -> String {
-    let columns = match genotype.space.share {
+    let space = &genotype.space;
+    let cells = (0..space.architectures()).map(|arch| {
+        let marks: Vec<Mark> = (0..EDGES)
+            .filter_map(|edge| Mark::of(space, arch, edge, genotype.choices[arch][edge]))
+            .collect();
+        (format!(", {} of {EDGES} edges", marks.len()), marks)
+    });
+    drawing(space, &cells.collect::<Vec<_>>(), "", STYLE)
+}
+
+/// An operation on an edge as it is drawn.
+struct Mark {
+    edge: usize,
+    text: String,
+    look: &'static Look,
+    /// Attributes that tell it apart from others on its edge; empty where it is the only one.
+    group: String,
+}
+
+impl Mark {
+    /// That of an operation; `None` of none.
+    fn of(space: &Space, arch: usize, edge: usize, operation: usize) -> Option<Self> {
+        let look = look(space.operations.get(operation).kind.family())?;
+        Some(Self { edge, text: label(space, arch, edge, operation), look, group: String::new() })
+    }
+
+    /// A part of it, so that all of its parts can be shown and hidden.
+    fn part(&self, part: String) -> String {
+        if self.group.is_empty() { part } else { format!("<g {}>{part}</g>", self.group) }
+    }
+}
+
+/// Cells side by side, each with what is said of it and its marks. Names that the picture refers to
+/// begin with `prefix`, so that a page can have several.
+fn drawing(space: &Space, cells: &[(String, Vec<Mark>)], prefix: &str, style: &str) -> String {
+    let columns = match space.share {
         Share::Type => 2,
         Share::Cell => 3,
     };
-    let rows = genotype.space.architectures().div_ceil(columns);
-    let step = step(genotype);
+    let rows = cells.len().div_ceil(columns);
+    let step = step(space);
     let cell = [2.0 * INPUT + (NODES as f64 + 0.75) * step + OUTPUT, EXTENT[1] - EXTENT[0]];
     let width = MARGIN + columns as f64 * (cell[0] + MARGIN);
     let height = MARGIN + rows as f64 * (cell[1] + MARGIN) + LEGEND;
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" \
          viewBox=\"0 0 {width:.0} {height:.0}\" class=\"scnas\" role=\"img\">\n<title>Cell \
-         architectures</title>\n<style>{STYLE}</style>\n<defs>\n"
+         architectures</title>\n"
     );
+    if !style.is_empty() {
+        let _ = writeln!(out, "<style>{style}</style>");
+    }
+    out.push_str("<defs>\n");
     for Look { id, colour, .. } in &LOOKS {
         let _ = writeln!(
             out,
-            "<marker id=\"{id}\" viewBox=\"0 -5 {HEAD} 10\" refX=\"0\" refY=\"0\" \
+            "<marker id=\"{prefix}{id}\" viewBox=\"0 -5 {HEAD} 10\" refX=\"0\" refY=\"0\" \
              markerWidth=\"{HEAD}\" markerHeight=\"10\" markerUnits=\"userSpaceOnUse\" \
              orient=\"auto\"><path d=\"M0,-4.5 L{HEAD},0 L0,4.5 Z\" fill=\"{colour}\"/></marker>"
         );
     }
     let _ = writeln!(out, "</defs>\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>");
-    for arch in 0..genotype.space.architectures() {
+    for (arch, (said, marks)) in cells.iter().enumerate() {
         let corner = [arch % columns, arch / columns];
         let [left, top] = [0, 1].map(|axis| MARGIN + corner[axis] as f64 * (cell[axis] + MARGIN));
         let _ = writeln!(
@@ -134,27 +171,23 @@ pub fn svg(genotype: &Genotype) -> String {
              height=\"{:.1}\" rx=\"8\" fill=\"none\" stroke=\"#d0d0d0\"/>",
             cell[0], cell[1]
         );
-        draw_cell(&mut out, genotype, arch, step);
+        let _ = writeln!(
+            out,
+            "<text x=\"16\" y=\"27\"><tspan class=\"title\">{}</tspan><tspan class=\"note\" \
+             dx=\"10\">{} cell{said}{}</tspan></text>",
+            escape(&space.arch_name(arch)),
+            space.arch_type(arch).name(),
+            if space.residual { "; b is added to the output" } else { "" }
+        );
+        draw_cell(&mut out, marks, prefix, step);
         out.push_str("</g>\n");
     }
-    draw_legend(&mut out, genotype, height - LEGEND / 2.0 - MARGIN / 2.0);
+    draw_legend(&mut out, space, prefix, height - LEGEND / 2.0 - MARGIN / 2.0);
     out.push_str("</svg>\n");
     out
 }
 
-fn draw_cell(out: &mut String, genotype: &Genotype, arch: usize, step: f64) {
-    let space = &genotype.space;
-    let edges: Vec<(usize, &Look)> =
-        (0..EDGES).filter_map(|e| Some((e, look(genotype.kind(arch, e).family())?))).collect();
-    let _ = writeln!(
-        out,
-        "<text x=\"16\" y=\"27\"><tspan class=\"title\">{}</tspan><tspan class=\"note\" \
-         dx=\"10\">{} cell, {} of {EDGES} edges{}</tspan></text>",
-        escape(&space.arch_name(arch)),
-        space.arch_type(arch).name(),
-        edges.len(),
-        if space.residual { "; b is added to the output" } else { "" }
-    );
+fn draw_cell(out: &mut String, marks: &[Mark], prefix: &str, step: f64) {
     let _ = writeln!(out, "<g transform=\"translate({:.1},{:.1})\">", INPUT + 16.0, -EXTENT[0]);
 
     let x = |node: usize| (node + 1) as f64 * step;
@@ -175,21 +208,21 @@ fn draw_cell(out: &mut String, genotype: &Genotype, arch: usize, step: f64) {
     }
     let _ = writeln!(out, "<path class=\"rail\" d=\"M{:.1},0 H{output:.1}\"/>", x(NODES - 1));
 
-    let places: Vec<(Curve, Point)> = edges.iter().map(|&(edge, _)| place(edge, step)).collect();
-    for (&(_, look), (Curve([p, q, r, s]), _)) in edges.iter().zip(&places) {
+    let places: Vec<(Curve, Point)> = marks.iter().map(|mark| place(mark.edge, step)).collect();
+    for (mark, (Curve([p, q, r, s]), _)) in marks.iter().zip(&places) {
         let path = format!(
             "M{:.1},{:.1} C{:.1},{:.1} {:.1},{:.1} {:.1},{:.1}",
             p[0], p[1], q[0], q[1], r[0], r[1], s[0], s[1]
         );
-        let _ = writeln!(
-            out,
-            "<path class=\"casing\" d=\"{path}\"/><path class=\"wire\" d=\"{path}\" stroke=\"{}\" \
-             stroke-dasharray=\"{}\" marker-end=\"url(#{})\"/>",
-            look.colour, look.dashes, look.id
+        let Look { id, colour, dashes, .. } = mark.look;
+        let wire = format!(
+            "<path class=\"casing\" d=\"{path}\"/><path class=\"wire\" d=\"{path}\" \
+             stroke=\"{colour}\" stroke-dasharray=\"{dashes}\" marker-end=\"url(#{prefix}{id})\"/>"
         );
+        let _ = writeln!(out, "{}", mark.part(wire));
     }
-    for (&(edge, look), (_, centre)) in edges.iter().zip(&places) {
-        draw_label(out, *centre, &label(genotype, arch, edge), look);
+    for (mark, (_, centre)) in marks.iter().zip(&places) {
+        let _ = writeln!(out, "{}", mark.part(tag(*centre, &mark.text, mark.look)));
     }
 
     for (y, name) in INPUT_Y.into_iter().zip(["a older", "b newer"]) {
@@ -209,10 +242,10 @@ fn draw_cell(out: &mut String, genotype: &Genotype, arch: usize, step: f64) {
     out.push_str("</g>\n");
 }
 
-fn draw_label(out: &mut String, [x, y]: Point, text: &str, look: &Look) {
+/// A label on its edge.
+fn tag([x, y]: Point, text: &str, look: &Look) -> String {
     let width = label_width(text);
-    let _ = writeln!(
-        out,
+    format!(
         "<rect class=\"tag\" x=\"{:.1}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"{}\" rx=\"4\" \
          fill=\"#fff\" stroke=\"{}\"/><text class=\"label\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>",
         x - width / 2.0,
@@ -221,7 +254,7 @@ fn draw_label(out: &mut String, [x, y]: Point, text: &str, look: &Look) {
         look.colour,
         y + 3.8,
         escape(text)
-    );
+    )
 }
 
 fn draw_box(out: &mut String, [x, y]: Point, half_width: f64, text: &str) {
@@ -238,7 +271,7 @@ fn draw_box(out: &mut String, [x, y]: Point, half_width: f64, text: &str) {
 }
 
 /// One line: the families of the table, then the other marks.
-fn draw_legend(out: &mut String, genotype: &Genotype, y: f64) {
+fn draw_legend(out: &mut String, space: &Space, prefix: &str, y: f64) {
     let mut x = MARGIN + 16.0;
     let mut entry = |out: &mut String, mark: &str, text: &str| {
         let _ = writeln!(
@@ -249,11 +282,11 @@ fn draw_legend(out: &mut String, genotype: &Genotype, y: f64) {
         x += 70.0 + 7.2 * text.chars().count() as f64;
     };
     for look @ Look { id, name, colour, dashes } in &LOOKS {
-        let mut looks = genotype.space.operations.iter().map(|o| self::look(o.kind.family()));
+        let mut looks = space.operations.iter().map(|o| self::look(o.kind.family()));
         if looks.any(|of| of.is_some_and(|of| std::ptr::eq(of, look))) {
             let mark = format!(
                 "<path class=\"wire\" d=\"M0,0 H27\" stroke=\"{colour}\" \
-                 stroke-dasharray=\"{dashes}\" marker-end=\"url(#{id})\"/>"
+                 stroke-dasharray=\"{dashes}\" marker-end=\"url(#{prefix}{id})\"/>"
             );
             entry(out, &mark, name);
         }

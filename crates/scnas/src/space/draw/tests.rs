@@ -31,11 +31,17 @@ fn no_label_of_the_densest_cell_touches_another_label_a_node_the_frame_or_an_edg
     for space in spaces() {
         for operation in space.operations.iter().filter(|o| o.kind != Kind::Zero) {
             let genotype = Genotype::uniform(&space, &operation.name).unwrap();
-            let step = step(&genotype);
+            let step = step(&space);
             let places: Vec<(Curve, Point)> = (0..EDGES).map(|edge| place(edge, step)).collect();
             // A reduction cell: its labels are the widest.
             let tags: Vec<Box> = (0..EDGES)
-                .map(|e| around(places[e].1, label_width(&label(&genotype, 0, e)) / 2.0, LABEL))
+                .map(|e| {
+                    around(
+                        places[e].1,
+                        label_width(&label(&space, 0, e, genotype.choices[0][e])) / 2.0,
+                        LABEL,
+                    )
+                })
                 .collect();
             let mut nodes: Vec<Box> =
                 (0..NODES).map(|n| around([(n + 1) as f64 * step, 0.0], NODE, NODE)).collect();

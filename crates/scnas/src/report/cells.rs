@@ -1,7 +1,7 @@
 //! Cells of tables: numbers that may not be known, and paired comparisons.
 
-use scnas::report::procedures::Procedures;
-use scnas::report::statistics::Paired;
+use crate::report::procedures::Procedures;
+use crate::report::statistics::Paired;
 
 /// Cells of a comparison of networks, cases being the sample.
 pub fn paired_cells(comparison: Option<&Paired>) -> Vec<String> {
