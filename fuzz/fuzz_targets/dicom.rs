@@ -1,19 +1,19 @@
-//! A DICOM file of any bytes: read or refused, never a panic. Begin with
-//! `crates/medvol/tests/fixtures/dicom` as the corpus.
+//! A DICOM file of any bytes: read or refused, never a panic.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use medvol::io::Source;
+#[path = "../place.rs"]
+mod place;
 
-/// Voxels of what is read whole: more takes time, and finds nothing more.
-const MOST: u64 = 1 << 16;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+
+static FOLDER: LazyLock<PathBuf> = LazyLock::new(place::folder);
 
 fuzz_target!(|bytes: &[u8]| {
-    let file = tempfile::NamedTempFile::new().expect("a folder for temporary files");
-    std::fs::write(file.path(), bytes).expect("room for a temporary file");
-    let Ok(opened) = Source::from(file.path()).open() else { return };
-    if opened.grid().voxels() <= MOST {
-        let _ = opened.image();
-        let _ = Source::from(file.path()).open().and_then(|opened| opened.labels());
-    }
+    // Whose name says nothing.
+    let file = FOLDER.join("x");
+    place::write(&file, bytes);
+    place::read(&file, &FOLDER.join("mask/x.dcm"), bytes);
 });

@@ -2,33 +2,30 @@
 //! read or refused, never a panic. The first byte says which; a zero byte parts header and voxels.
 #![no_main]
 
+#[path = "../place.rs"]
+mod place;
+
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use medvol::io::{Opened, Source};
 
-/// In memory, as most of the time would be spent on files else.
-static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
-    let memory = PathBuf::from("/dev/shm");
-    let within = if memory.is_dir() { memory } else { std::env::temp_dir() };
-    tempfile::Builder::new().tempdir_in(within).expect("a folder for temporary files").keep()
-});
+static FOLDER: LazyLock<PathBuf> = LazyLock::new(place::folder);
 
-/// Names of headers and of the files of their voxels.
-const NAMES: [(&str, &str); 7] = [
-    ("x.nrrd", "x.raw"),
-    ("x.nhdr", "x.raw"),
-    ("x.seg.nrrd", "x.raw"),
-    ("x.mha", "x.raw"),
-    ("x.mhd", "x.raw"),
-    ("x.nii", "y.raw"),
-    ("x.hdr", "x.img"),
+/// Names of headers, of the files of their voxels, and of masks like them.
+const NAMES: [(&str, &str, &str); 7] = [
+    ("x.nrrd", "x.raw", "mask/x.nrrd"),
+    ("x.nhdr", "x.raw", "mask/x.nhdr"),
+    ("x.seg.nrrd", "x.raw", "mask/x.seg.nrrd"),
+    ("x.mha", "x.raw", "mask/x.mha"),
+    ("x.mhd", "x.raw", "mask/x.mhd"),
+    ("x.nii", "y.raw", "mask/x.nii"),
+    ("x.hdr", "x.img", "mask/x.hdr"),
 ];
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((&which, bytes)) = bytes.split_first() else { return };
-    let (header, voxels) = NAMES[usize::from(which) % NAMES.len()];
+    let (header, voxels, mask) = NAMES[usize::from(which) % NAMES.len()];
     let end = match header {
         // A header of bytes.
         "x.hdr" => bytes.len().min(if bytes.starts_with(&[0x1c, 2]) { 540 } else { 348 }),
@@ -36,11 +33,8 @@ fuzz_target!(|bytes: &[u8]| {
         _ => bytes.len(),
     };
     let path = FOLDER.join(header);
-    std::fs::write(&path, &bytes[..end]).expect("room for a temporary file");
-    if end < bytes.len() {
-        std::fs::write(FOLDER.join(voxels), &bytes[end..]).expect("room for a temporary file");
-    }
-    let open = || Source::from(&*path).open();
-    let _ = open().and_then(Opened::image);
-    let _ = open().and_then(Opened::labels);
+    place::write(&path, &bytes[..end]);
+    // Also where there are none: those of the input before are not of this one.
+    place::write(&FOLDER.join(voxels), &bytes[end..]);
+    place::read(&path, &FOLDER.join(mask), bytes);
 });

@@ -246,6 +246,21 @@ pub enum Error {
         value: f32,
     },
 
+    /// A voxel of an image is finite, but beyond the numbers that images are computed with.
+    #[error(
+        "{}: voxel {voxel:?} (channel, depth, height, width) is {value:e}; expected numbers up to \
+         {:.1e}, which a float of 32 bits holds",
+        path.display(), f32::MAX
+    )]
+    BeyondFloats {
+        /// The image.
+        path: PathBuf,
+        /// The first such voxel (channel, depth, height, width).
+        voxel: [usize; 4],
+        /// Its value.
+        value: f64,
+    },
+
     /// A case cannot be preprocessed.
     #[error("case {case}: {fault}")]
     Preprocess {

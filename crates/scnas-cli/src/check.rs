@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use medvol::check::{Finding, Fixed, Kind, Report, Severity};
+use medvol::io::Reading;
 use scnas::data::files::name_of_folder;
 use scnas::run::check::check;
 use serde_json::json;
@@ -15,6 +16,8 @@ use serde_json::json;
 use crate::interrupt;
 use crate::output::Output;
 use crate::progress::Progress;
+use crate::run_options::reading;
+use crate::said::remedy;
 
 /// More notes of one kind than this are told in one line.
 const NOTES_OF_A_KIND: usize = 3;
@@ -44,6 +47,10 @@ pub struct CheckArgs {
     /// Also hold the cases against these folds: a splits_final.json of nnU-Net
     #[arg(long, value_name = "FILE")]
     pub splits: Option<PathBuf>,
+    /// What counts where a NIfTI header contradicts itself, as data.geometry of a run [default:
+    /// what agrees with pixdim]
+    #[arg(long, value_name = "sform|qform|pixdim", value_parser = reading)]
+    pub geometry: Option<Reading>,
     /// Write a corrected copy into this folder, which must be new or empty
     #[arg(long, value_name = "DIR")]
     pub fix: Option<PathBuf>,
@@ -52,8 +59,8 @@ pub struct CheckArgs {
 pub fn run(args: &CheckArgs, output: Output) -> Result<ExitCode> {
     interrupt::listen()?;
     let progress = Progress::new(output);
-    let (report, fixed) =
-        check(&args.data, args.splits.as_deref(), args.fix.as_deref(), &progress)?;
+    let (splits, fix) = (args.splits.as_deref(), args.fix.as_deref());
+    let (report, fixed) = check(&args.data, splits, args.geometry, fix, &progress)?;
     drop(progress);
     let mut text = report_text(&args.data, &report);
     if let (Some(fixed), Some(folder)) = (&fixed, &args.fix) {
@@ -96,7 +103,7 @@ fn table(findings: &[Finding]) -> String {
             let _ = writeln!(text, "{subject}");
             group = Some(subject);
         }
-        let Finding { severity, kind, message, remedy, .. } = finding;
+        let (Finding { severity, kind, message, .. }, remedy) = (finding, remedy(finding));
         let _ = writeln!(text, "  {severity:7}  {kind:17}  {message}\n{:30}→ {remedy}", "");
     }
     for (kind, findings) in notes {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use medvol::io::Reading;
 use scnas::error::shortened;
 use scnas::report::evaluation::{Evaluation, TOLERANCE_MM, mean_and_sd};
 use scnas::report::scoring::{Scored, Scoring, evaluate};
@@ -12,6 +13,7 @@ use serde_json::json;
 
 use crate::output::{Output, warn};
 use crate::progress::Progress;
+use crate::run_options::reading;
 use crate::said::said;
 
 /// Score label maps against reference label maps
@@ -38,6 +40,9 @@ pub struct EvaluateArgs {
     /// Data set that names the labels [default: all values found, 0 is background]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// What counts where a NIfTI header contradicts itself [default: what agrees with pixdim]
+    #[arg(long, value_name = "sform|qform|pixdim", value_parser = reading)]
+    pub geometry: Option<Reading>,
     /// Distance up to which surfaces agree, for surface Dice
     #[arg(long, value_name = "MM", default_value_t = TOLERANCE_MM, value_parser = tolerance)]
     pub tolerance: f64,
@@ -51,6 +56,7 @@ pub fn run(args: &EvaluateArgs, output: Output) -> Result<ExitCode> {
         predictions: args.predictions.clone(),
         references: args.references.clone(),
         data: args.data.clone(),
+        reading: args.geometry,
         tolerance_mm: args.tolerance,
     };
     if let Some(path) = &args.csv {

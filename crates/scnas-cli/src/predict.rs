@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use medvol::io::Source;
+use medvol::io::{Reading, Source};
 use medvol::stitch::Blend;
 use scnas::Device;
 use scnas::run::predict::{Job, Predicted, Request, predict};
@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::interrupt;
 use crate::output::{Output, note};
 use crate::progress::Progress;
+use crate::run_options::reading;
 use crate::said::said;
 
 /// Segment images with a model
@@ -70,6 +71,10 @@ pub struct PredictArgs {
     /// there]
     #[arg(long, value_name = "LABEL,...", value_delimiter = ',')]
     pub largest_component: Option<Vec<String>>,
+    /// What counts where a NIfTI header contradicts itself [default: the model's, usually what
+    /// agrees with pixdim]
+    #[arg(long, value_name = "sform|qform|pixdim", value_parser = reading)]
+    pub geometry: Option<Reading>,
     /// The most memory to use, such as 1GiB or 800MB; less takes longer [default: what the machine
     /// allows]
     #[arg(long, value_name = "SIZE")]
@@ -104,6 +109,7 @@ pub fn run(args: &PredictArgs, device: &Device, output: Output) -> Result<ExitCo
         }),
         flips: args.flips,
         largest_component: args.largest_component.clone(),
+        reading: args.geometry,
         memory: args.memory.map(|Bytes(most)| most),
     };
     let progress = Progress::new(output);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
+use medvol::io::Reading;
 use scnas::data::files::name_of_folder;
 use scnas::report::against_random::AgainstRandom;
 use scnas::report::evaluation::Evaluation;
@@ -62,6 +63,12 @@ pub struct StrategyArgs {
     /// Most seconds that predicting the largest training case takes on this machine
     #[arg(long, value_name = "S")]
     pub max_seconds: Option<f64>,
+}
+
+/// The part of a header that an option names.
+pub fn reading(name: &str) -> Result<Reading, String> {
+    let known = Reading::ALL.into_iter().find(|reading| reading.name() == name);
+    known.ok_or_else(|| format!("expected one of {}", Reading::ALL.map(Reading::name).join(", ")))
 }
 
 impl StrategyArgs {

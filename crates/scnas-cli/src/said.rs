@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Error;
-use medvol::check::Kind;
+use medvol::check::{Finding, Kind, Severity};
 use scnas::error::{ArchitectureFault, Place, Purpose};
 
 /// An error and its causes in one line; a cause that the text before already tells is not repeated.
@@ -61,15 +61,23 @@ pub fn said(error: &scnas::Error) -> String {
             let file =
                 splits.as_ref().filter(|_| matches!(first.kind, Kind::Folds | Kind::SplitLeak));
             let file = file.map_or_else(String::new, |path| format!("{}: ", path.display()));
-            format!("{file}{error}{}", more_errors(data, splits.as_deref(), *more))
+            let reading = if first.kind == Kind::Geometry { " (--set data.geometry)" } else { "" };
+            format!("{file}{error}{reading}{}", more_errors(data, splits.as_deref(), *more))
         }
         E::Place { problem, .. } => format!("{error}{}", other_place(problem)),
         E::SomeFailed { what, failed, of, first } => {
             format!("{failed} of {of} {what}: {}", said(first))
         }
         E::AllFailed { errors } => errors.iter().map(said).collect::<Vec<_>>().join("; "),
+        E::Volume(medvol::Error::UncertainPlace { .. }) => format!("{error} (--geometry)"),
         _ => error.to_string(),
     }
+}
+
+/// What a finding of `scnas check` asks for, with the option that helps.
+pub fn remedy(finding: &Finding) -> String {
+    let uncertain = finding.kind == Kind::Geometry && finding.severity == Severity::Error;
+    format!("{}{}", finding.remedy, if uncertain { " (--geometry)" } else { "" })
 }
 
 /// How to do with the memory there is.
@@ -120,7 +128,7 @@ fn more_errors(data: &Path, splits: Option<&Path>, more: usize) -> String {
 fn other_place(problem: &Place) -> &'static str {
     match problem {
         Place::NoImages { training: false } => "; --training predicts a data set's training images",
-        Place::OneFile { .. } | Place::NoFolder => " as --out",
+        Place::OneFile { .. } | Place::NoFolder | Place::AmongImages => " as --out",
         Place::Overwrites => "; write it elsewhere",
         Place::Scores(_) => "; give a file as `scnas evaluate --csv` writes it",
         _ => "",

@@ -72,6 +72,7 @@ fn model(seed: u64) -> Model {
         normalisation: vec![],
         folds: vec![vec!["x".into()], vec!["y".into()]],
         fold: 0,
+        geometry: None,
         training: None,
     };
     let predict = Config::load("default", None, &[]).unwrap().predict;

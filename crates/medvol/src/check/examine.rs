@@ -11,7 +11,7 @@ use super::labels::Labels;
 use super::{Finding, Fix, Kind, Severity};
 use crate::dataset::{CaseFiles, Dataset};
 use crate::error::{Error, Result, cut};
-use crate::io::{Header, Opened, Source, joined};
+use crate::io::{Afterwards, Header, Opened, Remark, Source, joined};
 use crate::orient::Orientation;
 use crate::volume::{Image, LabelMap};
 
@@ -204,10 +204,14 @@ impl Examiner<'_> {
                 Some(image) => opened.on_grid_of(image),
                 None => opened,
             };
-            Ok((opened.header().clone(), opened.image()?))
+            let (header, afterwards) = (opened.header().clone(), opened.afterwards());
+            Ok((header, opened.image()?, afterwards))
         };
         let finding = match source.open().and_then(read) {
-            Ok(read) => return Some(read),
+            Ok((header, image, afterwards)) => {
+                self.findings.extend(said_afterwards(&shown, &afterwards));
+                return Some((header, image));
+            }
             Err(Error::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                 Finding::error(
                     Kind::MissingFile,
@@ -229,6 +233,12 @@ impl Examiner<'_> {
             Err(Error::Truncated { expected, found, .. }) => {
                 let message = format!("{shown} is truncated: {}", cut(expected, found));
                 Finding::error(Kind::Truncated, message, "copy or download it again")
+            }
+            Err(error @ Error::BeyondFloats { .. }) => {
+                let message = error.to_string().replace(&source.to_string(), &shown);
+                let remedy = "see whether its scale factor is right; else scale it down, or \
+                              replace such voxels";
+                Finding::error(Kind::NotFinite, message, remedy)
             }
             Err(error) => {
                 let message = error.to_string().replace(&source.to_string(), &shown);
@@ -267,6 +277,14 @@ impl Examiner<'_> {
             self.add(Finding::error(Kind::ChannelCount, message, remedy));
         }
     }
+}
+
+/// What is to be said of a file once its voxels are read.
+fn said_afterwards(shown: &str, afterwards: &Afterwards) -> Vec<Finding> {
+    let finding = |(_, remark): (&Source, Remark)| {
+        Finding::warning(Kind::Unreadable, format!("{shown}: {remark}"), remark.remedy())
+    };
+    afterwards.remarks().map(finding).collect()
 }
 
 fn digest<'a>(images: impl Iterator<Item = &'a Image>) -> u64 {

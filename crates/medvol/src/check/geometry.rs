@@ -36,39 +36,7 @@ impl Examiner<'_> {
                 "none needed: it is brought to RAS and back",
             ));
         }
-        let canonical = orientation.canonical_affine(affine, [1; 3]);
-        let axes = [0, 1, 2].map(|column| canonical.column(column));
-        let cosine = (0..3).map(|n| axes[n][n] / norm(axes[n])).fold(1.0, f64::min);
-        let angle = cosine.acos().to_degrees();
-        if angle > VERY_OBLIQUE {
-            let message = format!(
-                "{shown} is oblique: its axes are turned by up to {angle:.0}° against those of \
-                 the body"
-            );
-            let remedy = "check the direction in its header; patches are cut along its own axes";
-            self.add(Finding::warning(Kind::Oblique, message, remedy));
-        } else if angle > OBLIQUE {
-            let message = format!("turned by up to {angle:.0}° against the axes of the body");
-            self.add(Finding::note(
-                Kind::Oblique,
-                message,
-                "none needed: predictions are oblique too",
-            ));
-        }
-        let pairs = [(0, 1), (0, 2), (1, 2)];
-        let skew = pairs
-            .map(|(a, b)| (dot(axes[a], axes[b]) / norm(axes[a]) / norm(axes[b])).abs())
-            .into_iter()
-            .fold(0.0, f64::max);
-        if skew > SHEARED.to_radians().sin() {
-            let message = format!(
-                "{shown} has axes that are not at right angles ({:.0}° off)",
-                skew.asin().to_degrees()
-            );
-            let remedy =
-                "resample it to a rectangular grid (a tilted CT gantry leaves such images)";
-            self.add(Finding::warning(Kind::Sheared, message, remedy));
-        }
+        directions(&shown, affine).into_iter().for_each(|finding| self.add(finding));
     }
 
     fn remark(&mut self, source: &Source, remark: &Remark) {
@@ -129,6 +97,40 @@ impl Examiner<'_> {
             finding
         });
     }
+}
+
+/// What is said of axes that are not those of the body, or not at right angles.
+pub(super) fn directions(shown: &str, affine: &Affine) -> Vec<Finding> {
+    let canonical = Orientation::of(affine).canonical_affine(affine, [1; 3]);
+    let axes = [0, 1, 2].map(|column| canonical.column(column));
+    let cosine = (0..3).map(|n| axes[n][n] / norm(axes[n])).fold(1.0, f64::min);
+    let angle = cosine.acos().to_degrees();
+    let mut findings = Vec::new();
+    if angle > VERY_OBLIQUE {
+        let message = format!(
+            "{shown} is oblique: its axes are turned by up to {angle:.0}° against those of the body"
+        );
+        let remedy = "check the direction in its header; patches are cut along its own axes";
+        findings.push(Finding::warning(Kind::Oblique, message, remedy));
+    } else if angle > OBLIQUE {
+        let message = format!("turned by up to {angle:.0}° against the axes of the body");
+        let remedy = "none needed: predictions are oblique too";
+        findings.push(Finding::note(Kind::Oblique, message, remedy));
+    }
+    let pairs = [(0, 1), (0, 2), (1, 2)];
+    let skew = pairs
+        .map(|(a, b)| (dot(axes[a], axes[b]) / norm(axes[a]) / norm(axes[b])).abs())
+        .into_iter()
+        .fold(0.0, f64::max);
+    if skew > SHEARED.to_radians().sin() {
+        let message = format!(
+            "{shown} has axes that are not at right angles ({:.0}° off)",
+            skew.asin().to_degrees()
+        );
+        let remedy = "resample it to a rectangular grid (a tilted CT gantry leaves such images)";
+        findings.push(Finding::warning(Kind::Sheared, message, remedy));
+    }
+    findings
 }
 
 /// What is to be said of a file's place.

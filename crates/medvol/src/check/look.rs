@@ -1,9 +1,9 @@
 //! An image by itself, as prediction meets it: there is no data set to hold it against, but the
 //! spacing of the grid that a model works on.
 
-use super::geometry::{CHECK_UNIT, implausible, said_of};
+use super::geometry::{CHECK_UNIT, directions, implausible, said_of};
 use super::intensity::{Intensity, contrast, other_units};
-use super::{Finding, Kind};
+use super::{Finding, Kind, Severity};
 use crate::digits::lengths_mm;
 use crate::io::{Header, Source, Weight};
 use crate::normalisation::Normalisation;
@@ -21,7 +21,7 @@ const OTHER_SIZE: f64 = 5.0;
 /// What makes it doubtful that anything sound can be predicted from an image: voxels that are all
 /// the same, in the whole image or a channel; a few far from all others; a spacing that cannot be,
 /// or is far from `spacing_mm` (depth, height, width in canonical orientation); a header that
-/// contradicts itself; channels that `normalisation` takes for CT and that are none. Empty where
+/// contradicts itself; axes that are turned far or sheared; channels that `normalisation` takes for CT and that are none. Empty where
 /// there is nothing to say. `sources` are the files of its channels.
 ///
 /// Voxels that are not finite are for [`Opened::checked`](crate::io::Opened::checked) to refuse.
@@ -35,6 +35,8 @@ pub fn look(
     let shown = sources.first().map_or_else(String::new, Source::to_string);
     let remarks = header.place.remarks.iter().filter(|remark| remark.weight() > Weight::Note);
     let mut findings: Vec<Finding> = remarks.map(|remark| said_of(&shown, remark)).collect();
+    let directions = directions(&shown, &header.grid.affine).into_iter();
+    findings.extend(directions.filter(|finding| finding.severity > Severity::Note));
     let axes = Orientation::of(&header.grid.affine);
     let (shape, own) =
         (axes.canonical_axes(header.grid.shape), axes.canonical_axes(header.grid.affine.spacing()));

@@ -51,6 +51,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::dataset::Fold;
 use crate::dataset::{CaseFiles, Dataset, Flaw, Survey, survey};
 use crate::error::{Error, Result};
+use crate::io::Reading;
 
 pub use examine::{Examination, Loaded, examine};
 pub use finding::{Finding, Fix, Kind, Severity};
@@ -74,6 +75,8 @@ pub struct Options {
     /// The fold of a run, with its number, where only that is of interest for what can be learnt;
     /// `None`: all folds.
     pub fold: Option<(usize, Fold)>,
+    /// How headers are read that contradict themselves; `None`: as far as their parts tell.
+    pub reading: Option<Reading>,
     /// Bytes for the cases held at a time; one that takes more is not read, and that is a finding.
     /// `None`: as many as they take.
     pub memory: Option<u64>,
@@ -115,7 +118,9 @@ pub fn check(
     progress: impl Fn(usize, usize) -> bool + Sync,
 ) -> Result<Option<Report>> {
     let Survey { dataset, problems } = match survey(path) {
-        Ok(survey) => survey,
+        Ok(Survey { dataset, problems }) => {
+            Survey { dataset: dataset.read_by(options.reading), problems }
+        }
         Err(error @ Error::Read { .. }) if !path.exists() => return Err(error),
         Err(error) => {
             let finding = Finding::new(

@@ -98,9 +98,14 @@ impl Locator {
         let wanted = composed(stem);
         let mut folders = self.folders.borrow_mut();
         let names = folders.entry(folder.clone()).or_insert_with(|| names_in(&folder));
+        let own = path.file_name();
         let is_image = |(form, name): &&(String, String)| {
             let (stem, ending) = stem_and_ending(form);
-            !ending.is_empty() && stem == wanted && !is_part_of_another(&folder.join(name))
+            // A link to nowhere has the name itself.
+            own != Some(name.as_ref())
+                && !ending.is_empty()
+                && stem == wanted
+                && !is_part_of_another(&folder.join(name))
         };
         let mut found = names.iter().filter(is_image);
         let first = found.next()?;

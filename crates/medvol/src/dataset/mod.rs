@@ -35,7 +35,7 @@ use std::path::{Path, PathBuf};
 
 use crate::class_map::{ClassMap, Label};
 use crate::error::{Error, Result};
-use crate::io::{self, Header, Source, default_ending};
+use crate::io::{self, Header, Reading, Source, default_ending};
 use crate::target::Target;
 use crate::text::read_text;
 use crate::volume::{Image, LabelMap};
@@ -135,6 +135,16 @@ impl Dataset {
             true => Ok(dataset),
             false => Err(Error::Description { problems }),
         }
+    }
+
+    /// The same, whose headers are read so where they contradict themselves.
+    pub fn read_by(mut self, reading: Option<Reading>) -> Self {
+        for case in self.cases.iter_mut().chain(&mut self.test) {
+            for source in case.images.iter_mut().chain(&mut case.label) {
+                *source = source.clone().read_by(reading);
+            }
+        }
+        self
     }
 
     /// Whether `path` looks like a data set that [`Self::open`] can be asked to open.

@@ -179,6 +179,14 @@ pub(super) fn labels(
 
 /// Takes the label of voxels that are left out.
 fn ignored(named: &mut Vec<Named>, said: &mut Said) -> Option<u16> {
+    for (name, _) in named.iter() {
+        if name != IGNORE && name.eq_ignore_ascii_case(IGNORE) {
+            said.notice(
+                format!("label {name:?} is learnt as any other: voxels to leave out are called {IGNORE:?}"),
+                "write it in small letters if these voxels should be left out",
+            );
+        }
+    }
     let (_, values) = named.remove(named.iter().position(|(name, _)| name == IGNORE)?);
     let highest = named.iter().flat_map(|(_, values)| values.last()).max().copied().unwrap_or(0);
     match values.first() {

@@ -1,17 +1,17 @@
 //! nnU-Net's raw folders of version 2: the cases are the files `CASE_0000<ending>`,
-//! `CASE_0001<ending>`, … in `imagesTr` and `imagesTs` with `CASE<ending>` in `labelsTr`.
+//! `CASE_0001<ending>`, … in `imagesTr` and `imagesTs` with `CASE<ending>` in `labelsTr`. A file that
+//! is there with another ending than the description says is read where it can only be meant for one
+//! that is missing.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::entry::Found;
 use super::said::Said;
 use super::{CaseFiles, channel_file};
-use crate::io::{Source, endings};
+use crate::io::{Source, endings, is_part_of_another, stem_and_ending};
 use crate::text::names_in;
-
-/// The files of a case's channels that are there.
-type Channels = BTreeMap<usize, PathBuf>;
 
 /// Training and test cases; `ending` has its dot and is in lower case.
 pub(super) fn cases(
@@ -27,63 +27,125 @@ pub(super) fn cases(
         ));
         return [Vec::new(), Vec::new()];
     }
-    let [images, labels, test] = ["imagesTr", "labelsTr", "imagesTs"].map(|name| root.join(name));
-    let mut maps: BTreeMap<String, PathBuf> = files(&labels, ending).collect();
-    let mut found = images_in(&images, ending);
+    let [images, labels, test] =
+        ["imagesTr", "labelsTr", "imagesTs"].map(|name| Folder::read(root, name, ending, said));
+    let (as_said, others) = (|files: &Files| files.as_said, |files: &Files| !files.as_said);
     // A label map without an image is a case too: one whose image is missing.
-    for name in maps.keys() {
-        found.entry(name.clone()).or_default();
-    }
-    let training = found.into_iter().map(|(name, there)| {
-        let label = maps.remove(&name).unwrap_or_else(|| labels.join(format!("{name}{ending}")));
-        let label = Some(label.into());
-        case(&images, name, there, channels, ending, label)
+    let mut training = images.cases(as_said);
+    training.extend(labels.stems(as_said));
+    let labelled = labels.stems(others);
+    training.extend(images.cases(others).into_iter().filter(|name| labelled.contains(name)));
+    let training = training.into_iter().map(|name| {
+        let label = labels.file(&name).into();
+        images.case(name, channels, Some(label))
     });
     let training = training.collect();
-    let test = images_in(&test, ending)
-        .into_iter()
-        .map(|(name, there)| case(&test, name, there, channels, ending, None))
-        .collect();
-    [training, test]
+    let tested = test.cases(|_| true).into_iter();
+    let tested = tested.map(|name| test.case(name, channels, None)).collect();
+    let stand_ins = [images, labels, test].map(|folder| folder.stand_ins.into_inner()).concat();
+    if let Some(first) = stand_ins.first() {
+        let first = first.strip_prefix(root).unwrap_or(first);
+        said.notice(
+            format!(
+                "{} file(s) have another ending than \"file_ending\", which is {ending:?}, such as \
+                 {}: read all the same",
+                stand_ins.len(),
+                first.display()
+            ),
+            "none needed if these are the files meant; other programs leave them out",
+        );
+    }
+    [training, tested]
 }
 
-/// A case with as many channels as there should be, there or not, or more if there are more.
-fn case(
-    folder: &Path,
-    name: String,
-    mut there: Channels,
-    channels: usize,
-    ending: &str,
-    label: Option<Source>,
-) -> Found {
-    let last = there.last_key_value().map_or(0, |(channel, _)| channel + 1);
-    let image = |channel| {
-        let missing = || folder.join(channel_file(&name, channel, ending));
-        there.remove(&channel).unwrap_or_else(missing).into()
-    };
-    let images = (0..last.max(channels)).map(image).collect();
-    let place = format!("{} of {}", name, folder.display());
-    Found { place, files: CaseFiles { name, images, label, subject: None }, fold: None }
+/// The files of a folder that have one name but for their endings.
+#[derive(Debug, Default)]
+struct Files {
+    paths: Vec<PathBuf>,
+    /// Whether they end as the description says; then others do not count.
+    as_said: bool,
 }
 
-/// The cases of a folder.
-fn images_in(folder: &Path, ending: &str) -> BTreeMap<String, Channels> {
-    let mut found: BTreeMap<String, Channels> = BTreeMap::new();
-    for (stem, path) in files(folder, ending) {
-        let numbered = stem.rsplit_once('_').filter(|(case, n)| n.len() == 4 && !case.is_empty());
-        let channel = numbered.and_then(|(case, number)| Some((case, number.parse().ok()?)));
-        if let Some((case, channel)) = channel {
-            found.entry(case.to_string()).or_default().insert(channel, path);
+/// A folder of images or of label maps.
+struct Folder<'a> {
+    path: PathBuf,
+    ending: &'a str,
+    /// By name without ending.
+    files: BTreeMap<String, Files>,
+    /// Files that were taken for others.
+    stand_ins: RefCell<Vec<PathBuf>>,
+}
+
+impl<'a> Folder<'a> {
+    fn read(root: &Path, name: &str, ending: &'a str, said: &mut Said) -> Self {
+        let path = root.join(name);
+        let mut files: BTreeMap<String, Files> = BTreeMap::new();
+        for (form, name) in names_in(&path) {
+            let (stem, own) = stem_and_ending(&form);
+            let file = path.join(name);
+            let as_said = own.eq_ignore_ascii_case(ending);
+            let other = || !own.is_empty() && !is_part_of_another(&file);
+            if stem.is_empty() || !(as_said || other()) {
+                continue;
+            }
+            let alike = files.entry(stem.to_string()).or_default();
+            if as_said && !alike.as_said {
+                *alike = Files { paths: Vec::new(), as_said };
+            }
+            if as_said == alike.as_said {
+                alike.paths.push(file);
+            }
+        }
+        for Files { paths, .. } in files.values().filter(|files| files.as_said) {
+            if let [first, second, ..] = paths.as_slice() {
+                let [first, second] = [first, second].map(|path| path.display());
+                said.problem(format!(
+                    "{first} and {second} have one name; remove one, or give each its own"
+                ));
+            }
+        }
+        Self { path, ending, files, stand_ins: RefCell::default() }
+    }
+
+    fn stems(&self, of: impl Fn(&Files) -> bool) -> BTreeSet<String> {
+        let files = self.files.iter().filter(|(_, files)| of(files));
+        files.map(|(stem, _)| stem.clone()).collect()
+    }
+
+    /// The names of the cases whose channels they are.
+    fn cases(&self, of: impl Fn(&Files) -> bool) -> BTreeSet<String> {
+        self.stems(of).iter().filter_map(|stem| Some(channel_of(stem)?.0.to_string())).collect()
+    }
+
+    /// The file of this name; the only one of another ending, where there is none; or where it
+    /// should be.
+    fn file(&self, stem: &str) -> PathBuf {
+        match self.files.get(stem) {
+            Some(Files { paths, as_said: true }) if !paths.is_empty() => paths[0].clone(),
+            Some(Files { paths, .. }) if paths.len() == 1 => {
+                self.stand_ins.borrow_mut().push(paths[0].clone());
+                paths[0].clone()
+            }
+            _ => self.path.join(format!("{stem}{}", self.ending)),
         }
     }
-    found
+
+    /// A case with as many channels as there should be, there or not, or more if there are more.
+    fn case(&self, name: String, channels: usize, label: Option<Source>) -> Found {
+        let as_said = self.files.iter().filter(|(_, files)| files.as_said);
+        let numbers = as_said.filter_map(|(stem, _)| channel_of(stem));
+        let own = numbers.filter(|(case, _)| *case == name).map(|(_, channel)| channel + 1);
+        let count = own.max().unwrap_or(0).max(channels);
+        let stem = |channel| channel_file(&name, channel, "");
+        let images = (0..count).map(|channel| self.file(&stem(channel)).into()).collect();
+        let place = format!("{name} of {}", self.path.display());
+        Found { place, files: CaseFiles { name, images, label, subject: None }, fold: None }
+    }
 }
 
-/// The files of a folder that end so, in upper or lower case: name without ending, and path.
-fn files(folder: &Path, ending: &str) -> impl Iterator<Item = (String, PathBuf)> {
-    names_in(folder).into_iter().filter_map(move |(form, name)| {
-        let (stem, end) = form.split_at_checked(form.len().checked_sub(ending.len())?)?;
-        let matches = end.eq_ignore_ascii_case(ending) && !stem.is_empty();
-        matches.then(|| (stem.to_string(), folder.join(name)))
-    })
+/// Case and channel of an image, by its name without ending.
+fn channel_of(stem: &str) -> Option<(&str, usize)> {
+    let (case, number) = stem.rsplit_once('_')?;
+    let channel = number.parse().ok().filter(|_| number.len() == 4)?;
+    (!case.is_empty()).then_some((case, channel))
 }

@@ -19,6 +19,7 @@
 //! # }
 //! ```
 
+mod afterwards;
 mod create;
 mod crop;
 mod data_files;
@@ -37,12 +38,14 @@ mod nrrd;
 mod opened;
 mod order;
 mod place;
+mod reading;
 mod remark;
 mod source;
 mod stream;
 mod turn;
 mod voxels;
 
+pub use afterwards::Afterwards;
 pub use create::{Destination, create};
 pub use fault::{HeaderFault, Unsupported};
 pub use format::{
@@ -52,7 +55,8 @@ pub use format::{
 pub use grid::{Grid, Header};
 pub use opened::{Opened, open};
 pub use place::Place;
-pub use remark::{Remark, Weight};
+pub use reading::Reading;
+pub use remark::{Decision, Remark, Weight};
 pub use source::Source;
 pub use stream::Stream;
 pub use voxels::{NumberType, Stored};

@@ -5,6 +5,7 @@ use std::io::{Error as IoError, ErrorKind};
 
 use ndarray::{Array4, Axis, concatenate};
 
+use super::afterwards::Afterwards;
 use super::crop::Crop;
 use super::fault::Unsupported;
 use super::foreign::foreign;
@@ -71,6 +72,11 @@ impl Opened {
         self.header.grid
     }
 
+    /// What will be known of the files once the voxels are read.
+    pub fn afterwards(&self) -> Afterwards {
+        Afterwards::of(self.parts.iter().map(|part| &part.stored.stream))
+    }
+
     /// The most bytes that [`Self::raw`] takes.
     pub fn raw_bytes(&self) -> u64 {
         match self.parts.as_slice() {
@@ -86,14 +92,15 @@ impl Opened {
         }
     }
 
-    /// The same, as training and prediction want it: with `channels` channels and a certain place,
-    /// which is seen at once, and only finite voxels, which [`Self::image`] and [`Self::raw`] will
-    /// see.
+    /// The same, as training and prediction want it: with `channels` channels, a certain place and
+    /// no fewer bytes than its header announces, which is seen at once, as far as these are not
+    /// compressed; and only finite voxels, which [`Self::image`] and [`Self::raw`] will see.
     ///
     /// # Errors
-    /// [`Error::ChannelCount`], [`Error::UncertainPlace`].
+    /// [`Error::ChannelCount`], [`Error::UncertainPlace`], [`Error::Truncated`].
     pub fn checked(self, channels: usize) -> Result<Self> {
         self.check_channels(channels)?;
+        self.parts.iter().try_for_each(|part| part.stored.can_be_there())?;
         self.parts.iter().try_for_each(|part| part.header.check_certain(part.source()))?;
         Ok(Self { finite_only: true, ..self })
     }
@@ -118,8 +125,8 @@ impl Opened {
     /// scale factor applied.
     ///
     /// # Errors
-    /// [`Error::Read`], [`Error::Truncated`], [`Error::Unsupported`], [`Error::OutOfMemory`];
-    /// [`Error::NotFinite`] if it is [`checked`](Self::checked) (otherwise voxels that are not
+    /// [`Error::Read`], [`Error::Truncated`], [`Error::Unsupported`], [`Error::OutOfMemory`],
+    /// [`Error::BeyondFloats`]; [`Error::NotFinite`] if it is [`checked`](Self::checked) (otherwise voxels that are not
     /// finite are returned as they are).
     pub fn image(self) -> Result<Image> {
         if self.crop.is_some() {
@@ -149,7 +156,8 @@ impl Opened {
     pub fn raw(mut self) -> Result<RawImage> {
         let [part] = self.parts.as_slice() else { return self.image().map(RawImage::from) };
         let moved = self.crop.is_some() || self.turn.is_some();
-        if moved || part.is_layered() || !part.stored.numbers.is_short() {
+        let as_stored = part.stored.numbers.is_short() && part.stored.is_within_floats();
+        if moved || part.is_layered() || !as_stored {
             return self.image().map(RawImage::from);
         }
         let Part { header, mut stored } = self.parts.remove(0);
@@ -235,7 +243,14 @@ impl Part {
         }
         let source = self.source().clone();
         let order = Order::of(&self.header.grid, self.stored.channels_at);
-        let values = self.stored.read(|_, value| Ok(value as f32))?;
+        let values = self.stored.read(|index, value| {
+            let float = value as f32;
+            if float.is_infinite() && value.is_finite() {
+                let (path, voxel) = (source.path().to_path_buf(), order.voxel(index));
+                return Err(Error::BeyondFloats { path, voxel, value });
+            }
+            Ok(float)
+        })?;
         let voxels = shaped(&source, order, values)?;
         Ok(Image { voxels, affine: self.header.grid.affine })
     }
@@ -252,11 +267,9 @@ impl Part {
             // The negated comparison also refuses NaN.
             if !((value - rounded).abs() <= INTEGER_TOLERANCE && (0.0..=65535.0).contains(&rounded))
             {
-                return Err(Error::LabelNotInteger {
-                    path: source.path().to_path_buf(),
-                    voxel: order.voxel(index),
-                    value,
-                });
+                let [_, voxel @ ..] = order.voxel(index);
+                let path = source.path().to_path_buf();
+                return Err(Error::LabelNotInteger { path, voxel, value });
             }
             Ok(rounded as u16)
         })?;

@@ -28,16 +28,16 @@ impl Order {
         self.channels_at == 3 || self.sizes[self.channels_at] == 1
     }
 
-    /// The voxel (depth, height, width) at a place in the file.
-    pub(super) fn voxel(&self, mut index: usize) -> [usize; 3] {
+    /// The voxel (channel, depth, height, width) at a place in the file.
+    pub(super) fn voxel(&self, mut index: usize) -> [usize; 4] {
         let mut at = self.sizes.map(|size| {
             let here = index % size;
             index /= size;
             here
         });
         at[self.channels_at..].rotate_left(1);
-        let [i, j, k, _] = at;
-        [k, j, i]
+        let [i, j, k, c] = at;
+        [c, k, j, i]
     }
 
     /// Voxels in this order as an array `[channels, depth, height, width]`; None if they are not as
@@ -79,8 +79,7 @@ mod tests {
             assert_eq!(array.dim(), (2, 3, 4, 5));
             assert!(array.is_standard_layout());
             for ((c, k, j, i), &value) in array.indexed_iter() {
-                let mut index = [i, j, k];
-                let mut sizes = [5, 4, 3];
+                let (index, sizes) = ([i, j, k], [5, 4, 3]);
                 // By hand: the place of the channel among the axes.
                 let mut place = 0;
                 for axis in (0..4).rev() {
@@ -91,9 +90,7 @@ mod tests {
                     };
                     place = place * size + at;
                 }
-                index.reverse();
-                sizes.reverse();
-                assert_eq!((value, order.voxel(value)), (place, index), "{channels_at}");
+                assert_eq!((value, order.voxel(value)), (place, [c, k, j, i]), "{channels_at}");
             }
         }
         let flat = Grid { channels: 1, ..grid };

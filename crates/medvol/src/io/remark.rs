@@ -1,6 +1,7 @@
 //! What is to be said of files that can be read all the same.
 
 use super::dicom::LeftOut;
+use super::reading::Reading;
 use crate::digits::{lengths_mm, significant};
 use crate::orient::Orientation;
 
@@ -14,6 +15,17 @@ pub enum Weight {
     /// It cannot be known what the file means. Nobody should compute with it before it is put
     /// right.
     Question,
+}
+
+/// By what a reading is taken where a header gives two spacings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// By the qform, which has one of them.
+    ByQform,
+    /// By the user.
+    Asked(Reading),
+    /// By nothing.
+    Open,
 }
 
 /// Something to be said of a file that can be read all the same. Its text is to be read after the
@@ -38,27 +50,26 @@ pub enum Remark {
     /// The two parts of a NIfTI header give other spacings, in mm (depth, height, width).
     #[error(
         "its sform gives voxels of {}, its pixdim of {} (depth, height, width){}",
-        lengths_mm(*sform_mm), lengths_mm(*pixdim_mm),
-        if *by_qform {
-            ": the qform is taken, which has that of pixdim"
-        } else {
-            ", and no qform says which is meant"
-        }
+        lengths_mm(*sform_mm), lengths_mm(*pixdim_mm), decided(*decision)
     )]
     OtherSpacing {
         /// That of the sform.
         sform_mm: [f64; 3],
         /// That of pixdim.
         pixdim_mm: [f64; 3],
-        /// Whether a qform decides.
-        by_qform: bool,
+        /// What decides.
+        decision: Decision,
     },
 
     /// The two matrices of a NIfTI header, sform and qform, place the voxels differently.
     #[error(
-        "its sform (code {}, {}) and qform (code {}, {}) lie up to {} mm apart: the sform is \
-         taken, as nibabel does, while other programs may take the qform",
-        codes[0], axes[0].code(), codes[1], axes[1].code(), significant(*distance_mm, 3)
+        "its sform (code {}, {}) and qform (code {}, {}) lie up to {} mm apart: {}",
+        codes[0], axes[0].code(), codes[1], axes[1].code(), significant(*distance_mm, 3),
+        match asked {
+            Some(reading) => format!("the {reading} is taken, as asked for"),
+            None => "the sform is taken, as nibabel does, while other programs may take the \
+                     qform".into(),
+        }
     )]
     Apart {
         /// Which space each is of.
@@ -67,6 +78,8 @@ pub enum Remark {
         axes: [Orientation; 2],
         /// How far apart they place a voxel, at most.
         distance_mm: f64,
+        /// The one that somebody asked for.
+        asked: Option<Reading>,
     },
 
     /// A matrix of a NIfTI header that cannot be used.
@@ -168,6 +181,10 @@ pub enum Remark {
         left_out: LeftOut,
     },
 
+    /// Data of another kind behind a file's compressed ones, whose checksum is right.
+    #[error("other data follow its compressed ones; they are left out")]
+    OthersFollow,
+
     /// A DICOM slice without thickness.
     #[error("its one slice tells no thickness: 1 mm is taken")]
     NoThickness,
@@ -181,7 +198,9 @@ impl Remark {
                 Weight::Note
             }
             Self::Apart { .. } if self.are_two_spaces() => Weight::Note,
-            Self::OtherSpacing { by_qform: false, .. } => Weight::Question,
+            Self::Apart { asked: Some(_), .. }
+            | Self::OtherSpacing { decision: Decision::Asked(_), .. } => Weight::Note,
+            Self::OtherSpacing { decision: Decision::Open, .. } => Weight::Question,
             Self::OtherSpacing { .. }
             | Self::Apart { .. }
             | Self::MatrixLeftOut { .. }
@@ -194,6 +213,7 @@ impl Remark {
             | Self::UnitIgnored { .. }
             | Self::NoSpacing { .. }
             | Self::NoTransform { .. }
+            | Self::OthersFollow
             | Self::NoThickness => Weight::Warning,
         }
     }
@@ -210,6 +230,12 @@ impl Remark {
             Self::NoMatrix | Self::UnnamedSpace => {
                 "none needed where all images of the data set are such; otherwise left and right \
                  may be mixed up"
+            }
+            Self::Apart { asked: Some(_), .. }
+            | Self::OtherSpacing { decision: Decision::Asked(_), .. } => "none needed",
+            Self::OtherSpacing { decision: Decision::Open, .. } => {
+                "find out which is right, as other programs take one or the other, and correct the \
+                 header, or say which is to be read: sform or pixdim"
             }
             Self::OtherSpacing { .. } => {
                 "find out which is right, as other programs take one or the other, and correct the \
@@ -230,8 +256,19 @@ impl Remark {
             }
             Self::NoTransform { .. } => "write the header again with a TransformMatrix",
             Self::LeftOut { .. } => "none needed if no slices are among them",
+            Self::OthersFollow => {
+                "none needed if the image looks right; compress it again to be rid of them"
+            }
             Self::NoThickness => "give the whole series",
         }
+    }
+}
+
+fn decided(decision: Decision) -> String {
+    match decision {
+        Decision::ByQform => ": the qform is taken, which has that of pixdim".into(),
+        Decision::Asked(reading) => format!(": that of the {reading} is taken, as asked for"),
+        Decision::Open => ", and no qform says which is meant".into(),
     }
 }
 

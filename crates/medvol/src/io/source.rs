@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::format::stem_and_ending;
 use super::opened::{Opened, open};
+use super::reading::Reading;
 use crate::error::Result;
 
 /// One place that voxels are read from: a file, or a folder of slices. An image is a list of these,
@@ -12,12 +13,24 @@ use crate::error::Result;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Source {
     path: PathBuf,
+    reading: Option<Reading>,
 }
 
 impl Source {
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The same, whose header is read so where it contradicts itself; `None`: as far as its parts
+    /// tell.
+    pub fn read_by(self, reading: Option<Reading>) -> Self {
+        Self { reading, ..self }
+    }
+
+    /// How its header is to be read where it contradicts itself.
+    pub(super) fn reading(&self) -> Option<Reading> {
+        self.reading
     }
 
     /// Its name without folder and ending, and the ending: see [`stem_and_ending`]. Empty where the
@@ -37,7 +50,7 @@ impl Source {
 
 impl<P: Into<PathBuf>> From<P> for Source {
     fn from(path: P) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), reading: None }
     }
 }
 

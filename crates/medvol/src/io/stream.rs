@@ -1,6 +1,8 @@
 //! The bytes of a source, uncompressed and counted.
 
 use std::io::{BufReader, Cursor, Error as IoError, ErrorKind, Read};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::gzip::{GZIP_MARK, LARGEST_RATIO, Members};
 use super::source::Source;
@@ -24,6 +26,8 @@ pub struct Stream {
     at_most: u64,
     /// Whether it may hold less.
     compressed: bool,
+    /// Whether data of another kind follow the compressed ones; known once these are read.
+    others_follow: Arc<AtomicBool>,
 }
 
 impl Stream {
@@ -44,8 +48,10 @@ impl Stream {
         let mut file = BufReader::with_capacity(PIECE, file);
         let start = std::io::BufRead::fill_buf(&mut file).map_err(unreadable)?;
         let compressed = start.starts_with(&GZIP_MARK);
+        let others_follow = Arc::<AtomicBool>::default();
         let (mut rest, at_most): (Box<dyn Read>, u64) = if compressed {
-            (Box::new(Members::new(file)), length.saturating_mul(LARGEST_RATIO))
+            let members = Members::new(file, others_follow.clone());
+            (Box::new(members), length.saturating_mul(LARGEST_RATIO))
         } else {
             (Box::new(file), length)
         };
@@ -59,6 +65,7 @@ impl Stream {
             read: 0,
             at_most,
             compressed,
+            others_follow,
         })
     }
 
@@ -73,7 +80,13 @@ impl Stream {
             read: 0,
             at_most,
             compressed: true,
+            others_follow: Arc::default(),
         }
+    }
+
+    /// Whether data of another kind follow the compressed ones, to be asked once all is read.
+    pub(super) fn others_follow(&self) -> Arc<AtomicBool> {
+        self.others_follow.clone()
     }
 
     /// The bytes that nobody has read, and the most there can be.

@@ -76,6 +76,26 @@ impl Stored {
         self.count.saturating_mul(self.numbers.bytes() as u64)
     }
 
+    /// Byte at which they end.
+    fn end(&self) -> u64 {
+        self.offset.saturating_add(self.bytes())
+    }
+
+    /// Refuses voxels of which there cannot be as many bytes as the header announces.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`].
+    pub(super) fn can_be_there(&self) -> Result<()> {
+        self.stream.can_hold(self.end())
+    }
+
+    /// Whether no scaled integer of 16 bits is beyond what a float of 32 bits holds.
+    pub(super) fn is_within_floats(&self) -> bool {
+        let (slope, intercept) = self.scale;
+        let scaled = |stored: i16| (f64::from(stored) * slope + intercept) as f32;
+        scaled(i16::MIN).is_finite() && scaled(i16::MAX).is_finite()
+    }
+
     /// Reads all voxels in their order, each scaled and passed through `convert` together with its
     /// position.
     ///
@@ -83,8 +103,8 @@ impl Stored {
     /// [`Error::Truncated`], [`Error::Read`], [`Error::OutOfMemory`], [`Error::Unsupported`] for
     /// a file that does not end; those of `convert`.
     pub(super) fn read<T>(mut self, convert: impl Fn(usize, f64) -> Result<T>) -> Result<Vec<T>> {
-        let expected = self.offset.saturating_add(self.bytes());
-        self.stream.can_hold(expected)?;
+        self.can_be_there()?;
+        let expected = self.end();
         let mut values = Vec::new();
         usize::try_from(self.count)
             .ok()

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::common::fixture;
-use medvol::io::{self, Header, Remark, Source, Weight};
+use medvol::io::{self, Decision, Header, Reading, Remark, Source, Weight};
 use medvol::{Affine, Error, LabelMap, Result};
 use ndarray::Array3;
 use serde::Deserialize;
@@ -183,12 +183,26 @@ fn an_image_of_uncertain_place_is_refused_by_those_who_compute_with_it_and_its_f
     let open = || Source::from(&path).open().unwrap();
     let error = open().checked(1).unwrap_err();
     let Error::UncertainPlace { question, .. } = &error else { panic!("{error}") };
-    let expected =
-        Remark::OtherSpacing { sform_mm: [1.0; 3], pixdim_mm: [3.0, 2.0, 1.0], by_qform: false };
+    let expected = Remark::OtherSpacing {
+        sform_mm: [1.0; 3],
+        pixdim_mm: [3.0, 2.0, 1.0],
+        decision: Decision::Open,
+    };
     assert_eq!(**question, expected);
-    for said in ["image.nii", "1 x 1 x 1 mm", "3 x 2 x 1 mm", "correct the header"] {
+    for said in
+        ["image.nii", "1 x 1 x 1 mm", "3 x 2 x 1 mm", "correct the header", "sform or pixdim"]
+    {
         assert!(error.to_string().contains(said), "{error}");
     }
+    // Unless somebody says which is meant.
+    for (reading, spacing) in [(Reading::Sform, [1.0; 3]), (Reading::Pixdim, [3.0, 2.0, 1.0])] {
+        let asked = Source::from(&path).read_by(Some(reading)).open().unwrap();
+        assert_eq!(asked.header().place.remarks[0].weight(), Weight::Note);
+        let found = asked.checked(1).unwrap().grid().affine.spacing();
+        assert!(found.iter().zip(spacing).all(|(a, b)| (a - b).abs() < 1e-5), "{found:?}");
+    }
+    let qform = Source::from(&path).read_by(Some(Reading::Qform)).open().unwrap();
+    assert!(qform.checked(1).is_err(), "there is no qform");
     // To look at it, or to correct it, is another matter.
     assert!(open().image().is_ok());
 }
@@ -215,5 +229,42 @@ fn a_mask_has_the_dimensions_of_the_image_it_is_like() {
         let read = Source::from(&mask).open().unwrap();
         assert_eq!(read.header().grid, like.grid);
         assert_eq!(read.labels().unwrap(), map);
+    }
+}
+
+#[test]
+fn the_reading_that_is_asked_for_counts_only_where_a_header_contradicts_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("image.nii");
+    for (name, sample) in samples() {
+        write(&path, sample.bytes());
+        let read = |reading| Source::from(&path).read_by(reading).open().ok();
+        let Some(own) = read(None) else { continue };
+        let own = own.header().clone();
+        let contradiction = own
+            .place
+            .remarks
+            .iter()
+            .any(|remark| matches!(remark, Remark::OtherSpacing { .. } | Remark::Apart { .. }));
+        for reading in Reading::ALL {
+            let asked = read(Some(reading)).unwrap().header().clone();
+            if !contradiction {
+                // As texts, in which numbers that are none are equal.
+                let all = |header: &Header| format!("{:?} {:?}", header.grid, header.place);
+                assert_eq!(all(&asked), all(&own), "{name}");
+                continue;
+            }
+            // No reading gets lost, whichever is taken: masks of all programs lie on the image.
+            let all = |header: &Header| {
+                let mut all: Vec<String> = std::iter::once(&header.grid.affine)
+                    .chain(&header.place.others)
+                    .map(|affine| format!("{affine:?}"))
+                    .collect();
+                all.sort();
+                all
+            };
+            assert_eq!(all(&asked), all(&own), "{name} {reading}");
+            assert!(asked.lies_on(&own) && own.lies_on(&asked), "{name} {reading}");
+        }
     }
 }

@@ -263,3 +263,55 @@ fn a_table_says_whose_images_they_are_and_names_cases_by_their_images() {
         (Path::new("/b.nii"), &None)
     );
 }
+
+#[test]
+fn nnunet_files_of_another_ending_are_read_where_they_can_only_be_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    write_channels(root, ".nii");
+    write_json(root.join("dataset.json"), &described());
+    let expected = loaded(&Dataset::open(root).unwrap());
+    let rename = |from: String, to: String| {
+        let image = io::Source::from(root.join(&from)).open().unwrap().image().unwrap();
+        write_image(root.join(to), &image).unwrap();
+        fs::remove_file(root.join(from)).unwrap();
+    };
+    let (first, second, test) = (name(0), name(1), name(CASES));
+    for stem in [
+        // One channel; a case as a whole; a test image.
+        format!("imagesTr/{first}_0001"),
+        format!("imagesTr/{second}_0000"),
+        format!("imagesTr/{second}_0001"),
+        format!("labelsTr/{second}"),
+        format!("imagesTs/{test}_0000"),
+    ] {
+        rename(format!("{stem}.nii"), format!("{stem}.nii.gz"));
+    }
+    // An image that nobody has labelled, and another file for an image that is there.
+    write_image(root.join("imagesTr/stray_0000.nii.gz"), &channels(0)[0]).unwrap();
+    write_image(root.join(format!("imagesTr/{first}_0000.nrrd")), &channels(1)[0]).unwrap();
+    let dataset = Dataset::open(root).unwrap();
+    assert_eq!(loaded(&dataset), expected);
+    let said: Vec<&str> = dataset.notices.iter().map(|notice| notice.text.as_str()).collect();
+    assert!(said.len() == 1 && said[0].starts_with("5 file(s) have another ending"), "{said:?}");
+
+    // Of two files nobody can know which is meant.
+    let twice = format!("imagesTr/{first}_0001.nrrd");
+    write_image(root.join(&twice), &channels(0)[1]).unwrap();
+    let dataset = Dataset::open(root).unwrap();
+    let missing = dataset.cases[0].images[1].path();
+    assert!(missing.ends_with(format!("imagesTr/{first}_0001.nii")), "{}", missing.display());
+}
+
+#[test]
+fn nnunet_files_that_differ_only_in_capitals_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    write_channels(root, ".nii");
+    write_json(root.join("dataset.json"), &described());
+    let path = root.join(format!("imagesTr/{}_0000", name(0)));
+    fs::copy(path.with_extension("nii"), path.with_extension("NII")).unwrap();
+    let error = Dataset::open(root).unwrap_err().to_string();
+    assert!(error.contains(".nii and ") || error.contains(".NII and "), "{error}");
+    assert!(error.contains("have one name"), "{error}");
+}

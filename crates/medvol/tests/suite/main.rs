@@ -19,6 +19,7 @@ mod metrics;
 mod nifti;
 mod nifti_writing;
 mod normalisation;
+mod odd;
 mod one_pass;
 mod preprocess;
 mod real_data;

@@ -338,7 +338,11 @@ fn label_maps_of_test_cases_are_mentioned_and_a_folder_without_cases_says_what_w
     fs::create_dir(folder.path().join("labelsTs")).unwrap();
     fs::write(folder.path().join("labelsTs/a.nii.gz"), "").unwrap();
     assert!(said_at(folder.path())[0].contains("note labelsTs is not used"));
-    let said = said(|root| as_nnu_net(root, ".nrrd"));
+    let said = said(|root| {
+        as_nnu_net(root, ".nrrd");
+        // With label maps, images of another ending would be read.
+        fs::remove_dir_all(root.join("labelsTr")).unwrap();
+    });
     assert!(said.iter().any(|text| text.contains("such as imagesTr/case_0000.nrrd")), "{said:#?}");
 }
 
@@ -415,7 +419,9 @@ fn what_has_the_name_of_an_image_and_is_none_is_said() {
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n".to_vec(), "Git LFS"),
         (b"<!DOCTYPE html><html><body>404</body></html>".repeat(20), "page of the web"),
         (vec![0; 5000], "nothing but zeros"),
-        ([&whole[..], b"more"].concat(), "other data follow its compressed data"),
+        ([&whole[..], b"more"].concat(), "other data follow its compressed ones"),
+        ([&whole[..], &[0, 0, 0x1f, 7]].concat(), "other data follow its compressed ones"),
+        ([&whole[..], &whole[..12]].concat(), "its compressed data lack their end"),
         (whole[..whole.len() - 3].to_vec(), "its compressed data lack their end"),
     ] {
         fs::write(&path, bytes).unwrap();

@@ -237,3 +237,17 @@ pub fn same_run(a: &Path, b: &Path) {
     };
     assert_eq!(epochs(a), epochs(b));
 }
+
+/// A script, with the program and its arguments as `$0` and `$@`, to be run where `dir/run` is a
+/// disk of its own of `size`. In name spaces of their own, users may mount what they like; some
+/// systems forbid it.
+pub fn small_disk(dir: &Path, size: &str, script: &str) -> Command {
+    std::fs::create_dir(dir.join("run")).unwrap();
+    let mut command = Command::new("unshare");
+    let script = format!("mount -t tmpfs -o size={size} tmpfs run && {{ {script}\n}}");
+    command
+        .args(["-rm", "sh", "-c", &script, env!("CARGO_BIN_EXE_scnas")])
+        .current_dir(dir)
+        .stdin(Stdio::null());
+    command
+}

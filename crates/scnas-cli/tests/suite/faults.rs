@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use crate::common::{
-    folder, limited, same_run, scnas, signal, start_until, stderr, succeed, task, tiny,
+    folder, limited, same_run, scnas, signal, small_disk, start_until, stderr, succeed, task, tiny,
     volume_of_bytes,
 };
 
@@ -79,20 +79,6 @@ fn files_that_may_not_become_long_enough_are_named_and_nothing_is_lost() {
     same_run(&dir.join("run"), &dir.join("whole"));
 }
 
-/// A script, with the program and its arguments as `$0` and `$@`, to be run where `dir/run` is a
-/// disk of its own of `size`. In name spaces of their own, users may mount what they like; some
-/// systems forbid it.
-fn small_disk(dir: &Path, size: &str, script: &str) -> Command {
-    std::fs::create_dir(dir.join("run")).unwrap();
-    let mut command = Command::new("unshare");
-    let script = format!("mount -t tmpfs -o size={size} tmpfs run && {{ {script}\n}}");
-    command
-        .args(["-rm", "sh", "-c", &script, env!("CARGO_BIN_EXE_scnas")])
-        .current_dir(dir)
-        .stdin(Stdio::null());
-    command
-}
-
 #[test]
 #[ignore = "mounts a small disk: needs unshare -rm"]
 fn a_disk_that_will_not_hold_the_checkpoints_is_named_before_the_run_begins() {
@@ -109,22 +95,6 @@ fn a_disk_that_will_not_hold_the_checkpoints_is_named_before_the_run_begins() {
             && last.contains("make room"),
         "{text}"
     );
-}
-
-#[test]
-#[ignore = "mounts a small disk: needs unshare -rm"]
-fn a_disk_that_will_not_hold_the_cases_is_named_before_they_are_made() {
-    let dir = folder("no_room_for_cases");
-    task(&dir);
-    let mut command = small_disk(&dir, "40m", r#""$0" "$@"; code=$?; ls run; exit $code"#);
-    let on_disk = ["data.keep=disk", "data.cache=run"];
-    let args = tiny(&["search", "data", "--out", "out"], &on_disk);
-    let output = command.args(args).output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let text = stderr(&output);
-    assert!(text.contains("of free space or more, for the preprocessed cases"), "{text}");
-    assert!(text.contains("--set data.cache=DIR"), "{text}");
-    assert_eq!(output.stdout, b"", "nothing was made");
 }
 
 #[test]

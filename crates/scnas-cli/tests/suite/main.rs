@@ -3,6 +3,7 @@
 mod common;
 
 mod bench;
+mod cache;
 mod check;
 mod commands;
 mod cross_validate;
@@ -12,6 +13,7 @@ mod elsewhere;
 mod evaluate;
 mod faults;
 mod kills;
+mod places;
 mod predict;
 mod race;
 mod regions;

@@ -46,6 +46,7 @@ fn model_and_volume_of(dir: &Path, volume: [usize; 3], patch: usize, width: usiz
         normalisation: vec![],
         folds: vec![vec!["x".into()], vec!["y".into()]],
         fold: 0,
+        geometry: None,
         training: None,
     };
     let predict =

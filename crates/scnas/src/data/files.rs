@@ -161,14 +161,35 @@ pub fn files_of(dataset: &Dataset) -> impl Iterator<Item = &Path> {
     dataset.cases.iter().chain(&dataset.test).flat_map(CaseFiles::sources).map(Source::path)
 }
 
-/// Files that belong to the user.
+/// Files that belong to the user, and the folders that are read for images.
 #[derive(Clone, Debug, Default)]
-pub struct Protected(BTreeSet<PathBuf>);
+pub struct Protected {
+    files: BTreeSet<PathBuf>,
+    folders: BTreeSet<PathBuf>,
+}
 
 impl Protected {
     /// Adds files, as far as they exist.
     pub fn add<'a>(&mut self, files: impl IntoIterator<Item = &'a Path>) {
-        self.0.extend(files.into_iter().filter_map(|path| path.canonicalize().ok()));
+        self.files.extend(files.into_iter().filter_map(|path| path.canonicalize().ok()));
+    }
+
+    /// Adds a folder whose files are images, or the slices of one.
+    pub fn add_folder(&mut self, folder: &Path) {
+        self.folders.extend(folder.canonicalize());
+    }
+
+    /// Adds the files of a data set, and the folders that they lie in. Its own folder is none: what
+    /// lies there is an image only if it is listed.
+    pub fn add_data_set(&mut self, dataset: &Dataset) {
+        self.add(files_of(dataset));
+        for file in files_of(dataset) {
+            match file.parent() {
+                _ if file.is_dir() => self.add_folder(file),
+                Some(folder) if folder != dataset.root => self.add_folder(folder),
+                _ => {}
+            }
+        }
     }
 
     /// Adds the files of data sets, should `output` lie in one or in one of its folders, or beside
@@ -182,9 +203,20 @@ impl Protected {
             for dataset in
                 near.filter(|path| Dataset::is_at(path)).filter_map(|path| Dataset::open(path).ok())
             {
-                self.add(files_of(&dataset));
+                self.add_data_set(&dataset);
             }
         }
+    }
+
+    /// Refuses a folder for results in which they would be taken for images.
+    ///
+    /// # Errors
+    /// [`Place::AmongImages`].
+    pub fn check_folder(&self, folder: &Path) -> Result<()> {
+        if folder.canonicalize().is_ok_and(|folder| self.folders.contains(&folder)) {
+            return Err(Error::place(folder, Place::AmongImages));
+        }
+        Ok(())
     }
 
     /// Refuses to write to `path` if it is one of these files.
@@ -192,7 +224,7 @@ impl Protected {
     /// # Errors
     /// [`Place::Overwrites`].
     pub fn check(&self, path: &Path) -> Result<()> {
-        if path.canonicalize().is_ok_and(|path| self.0.contains(&path)) {
+        if path.canonicalize().is_ok_and(|path| self.files.contains(&path)) {
             return Err(Error::place(path, Place::Overwrites));
         }
         Ok(())

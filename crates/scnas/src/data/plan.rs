@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use medvol::io::Reading;
 use medvol::metrics::Structures;
 use medvol::{
     CaseFiles, ClassMap, Dataset, Fold, Label, Normalisation, Target, canonical_spacing,
@@ -48,6 +49,9 @@ pub struct Plan {
     /// How each channel is normalised; empty where all are by a z-score of each image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub normalisation: Vec<Normalisation>,
+    /// How headers are read that contradict themselves; `None`: as far as their parts tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub geometry: Option<Reading>,
     /// Names of the cases held out in each fold.
     pub folds: Vec<Vec<String>>,
     /// The fold held out.
@@ -112,6 +116,7 @@ impl Plan {
             patch,
             grid,
             normalisation: normalisation(&dataset.channels, &data.normalisation)?,
+            geometry: data.geometry,
             training: path.is_some().then(|| training.clone()),
             folds: splits.into_iter().map(|split| split.held_out).collect(),
             fold: data.fold,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use half::f16;
-use medvol::io::Source;
+use medvol::io::{Reading, Source};
 use medvol::{Case, CaseFiles, ClassMap, Dataset, Image, LabelMap, Normalisation, preprocess};
 
 use crate::data::cohort::Cohort;
@@ -25,6 +25,8 @@ pub struct Recipe {
     spacing: [f64; 3],
     /// Of each channel, nothing measured.
     schemes: Vec<Normalisation>,
+    /// How headers are read that contradict themselves.
+    geometry: Option<Reading>,
     /// What voxels are rounded to.
     pub numbers: Numbers,
 }
@@ -37,6 +39,7 @@ impl Recipe {
             class_map: plan.class_map(),
             spacing: plan.spacing,
             schemes: plan.schemes(),
+            geometry: plan.geometry,
             numbers,
         }
     }
@@ -91,6 +94,9 @@ impl Recipe {
             env!("CARGO_PKG_VERSION"),
             class_map.named()
         );
+        if let Some(reading) = self.geometry {
+            let _ = writeln!(text, "headers by {reading}");
+        }
         for source in files.sources() {
             for path in files_of(source).map_err(|e| Error::file("read", source.path(), e))? {
                 // However the way to it is spelled.

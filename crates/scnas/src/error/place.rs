@@ -36,6 +36,12 @@ pub enum Place {
     /// An output that is an input or belongs to a data set.
     #[error("this would overwrite an input or a file of a data set")]
     Overwrites,
+    /// A folder for results that is read for images.
+    #[error(
+        "this folder is read for images, and what is written there would be taken for such; give \
+         another folder"
+    )]
+    AmongImages,
     /// An image of other channels than the model's.
     #[error(
         "the model expects {expected} channel(s), found {found}; give images like those it was \

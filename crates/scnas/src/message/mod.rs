@@ -194,7 +194,7 @@ pub enum Message {
     },
     /// An image from which hardly anything sound can be predicted.
     Doubtful(Finding),
-    /// A header that contradicts itself.
+    /// A file that is read although something is odd about it, such as its header.
     Header {
         /// The file.
         file: PathBuf,

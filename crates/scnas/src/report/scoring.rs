@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use medvol::io::{Header, Source, Weight};
+use medvol::io::{Header, Reading, Source, Weight};
 use medvol::metrics::Structures;
 use medvol::{ClassMap, Dataset, Label, LabelMap, Target, composed};
 
@@ -24,6 +24,8 @@ pub struct Scoring {
     pub references: Option<PathBuf>,
     /// The data set that names the labels; `None`: all values found, 0 is the background.
     pub data: Option<PathBuf>,
+    /// How headers are read that contradict themselves; `None`: as far as their parts tell.
+    pub reading: Option<Reading>,
     /// Distance in mm up to which surfaces agree.
     pub tolerance_mm: f64,
 }
@@ -68,7 +70,7 @@ pub struct Scored {
 /// Folders that cannot be read or hold no label maps; no pair of the same name
 /// ([`Error::NoPairs`]); [`Error::AllFailed`].
 pub fn evaluate(scoring: &Scoring, observer: &dyn Observer) -> Result<Scored> {
-    let Scoring { predictions, references, data, tolerance_mm } = scoring;
+    let Scoring { predictions, references, data, reading, tolerance_mm } = scoring;
     let dataset = data.as_ref().map(Dataset::open).transpose()?;
     let predicted = label_maps(predictions)?;
     let of_data = |dataset: &Dataset| {
@@ -94,11 +96,12 @@ pub fn evaluate(scoring: &Scoring, observer: &dyn Observer) -> Result<Scored> {
     }
     let (labels, target, ignore) = match dataset {
         Some(Dataset { labels, target, ignore, .. }) => (labels, target, ignore),
-        None => (labels_found(&pairs, observer), Target::Classes, None),
+        None => (labels_found(&pairs, *reading, observer), Target::Classes, None),
     };
     let judge = Judge {
         scored: target.scored(&labels, ignore),
         listed: ClassMap::new(&labels).ignoring(ignore),
+        reading: *reading,
         tolerance_mm: *tolerance_mm,
         observer,
     };
@@ -171,9 +174,9 @@ fn matched(
 
 /// Every value in any readable map, named by itself. A value that only predictions hold may be a
 /// structure under another number.
-fn labels_found(pairs: &[Pair], observer: &dyn Observer) -> Vec<Label> {
+fn labels_found(pairs: &[Pair], reading: Option<Reading>, observer: &dyn Observer) -> Vec<Label> {
     let values = |file: fn(&Pair) -> &PathBuf| {
-        let maps = pairs.iter().filter_map(|pair| read_labels(file(pair), None).ok());
+        let maps = pairs.iter().filter_map(|pair| read_labels(file(pair), None, reading).ok());
         let mut values = BTreeSet::from([0]);
         maps.for_each(|(_, map)| values.extend(map.voxels.iter().copied()));
         values
@@ -193,6 +196,7 @@ struct Judge<'a> {
     scored: Structures,
     /// Of the values that label maps may hold.
     listed: ClassMap,
+    reading: Option<Reading>,
     tolerance_mm: f64,
     observer: &'a dyn Observer,
 }
@@ -226,7 +230,7 @@ impl Judge<'_> {
 
     /// As [`read_labels`], of a map that holds no other values than those listed.
     fn read(&self, path: &Path, on: Option<&Header>) -> Result<(Header, LabelMap)> {
-        let (header, map) = read_labels(path, on)?;
+        let (header, map) = read_labels(path, on, self.reading)?;
         match self.listed.classes(map.voxels.view()) {
             Ok(_) => Ok((header, map)),
             Err((voxel, value)) => {
@@ -238,8 +242,12 @@ impl Judge<'_> {
 }
 
 /// A label map, along the axes of another if it lies on the voxels of that, and its header.
-fn read_labels(path: &Path, on: Option<&Header>) -> medvol::Result<(Header, LabelMap)> {
-    let mut opened = Source::from(path).open()?.checked(1)?;
+fn read_labels(
+    path: &Path,
+    on: Option<&Header>,
+    reading: Option<Reading>,
+) -> medvol::Result<(Header, LabelMap)> {
+    let mut opened = Source::from(path).read_by(reading).open()?.checked(1)?;
     if let Some(on) = on {
         opened = opened.on_grid_of(on);
     }

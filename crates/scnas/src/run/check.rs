@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use medvol::check::{self, Examination, Finding, Fixed, Options, Report, Severity, fix};
-use medvol::io::Source;
+use medvol::io::{Reading, Source};
 use medvol::{Dataset, Fold};
 
 use crate::data::cohort::Cohort;
@@ -20,8 +20,8 @@ use crate::observer::Observer;
 use crate::settings::Config;
 use crate::store::run_folder::FINDINGS;
 
-/// Looks at every file of the data set at `data`, holds its cases against a file of splits, and
-/// writes a corrected copy into the folder `copy`, which must be new or empty, where that is
+/// Looks at every file of the data set at `data`, holds its cases against a file of splits, reads
+/// headers by `reading` where they contradict themselves, and writes a corrected copy into the folder `copy`, which must be new or empty, where that is
 /// wanted.
 ///
 /// # Errors
@@ -30,10 +30,12 @@ use crate::store::run_folder::FINDINGS;
 pub fn check(
     data: &Path,
     splits: Option<&Path>,
+    reading: Option<Reading>,
     copy: Option<&Path>,
     observer: &dyn Observer,
 ) -> Result<(Report, Option<Fixed>)> {
-    let report = examine(data, splits, false, observer)?;
+    let options = Options { folds: folds(splits)?, reading, ..Options::default() };
+    let report = examine(data, options, observer)?;
     let Some(folder) = copy else { return Ok((report, None)) };
     observer.begin("writing the corrected copy", 0, report.cases);
     let go_on = |done| {
@@ -44,14 +46,8 @@ pub fn check(
     Ok((report, Some(fixed)))
 }
 
-fn examine(
-    data: &Path,
-    splits: Option<&Path>,
-    labelled_only: bool,
-    observer: &dyn Observer,
-) -> Result<Report> {
-    let (folds, memory) = (folds(splits)?, memory::free());
-    let options = Options { labelled_only, folds, memory, ..Options::default() };
+fn examine(data: &Path, options: Options, observer: &dyn Observer) -> Result<Report> {
+    let options = Options { memory: memory::free(), ..options };
     let heard = |done: usize, total: usize| {
         if done == 0 {
             observer.begin("checking cases", 0, total);
@@ -76,6 +72,7 @@ pub(super) struct Opened<'a> {
 pub(super) struct Check<'a> {
     data: &'a Path,
     splits: Option<&'a Path>,
+    reading: Option<Reading>,
     /// Where it is remembered what was found fit.
     remembered: PathBuf,
     /// What says whether the files are those.
@@ -87,8 +84,9 @@ impl<'a> Opened<'a> {
     /// Opens a data set and derives the plan. It need not be checked if `folder` says that it was
     /// found fit.
     pub fn new(data: &'a Path, config: &'a Config, folder: &Path) -> Self {
-        let splits = config.data.splits.as_deref();
-        let dataset = Dataset::open(data).map_err(Error::from);
+        let (splits, reading) = (config.data.splits.as_deref(), config.data.geometry);
+        let dataset =
+            Dataset::open(data).map(|dataset| dataset.read_by(reading)).map_err(Error::from);
         let state = dataset.as_ref().ok().and_then(|dataset| state(dataset, splits));
         let planned = dataset.and_then(Cohort::read).and_then(|cohort| {
             let plan = Plan::new(&cohort, config)?;
@@ -96,7 +94,8 @@ impl<'a> Opened<'a> {
         });
         let remembered = folder.join("checked.txt");
         let fit = state.is_some() && std::fs::read_to_string(&remembered).ok() == state;
-        Self { planned, check: Check { data, splits, remembered, state, due: Cell::new(!fit) } }
+        let due = Cell::new(!fit);
+        Self { planned, check: Check { data, splits, reading, remembered, state, due } }
     }
 
     /// The plan, where there is one.
@@ -139,7 +138,9 @@ impl Check<'_> {
 
     /// Looks at them and remembers nothing: of a run that cannot be, no folder is made.
     fn look(&self, observer: &dyn Observer) -> Result<Report> {
-        let report = examine(self.data, self.splits, true, observer)?;
+        let (folds, reading) = (folds(self.splits)?, self.reading);
+        let options = Options { labelled_only: true, folds, reading, ..Options::default() };
+        let report = examine(self.data, options, observer)?;
         self.tell(&report, observer)?;
         Ok(report)
     }
@@ -157,7 +158,7 @@ impl Check<'_> {
     ) -> Result<()> {
         let (labelled_only, folds) = (true, folds(self.splits)?);
         let fold = Some((plan.fold, plan.sides()));
-        let options = Options { labelled_only, folds, fold, memory: None };
+        let options = Options { labelled_only, folds, fold, ..Options::default() };
         let report = check::conclude(&cohort.dataset, &options, examinations);
         self.tell(&report, observer)?;
         self.remember(&report)

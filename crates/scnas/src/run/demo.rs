@@ -91,6 +91,7 @@ pub fn demo(folders: &Folders, device: &Device, observer: &dyn Observer) -> Resu
         predictions: predictions.clone(),
         references: Some(truth.clone()),
         data: Some(data.clone()),
+        reading: None,
         tolerance_mm: TOLERANCE_MM,
     };
     evaluate(&scoring, observer)

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use burn::tensor::Device;
-use medvol::Target;
+use medvol::{Dataset, Target};
 use volops::machine;
 
 use crate::data::cohort::Cohort;
@@ -115,7 +115,8 @@ pub fn measure(
             ("random numbers".into(), size, Target::Classes, patch, None)
         }
         Subject::Data(data) => {
-            let cohort = Cohort::open(data)?;
+            let dataset = Dataset::open(data)?.read_by(config.data.geometry);
+            let cohort = Cohort::read(dataset)?;
             let plan = Plan::new(&cohort, config)?;
             let workload = Workload::of(&cohort, &plan, config)?;
             let size = plan.size(width);

@@ -8,12 +8,12 @@ use std::time::Instant;
 use burn::tensor::Device;
 use medvol::Dataset;
 use medvol::check::look;
-use medvol::io::{self, Source};
+use medvol::io::{self, Reading, Source};
 use medvol::stitch::Blend;
 
 use crate::data::files::{
-    Protected, case_name, files_of, folder_name, images_in, join_channels, others_in,
-    refuse_odd_name, refuse_same_names,
+    Protected, case_name, folder_name, images_in, join_channels, others_in, refuse_odd_name,
+    refuse_same_names,
 };
 use crate::error::{Error, Place, Result};
 use crate::memory;
@@ -47,6 +47,9 @@ pub struct Request {
     /// Labels, by name or value, of which only the largest component is kept; `None`: the model's,
     /// and those that the cross-validations among `models` say are better for it.
     pub largest_component: Option<Vec<String>>,
+    /// How headers are read that contradict themselves; `None`: as those the (first) model was
+    /// trained on.
+    pub reading: Option<Reading>,
     /// The most bytes to use; `None`: what the machine allows.
     pub memory: Option<u64>,
 }
@@ -107,7 +110,11 @@ pub fn predict(request: &Request, device: &Device, observer: &dyn Observer) -> R
     let Some(Model { card, .. }) = models.first() else {
         return Err(Error::NoModel);
     };
-    let jobs = plan_jobs(request, card.size.channels)?;
+    let mut jobs = plan_jobs(request, card.size.channels)?;
+    let reading = request.reading.or(card.plan.geometry);
+    for source in jobs.iter_mut().flat_map(|job| &mut job.inputs) {
+        *source = source.clone().read_by(reading);
+    }
     say_what_is_passed_over(&request.inputs, observer);
     let options = Options {
         settings: settings(request, card)?,
@@ -197,14 +204,16 @@ fn plan_jobs(request: &Request, channels: usize) -> Result<Vec<Job>> {
     for input in &request.inputs {
         let found = if Dataset::is_at(input) {
             let dataset = Dataset::open(input)?;
-            protected.add(files_of(&dataset));
+            protected.add_data_set(&dataset);
             let training = dataset.cases.iter().filter(|_| *training);
             let cases = dataset.test.iter().chain(training);
             cases.map(|case| (case.name.clone(), case.images.clone())).collect()
         } else if let Some(name) = folder_name(input) {
+            protected.add_folder(input);
             single_files.push((name, input.clone()));
             continue;
         } else if input.is_dir() {
+            protected.add_folder(input);
             join_channels(images_in(input)?, channels)
         } else if let Some(name) = case_name(input) {
             std::fs::metadata(input).map_err(|e| Error::file("read", input, e))?;
@@ -230,8 +239,8 @@ fn plan_jobs(request: &Request, channels: usize) -> Result<Vec<Job>> {
         return Err(Error::place(out, Place::NoFolder));
     }
     let folder = if single { out.parent().unwrap_or(Path::new("")) } else { out };
-    let here = folder.as_os_str().is_empty();
-    protected.add_data_set_around(if here { Path::new(".") } else { folder });
+    let there = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    protected.add_data_set_around(there);
     let mut jobs = Vec::new();
     for (name, inputs) in files {
         let (ending, images) = (io::ending_like(&inputs[0]), io::image_ending_like(&inputs[0]));
@@ -243,6 +252,7 @@ fn plan_jobs(request: &Request, channels: usize) -> Result<Vec<Job>> {
         probabilities.iter().try_for_each(|path| protected.check(path))?;
         jobs.push(Job { name, inputs, labels, probabilities });
     }
+    protected.check_folder(there)?;
     Ok(jobs)
 }
 
@@ -297,7 +307,11 @@ fn predict_one(
     let opened = io::open(&job.inputs)?.checked(card.size.channels)?;
     let (header, labels) = (opened.header().clone(), &card.plan.labels);
     predictor.check(&job.name, header.grid.shape, opened.raw_bytes())?;
+    let afterwards = opened.afterwards();
     let image = opened.raw()?;
+    for (source, remark) in afterwards.remarks() {
+        observer.message(&Message::Header { file: source.path().into(), remark });
+    }
     for finding in look(&job.inputs, &header, &image, card.plan.spacing, &card.plan.normalisation) {
         observer.message(&Message::Doubtful(finding));
     }

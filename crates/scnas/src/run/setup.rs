@@ -10,6 +10,7 @@ use medvol::{CaseFiles, mirror_axes};
 
 use crate::data::cache::Cache;
 use crate::data::cohort::Cohort;
+use crate::data::files::Protected;
 use crate::data::kept::{KeptCase, checksums};
 use crate::data::loading::{LoadedCases, Loading, Room};
 use crate::data::patches::Patches;
@@ -114,6 +115,9 @@ impl<'a> Run<'a> {
             let (path, found) = (cohort.dataset.root.clone(), training_files.len());
             return Err(CasesFault::TooFewTrainingCases { path, found }.into());
         }
+        let mut protected = Protected::default();
+        protected.add_data_set(&cohort.dataset);
+        protected.check_folder(&folder)?;
         let dir = RunDir::open(&folder, &config, &plan, observer)?;
         let recipe = Recipe::new(cohort, &plan, config.data.numbers);
         let cache = Arc::new(Cache::new(config.data.cache_of(&folder), recipe));

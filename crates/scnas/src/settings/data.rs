@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use medvol::Normalisation;
+use medvol::io::Reading;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Expected, Result};
@@ -31,6 +32,10 @@ pub struct DataConfig {
     /// ("zscore" for any other name).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub normalisation: Vec<String>,
+    /// How NIfTI headers are read whose sform, qform and pixdim contradict each other; absent: by
+    /// the one that agrees with pixdim, and where there is none not at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub geometry: Option<Reading>,
     /// Patch `[depth, height, width]` in voxels, divisible as often as its axes are halved; absent:
     /// median case, at most `max_patch_voxels`.
     #[serde(skip_serializing_if = "Option::is_none")]

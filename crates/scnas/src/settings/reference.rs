@@ -108,6 +108,7 @@ mod tests {
             "data.spacing=[1, 1, 1]",
             "data.patch=[8, 8, 8]",
             "data.normalisation=[\"CT\"]",
+            "data.geometry=sform",
             "data.keep=disk",
             "data.cache=x",
             "data.memory=4.0",

@@ -5,8 +5,8 @@
 //! sform before the qform and knows no units; ITK takes directions and origin from one of the two,
 //! and the spacing always from pixdim. Where all agree, nothing is to be decided. Where they do
 //! not, the reading whose spacing is that of pixdim is taken and the contradiction is told; where
-//! there is no such reading, it is a question what the file means ([`Weight::Question`]). The other
-//! readings are kept, as a label map may come from a program that reads the image in another way.
+//! there is no such reading, it is a question what the file means ([`Weight::Question`]), unless
+//! somebody has said which [`Reading`] is meant. The other readings are kept, as a label map may come from a program that reads the image in another way.
 //!
 //! [`Weight::Question`]: crate::io::Weight::Question
 
@@ -15,7 +15,8 @@ use crate::affine::{Affine, PLAUSIBLE_MM};
 use crate::digits::significant;
 use crate::io::fault::HeaderFault;
 use crate::io::place::Place;
-use crate::io::remark::Remark;
+use crate::io::reading::Reading;
+use crate::io::remark::{Decision, Remark};
 use crate::orient::Orientation;
 
 /// Spacings that differ by more than this part of themselves are not a matter of rounding.
@@ -55,13 +56,14 @@ struct Choice {
 }
 
 impl Space {
-    /// The affine that is taken, in mm, and what else is to be known of the place.
+    /// The affine that is taken, in mm, and what else is to be known of the place. Where the header
+    /// contradicts itself, the reading that is `asked` for counts, if there is one.
     ///
     /// # Errors
     /// Why there is no reading.
-    pub(super) fn place(&self) -> Result<(Affine, Place), HeaderFault> {
+    pub(super) fn place(&self, asked: Option<Reading>) -> Result<(Affine, Place), HeaderFault> {
         let mut remarks = Vec::new();
-        let Choice { taken, others } = self.choose(&mut remarks)?;
+        let Choice { taken, others } = self.choose(asked, &mut remarks)?;
         let scale = self.scale(&taken, &mut remarks);
         // By programs that know no units, and by those that believe them.
         let other_scales = [1.0, self.stated_scale()].into_iter().filter(|&other| other != scale);
@@ -71,7 +73,11 @@ impl Space {
         Ok((scaled(&taken, scale), Place { others, remarks }))
     }
 
-    fn choose(&self, remarks: &mut Vec<Remark>) -> Result<Choice, HeaderFault> {
+    fn choose(
+        &self,
+        asked: Option<Reading>,
+        remarks: &mut Vec<Remark>,
+    ) -> Result<Choice, HeaderFault> {
         let sform = usable("sform", self.sform(), remarks);
         let Some(spacing) = self.spacing(sform.is_some(), remarks)? else {
             let taken = sform.ok_or(HeaderFault::NoPlace)?;
@@ -81,13 +87,16 @@ impl Space {
         let qform = usable("qform", self.qform(spacing), remarks);
         match (sform, qform) {
             (Some(sform), Some(qform)) if self.agree(&sform, spacing) => {
-                remarks.extend(self.apart(&sform, &qform));
-                Ok(Choice { taken: sform, others: vec![qform] })
+                let apart = self.apart(&sform, &qform, asked);
+                let by_qform = apart.is_some() && asked == Some(Reading::Qform);
+                remarks.extend(apart);
+                let (taken, other) = if by_qform { (qform, sform) } else { (sform, qform) };
+                Ok(Choice { taken, others: vec![other] })
             }
             (Some(sform), None) if self.agree(&sform, spacing) => {
                 Ok(Choice { taken: sform, others: Vec::new() })
             }
-            (Some(sform), qform) => Ok(self.contradiction(sform, qform, spacing, remarks)),
+            (Some(sform), qform) => Ok(self.contradiction(sform, qform, spacing, asked, remarks)),
             (None, Some(qform)) => Ok(Choice { taken: qform, others: Vec::new() }),
             (None, None) => {
                 let [taken, others @ ..] = without_direction(self.extents, spacing);
@@ -103,21 +112,34 @@ impl Space {
         sform: Affine,
         qform: Option<Affine>,
         spacing: [f64; 3],
+        asked: Option<Reading>,
         remarks: &mut Vec<Remark>,
     ) -> Choice {
         let in_mm = |spacing: [f64; 3]| spacing.map(|length| length * self.stated_scale());
         let [dx, dy, dz] = spacing;
+        // As ITK reads it.
+        let respaced = with_spacing(&sform, spacing);
+        let all = [(Reading::Sform, Some(sform)), (Reading::Qform, qform)];
+        let mut all: Vec<(Reading, Affine)> = all
+            .into_iter()
+            .chain([(Reading::Pixdim, Some(respaced))])
+            .filter_map(|(reading, affine)| Some((reading, affine?)))
+            .collect();
+        let place = |wanted: Reading| all.iter().position(|(reading, _)| *reading == wanted);
+        let asked_for = asked.and_then(place);
+        let taken = asked_for.or_else(|| place(Reading::Qform)).unwrap_or(0);
+        let (reading, taken) = all.remove(taken);
+        let decision = match (asked_for, qform) {
+            (Some(_), _) => Decision::Asked(reading),
+            (None, Some(_)) => Decision::ByQform,
+            (None, None) => Decision::Open,
+        };
         remarks.push(Remark::OtherSpacing {
             sform_mm: in_mm(sform.spacing()),
             pixdim_mm: in_mm([dz, dy, dx]),
-            by_qform: qform.is_some(),
+            decision,
         });
-        // As ITK reads it.
-        let respaced = with_spacing(&sform, spacing);
-        match qform {
-            Some(taken) => Choice { taken, others: vec![sform, respaced] },
-            None => Choice { taken: sform, others: vec![respaced] },
-        }
+        Choice { taken, others: all.into_iter().map(|(_, affine)| affine).collect() }
     }
 
     /// The spacing along (i, j, k) that pixdim gives; `None` where it gives none and an sform does.
@@ -187,7 +209,7 @@ impl Space {
     }
 
     /// Two matrices of one header that say different things.
-    fn apart(&self, sform: &Affine, qform: &Affine) -> Option<Remark> {
+    fn apart(&self, sform: &Affine, qform: &Affine, asked: Option<Reading>) -> Option<Remark> {
         let [width, height, depth] = self.extents;
         let distance = sform.max_displacement(qform, [depth, height, width]);
         let smallest = sform.spacing().into_iter().fold(f64::INFINITY, f64::min);
@@ -195,6 +217,8 @@ impl Space {
             codes: [self.sform_code, self.qform_code],
             axes: [sform, qform].map(Orientation::of),
             distance_mm: distance * self.stated_scale(),
+            // Both have the spacing of pixdim.
+            asked: asked.filter(|reading| *reading != Reading::Pixdim),
         })
     }
 

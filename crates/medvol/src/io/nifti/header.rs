@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::io::fault::{HeaderFault, Unsupported};
 use crate::io::grid::Grid;
 use crate::io::place::Place;
+use crate::io::source::Source;
 use crate::io::stream::Stream;
 use crate::io::voxels::NumberType;
 
@@ -82,11 +83,12 @@ fn has(bytes: &[u8], at: usize, magic: &[u8]) -> bool {
 
 /// Reads the header at the beginning of a stream, which may be one of a pair if `may_be_pair`.
 pub(super) fn read(stream: &mut Stream, may_be_pair: bool) -> Result<Parsed> {
-    let path = stream.source().path().to_path_buf();
+    let source = stream.source().clone();
+    let path = source.path();
     let short = Version::One.bytes();
     let mut bytes = [0; MOST_BYTES];
     stream.fill(&mut bytes[..short], short as u64)?;
-    let (size, big_endian) = size(&bytes).ok_or_else(|| Unsupported::NotNifti.of(&path))?;
+    let (size, big_endian) = size(&bytes).ok_or_else(|| Unsupported::NotNifti.of(path))?;
     stream.fill(&mut bytes[short..size], size as u64)?;
     let bytes = &bytes[..size];
     let magic = MAGIC
@@ -95,17 +97,19 @@ pub(super) fn read(stream: &mut Stream, may_be_pair: bool) -> Result<Parsed> {
     let (version, is_pair) = match magic {
         Some((_, _, version, is_pair)) => (*version, *is_pair),
         None if size == short && may_be_pair => (Version::Analyze, true),
-        None => return Err(Unsupported::NoMark.of(&path)),
+        None => return Err(Unsupported::NoMark.of(path)),
     };
     if is_pair && !may_be_pair {
-        return Err(Unsupported::PairName.of(&path));
+        return Err(Unsupported::PairName.of(path));
     }
-    parse(&path, Fields::new(bytes.to_vec(), version, big_endian), is_pair)
+    parse(&source, Fields::new(bytes.to_vec(), version, big_endian), is_pair)
 }
 
-fn parse(path: &Path, fields: Fields, is_pair: bool) -> Result<Parsed> {
+fn parse(source: &Source, fields: Fields, is_pair: bool) -> Result<Parsed> {
+    let path = source.path();
     let (channels, shape) = dimensions(path, &fields)?;
-    let (affine, place) = space(&fields, shape).place().map_err(|fault| fault.of(path))?;
+    let (affine, place) =
+        space(&fields, shape).place(source.reading()).map_err(|fault| fault.of(path))?;
     let code = fields.int(DATATYPE, 0);
     let numbers = CODES.iter().find(|(c, _)| i64::from(*c) == code).map(|(_, numbers)| *numbers);
     let numbers =

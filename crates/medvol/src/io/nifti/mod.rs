@@ -79,9 +79,9 @@ impl Format for Nifti {
 
 /// Opens the other file of a pair.
 fn other_half(stream: &Stream, half: Half) -> Result<Stream> {
-    let path = stream.source().path();
+    let (path, reading) = (stream.source().path(), stream.source().reading());
     let file = pair::find(path, half);
-    Stream::open(&Source::from(&*file)).map_err(|error| match error {
+    Stream::open(&Source::from(&*file).read_by(reading)).map_err(|error| match error {
         Error::Read { source, .. } => {
             let path = path.to_path_buf();
             Error::OtherHalf { path, file, source }

@@ -242,6 +242,7 @@ fn a_written_u_resnet_is_read_back_and_scores_the_same() {
         normalisation: vec![],
         folds: vec![vec!["x".into()], vec!["y".into()]],
         fold: 0,
+        geometry: None,
         training: None,
     };
     let predict = Config::load("default", None, &[]).unwrap().predict;
