@@ -6,6 +6,8 @@ use anyhow::Error;
 use medvol::check::Kind;
 use scnas::error::{Place, Purpose};
 
+use crate::jobs::status::hint;
+
 /// An error and its causes in one line; a cause that the text before already tells is not repeated.
 pub fn chain(error: &Error) -> String {
     let mut text = String::new();
@@ -55,6 +57,7 @@ pub fn said(error: &scnas::Error) -> String {
         E::SeenCases { .. } => format!("{error}, or --init scratch"),
         E::NoModel | E::UnlikeModels { .. } => format!("--model: {error}"),
         E::NoFold { .. } => format!("--folds: {error}"),
+        E::FoldsMissing { path, .. } => format!("{error}; {} may say why", hint(path)),
         E::Unfit { data, splits, first, more } => {
             let file =
                 splits.as_ref().filter(|_| matches!(first.kind, Kind::Folds | Kind::SplitLeak));

@@ -6,6 +6,7 @@ pub mod cross_validation;
 mod document;
 pub mod evaluation;
 pub mod finished;
+pub mod headway;
 pub mod picture;
 pub mod portrait;
 pub mod procedures;

@@ -10,6 +10,7 @@ pub mod demo;
 mod epochs;
 mod finish;
 pub mod measure;
+pub mod needs;
 pub mod pipeline;
 pub mod predict;
 pub mod preflight;
