@@ -29,7 +29,7 @@ chmod 600 "$work/munge/key"
 munged --force --key-file="$work/munge/key" --socket="$work/munge/socket" --pid-file="$work/munged.pid" \
   --log-file="$work/munge/log" --seed-file="$work/munge/seed"
 
-# Four processors, whatever the machine has: tasks share them. What is queued again begins after the credential of the first time has ended.
+# Eight processors, whatever the machine has: tasks share them. What is queued again begins after the credential of the first time has ended.
 host=$(hostname -s)
 cat > "$work/slurm.conf" << CONF
 ClusterName=scnas
@@ -58,7 +58,7 @@ SlurmctldPidFile=$work/slurmctld.pid
 SlurmdPidFile=$work/slurmd.pid
 SlurmctldLogFile=$work/slurmctld.log
 SlurmdLogFile=$work/slurmd.log
-NodeName=$host NodeAddr=127.0.0.1 CPUs=4 RealMemory=65536
+NodeName=$host NodeAddr=127.0.0.1 CPUs=8 RealMemory=65536
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 CONF
 export SLURM_CONF=$work/slurm.conf
@@ -78,5 +78,5 @@ if [ $# -gt 0 ]; then
   "$@"
 else
   cd "$here"
-  SCNAS_TEST_SLURM=1 cargo test --release -p scnas-cli --locked --test suite -- --include-ignored --nocapture slurm::
+  SCNAS_TEST_SLURM=1 cargo test --release --workspace --locked --test suite -- --include-ignored --nocapture a_real_slurm_
 fi

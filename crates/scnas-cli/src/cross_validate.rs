@@ -76,7 +76,7 @@ pub struct CrossValidateArgs {
     pub launch: LaunchArgs,
 }
 
-/// What becomes of the folds but to be run here, one after the other.
+/// What else can be done with the folds than to run them here, one after the other.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "On a cluster")]
 pub struct LaunchArgs {

@@ -8,7 +8,7 @@ use anyhow::{Error, Result};
 use serde_json::Value;
 
 use crate::interrupt;
-use crate::said::chain;
+use crate::said::{chain, own};
 
 /// How results are shown.
 #[derive(Clone, Copy, Debug)]
@@ -59,11 +59,8 @@ pub fn code_of(error: &Error) -> u8 {
 }
 
 /// What says that a command stopped as it was asked to.
-pub fn stop(error: &Error) -> Option<&(dyn std::error::Error + 'static)> {
-    let stopped = |cause: &&(dyn std::error::Error + 'static)| {
-        matches!(cause.downcast_ref(), Some(scnas::Error::Stopped))
-    };
-    error.chain().find(stopped)
+pub fn stop(error: &Error) -> Option<&scnas::Error> {
+    error.chain().filter_map(own).find(|cause| matches!(cause, scnas::Error::Stopped))
 }
 
 fn is_broken_pipe(error: &Error) -> bool {

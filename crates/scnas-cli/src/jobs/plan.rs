@@ -53,7 +53,7 @@ const ASIDE: [&str; 10] = [
     "write",
     "folds",
     "gather",
-    "launch",
+    "scheduler",
     "slurm_option",
     "dry_run",
 ];
@@ -126,4 +126,18 @@ fn text(tasks: &[Task]) -> String {
         vec![task.number.to_string(), task.name.clone(), needs, task.command_line()]
     }));
     aligned(&rows, 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_say_nothing_of_how_they_are_started() {
+        let words = "cross-validate data --launch slurm --slurm-option=--mem=1G --dry-run \
+                     --threads 2 --folds 0,1 --quiet --json --arch conv3";
+        let words: Vec<String> = words.split_whitespace().map(String::from).collect();
+        let typed = Typed::parse(&words).unwrap();
+        assert_eq!(typed.given(&ASIDE).unwrap(), ["cross-validate", "data", "--arch=conv3"]);
+    }
 }

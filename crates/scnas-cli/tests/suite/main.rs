@@ -11,8 +11,11 @@ mod documents;
 mod elsewhere;
 mod evaluate;
 mod faults;
+mod jobs;
 mod kills;
 mod predict;
 mod race;
 mod regions;
 mod runs;
+#[cfg(unix)]
+mod slurm;

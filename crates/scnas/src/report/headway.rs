@@ -15,8 +15,8 @@ use crate::report::race::{Entrants, Race};
 use crate::report::result::{RunResult, is_complete};
 use crate::store::run_folder::RunDir;
 
-/// Bytes at the end of a log that are looked at: some dozens of epochs.
-const TAIL: u64 = 1 << 15;
+/// Bytes at the end of a log that are looked at: a dozen epochs or more.
+const TAIL: u64 = 1 << 13;
 
 /// Where a run stands.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -74,7 +74,7 @@ pub fn launch(
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot create {}", folder.display()))?;
     let submitted = due.submit(queue, &scripts)?;
-    let text = format!("{}; {} says how they stand", submitted.text(&due), hint(&prepared.out));
+    let text = format!("{}; `{}` says how they stand", submitted.text(&due), hint(&prepared.out));
     output.result(text, || {
         json!({
             "folder": prepared.out,

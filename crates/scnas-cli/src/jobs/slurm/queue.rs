@@ -94,7 +94,11 @@ fn say(program: &str, arguments: &[&str]) -> Result<String> {
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_string();
     if !ran.status.success() {
         let what = arguments.join(" ");
-        bail!("{program} {what}: expected it to succeed; it said: {}", said(&ran.stderr));
+        bail!(
+            "{program} {what}: expected it to succeed; it said: {}; --slurm-option changes what \
+             is asked for",
+            said(&ran.stderr)
+        );
     }
     Ok(said(&ran.stdout))
 }

@@ -47,15 +47,18 @@ impl Scripts<'_> {
 {options}
 {worker} &
 worker=$!
+heard=
 cancelled=
-trap 'kill -USR1 "$worker"' USR1
-trap 'cancelled=1; kill -TERM "$worker"' TERM
+trap 'heard=1; kill -USR1 "$worker"' USR1
+trap 'heard=1; cancelled=1; kill -TERM "$worker"' TERM
 
 # A signal ends the wait, too: the worker then saves before it ends.
-while :; do
+wait "$worker"
+code=$?
+while [ -n "$heard" ] && [ "$code" -gt 128 ]; do
+  heard=
   wait "$worker"
   code=$?
-  kill -0 "$worker" 2> /dev/null || break
 done
 
 # Saved before its time was up. After scancel or a preemption, Slurm says itself what comes next.
