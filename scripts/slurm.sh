@@ -15,6 +15,9 @@ mkdir "$work/state" "$work/spool" "$work/munge"
 chmod 711 "$work/munge"
 
 stop() {
+  # What still runs, and what waits, is of this cluster alone.
+  timeout 20 scancel --full --signal=KILL --user="$(id -un)" 2> /dev/null || true
+  timeout 20 scancel --user="$(id -un)" 2> /dev/null || true
   # Each by its own file: there may be other daemons of these names.
   for daemon in slurmd slurmctld munged; do
     [ -s "$work/$daemon.pid" ] && kill "$(cat "$work/$daemon.pid")" 2> /dev/null || true

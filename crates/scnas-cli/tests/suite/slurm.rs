@@ -34,6 +34,15 @@ fn states(dir: &Path) -> Vec<Value> {
     status.as_array().unwrap().iter().map(|task| task["state"].clone()).collect()
 }
 
+/// Epochs of a training that takes some seconds, which leaves the time to signal it.
+fn epochs(dir: &Path) -> usize {
+    let command = ["train", "data", "--out", "short", "--arch", "random:1", "--threads", "1"];
+    succeed(dir, &tiny(&command, &["data.folds=5", "train.validate_every=0"]));
+    let log = String::from_utf8(bytes(dir.join("short/log.jsonl"))).unwrap();
+    let line: Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
+    (8.0 / line["seconds"].as_f64().unwrap()).clamp(12.0, 1000.0) as usize
+}
+
 #[test]
 #[ignore = "needs a Slurm whose jobs run here; scripts/slurm.sh sets one up and runs this"]
 fn a_real_slurm_runs_folds_that_are_signalled_cancelled_or_fail_to_the_table_of_one_process() {
@@ -44,9 +53,11 @@ fn a_real_slurm_runs_folds_that_are_signalled_cancelled_or_fail_to_the_table_of_
     let dir = folder("slurm");
     let phantoms = PhantomTask { seed: 3, cases: 10, test_cases: 1, coarseness: 3.0 };
     write_task(&dir.join("data"), &phantoms).unwrap();
+    let epochs = epochs(&dir);
+    let course = format!("train.epochs={epochs}");
     let trained = |out| {
         let command = ["cross-validate", "data", "--out", out, "--arch", "random:1"];
-        let settings = ["data.folds=5", "train.epochs=60", "train.validate_every=0"];
+        let settings = ["data.folds=5", &course, "train.validate_every=0"];
         tiny(&[&command[..], &["--threads", "1"]].concat(), &settings)
     };
     succeed(&dir, &trained("whole"));
@@ -74,7 +85,7 @@ fn a_real_slurm_runs_folds_that_are_signalled_cancelled_or_fail_to_the_table_of_
     let printed = std::fs::read_to_string(dir.join("cv/slurm/fold-0.txt")).unwrap();
     assert!(printed.contains("stopped by request"), "{printed}");
     let lines = bytes(file(0, "log.jsonl")).split(|byte| *byte == b'\n').count() - 1;
-    assert_eq!(lines, 60, "no epoch is lost and none is there twice");
+    assert_eq!(lines, epochs, "no epoch is lost and none is there twice");
     let expected = json!(["done", "failed", "stopped", "done", "done", "failed"]);
     assert_eq!(json!(states(&dir)), expected);
     let status = json(&dir, &["status", "cv"]);
