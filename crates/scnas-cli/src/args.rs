@@ -9,6 +9,9 @@ use crate::config::ConfigArgs;
 use crate::cross_validate::CrossValidateArgs;
 use crate::demo::DemoArgs;
 use crate::evaluate::EvaluateArgs;
+use crate::jobs::plan::PlanJobsArgs;
+use crate::jobs::status::StatusArgs;
+use crate::jobs::worker::WorkerArgs;
 use crate::picture::PictureArgs;
 use crate::predict::PredictArgs;
 use crate::report::ReportArgs;
@@ -82,4 +85,7 @@ pub enum Verb {
     Bench(BenchArgs),
     Demo(DemoArgs),
     Config(ConfigArgs),
+    PlanJobs(PlanJobsArgs),
+    Worker(WorkerArgs),
+    Status(StatusArgs),
 }

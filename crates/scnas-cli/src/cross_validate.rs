@@ -4,21 +4,23 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Args;
-use scnas::Device;
+use clap::{Args, ValueEnum};
 use scnas::report::against_random::AgainstRandom;
 use scnas::report::cross_validation::CrossValidation;
-use scnas::run::cross_validate::{CrossValidated, cross_validate};
+use scnas::run::cross_validate::{CrossValidated, cross_validate, gather};
 use scnas::run::pipeline::Order;
 use scnas::store::named::{Named, settings_of};
+use scnas::{Config, Device, Error};
 use serde_json::json;
 
 use crate::against_random;
 use crate::interrupt;
+use crate::jobs::slurm;
 use crate::output::{Output, warn};
 use crate::progress::Progress;
 use crate::run_options::{ARCHITECTURES, SettingsArgs, StrategyArgs, default_folder};
 use crate::search::{inherits, search_kind};
+use crate::typed::Typed;
 
 /// Cross-validate: search or train in every fold, and tabulate Dice over all of them
 ///
@@ -33,6 +35,10 @@ use crate::search::{inherits, search_kind};
 /// The same command goes on where it was stopped and leaves out folds that are complete. It may run
 /// in several processes at once, also on several machines that share the folder: a fold that
 /// another process works on is left out. Whoever ends last writes the whole table.
+///
+/// On a cluster, --launch slurm submits the folds as an array of jobs and the table behind them;
+/// `scnas plan-jobs` lists the same tasks for other schedulers. `scnas status DIR` says how they
+/// stand.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -40,6 +46,7 @@ Examples:
   scnas cross-validate DATA/Task04_Hippocampus --out runs/random-1 --arch random:1
   scnas cross-validate DATA/Task04_Hippocampus --out runs/u-resnet --arch u-resnet
   scnas cross-validate DATA/Task04_Hippocampus --folds 0,2 --splits splits_final.json
+  scnas cross-validate DATA/Task04_Hippocampus --out runs/found --launch slurm --threads 8
   scnas compare runs/found runs/random-1 runs/u-resnet
 The folder is runs/<data>/cross-validation-<search or architecture> if --out does not name another.")]
 pub struct CrossValidateArgs {
@@ -65,55 +72,138 @@ pub struct CrossValidateArgs {
     pub strategy: StrategyArgs,
     #[command(flatten)]
     pub settings: SettingsArgs,
+    #[command(flatten)]
+    pub launch: LaunchArgs,
 }
 
-pub fn run(args: &CrossValidateArgs, device: &Device, output: Output) -> Result<ExitCode> {
-    interrupt::listen()?;
-    let base = args.arch.as_deref().and_then(settings_of);
-    let mut config = args.settings.load(base.as_deref(), &args.strategy.overrides())?;
-    config.race.candidates.extend(args.strategy.candidate.iter().cloned());
-    if args.arch.is_some() {
-        args.settings.warn_of_unsearched();
-    } else {
-        args.settings.warn_of_other_search(&config.search);
-        if inherits(&config) {
-            args.settings.warn_of_untrained();
+/// What else can be done with the folds than to run them here, one after the other.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "On a cluster")]
+pub struct LaunchArgs {
+    /// Run no fold: tabulate those that are complete, and say which are missing
+    #[arg(long, conflicts_with = "scheduler")]
+    pub gather: bool,
+    /// Submit the folds to this batch scheduler, a task each, and the table behind them; the same
+    /// command again submits what is missing
+    #[arg(long = "launch", value_enum, value_name = "SCHEDULER")]
+    pub scheduler: Option<Scheduler>,
+    /// An option of sbatch for every job, such as --slurm-option=--partition=long; it wins over
+    /// what scnas asks for; may be repeated
+    #[arg(long, value_name = "OPTION", requires = "scheduler", allow_hyphen_values = true)]
+    pub slurm_option: Vec<String>,
+    /// Print the scripts that would be submitted; write and submit nothing
+    #[arg(long, requires = "scheduler")]
+    pub dry_run: bool,
+}
+
+/// Batch schedulers that scnas knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Scheduler {
+    /// Slurm: an array of jobs
+    Slurm,
+}
+
+/// A cross-validation as its arguments say it.
+pub struct Prepared {
+    pub config: Config,
+    /// The architecture that is trained; `None` where one is searched.
+    pub named: Option<Named>,
+    pub out: PathBuf,
+}
+
+impl Prepared {
+    /// Reads settings and architecture, and says which settings have no effect.
+    pub fn of(args: &CrossValidateArgs, device: &Device) -> Result<Self> {
+        let base = args.arch.as_deref().and_then(settings_of);
+        let mut config = args.settings.load(base.as_deref(), &args.strategy.overrides())?;
+        config.race.candidates.extend(args.strategy.candidate.iter().cloned());
+        if args.arch.is_some() {
+            args.settings.warn_of_unsearched();
+        } else {
+            args.settings.warn_of_other_search(&config.search);
+            if inherits(&config) {
+                args.settings.warn_of_untrained();
+            }
         }
+        if let Some(splits) = &args.splits {
+            config.data.splits = Some(splits.clone());
+        }
+        // Of all folds, until one is taken up.
+        config.data.fold = 0;
+        let named = args
+            .arch
+            .as_ref()
+            .map(|text| Named::resolve(text, &config.network.space(), config.seed, device))
+            .transpose()?;
+        if named.is_none() {
+            config.search.refuse_in_vain()?;
+        }
+        let kind = named
+            .as_ref()
+            .map_or_else(|| search_kind(&config).into(), |named| named.name.replace(':', "-"));
+        let out = args
+            .out
+            .clone()
+            .unwrap_or_else(|| default_folder(&args.data, &format!("cross-validation-{kind}")));
+        Ok(Self { config, named, out })
     }
-    if let Some(splits) = &args.splits {
-        config.data.splits = Some(splits.clone());
+
+    /// What the library is asked to do.
+    pub fn order<'a>(&'a self, data: &'a Path, device: &'a Device) -> Order<'a> {
+        Order { data, folder: &self.out, config: self.config.clone(), device }
     }
-    let named = args
-        .arch
-        .as_ref()
-        .map(|text| Named::resolve(text, &config.network.space(), config.seed, device))
-        .transpose()?;
-    let kind = named
-        .as_ref()
-        .map_or_else(|| search_kind(&config).into(), |named| named.name.replace(':', "-"));
-    let out = args
-        .out
-        .clone()
-        .unwrap_or_else(|| default_folder(&args.data, &format!("cross-validation-{kind}")));
+}
+
+pub fn run(
+    args: &CrossValidateArgs,
+    typed: &Typed,
+    device: &Device,
+    output: Output,
+) -> Result<ExitCode> {
+    interrupt::listen()?;
+    let prepared = Prepared::of(args, device)?;
+    if let Some(Scheduler::Slurm) = args.launch.scheduler {
+        return slurm::launch(args, &prepared, typed, device, output);
+    }
+    let Prepared { config, named, out } = &prepared;
     let progress = Progress::saving_every(output, args.settings.save_every);
-    let order = Order { data: &args.data, folder: &out, config, device };
     let found_in = args.arch.as_ref().map(Path::new);
-    let CrossValidated { all, in_use } =
-        cross_validate(order, named.as_ref(), found_in, &args.folds, &progress)?;
+    let reached = match args.launch.gather {
+        true => gather(out, config, &args.folds, &progress)?,
+        false => {
+            let order = prepared.order(&args.data, device);
+            cross_validate(order, named.as_ref(), found_in, &args.folds, &progress)?
+        }
+    };
     drop(progress);
+    print(&reached, out, output)?;
+    let missing = reached.missing;
+    match args.launch.gather && !missing.is_empty() {
+        true => Err(Error::FoldsMissing { path: out.clone(), missing }.into()),
+        false => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn print(reached: &CrossValidated, out: &Path, output: Output) -> Result<()> {
+    let CrossValidated { all, in_use, missing } = reached;
     if all.folds.len() < all.of {
         warn(format_args!("the table is of {} of {} folds", all.folds.len(), all.of));
     }
-    let random = AgainstRandom::of(&out);
-    let mut text = format!("{}\n{}{}", all.table(), all.clean_up_text(), headline(&all, &out));
+    let random = AgainstRandom::of(out);
+    let mut text = format!("{}\n{}{}", all.table(), all.clean_up_text(), headline(all, out));
     if let Some(random) = &random {
         text = format!("{text}\n\n{}", against_random::text(random));
     }
-    output.result(
-        text,
-        || json!({ "folder": out, "cross_validation": all, "in_use": in_use, "against_random": random.as_ref().map(against_random::json) }),
-    )?;
-    Ok(ExitCode::SUCCESS)
+    output.result(text, || {
+        let random = random.as_ref().map(against_random::json);
+        json!({
+            "folder": out,
+            "cross_validation": all,
+            "in_use": in_use,
+            "missing": missing,
+            "against_random": random,
+        })
+    })
 }
 
 /// One line that sums it up.

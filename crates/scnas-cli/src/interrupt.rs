@@ -3,7 +3,7 @@
 //! `nohup` a closed terminal ends nothing, and in the background of a script Ctrl-C is for others.
 
 use std::io::IsTerminal as _;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use anyhow::{Context as _, Result};
 
@@ -20,8 +20,14 @@ const EXIT_REQUEUE: u8 = 75;
 /// The exit code that was asked for; 0 as long as nobody asked.
 static ASKED: AtomicU8 = AtomicU8::new(0);
 
+/// Whether somebody listens: a signal is heard once.
+static LISTENING: AtomicBool = AtomicBool::new(false);
+
 /// Starts to listen. Only for verbs that look at [`requested`]: the others just end.
 pub fn listen() -> Result<()> {
+    if LISTENING.swap(true, Ordering::SeqCst) {
+        return Ok(());
+    }
     start().context("cannot listen for signals")
 }
 

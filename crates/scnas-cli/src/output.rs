@@ -8,7 +8,7 @@ use anyhow::{Error, Result};
 use serde_json::Value;
 
 use crate::interrupt;
-use crate::said::chain;
+use crate::said::{chain, own};
 
 /// How results are shown.
 #[derive(Clone, Copy, Debug)]
@@ -39,19 +39,28 @@ pub fn warn(text: impl fmt::Display) {
 
 /// Says why a command failed, and gives the exit code.
 pub fn failure(error: &Error) -> ExitCode {
-    if is_broken_pipe(error) {
-        // The reader has seen enough (`scnas … | head`).
-        return ExitCode::SUCCESS;
-    }
-    let stopped = |cause: &&(dyn std::error::Error + 'static)| {
-        matches!(cause.downcast_ref(), Some(scnas::Error::Stopped))
-    };
-    if let Some(stopped) = error.chain().find(stopped) {
+    let code = code_of(error);
+    if let Some(stopped) = stop(error) {
         note(stopped);
-        return ExitCode::from(interrupt::exit_code());
+    } else if code != 0 {
+        note(format_args!("error: {}", chain(error)));
     }
-    note(format_args!("error: {}", chain(error)));
-    ExitCode::FAILURE
+    ExitCode::from(code)
+}
+
+/// The exit code of a command that ended with this.
+pub fn code_of(error: &Error) -> u8 {
+    match error {
+        // The reader has seen enough (`scnas … | head`).
+        error if is_broken_pipe(error) => 0,
+        error if stop(error).is_some() => interrupt::exit_code(),
+        _ => 1,
+    }
+}
+
+/// What says that a command stopped as it was asked to.
+pub fn stop(error: &Error) -> Option<&scnas::Error> {
+    error.chain().filter_map(own).find(|cause| matches!(cause, scnas::Error::Stopped))
 }
 
 fn is_broken_pipe(error: &Error) -> bool {

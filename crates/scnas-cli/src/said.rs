@@ -6,12 +6,14 @@ use anyhow::Error;
 use medvol::check::{Finding, Kind, Severity};
 use scnas::error::{ArchitectureFault, Place, Purpose};
 
+use crate::jobs::list::FILE;
+use crate::jobs::status::hint;
+
 /// An error and its causes in one line; a cause that the text before already tells is not repeated.
 pub fn chain(error: &Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
-        let own = cause.downcast_ref::<scnas::Error>();
-        let cause = one_line(&own.map_or_else(|| cause.to_string(), said));
+        let cause = one_line(&own(cause).map_or_else(|| cause.to_string(), said));
         if text.is_empty() {
             text = cause;
         } else if !text.contains(&cause) {
@@ -19,6 +21,12 @@ pub fn chain(error: &Error) -> String {
         }
     }
     text
+}
+
+/// A cause, where it is the library's: what is inside another error is in a box.
+pub fn own<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a scnas::Error> {
+    let boxed = || cause.downcast_ref::<Box<scnas::Error>>().map(Box::as_ref);
+    cause.downcast_ref().or_else(boxed)
 }
 
 /// What the library says, with the options that help.
@@ -57,6 +65,9 @@ pub fn said(error: &scnas::Error) -> String {
         }
         E::NoModel | E::UnlikeModels { .. } => format!("--model: {error}"),
         E::NoFold { .. } => format!("--folds: {error}"),
+        E::FoldsMissing { path, .. } if path.join(FILE).exists() => {
+            format!("{error}; `{}` says why", hint(path))
+        }
         E::Unfit { data, splits, first, more } => {
             let file =
                 splits.as_ref().filter(|_| matches!(first.kind, Kind::Folds | Kind::SplitLeak));

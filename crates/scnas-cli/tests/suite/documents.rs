@@ -183,10 +183,20 @@ fn invocations(commands: &[&str]) -> Vec<(String, Vec<String>)> {
         let line = line.split(" #").next().unwrap();
         for command in line.split(['|', ';', '&']) {
             let mut words = command.split_whitespace().skip_while(|word| *word != "scnas").skip(1);
-            if let Some(verb) = words.next().filter(|verb| !verb.starts_with('-')) {
+            if let Some(mut verb) =
+                words.next().filter(|verb| !verb.starts_with('-')).map(String::from)
+            {
+                // Behind it stands the verb that is planned.
+                if verb == "plan-jobs" {
+                    verb = [Some(verb.as_str()), words.next()]
+                        .into_iter()
+                        .flatten()
+                        .collect::<Vec<_>>()
+                        .join(" ");
+                }
                 let options = words.filter(|word| word.starts_with("--"));
                 let options = options.map(|word| word.split('=').next().unwrap().into());
-                found.push((verb.into(), options.collect()));
+                found.push((verb, options.collect()));
             }
         }
     }
@@ -202,7 +212,7 @@ fn every_command_line_has_a_verb_and_options_of_the_program() {
             checked += 1;
             let help = helps.entry(verb.clone()).or_insert_with(|| {
                 let scnas = Command::new(env!("CARGO_BIN_EXE_scnas"))
-                    .args([&verb, "--help"])
+                    .args(verb.split(' ').chain(["--help"]))
                     .output()
                     .unwrap();
                 scnas.status.success().then(|| String::from_utf8_lossy(&scnas.stdout).into_owned())

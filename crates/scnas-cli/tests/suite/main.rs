@@ -12,6 +12,7 @@ mod documents;
 mod elsewhere;
 mod evaluate;
 mod faults;
+mod jobs;
 mod kills;
 mod places;
 mod predict;
@@ -19,3 +20,5 @@ mod race;
 mod regions;
 mod report;
 mod runs;
+#[cfg(unix)]
+mod slurm;

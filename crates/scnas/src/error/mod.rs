@@ -30,7 +30,7 @@ pub use text::shortened;
 pub use unlike::{ModelFact, Unlike};
 
 use crate::memory::text as bytes;
-use text::{bracketed, indented, joined};
+use text::{bracketed, indented, joined, numbered, worked_on};
 
 /// Errors of this crate. Sizes are in bytes, paths as they were given.
 #[derive(Debug, thiserror::Error)]
@@ -263,13 +263,21 @@ pub enum Error {
         /// Number of folds.
         of: usize,
     },
-    /// No fold of a cross-validation is complete; others work on some.
-    #[error("{}: no fold is complete yet; others work on {in_use:?}", path.display())]
+    /// No fold of a cross-validation is complete; others may work on some.
+    #[error("{}: no fold is complete yet{}", path.display(), worked_on(in_use))]
     NoFoldComplete {
         /// The folder of the cross-validation.
         path: PathBuf,
         /// Numbers of the folds that other processes work on.
         in_use: Vec<usize>,
+    },
+    /// The table of a cross-validation lacks folds.
+    #[error("{}: expected a table of all folds that are wanted; {} not complete; run what is missing and tabulate once more", path.display(), numbered(missing))]
+    FoldsMissing {
+        /// The folder of the cross-validation.
+        path: PathBuf,
+        /// Their numbers.
+        missing: Vec<usize>,
     },
     /// Folds of different networks or data in one folder.
     #[error("{}: expected folds of one network and data set; fold {} is {} on {}, fold {} is {} on {}; remove what does not belong there", path.display(), folds[0].0, folds[0].1, folds[0].2, folds[1].0, folds[1].1, folds[1].2)]

@@ -21,3 +21,17 @@ pub fn shortened(names: &[String]) -> String {
     let first = names[..names.len() - more].join(", ");
     if more > 0 { format!("{first} and {more} more") } else { first }
 }
+
+/// Folds by number, with their verb.
+pub(super) fn numbered(folds: &[usize]) -> String {
+    let numbers: Vec<String> = folds.iter().map(usize::to_string).collect();
+    match &numbers[..] {
+        [one] => format!("fold {one} is"),
+        many => format!("folds {} are", many.join(", ")),
+    }
+}
+
+/// Who works on folds, if anybody does.
+pub(super) fn worked_on(folds: &[usize]) -> String {
+    if folds.is_empty() { String::new() } else { format!("; others work on {folds:?}") }
+}

@@ -8,6 +8,7 @@ pub mod decided;
 mod document;
 pub mod evaluation;
 pub mod finished;
+pub mod headway;
 pub mod held_out;
 pub mod html;
 pub mod log_table;

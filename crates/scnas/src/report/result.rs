@@ -9,6 +9,7 @@ use crate::machine;
 use crate::report::document::read;
 use crate::report::evaluation::{Evaluation, MeanSd};
 use crate::report::race::Verdict;
+use crate::store::model::MODEL;
 
 /// `result.json`: one row of a comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -74,6 +75,11 @@ impl<T: Into<String>> From<T> for Origin {
     fn from(network: T) -> Self {
         Self { network: network.into(), seconds: 0.0, race: None }
     }
+}
+
+/// Whether the run in a folder is complete: scored, with its model.
+pub fn is_complete(folder: &Path) -> bool {
+    ["result.json", "evaluation.json", MODEL].iter().all(|name| folder.join(name).exists())
 }
 
 /// Reads the `result.json` and `evaluation.json` of the folder of a finished run.

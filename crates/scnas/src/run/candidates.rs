@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use burn::tensor::Device;
+
 use crate::data::files::name_of_folder;
 use crate::data::plan::Plan;
 use crate::error::{Error, Expected, Price, Result};
@@ -14,7 +16,7 @@ use crate::observer::Observer;
 use crate::report::race::{Candidate, Entrants, Family};
 use crate::run::scale::{Scale, Weighed};
 use crate::run::setup::Run;
-use crate::settings::{Bytes, Count, RaceConfig};
+use crate::settings::{Bytes, Config, Count, RaceConfig};
 use crate::space::topology::NODES;
 use crate::space::u_design::UDesign;
 use crate::store::named::{Named, built_in};
@@ -48,7 +50,13 @@ struct Form {
 /// predicted; [`Error::Stopped`].
 pub(super) fn enter(run: &Run, program: Option<u64>, observer: &dyn Observer) -> Result<Entrants> {
     let race = &run.config.race;
-    let wanted = race.candidates.iter().map(|text| Wanted::parse(text, run, observer));
+    let wanted = race.candidates.iter().map(|text| {
+        let wanted = Wanted::parse(text, &run.config, &run.device)?;
+        if wanted.family == Family::Found {
+            warn_of_seen_cases(Path::new(text), &run.plan, observer);
+        }
+        Ok(wanted)
+    });
     let wanted = wanted.collect::<Result<Vec<Wanted>>>()?;
     let scale = Scale::new(run, program, observer)?;
     let (mut candidates, mut remarks): (Vec<Candidate>, Vec<BudgetRemark>) =
@@ -82,6 +90,27 @@ pub(super) fn enter(run: &Run, program: Option<u64>, observer: &dyn Observer) ->
         }
         _ => Ok(Entrants { candidates, remarks }),
     }
+}
+
+/// The candidate that costs most of those that are asked for, and its width: what budgets do to them
+/// makes none larger. `None` where none is asked for.
+///
+/// # Errors
+/// Names of nothing.
+pub(super) fn largest(
+    config: &Config,
+    plan: &Plan,
+    device: &Device,
+) -> Result<Option<(Architecture, usize)>> {
+    let forms = config.race.candidates.iter().map(|text| {
+        let Form { architecture, width, .. } = Wanted::parse(text, config, device)?.form;
+        Ok((architecture, width))
+    });
+    let forms = forms.collect::<Result<Vec<_>>>()?;
+    let cost = |(architecture, width): &(Architecture, usize)| {
+        architecture.cost(plan.size(*width), plan.patch).multiply_adds
+    };
+    Ok(forms.into_iter().max_by_key(cost))
 }
 
 /// What a candidate at some width costs.
@@ -130,23 +159,20 @@ fn enlist(
 impl Wanted {
     /// What `text` names: `NAME` or `NAME@WIDTH`. Without a width it is that of the run that is
     /// named, or of these settings.
-    fn parse(text: &str, run: &Run, observer: &dyn Observer) -> Result<Self> {
+    fn parse(text: &str, config: &Config, device: &Device) -> Result<Self> {
         let with_width = text.rsplit_once('@').filter(|_| !Path::new(text).exists());
         let (text, width) = with_width
             .and_then(|(name, width)| Some((name, Some(width.parse().ok()?))))
             .unwrap_or((text, None));
         let Named { name, architecture, made_for } =
-            Named::resolve(text, &run.config.network.space(), run.config.seed, &run.device)?;
-        let own = made_for.map_or(run.config.network.width, |made_for| made_for.size.width);
+            Named::resolve(text, &config.network.space(), config.seed, device)?;
+        let own = made_for.map_or(config.network.width, |made_for| made_for.size.width);
         let width = width.unwrap_or(own);
         if !(NODES..=MAX_WIDTH).contains(&width) || !width.is_multiple_of(NODES) {
             let expected = Expected::Multiple { of: NODES, most: MAX_WIDTH };
             return Err(Error::setting("race.candidates", expected, format!("{text}@{width}")));
         }
         let family = family(text, &architecture);
-        if family == Family::Found {
-            warn_of_seen_cases(Path::new(text), &run.plan, observer);
-        }
         let form = Form { name: format!("{name}@{width}"), base: name, architecture, width };
         Ok(Self { family, form })
     }

@@ -13,6 +13,7 @@ use crate::report::cross_validation::CrossValidation;
 use crate::report::finished::{cross_validation, fold_folder, read_folds};
 use crate::run::check::Opened;
 use crate::run::finish::write_report;
+use crate::run::needs::Needs;
 use crate::run::pipeline::Order;
 use crate::run::setup::Job;
 use crate::run::start::Start;
@@ -28,6 +29,8 @@ pub struct CrossValidated {
     pub all: CrossValidation,
     /// Folds that other processes work on.
     pub in_use: Vec<usize>,
+    /// Folds that are wanted and not complete.
+    pub missing: Vec<usize>,
 }
 
 /// Searches in every fold of `wanted` (all, if empty), or trains the architecture `named` there,
@@ -80,7 +83,53 @@ pub fn cross_validate(
             Err(error) => return Err(Error::Fold { fold, source: Box::new(error) }),
         }
     }
-    summarize(out, &config, in_use, observer)
+    summarize(out, &config, wanted, in_use, observer)
+}
+
+/// The folds of `wanted` (all, if empty) that [`cross_validate`] would work on.
+///
+/// # Errors
+/// [`Error::NoFold`]; anything wrong with data or settings that can be told without voxels.
+pub fn planned(order: &Order, wanted: &[usize], observer: &dyn Observer) -> Result<Vec<usize>> {
+    let Order { data, folder, config, .. } = order;
+    let (_, plan, _) = Opened::new(data, config, folder).planned(observer)?;
+    folds(wanted, plan.folds.len())
+}
+
+/// Measures what a fold takes, and, where `check` says so, looks at the data once for all folds, as a
+/// run does before it begins. Nothing is written but what was found fit.
+///
+/// # Errors
+/// Those of [`planned`] and of [`Needs::of`]; [`Error::Unfit`]; [`Error::Stopped`].
+pub fn foresee(
+    order: &Order,
+    named: Option<&Named>,
+    check: bool,
+    observer: &dyn Observer,
+) -> Result<Needs> {
+    let Order { data, folder, config, device } = order;
+    let (cohort, plan, due) = Opened::new(data, config, folder).planned(observer)?;
+    if check {
+        due.now(observer)?;
+    }
+    let architecture = named.map(|named| &named.architecture);
+    Needs::of(&cohort, &plan, config, architecture, device)
+}
+
+/// Writes the table of the folds that are complete, without working on any.
+///
+/// # Errors
+/// [`Error::NoFold`]; [`Error::NoFoldComplete`]; folds of other settings.
+pub fn gather(
+    out: &Path,
+    config: &Config,
+    wanted: &[usize],
+    observer: &dyn Observer,
+) -> Result<CrossValidated> {
+    if !out.is_dir() {
+        return Err(Error::NoFoldComplete { path: out.into(), in_use: Vec::new() });
+    }
+    summarize(out, config, wanted, Vec::new(), observer)
 }
 
 /// The folds to run, each once.
@@ -104,10 +153,12 @@ fn warn_of_seen_cases(run: &Path, plan: &Plan, observer: &dyn Observer) {
     }
 }
 
-/// Writes the table of all folds in the folder that are complete.
+/// Writes the table of all folds in the folder that are complete, and says which of `wanted` (all,
+/// if empty) are not.
 fn summarize(
     out: &Path,
     config: &Config,
+    wanted: &[usize],
     in_use: Vec<usize>,
     observer: &dyn Observer,
 ) -> Result<CrossValidated> {
@@ -122,9 +173,11 @@ fn summarize(
     let Some(all) = cross_validation(out, complete)? else {
         return Err(Error::NoFoldComplete { path: out.into(), in_use });
     };
+    let mut missing = folds(wanted, all.of)?;
+    missing.retain(|fold| all.folds.iter().all(|done| done.fold != *fold));
     medvol::atomic_write(out.join("cross-validation.json"), &to_json(&all)?)?;
     medvol::atomic_write(out.join("cross-validation.csv"), all.csv().as_bytes())?;
     medvol::atomic_write(out.join("cross-validation.tex"), all.tex().as_bytes())?;
     write_report(out, config, observer);
-    Ok(CrossValidated { all, in_use })
+    Ok(CrossValidated { all, in_use, missing })
 }

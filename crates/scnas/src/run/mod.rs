@@ -12,6 +12,7 @@ pub mod demo;
 mod epochs;
 mod finish;
 pub mod measure;
+pub mod needs;
 pub mod phases;
 pub mod pipeline;
 pub mod predict;

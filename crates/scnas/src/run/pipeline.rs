@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::message::{Message, RaceMessage};
 use crate::observer::Observer;
 use crate::report::evaluation::Evaluation;
-use crate::report::result::{RunResult, read_run};
+use crate::report::result::{RunResult, is_complete, read_run};
 use crate::run::check::Opened;
 use crate::run::phases::{search, train};
 use crate::run::preflight::foresee;
@@ -22,7 +22,6 @@ use crate::run::start::{Start, prepare};
 use crate::run::teachers::Teachers;
 use crate::settings::{Config, Strategy, Then};
 use crate::space::genotype::{Genotype, Repair};
-use crate::store::model::MODEL;
 use crate::store::named::Named;
 use crate::store::run_folder::RunDir;
 
@@ -166,10 +165,7 @@ impl Job<'_> {
         network: &str,
         observer: &dyn Observer,
     ) -> Result<Option<(RunResult, Evaluation)>> {
-        let complete = ["result.json", "evaluation.json", MODEL]
-            .iter()
-            .all(|name| self.folder.join(name).exists());
-        if !complete {
+        if !is_complete(&self.folder) {
             return Ok(None);
         }
         if let Some(check) = self.check {

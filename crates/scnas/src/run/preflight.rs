@@ -3,6 +3,7 @@
 
 use std::iter::successors;
 
+use crate::data::plan::Plan;
 use crate::disk;
 use crate::error::{Error, Purpose, Result};
 use crate::memory;
@@ -14,6 +15,7 @@ use crate::observer::{Observer, Silent};
 use crate::run::bench::Bench;
 use crate::run::setup::Run;
 use crate::run::workload::{Estimate, Workload};
+use crate::settings::Config;
 use crate::space::topology::NODES;
 
 /// Copies of every weight in a checkpoint: the weight, two moments, and perhaps an average.
@@ -93,7 +95,7 @@ impl Prospect {
         };
         let step =
             |patch| (search.then(|| bench(patch).search()), bench(patch).train(architecture));
-        check_memory(run, |patch| {
+        check_memory(&run.plan, config, |patch| {
             memory::forget_peak();
             step(patch);
             memory::peak()
@@ -107,7 +109,8 @@ impl Prospect {
             && needed > allowed
         {
             let per_voxel = needed as f64 / volume(patch);
-            return Err(too_large(run, |patch| (per_voxel * volume(patch)) as u64, allowed));
+            let needed = |patch| (per_voxel * volume(patch)) as u64;
+            return Err(too_large(&run.plan, config, needed, allowed));
         }
         let prediction = bench(patch).predict(architecture).median_s;
         run.check_scoring(architecture)?;
@@ -126,8 +129,12 @@ impl Prospect {
 /// Judges the memory of steps by what `peak_of` says of steps on smaller patches: the smallest,
 /// then ever larger ones up to half the extents, none of which is tried before those before it say
 /// that there is room.
-fn check_memory(run: &Run, peak_of: impl Fn([usize; 3]) -> Option<u64>) -> Result<()> {
-    let (patch, smallest) = (run.plan.patch, run.plan.grid.step());
+pub(super) fn check_memory(
+    plan: &Plan,
+    config: &Config,
+    peak_of: impl Fn([usize; 3]) -> Option<u64>,
+) -> Result<()> {
+    let (patch, smallest) = (plan.patch, plan.grid.step());
     let half = [0, 1, 2].map(|axis| (patch[axis] / 2).max(1).next_multiple_of(smallest[axis]));
     let larger = |tried: &[usize; 3]| {
         (*tried != half).then(|| [0, 1, 2].map(|axis| half[axis].min(2 * tried[axis])))
@@ -137,9 +144,9 @@ fn check_memory(run: &Run, peak_of: impl Fn([usize; 3]) -> Option<u64>) -> Resul
     for next in successors(larger(&smallest), larger).chain([patch]) {
         let needed = |patch| fixed + (per_voxel * (volume(patch) - volume(smallest))) as u64;
         if let Some(allowed) =
-            run.config.data.memory_allowed().filter(|&allowed| needed(next) > allowed)
+            config.data.memory_allowed().filter(|&allowed| needed(next) > allowed)
         {
-            return Err(too_large(run, needed, allowed));
+            return Err(too_large(plan, config, needed, allowed));
         }
         if next != patch {
             let Some(peak) = peak_of(next) else { return Ok(()) };
@@ -154,9 +161,14 @@ fn volume(patch: [usize; 3]) -> f64 {
 }
 
 /// The error that names what would fit.
-fn too_large(run: &Run, needed: impl Fn([usize; 3]) -> u64, allowed: u64) -> Error {
-    let step = run.plan.grid.step();
-    let mut fits = run.plan.patch;
+fn too_large(
+    plan: &Plan,
+    config: &Config,
+    needed: impl Fn([usize; 3]) -> u64,
+    allowed: u64,
+) -> Error {
+    let step = plan.grid.step();
+    let mut fits = plan.patch;
     // With a margin: small patches tell only roughly what larger ones need, and what is proposed
     // must not be refused.
     let allowed_with_margin = allowed / 2;
@@ -167,15 +179,15 @@ fn too_large(run: &Run, needed: impl Fn([usize; 3]) -> u64, allowed: u64) -> Err
         let longest = shortens.max_by_key(|&axis| fits[axis]).unwrap_or(0);
         fits[longest] -= step[longest];
     }
-    let divides = |patch| run.config.network.grid(patch, run.plan.spacing).divides(patch);
+    let divides = |patch| config.network.grid(patch, plan.spacing).divides(patch);
     Error::Memory {
         purpose: Purpose::Steps {
-            patch: run.plan.patch,
+            patch: plan.patch,
             smaller: (needed(fits) <= allowed_with_margin && divides(fits)).then_some(fits),
-            recompute: !run.config.network.recompute,
-            narrower: run.config.network.width > NODES,
+            recompute: !config.network.recompute,
+            narrower: config.network.width > NODES,
         },
-        needed: needed(run.plan.patch),
+        needed: needed(plan.patch),
         allowed,
     }
 }

@@ -99,8 +99,12 @@ pub(crate) const EXTENTS: RangeInclusive<usize> = 4..=512;
 impl DataConfig {
     /// The most bytes that the process may come to use; `None` where nothing is known.
     pub fn memory_allowed(&self) -> Option<u64> {
-        let set = self.memory.map(|gib| (gib * GIB) as u64);
-        [set, memory::allowed()].into_iter().flatten().min()
+        [self.memory_set(), memory::allowed()].into_iter().flatten().min()
+    }
+
+    /// Bytes that [`Self::memory`] says.
+    pub fn memory_set(&self) -> Option<u64> {
+        self.memory.map(|gib| (gib * GIB) as u64)
     }
 
     /// Bytes of [`Self::memory_allowed`] that are not yet in use.

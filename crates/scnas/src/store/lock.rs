@@ -20,7 +20,15 @@ impl Lock {
     /// # Errors
     /// [`Error::InUse`] where another process holds it; when the folder cannot be written.
     pub fn take(folder: &Path, observer: &dyn Observer) -> Result<Self> {
-        let (path, file) = create(folder)?;
+        Self::take_named("lock", folder, observer)
+    }
+
+    /// As [`Lock::take`], another lock of the folder.
+    ///
+    /// # Errors
+    /// Those of [`Lock::take`].
+    pub fn take_named(name: &str, folder: &Path, observer: &dyn Observer) -> Result<Self> {
+        let (path, file) = create(folder, name)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(Error::InUse { path: folder.into() }),
@@ -34,14 +42,22 @@ impl Lock {
     /// # Errors
     /// When the folder cannot be written.
     pub fn wait(folder: &Path, observer: &dyn Observer) -> Result<Self> {
-        let (path, file) = create(folder)?;
+        Self::wait_named("lock", folder, observer)
+    }
+
+    /// As [`Lock::wait`], for another lock of the folder.
+    ///
+    /// # Errors
+    /// Those of [`Lock::wait`].
+    pub fn wait_named(name: &str, folder: &Path, observer: &dyn Observer) -> Result<Self> {
+        let (path, file) = create(folder, name)?;
         file.lock().or_else(|error| without(&path, error, observer))?;
         Ok(Self { _file: file })
     }
 }
 
-fn create(folder: &Path) -> Result<(std::path::PathBuf, File)> {
-    let path = folder.join("lock");
+fn create(folder: &Path, name: &str) -> Result<(std::path::PathBuf, File)> {
+    let path = folder.join(name);
     let file = File::create(&path).map_err(|e| Error::file("create", &path, e))?;
     Ok((path, file))
 }

@@ -1,0 +1,148 @@
+//! What a run takes of a machine, measured on this one before any folder is made: what a batch
+//! scheduler wants to know.
+
+use burn::tensor::Device;
+
+use crate::data::cohort::Cohort;
+use crate::data::plan::Plan;
+use crate::error::Result;
+use crate::memory;
+use crate::network::architecture::Architecture;
+use crate::observer::Silent;
+use crate::run::bench::Bench;
+use crate::run::candidates::largest;
+use crate::run::preflight::check_memory;
+use crate::run::workload::Workload;
+use crate::settings::{Config, RaceConfig, Strategy, Then};
+use crate::space::genotype::Genotype;
+
+/// What a run takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Needs {
+    /// Time on this machine with as many threads as now; of a race an upper bound.
+    pub seconds: f64,
+    /// Bytes of memory, all cases being held there; where the system tells.
+    pub memory: Option<u64>,
+}
+
+impl Needs {
+    /// Measures a few steps of a run that searches, or trains `architecture`.
+    ///
+    /// # Errors
+    /// [`Error::Memory`](crate::Error::Memory) where the steps need more than there is here; names
+    /// of no candidates; a data set that has lost a case.
+    pub fn of(
+        cohort: &Cohort,
+        plan: &Plan,
+        config: &Config,
+        architecture: Option<&Architecture>,
+        device: &Device,
+    ) -> Result<Self> {
+        let races = architecture.is_none() && config.search.strategy == Strategy::Race;
+        let searches = architecture.is_none() && !races;
+        let own = match architecture {
+            Some(architecture) => Some((architecture.clone(), config.network.width)),
+            None if races => largest(config, plan, device)?,
+            None => None,
+        };
+        let drawn = || Genotype::random(&config.network.space(), config.seed).into();
+        let (architecture, width) = own.unwrap_or_else(|| (drawn(), config.network.width));
+        let bench = |patch| Bench {
+            config,
+            size: plan.size(width),
+            target: &plan.target,
+            patch,
+            device,
+            warm_up: 1,
+            repetitions: 1,
+            observer: &Silent,
+        };
+        let step = |patch| {
+            let iteration = searches.then(|| bench(patch).search().median_s);
+            [iteration.unwrap_or(0.0), bench(patch).train(&architecture).median_s]
+        };
+        check_memory(plan, config, |patch| {
+            memory::forget_peak();
+            step(patch);
+            memory::peak()
+        })?;
+        memory::forget_peak();
+        let [iteration, training] = step(plan.patch);
+        let steps = memory::peak();
+        let prediction = bench(plan.patch).predict(&architecture).median_s;
+
+        let workload = Workload::of(cohort, plan, config)?;
+        let estimate = workload.estimate(config, iteration, training, prediction);
+        let trains = !searches || config.search.then != Then::Inherit;
+        let mut seconds = estimate.scoring_s;
+        if searches {
+            seconds += estimate.search_s;
+        }
+        if trains {
+            seconds += estimate.train_s;
+        }
+        if races {
+            seconds += race_s(&config.race, &workload, training, prediction);
+            if config.race.distill {
+                let lessons = config.train.epochs * workload.train_steps * config.train.batch;
+                seconds += (finalists(&config.race) * lessons) as f64 * prediction;
+            }
+        }
+        let cases = (workload.cases_mib * f64::from(1 << 20)) as u64;
+        let most = config.data.memory_set();
+        let memory = steps.map(|steps| most.map_or(steps + cases, |most| most.min(steps + cases)));
+        Ok(Self { seconds, memory })
+    }
+}
+
+/// Candidates that run in each rung, if none drops out.
+fn running(race: &RaceConfig) -> impl Iterator<Item = usize> {
+    let fewer = |running: &usize| Some((race.keep * *running as f64).ceil() as usize);
+    std::iter::successors(Some(race.candidates.len()), fewer).take(race.epochs.len())
+}
+
+/// Candidates of the last rung.
+fn finalists(race: &RaceConfig) -> usize {
+    running(race).last().unwrap_or(0)
+}
+
+/// Time of all rungs, if every candidate were as slow as the slowest, trained on all training
+/// cases, and judged by as many as `race.validation` says.
+fn race_s(race: &RaceConfig, workload: &Workload, training: f64, prediction: f64) -> f64 {
+    let windows = workload.windows as f64 / workload.held_out_cases.max(1) as f64;
+    let judging = race.validation * workload.training_cases as f64 * windows * prediction;
+    let epoch = workload.train_steps as f64 * training;
+    let before = std::iter::once(0).chain(race.epochs.iter().copied());
+    let epochs = race.epochs.iter().zip(before).map(|(now, before)| now - before);
+    let rung =
+        |(running, epochs): (usize, usize)| running as f64 * (epochs as f64 * epoch + judging);
+    running(race).zip(epochs).map(rung).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_race_takes_at_most_what_its_slowest_candidate_would_in_every_place() {
+        let race = RaceConfig {
+            candidates: ["a", "b", "c", "d", "e"].map(String::from).to_vec(),
+            epochs: vec![5, 15],
+            validation: 0.5,
+            ..RaceConfig::default()
+        };
+        let workload = Workload {
+            training_cases: 8,
+            held_out_cases: 2,
+            search_steps: 4,
+            train_steps: 8,
+            windows: 6,
+            cases_mib: 1.0,
+        };
+        // Five for five epochs of eight steps, three for ten more; each judged by four cases of
+        // three windows.
+        let expected = 5.0 * (5.0 * 16.0 + 12.0) + 3.0 * (10.0 * 16.0 + 12.0);
+        assert_eq!(race_s(&race, &workload, 2.0, 1.0), expected);
+        assert_eq!(finalists(&race), 3);
+    }
+}
