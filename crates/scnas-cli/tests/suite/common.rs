@@ -120,9 +120,11 @@ pub fn limited(dir: &Path, limit: &str, args: &[&str]) -> Output {
 /// `settings`.
 pub fn tiny<'a>(verb: &[&'a str], settings: &[&'a str]) -> Vec<&'a str> {
     let searches = verb.first() != Some(&"train") && !verb.contains(&"--arch");
-    let heeded = TINY.iter().filter(|line| searches || !line.starts_with("search."));
+    let races = verb.contains(&"race") || settings.contains(&"search.strategy=race");
+    let bi_level = searches && !races;
+    let heeded = TINY.iter().filter(|line| bi_level || !line.starts_with("search."));
     // One phase after the other, which is what most tests look at.
-    let one = searches && !verb.contains(&"--strategy") && verb.first() != Some(&"bench");
+    let one = bi_level && verb.first() != Some(&"bench");
     let phases = one.then_some(&"search.strategy=bi-level");
     let set = phases.into_iter().chain(heeded).chain(settings).flat_map(|line| ["--set", line]);
     verb.iter().copied().chain(set).collect()

@@ -91,7 +91,7 @@ fn a_search_within_its_warm_up_is_refused() {
     let dir = folder("warm_up");
     task(&dir);
     for verb in ["search", "cross-validate"] {
-        let args = [verb, "data", "--set", "search.epochs=3"];
+        let args = [verb, "data", "--strategy", "bi-level", "--set", "search.epochs=3"];
         refuse(&dir, &args, &["search.warmup_epochs", "search.epochs, which is 3"]);
     }
     assert!(!dir.join("runs").exists());
