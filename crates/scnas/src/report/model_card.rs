@@ -54,17 +54,20 @@ fn head(portrait: &Portrait, results: Option<&Results>, licence: Option<&str>) -
 fn network(portrait: &Portrait) -> String {
     let Portrait { architecture, size, patch: [d, h, w], cost, .. } = portrait;
     let kind = match architecture {
-        Architecture::Cells(_) => "a 3-D U-Net of searched cells",
+        Architecture::Cells(_) => "A 3-D U-Net of searched cells",
         Architecture::UResNet | Architecture::UResNetHalf | Architecture::U(_) => {
-            "a 3-D U-Net designed by hand"
+            "A 3-D U-Net designed by hand"
         }
+    };
+    let shape = match architecture.design(*size) {
+        Some(design) => design.to_string(),
+        None => format!("channels of the stem: {}", size.width),
     };
     format!(
         "## Network\n\n{kind}: {:.3} M parameters, {:.2} GFLOPs for a patch of {d} × {h} × {w} \
-         voxels, {} channels in its stem.\n",
+         voxels.\n\n{shape}\n",
         cost.millions(),
         cost.gflops(),
-        size.width
     )
 }
 
