@@ -249,7 +249,7 @@ pub enum Error {
     /// A voxel of an image is finite, but beyond the numbers that images are computed with.
     #[error(
         "{}: voxel {voxel:?} (channel, depth, height, width) is {value:e}; expected numbers up to \
-         {:.1e}, which a float of 32 bits holds",
+         {:.1e}, which a float of 32 bits holds; scale it down, or replace such voxels",
         path.display(), f32::MAX
     )]
     BeyondFloats {

@@ -236,8 +236,7 @@ impl Examiner<'_> {
             }
             Err(error @ Error::BeyondFloats { .. }) => {
                 let message = error.to_string().replace(&source.to_string(), &shown);
-                let remedy = "see whether its scale factor is right; else scale it down, or \
-                              replace such voxels";
+                let remedy = "see whether its scale factor is right";
                 Finding::error(Kind::NotFinite, message, remedy)
             }
             Err(error) => {

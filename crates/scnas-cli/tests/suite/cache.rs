@@ -68,7 +68,7 @@ fn a_disk_that_is_full_in_the_middle_of_filling_is_named_and_the_same_command_go
     // There are bytes enough, as far as can be known before, but no room for so many files.
     let script = r#""$0" "$@" 2> first; echo "== $?"; ls -A run
         mount -o remount,nr_inodes=1000 run; "$0" "$@" > /dev/null 2> second; echo "== $?"; ls -A run"#;
-    let mut command = small_disk(&dir, "600M,nr_inodes=5", script);
+    let mut command = small_disk(&dir, "1G,nr_inodes=5", script);
     let settings = ["data.keep=disk", "data.cache=run"];
     let output =
         command.args(tiny(&["search", "data", "--out", "out"], &settings)).output().unwrap();
