@@ -75,7 +75,7 @@ pub fn run(args: &CrossValidateArgs, device: &Device, output: Output) -> Result<
     if args.arch.is_some() {
         args.settings.warn_of_unsearched();
     } else {
-        args.settings.warn_of_other_strategy(config.search.strategy);
+        args.settings.warn_of_other_search(&config.search);
         if inherits(&config) {
             args.settings.warn_of_untrained();
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use medvol::check::Report;
-use scnas::message::Message;
+use scnas::message::{Agreement, Message};
 use scnas::observer::{EpochLine, Observer};
 
 use crate::check::report_text;
@@ -160,8 +160,15 @@ fn header(line: &EpochLine, classes: &[String]) -> String {
     }
     classes.iter().for_each(|class| column(class));
     column("Dice");
-    if line.search.is_some() {
-        ["tau", "entropy", "zero", "ident.", "pool"].into_iter().for_each(&mut column);
+    if let Some(search) = &line.search {
+        let state = match search.decide {
+            None => ["tau", "entropy"],
+            Some(_) => ["ops", "r"],
+        };
+        state.into_iter().chain(["zero", "ident.", "pool"]).for_each(&mut column);
+        if search.decide.is_some() {
+            column("same");
+        }
     }
     column("seconds");
     column("left");
@@ -186,11 +193,25 @@ fn row(line: &EpochLine, classes: usize, left: Option<Duration>) -> String {
         None => (0..=classes).for_each(|_| column(String::new())),
     }
     if let Some(search) = &line.search {
-        column(format!("{:.3}", search.tau));
-        column(format!("{:.3}", search.entropy));
+        let agreement = search.decide.as_ref().and_then(|decide| decide.agreement);
+        let unknown = || "–".to_string();
+        match &search.decide {
+            None => {
+                column(format!("{:.3}", search.tau));
+                column(format!("{:.3}", search.entropy));
+            }
+            Some(decide) => {
+                column(format!("{:.2}", decide.left));
+                column(agreement.map_or_else(unknown, |agreement| format!("{:.2}", agreement.r)));
+            }
+        }
         [search.zero, search.identity, search.pool]
             .into_iter()
             .for_each(|share| column(format!("{:.0}%", 100.0 * share)));
+        if search.decide.is_some() {
+            let same = |Agreement { same, edges, .. }| format!("{same}/{edges}");
+            column(agreement.map_or_else(unknown, same));
+        }
     }
     column(format!("{:.1}", line.seconds));
     column(left.map_or_else(|| "–".into(), clock));

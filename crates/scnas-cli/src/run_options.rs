@@ -9,7 +9,7 @@ use scnas::data::files::name_of_folder;
 use scnas::report::against_random::AgainstRandom;
 use scnas::report::evaluation::Evaluation;
 use scnas::report::result::RunResult;
-use scnas::settings::{Bytes, Config, Count, PRESETS, Strategy};
+use scnas::settings::{Bytes, Config, Count, PRESETS, SearchConfig, Strategy};
 use serde_json::json;
 
 use crate::against_random;
@@ -106,15 +106,19 @@ impl SettingsArgs {
         self.warn_in_vain("search.", "nothing is searched");
     }
 
-    /// Warns of settings of the one strategy that are given to the other.
-    pub fn warn_of_other_strategy(&self, strategy: Strategy) {
-        match strategy {
+    /// Warns of settings of one way to search that are given to another.
+    pub fn warn_of_other_search(&self, search: &SearchConfig) {
+        match search.strategy {
             Strategy::Race => self.warn_in_vain(
                 "search.",
                 "candidates race; --strategy bi-level learns an architecture",
             ),
             Strategy::BiLevel => {
                 self.warn_in_vain("race.", "nothing races; --strategy race does that");
+                let of_alpha = ["search.alpha", "search.tau", "search.resample_for_alpha"];
+                for key in of_alpha.into_iter().filter(|_| search.decide.is_some()) {
+                    self.warn_in_vain(key, "search.decide learns no α");
+                }
             }
         }
     }

@@ -8,6 +8,7 @@ use clap::Args;
 use scnas::Device;
 use scnas::Plan;
 use scnas::message::Outputs;
+use scnas::report::decided::Decided;
 use scnas::report::portrait::{Portrait, Wanted};
 use scnas::report::race::Race;
 use scnas::settings::{Config, PRESETS};
@@ -23,7 +24,8 @@ use crate::run_options::ARCHITECTURES;
 /// Prints convolution weights, GFLOPs of one patch, and for each cell the inputs of its nodes (a
 /// and b: the outputs of the cell before last and of the last cell). Size and patch are those of
 /// the run or model; elsewhere the paper's, 4 channels, 4 classes, 128³. Of a race also its rungs,
-/// with the Dice of its candidates and the seconds that they take to predict.
+/// with the Dice of its candidates and the seconds that they take to predict; of a search with
+/// search.decide, how sure it is.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -106,6 +108,11 @@ pub fn run(args: &ShowArgs, device: &Device, output: Output) -> Result<ExitCode>
             _ => architecture.design(size).map(|design| design.to_string()).unwrap_or_default(),
         },
     );
+    let decided = Decided::read(run)?;
+    let text = match &decided {
+        Some(decided) => format!("{}\n{}", text.trim_end(), decided.sureness),
+        None => text,
+    };
     let text = match &race {
         Some(race) => format!("{text}\n\n{}", race::text(race)),
         None => text,
@@ -117,7 +124,7 @@ pub fn run(args: &ShowArgs, device: &Device, output: Output) -> Result<ExitCode>
             "edges": edges, "genotype": architecture,
             "target": plan.as_ref().map(|plan| &plan.target),
             "ignore": plan.as_ref().and_then(|plan| plan.ignore),
-            "race": race,
+            "race": race, "decided": decided,
         })
     })?;
     Ok(ExitCode::SUCCESS)

@@ -6,7 +6,7 @@ use medvol::check::Report;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::message::Message;
+use crate::message::{Agreement, Message};
 
 /// Who watches a piece of work: the command line, or a test. By default, nobody does.
 pub trait Observer: Sync {
@@ -106,4 +106,16 @@ pub struct SearchLine {
     pub identity: f64,
     /// Share of edges with a pooling.
     pub pool: f64,
+    /// Only in a search that drops operations when it knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decide: Option<DecideLine>,
+}
+
+/// What a search that drops operations when it knows adds to its lines.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DecideLine {
+    /// Operations that are left on an edge, on the mean.
+    pub left: f64,
+    /// Whether two halves of what was seen say the same; `None` while nothing was.
+    pub agreement: Option<Agreement>,
 }

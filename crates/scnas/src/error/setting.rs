@@ -27,6 +27,8 @@ pub enum Expected {
     FewerThanEpochs {
         /// The epochs of the search.
         epochs: usize,
+        /// Of these, those at the end in which all is decided.
+        settling: usize,
     },
     /// An epoch at which there is training at the full learning rate still.
     FewerThanTrained {
@@ -70,10 +72,16 @@ impl fmt::Display for Expected {
                 f,
                 "multiples of {d}, {h} and {w} voxels, as the axes of such a grid are halved"
             ),
-            Self::FewerThanEpochs { epochs } => write!(
+            Self::FewerThanEpochs { epochs, settling: 0 } => write!(
                 f,
                 "fewer than search.epochs, which is {epochs}, as the architecture is searched only \
                  in the epochs behind the warm-up"
+            ),
+            Self::FewerThanEpochs { epochs, settling } => write!(
+                f,
+                "fewer than {}, as the architecture is searched only in the epochs behind the \
+                 warm-up and before the last {settling} of {epochs} (search.decide.settle)",
+                epochs - settling
             ),
             Self::FewerThanTrained { epochs } => write!(
                 f,

@@ -11,3 +11,16 @@ pub struct Batch {
     /// [ignored](medvol::ClassMap::IGNORED) voxels are among them.
     pub classes: Vec<u8>,
 }
+
+impl Batch {
+    /// Its patches, each a batch of its own.
+    pub fn patches(&self) -> impl Iterator<Item = Self> {
+        let [patches, channels, d, h, w] = self.shape;
+        let voxels = d * h * w;
+        (0..patches).map(move |n| Self {
+            image: self.image[n * channels * voxels..(n + 1) * channels * voxels].to_vec(),
+            shape: [1, channels, d, h, w],
+            classes: self.classes[n * voxels..(n + 1) * voxels].to_vec(),
+        })
+    }
+}

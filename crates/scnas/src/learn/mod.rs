@@ -3,6 +3,7 @@
 pub mod average;
 pub mod backprop;
 pub mod batch;
+pub mod deciding;
 pub mod deep_supervision;
 pub mod loss;
 pub mod optimiser;

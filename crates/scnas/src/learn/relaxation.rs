@@ -33,6 +33,17 @@ pub enum Relaxation {
     Proxyless,
 }
 
+impl Relaxation {
+    /// As settings call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scnas => "scnas",
+            Self::Full => "full",
+            Self::Proxyless => "proxyless",
+        }
+    }
+}
+
 /// α: on every edge, one logit an operation of the table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Alpha(pub PerEdge<Vec<f64>>);
@@ -51,6 +62,8 @@ pub enum EdgeSample {
     },
     /// All operations, in table order.
     All(Vec<f64>),
+    /// The one operation that is left.
+    One(usize),
 }
 
 /// A sampled (or, for `full`, computed) mixture.
@@ -110,6 +123,20 @@ impl EdgeSample {
         Self::pair(a, b, alpha[a] - alpha[b])
     }
 
+    /// A pair of the operations that are `left`, all pairs alike, with a uniform ẑ: what two
+    /// operations of the same α have at τ = 1, if they are chosen before the noise is drawn. Both
+    /// always run.
+    fn uniform(left: &[usize], rng: &mut impl Rng) -> Self {
+        if let &[operation] = left {
+            return Self::One(operation);
+        }
+        let a = rng.random_range(0..left.len());
+        let mut b = rng.random_range(0..left.len() - 1);
+        b += usize::from(b >= a);
+        let z = MIN_WEIGHT + (1.0 - 2.0 * MIN_WEIGHT) * rng.random::<f64>();
+        Self::Pair { a: left[a], b: left[b], z }
+    }
+
     /// ẑ_a = z̄_a / (z̄_a + z̄_b) = σ(difference of the logits).
     fn pair(a: usize, b: usize, difference: f64) -> Self {
         Self::Pair { a, b, z: 1.0 / (1.0 + (-difference).exp()) }
@@ -120,6 +147,7 @@ impl EdgeSample {
         let all: Vec<(usize, f64)> = match self {
             Self::Pair { a, b, z } => vec![(*a, *z), (*b, 1.0 - z)],
             Self::All(weights) => weights.iter().copied().enumerate().collect(),
+            Self::One(operation) => vec![(*operation, 1.0)],
         };
         all.into_iter().filter(|&(_, z)| z >= MIN_WEIGHT).collect()
     }
@@ -140,6 +168,7 @@ impl EdgeSample {
                     grad[op] = z * (of(op) - mean) / tau;
                 }
             }
+            Self::One(_) => {}
         }
         grad
     }
@@ -193,6 +222,11 @@ impl Alpha {
 }
 
 impl Sample {
+    /// A pair on every edge, of the operations that are `left` there; where one is, it alone.
+    pub fn uniform(left: &PerEdge<Vec<usize>>, rng: &mut impl Rng) -> Self {
+        Self { edges: left.map(|left| EdgeSample::uniform(left, rng)), tau: 1.0 }
+    }
+
     /// The mixture with weights ẑ as tensors, leaves of the tape when `tracked`.
     pub fn mixture(&self, device: &Device, tracked: bool) -> Mixture {
         let leaf = |z: f64| {
@@ -200,7 +234,10 @@ impl Sample {
             Some(if tracked { z.require_grad() } else { z })
         };
         let entry = |(operation, z)| Entry { operation, z: leaf(z) };
-        Mixture::new(self.edges.map(|edge| edge.active().into_iter().map(entry).collect()))
+        Mixture::new(self.edges.map(|edge| match edge {
+            EdgeSample::One(operation) => vec![Entry { operation: *operation, z: None }],
+            several => several.active().into_iter().map(entry).collect(),
+        }))
     }
 
     /// dL/dα in the order of [`Alpha::values_mut`], from dL/dẑ of the mixture.
@@ -300,6 +337,33 @@ mod tests {
         }
         let expected: Vec<f64> = p.iter().map(|p| p * f64::from(n)).collect();
         assert!(chi_square(&counts, &expected) < 24.3, "7 degrees of freedom, p = 0.001");
+    }
+
+    #[test]
+    fn uniform_pairs_are_all_alike_and_so_are_their_weights() {
+        let n = 40_000;
+        let left: Vec<usize> = (0..8).collect();
+        let source = |number| rng(6, Stream::Sampling, number);
+        let (mut counts, mut tenths) = ([0.0; 28], [0.0; 10]);
+        for number in 0..n {
+            let EdgeSample::Pair { a, b, z } = EdgeSample::uniform(&left, &mut source(number))
+            else {
+                unreachable!()
+            };
+            counts[pair_index(a, b)] += 1.0;
+            tenths[(10.0 * z) as usize] += 1.0;
+        }
+        assert!(chi_square(&counts, &[n as f64 / 28.0; 28]) < LIMIT);
+        assert!(chi_square(&tenths, &[n as f64 / 10.0; 10]) < 27.9, "9 degrees, p = 0.001");
+        let few = [1, 5];
+        for number in 0..50 {
+            let EdgeSample::Pair { a, b, z } = EdgeSample::uniform(&few, &mut source(number))
+            else {
+                unreachable!()
+            };
+            assert!([(1, 5), (5, 1)].contains(&(a, b)) && z >= MIN_WEIGHT && 1.0 - z >= MIN_WEIGHT);
+        }
+        assert_eq!(EdgeSample::uniform(&[3], &mut source(0)), EdgeSample::One(3));
     }
 
     #[test]

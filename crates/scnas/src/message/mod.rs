@@ -3,6 +3,7 @@
 
 mod outputs;
 mod race;
+mod sureness;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use crate::space::grid::Grid;
 
 pub use outputs::Outputs;
 pub use race::{BudgetRemark, RaceMessage};
+pub use sureness::{Agreement, Sureness};
 
 /// Something worth reading; its text is one line.
 #[derive(Debug)]
@@ -123,6 +125,8 @@ pub enum Message {
         /// The operation that it has instead of zero.
         operation: String,
     },
+    /// A deciding search is over: how sure it is.
+    Decided(Sureness),
     /// There is nothing to do for a run.
     Complete {
         /// Its folder.
@@ -208,6 +212,7 @@ impl Message {
             | Self::Fold { .. }
             | Self::FoldInUse { .. }
             | Self::Repaired { .. }
+            | Self::Decided(_)
             | Self::Complete { .. }
             | Self::Strips { .. } => false,
             Self::EarlierCheckpoint { .. }
@@ -285,6 +290,7 @@ impl fmt::Display for Message {
                 f,
                 "cell {cell}: a node had no input; edge {edge} got {operation} instead of zero"
             ),
+            Self::Decided(sureness) => sureness.fmt(f),
             Self::Race(message) => message.fmt(f),
             Self::Complete { folder } => write!(f, "{}: this run is complete", folder.display()),
             Self::Strips { image, strips, windows, more } => write!(

@@ -3,6 +3,7 @@
 pub mod against_random;
 pub mod comparison;
 pub mod cross_validation;
+pub mod decided;
 mod document;
 pub mod evaluation;
 pub mod finished;

@@ -15,7 +15,8 @@ use crate::network::size::Size;
 use crate::network::weights::{Pass, Tape, Weights};
 use crate::observer::Observer;
 use crate::random::{Stream, rng};
-use crate::run::epochs::{At, Levels, Phase as _};
+use crate::run::decide::Decider;
+use crate::run::epochs::{At, Levels, Phase};
 use crate::run::search::Searcher;
 use crate::run::teachers::Teachers;
 use crate::settings::Config;
@@ -62,14 +63,25 @@ impl Bench<'_> {
     pub fn search(&self) -> Timing {
         let mut config = self.config.clone();
         config.search.tau = [config.search.tau_at(config.search.epochs / 2); 2];
-        let [weights, alpha] = [Stream::WeightPatches, Stream::AlphaPatches]
-            .map(|stream| self.batch(config.search.batch, stream));
+        let (batch, decide) = (config.search.batch, config.search.decide);
+        let seen = decide.map_or(batch, |decide| decide.patches);
+        let [weights, alpha] = [(batch, Stream::WeightPatches), (seen, Stream::AlphaPatches)]
+            .map(|(patches, stream)| self.batch(patches, stream));
         let batches = Levels { weights, alpha: Some(alpha) };
         let of = (self.size, self.target.clone());
-        let mut searcher = Searcher::new(&config, of, self.device, Default::default());
+        let none = Default::default();
+        match decide {
+            None => self.iterations(Searcher::new(&config, of, self.device, none), &batches),
+            Some(decide) => {
+                self.iterations(Decider::new(&config, decide, of, self.device, none), &batches)
+            }
+        }
+    }
+
+    fn iterations(&self, mut search: impl Phase, batches: &Levels<Batch>) -> Timing {
         self.repeat("search iterations", |index| {
             // A few steps from fresh weights do not diverge; a time is all that is wanted of them.
-            let _ = searcher.step(&batches, At { epoch: 0, index, rate: 1.0 });
+            let _ = search.step(batches, At { epoch: 0, index, rate: 1.0 });
         })
     }
 

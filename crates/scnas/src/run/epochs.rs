@@ -14,7 +14,7 @@ use crate::data::prefetch::ahead;
 use crate::error::{Error, Result};
 use crate::learn::batch::Batch;
 use crate::learn::optimiser::WeightAdam;
-use crate::learn::schedule::{Plateau, warmup};
+use crate::learn::schedule::Plateau;
 use crate::network::weights::Weights;
 use crate::observer::{EpochLine, Observer, SearchLine};
 use crate::run::course::Course;
@@ -177,10 +177,10 @@ pub(crate) fn run_until<P: Phase>(
     observer: &dyn Observer,
 ) -> Result<()> {
     let course = phase.course();
-    let last = epochs.min(course.epochs);
+    let last = epochs.min(course.epochs());
     let mut place = resume(run, phase, observer)?;
     run.dir.rewind(P::NAME, place.epoch);
-    observer.begin(P::NAME, place.epoch * course.steps + place.step, last * course.steps);
+    observer.begin(P::NAME, course.before(place.epoch) + place.step, course.before(last));
     while place.epoch < last {
         let mut start = Instant::now();
         let rate = steps(run, phase, &mut place, &mut start, observer)?;
@@ -194,7 +194,7 @@ pub(crate) fn run_until<P: Phase>(
         let line = EpochLine {
             phase: P::NAME.into(),
             epoch: place.epoch,
-            epochs: course.epochs,
+            epochs: course.epochs(),
             loss: tally.mean(),
             mean_dice: dice.as_deref().and_then(mean_of),
             dice,
@@ -224,7 +224,7 @@ fn steps<P: Phase>(
 ) -> Result<f64> {
     let course = phase.course();
     let patches = run.patches(course.augment);
-    let epoch = place.epoch;
+    let (epoch, before) = (place.epoch, course.before(place.epoch));
     let waiting = Instant::now();
     let draws = phase.draw(&patches, epoch)?;
     place.tally.waited += waiting.elapsed().as_secs_f64();
@@ -234,7 +234,7 @@ fn steps<P: Phase>(
     });
     let mut rate = 1.0;
     ahead(batches, |batches| {
-        for step in place.step..course.steps {
+        for step in place.step..course.steps[epoch] {
             let stop = observer.stop();
             if stop || observer.save() {
                 place.tally.add_time(start);
@@ -247,10 +247,8 @@ fn steps<P: Phase>(
             // No batch: the other thread panicked, and so will this one when it joins it.
             let Ok(batches) = batches.recv() else { break };
             place.tally.waited += waiting.elapsed().as_secs_f64();
-            let index = epoch * course.steps + step;
-            let progress = index as f64 / (course.epochs * course.steps) as f64;
-            rate = warmup(index, course.warmup_epochs * course.steps)
-                * course.schedule.factor(progress, &place.plateau);
+            let index = before + step;
+            rate = course.rate(index, &place.plateau);
             let losses = phase.step(&batches?, At { epoch, index, rate }).map_err(
                 |NotFinite { loss, norm }| Error::Diverged {
                     phase: P::NAME,

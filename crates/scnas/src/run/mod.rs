@@ -7,6 +7,7 @@ mod candidates;
 pub mod check;
 mod course;
 pub mod cross_validate;
+mod decide;
 pub mod demo;
 mod epochs;
 mod finish;

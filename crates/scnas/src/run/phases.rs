@@ -2,12 +2,17 @@
 
 use crate::data::patches::halves;
 use crate::error::Result;
+use crate::learn::relaxation::Alpha;
+use crate::message::Message;
 use crate::network::weights::Weights;
 use crate::observer::Observer;
+use crate::report::decided::Decided;
+use crate::run::decide::Decider;
 use crate::run::epochs;
 use crate::run::search::Searcher;
 use crate::run::setup::Run;
 use crate::run::train::Trainer;
+use crate::settings::DecideConfig;
 use crate::space::genotype::{Genotype, Repair};
 use crate::store::model::Model;
 
@@ -28,6 +33,13 @@ pub struct Found {
 /// [`Error::Stopped`](crate::Error::Stopped) on request, with everything saved;
 /// [`Error::Diverged`](crate::Error::Diverged); files that cannot be read or written.
 pub fn search(run: &mut Run, observer: &dyn Observer) -> Result<Found> {
+    match run.config.search.decide {
+        None => learn_alpha(run, observer),
+        Some(settings) => decide(run, settings, observer),
+    }
+}
+
+fn learn_alpha(run: &mut Run, observer: &dyn Observer) -> Result<Found> {
     let halves = halves(run.training.len(), run.config.seed, run.plan.fold);
     let of = (run.size(), run.plan.target.clone());
     let mut searcher = Searcher::new(&run.config, of, &run.device, halves);
@@ -36,6 +48,24 @@ pub fn search(run: &mut Run, observer: &dyn Observer) -> Result<Found> {
     run.dir.write_json("genotype.json", &genotype)?;
     run.dir.write_json("alpha.json", &searcher.state.alpha)?;
     Ok(Found { genotype, repairs, weights: searcher.weights })
+}
+
+/// A search that decides when it knows. What speaks for an operation stands in the place of its α.
+fn decide(run: &mut Run, settings: DecideConfig, observer: &dyn Observer) -> Result<Found> {
+    let halves = halves(run.training.len(), run.config.seed, run.plan.fold);
+    let of = (run.size(), run.plan.target.clone());
+    let mut decider = Decider::new(&run.config, settings, of, &run.device, halves);
+    epochs::run(run, &mut decider, observer)?;
+    let (genotype, repairs) = decider.genotype();
+    let Decider { decisions, weights, .. } = decider;
+    let effects = decisions.effects(&genotype.space);
+    let alpha = effects.edges().map(|edge| edge.means().iter().map(|effect| -effect).collect());
+    run.dir.write_json("genotype.json", &genotype)?;
+    run.dir.write_json("alpha.json", &Alpha(alpha))?;
+    let decided = Decided::of(&decisions, &effects, &genotype.space, settings.errors);
+    run.dir.write_json(Decided::FILE, &decided)?;
+    observer.message(&Message::Decided(decided.sureness));
+    Ok(Found { genotype, repairs, weights })
 }
 
 /// Trains `model`, or resumes its training, with all training cases. Its weights are then the

@@ -147,6 +147,6 @@ impl Phase for Searcher {
     fn search_line(&self, epoch: usize, alpha_loss: Option<f64>) -> Option<SearchLine> {
         let EdgeShares { zero, identity, pool } = EdgeShares::of(&self.genotype().0);
         let (tau, entropy) = (self.config.tau_at(epoch), self.state.alpha.mean_entropy());
-        Some(SearchLine { alpha_loss, tau, entropy, zero, identity, pool })
+        Some(SearchLine { alpha_loss, tau, entropy, zero, identity, pool, decide: None })
     }
 }

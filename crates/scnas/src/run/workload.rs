@@ -70,8 +70,8 @@ impl Workload {
         Ok(Self {
             training_cases: training.len(),
             held_out_cases: held_out.len(),
-            search_steps: Course::of_search(&config.search, for_weights.len()).steps,
-            train_steps: Course::of_training(&config.train, training.len()).steps,
+            search_steps: Course::of_search(&config.search, for_weights.len()).before(1),
+            train_steps: Course::of_training(&config.train, training.len()).before(1),
             windows: patches,
             cases_mib: (voxels * bytes_per_voxel) as f64 / f64::from(1 << 20),
         })

@@ -7,6 +7,7 @@
 
 mod config;
 mod data;
+mod decide;
 mod network;
 mod predict;
 mod quantity;
@@ -18,6 +19,7 @@ mod train;
 pub use config::{Config, PRESETS, preset};
 pub(crate) use data::EXTENTS;
 pub use data::{DataConfig, Keep, Numbers};
+pub use decide::DecideConfig;
 pub use network::NetworkConfig;
 pub use predict::{LabelKey, PredictConfig};
 pub use quantity::{Bytes, Count};

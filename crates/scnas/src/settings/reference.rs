@@ -113,6 +113,7 @@ mod tests {
             "data.memory=4.0",
             "data.numbers=f16",
             "search.strategy=race",
+            "search.decide={}",
             "race.max_params=1",
             "race.max_gflops=1",
             "race.max_memory=1",

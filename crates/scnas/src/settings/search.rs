@@ -7,7 +7,7 @@ use crate::learn::loss::LossTerms;
 use crate::learn::optimiser::AdamConfig;
 use crate::learn::relaxation::Relaxation;
 use crate::learn::schedule::Schedule;
-use crate::settings::{check, check_adam, check_clip, limit};
+use crate::settings::{DecideConfig, check, check_adam, check_clip, limit};
 
 /// The bi-level search (paper Algorithm 1).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,6 +45,9 @@ pub struct SearchConfig {
     pub clip: f64,
     /// Where the found network's weights come from.
     pub then: Then,
+    /// Drop operations when they are shown to be worse, instead of learning α.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decide: Option<DecideConfig>,
 }
 
 /// How a network is found.
@@ -118,10 +121,11 @@ impl SearchConfig {
     /// [`Error::Setting`](crate::Error::Setting).
     pub fn refuse_in_vain(&self) -> Result<()> {
         let Self { epochs, warmup_epochs, strategy, .. } = *self;
+        let settling = self.decide.map_or(0, |decide| decide.settling_epochs(epochs));
         check(
-            warmup_epochs < epochs || strategy != Strategy::BiLevel,
+            warmup_epochs + settling < epochs || strategy != Strategy::BiLevel,
             "search.warmup_epochs",
-            Expected::FewerThanEpochs { epochs },
+            Expected::FewerThanEpochs { epochs, settling },
             warmup_epochs,
         )
     }
@@ -134,7 +138,11 @@ impl SearchConfig {
         check(self.batch > 0, "search.batch", "1 or more", self.batch)?;
         check_adam("search.weights", self.weights)?;
         check_adam("search.alpha", self.alpha)?;
-        check_clip("search.clip", self.clip)
+        check_clip("search.clip", self.clip)?;
+        let Some(decide) = self.decide else { return Ok(()) };
+        let found = format!("{:?} with search.decide", self.relaxation.name());
+        check(self.relaxation == Relaxation::Scnas, "search.relaxation", "\"scnas\"", found)?;
+        decide.check()
     }
 }
 
@@ -145,12 +153,43 @@ mod tests {
 
     #[test]
     fn a_search_that_ends_with_its_warm_up_is_refused() {
-        let mut search = Config::load("default", None, &[]).unwrap().search;
+        let mut search =
+            Config::load("default", None, &["search.strategy=bi-level".into()]).unwrap().search;
         for (epochs, fine) in [(1, false), (3, false), (4, true)] {
             search.epochs = epochs;
             let found = search.refuse_in_vain().map_err(|error| error.to_string());
             assert_eq!(found.is_ok(), fine, "{epochs} epochs: {found:?}");
             assert!(found.err().is_none_or(|text| text.contains("search.warmup_epochs")));
+        }
+    }
+
+    #[test]
+    fn a_deciding_search_needs_epochs_between_warm_up_and_settling() {
+        let load = |line: &str| {
+            let lines = [
+                "search.strategy=bi-level",
+                "search.decide={ settle = 0.5 }",
+                "search.warmup_epochs=3",
+                line,
+            ];
+            Config::load("default", None, &lines.map(String::from)).map(|config| config.search)
+        };
+        for (epochs, fine) in [(6, false), (7, false), (8, true)] {
+            let found = load(&format!("search.epochs={epochs}")).unwrap().refuse_in_vain();
+            assert_eq!(found.is_ok(), fine, "{epochs} epochs: {found:?}");
+            let text = found.err().map(|error| error.to_string());
+            assert!(text.is_none_or(|text| text.contains("search.decide.settle")));
+        }
+        for line in [
+            "search.decide.patches=0",
+            "search.decide.errors=0",
+            "search.decide.settle=1.0",
+            "search.decide.epochs=3",
+            "search.relaxation=full",
+        ] {
+            let key = line.split(['=', '.']).nth(1).unwrap();
+            let error = load(line).unwrap_err().to_string();
+            assert!(error.contains(key) || error.contains("epochs"), "{line}: {error}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! Tests of the method, as one program: it links once.
 
 mod cache;
+mod decide;
 mod loss;
 mod network;
 mod race;

@@ -16,10 +16,10 @@ use scnas::settings::Config;
 use scnas::space::genotype::Genotype;
 
 /// Asks to stop after a number of looks at [`Observer::stop`].
-struct StopAfter(AtomicUsize);
+pub struct StopAfter(AtomicUsize);
 
 impl StopAfter {
-    fn looks(n: usize) -> Self {
+    pub fn looks(n: usize) -> Self {
         Self(AtomicUsize::new(n))
     }
 }
@@ -40,7 +40,7 @@ const TINY: [&str; 7] = [
     "data.spacing=[2.5, 2.5, 2.5]",
 ];
 
-fn config(overrides: &[&str]) -> Config {
+pub fn config(overrides: &[&str]) -> Config {
     let overrides: Vec<String> = TINY.iter().chain(overrides).map(|s| s.to_string()).collect();
     Config::load("default", None, &overrides).unwrap()
 }
@@ -56,7 +56,7 @@ fn open<'a>(
 }
 
 /// Search and finetune; `Err` when stopped.
-fn whole_run(
+pub fn whole_run(
     data: &Path,
     out: &Path,
     config: &Config,
@@ -70,14 +70,14 @@ fn whole_run(
     Ok(run.finish("test".into(), &model, observer)?.1)
 }
 
-fn phantoms(folder: &Path) -> PathBuf {
+pub fn phantoms(folder: &Path) -> PathBuf {
     let data = folder.join("data");
     write_task(&data, &PhantomTask { seed: 5, cases: 6, test_cases: 0, coarseness: 3.0 }).unwrap();
     data
 }
 
 /// What a run is known by: weights, architecture, scores, and the log without its times.
-fn fingerprint(out: &Path) -> (Vec<u8>, Vec<u8>, Vec<u8>, Vec<String>) {
+pub fn fingerprint(out: &Path) -> (Vec<u8>, Vec<u8>, Vec<u8>, Vec<String>) {
     let read = |name: &str| std::fs::read(out.join(name)).unwrap();
     let log = String::from_utf8(read("log.jsonl")).unwrap();
     let lines = log.lines().map(|line| {
