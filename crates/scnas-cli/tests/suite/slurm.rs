@@ -52,7 +52,7 @@ fn a_real_slurm_runs_folds_that_are_signalled_cancelled_or_fail_to_the_table_of_
     );
     let dir = folder("slurm");
     let phantoms = PhantomTask { seed: 3, cases: 10, test_cases: 1, coarseness: 3.0 };
-    write_task(&dir.join("data"), &phantoms).unwrap();
+    write_task(dir.join("data"), &phantoms).unwrap();
     let epochs = epochs(&dir);
     let course = format!("train.epochs={epochs}");
     let trained = |out| {
