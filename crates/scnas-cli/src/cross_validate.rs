@@ -120,7 +120,7 @@ impl Prepared {
         if args.arch.is_some() {
             args.settings.warn_of_unsearched();
         } else {
-            args.settings.warn_of_other_search(&config.search);
+            args.settings.refuse_other_search(&config.search)?;
             if inherits(&config) {
                 args.settings.warn_of_untrained();
             }

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use medvol::io::Reading;
 use scnas::data::files::name_of_folder;
@@ -112,28 +112,37 @@ impl SettingsArgs {
         self.warn_in_vain("search.", "nothing is searched");
     }
 
-    /// Warns of settings of one way to search that are given to another.
-    pub fn warn_of_other_search(&self, search: &SearchConfig) {
-        match search.strategy {
-            Strategy::Race => self.warn_in_vain(
+    /// Refuses settings of the one strategy that are given to the other, and warns of those that a
+    /// search which decides does not heed.
+    pub fn refuse_other_search(&self, search: &SearchConfig) -> Result<()> {
+        let (section, why) = match search.strategy {
+            Strategy::Race => (
                 "search.",
-                "candidates race; --strategy bi-level learns an architecture",
+                "candidates race; --strategy bi-level learns an architecture, and settings of a \
+                 race begin with race.",
             ),
-            Strategy::BiLevel => {
-                self.warn_in_vain("race.", "nothing races; --strategy race does that");
-                let of_alpha = ["search.alpha", "search.tau", "search.resample_for_alpha"];
-                for key in of_alpha.into_iter().filter(|_| search.decide.is_some()) {
-                    self.warn_in_vain(key, "search.decide learns no α");
-                }
-            }
+            Strategy::BiLevel => ("race.", "nothing races; --strategy race does that"),
+        };
+        if let Some(line) = self.of_section(section).next() {
+            bail!("--set {line} has no effect: {why}");
         }
+        let of_alpha = ["search.alpha", "search.tau", "search.resample_for_alpha"];
+        for key in of_alpha.into_iter().filter(|_| search.decide.is_some()) {
+            self.warn_in_vain(key, "search.decide learns no α");
+        }
+        Ok(())
     }
 
     fn warn_in_vain(&self, section: &str, why: &str) {
-        let of = |line: &str| line.starts_with(section) && !line.starts_with("search.strategy");
-        for line in self.set.iter().filter(|line| of(line.trim_start())) {
+        for line in self.of_section(section) {
             warn(format_args!("--set {line} has no effect: {why}"));
         }
+    }
+
+    /// The settings that are given of a section, but for the choice of the strategy.
+    fn of_section<'a>(&'a self, section: &'a str) -> impl Iterator<Item = &'a str> {
+        let lines = self.set.iter().map(|line| line.trim_start());
+        lines.filter(move |line| line.starts_with(section) && !line.starts_with("search.strategy"))
     }
 
     /// The settings: preset, then the file (or, without one, `base`), then `--set` and `more`.

@@ -60,7 +60,7 @@ pub fn run(args: &SearchArgs, device: &Device, output: Output) -> Result<ExitCod
     interrupt::listen()?;
     let mut config = args.run.settings(None, args.strategy.overrides())?;
     config.race.candidates.extend(args.strategy.candidate.iter().cloned());
-    args.run.settings.warn_of_other_search(&config.search);
+    args.run.settings.refuse_other_search(&config.search)?;
     if inherits(&config) {
         args.run.settings.warn_of_untrained();
     }

@@ -123,7 +123,11 @@ fn results_are_the_same_bits_wherever_they_must_be() {
     // Where there is no AVX2, that is the best there is once more.
     let sets = ["scalar", "avx2", "best"].map(|set| {
         let output = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "bits::results_are_the_same_bits_wherever_they_must_be", "--nocapture"])
+            .args([
+                "--exact",
+                "bits::results_are_the_same_bits_wherever_they_must_be",
+                "--nocapture",
+            ])
             .env(CHILD, "1")
             .env("VOLOPS_SIMD", set)
             .output()
