@@ -89,7 +89,7 @@ fn budgets_are_options_and_what_nothing_meets_is_refused_before_anything_is_trai
     let dir = folder("race_budgets");
     task(&dir);
     let with = |more: &[&'static str]| [race("run"), more.to_vec()].concat();
-    refuse(&dir, &with(&["--max-params", "10"]), &["max_params = 10", "u-resnet-half@4 with"]);
+    refuse(&dir, &with(&["--max-params", "10"]), &["max_params = 10", "u:1 with"]);
     assert!(!dir.join("run/candidates").exists());
     let usage = scnas(&dir, &with(&["--max-params", "few"])).output().unwrap();
     assert_eq!(usage.status.code(), Some(2));
