@@ -115,7 +115,8 @@ impl Prepared {
     /// Reads settings and architecture, and says which settings have no effect.
     pub fn of(args: &CrossValidateArgs, device: &Device) -> Result<Self> {
         let base = args.arch.as_deref().and_then(settings_of);
-        let mut config = args.settings.load(base.as_deref(), &args.strategy.overrides())?;
+        let mut config =
+            args.settings.load(base.as_deref(), &args.strategy.overrides(&args.settings))?;
         config.race.candidates.extend(args.strategy.candidate.iter().cloned());
         if args.arch.is_some() {
             args.settings.warn_of_unsearched();

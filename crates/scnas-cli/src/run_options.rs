@@ -44,7 +44,7 @@ pub struct RunArgs {
 pub struct StrategyArgs {
     /// race: train candidates side by side, the better ones longer, and hand over the best;
     /// bi-level: learn weights and architecture together; short for --set search.strategy=NAME
-    /// [default: race; with --preset paper bi-level]
+    /// [default: race; with --preset paper, or where a setting of search is given, bi-level]
     #[arg(long, value_name = "race|bi-level")]
     pub strategy: Option<String>,
     /// One more candidate of a race, as --arch of train names it, with @WIDTH where it is to have
@@ -72,10 +72,13 @@ pub fn reading(name: &str) -> Result<Reading, String> {
 }
 
 impl StrategyArgs {
-    /// The settings that these options are short for.
-    pub fn overrides(&self) -> Vec<String> {
+    /// The settings that these options are short for. Who sets something of the bi-level search, and
+    /// names no strategy, means that one.
+    pub fn overrides(&self, settings: &SettingsArgs) -> Vec<String> {
         let Self { strategy, max_params, max_gflops, max_memory, max_seconds, .. } = self;
-        let strategy = strategy.as_ref().map(|name| format!("search.strategy={name}"));
+        let implied = settings.of_section("search.").next().is_some() && !settings.names_strategy();
+        let strategy = strategy.clone().or_else(|| implied.then(|| "bi-level".into()));
+        let strategy = strategy.map(|name| format!("search.strategy={name}"));
         let params = max_params.map(|Count(most)| format!("race.max_params={most}"));
         let gflops = max_gflops.map(|most| format!("race.max_gflops={most:?}"));
         let memory = max_memory.map(|Bytes(most)| format!("race.max_memory={most}"));
@@ -131,6 +134,11 @@ impl SettingsArgs {
             self.warn_in_vain(key, "search.decide learns no α");
         }
         Ok(())
+    }
+
+    /// Whether the strategy is among the settings.
+    fn names_strategy(&self) -> bool {
+        self.set.iter().any(|line| line.trim_start().starts_with("search.strategy"))
     }
 
     fn warn_in_vain(&self, section: &str, why: &str) {

@@ -23,17 +23,18 @@ use crate::run_options::{RunArgs, StrategyArgs, report};
 /// Candidates race: they are trained on a part of the training cases and judged by the others, in
 /// rungs of ever more epochs from which the better half goes on. The first candidate is the prior, a
 /// design by hand, which only what is better by more than two standard errors replaces. The winner is
-/// trained on all training cases. Candidates that exceed a budget (--max-...) are made narrower. The same command in several processes shares the work; scnas
-/// show RUN tells how it stands.
+/// trained on all training cases. Candidates that exceed a budget (--max-...) are made narrower. The
+/// same command in several processes shares the work; scnas show RUN tells how it stands.
 ///
-/// With --strategy bi-level, weights and architecture are learnt together, as in the paper.
+/// With --strategy bi-level, weights and architecture are learnt together, as in the paper; so it is
+/// where --set gives something of search.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   scnas search DATA/Task04_Hippocampus
   scnas search DATA/Task04_Hippocampus --max-params 100k
   scnas search DATA/Task04_Hippocampus --candidate runs/earlier --max-seconds 1
-  scnas search DATA/Task04_Hippocampus --strategy bi-level --set search.epochs=50
+  scnas search DATA/Task04_Hippocampus --set search.epochs=50
 The run folder is runs/<data>/race-fold<K>, or search-fold<K> with --strategy bi-level, if --out
 does not name another.")]
 pub struct SearchArgs {
@@ -58,7 +59,7 @@ pub fn inherits(config: &Config) -> bool {
 
 pub fn run(args: &SearchArgs, device: &Device, output: Output) -> Result<ExitCode> {
     interrupt::listen()?;
-    let mut config = args.run.settings(None, args.strategy.overrides())?;
+    let mut config = args.run.settings(None, args.strategy.overrides(&args.run.settings))?;
     config.race.candidates.extend(args.strategy.candidate.iter().cloned());
     args.run.settings.refuse_other_search(&config.search)?;
     if inherits(&config) {

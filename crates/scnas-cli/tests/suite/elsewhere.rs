@@ -91,10 +91,10 @@ fn a_search_within_its_warm_up_is_refused() {
     let dir = folder("warm_up");
     task(&dir);
     for verb in ["search", "cross-validate"] {
-        let args = [verb, "data", "--strategy", "bi-level", "--set", "search.epochs=3"];
+        let args = [verb, "data", "--set", "search.epochs=3"];
         refuse(&dir, &args, &["search.warmup_epochs", "search.epochs, which is 3"]);
         // Of a race it would change nothing.
-        let of_another = [verb, "data", "--set", "search.epochs=3"];
+        let of_another = [&args[..], &["--strategy", "race"]].concat();
         refuse(&dir, &of_another, &["--set search.epochs=3", "--strategy bi-level"]);
     }
     assert!(!dir.join("runs").exists());
