@@ -2,6 +2,7 @@
 //! windows with overlap, probabilities stitched with weights.
 
 use burn::tensor::activation::{sigmoid, softmax};
+use burn::tensor::{DataError, Tensor};
 use medvol::augment::flip;
 use medvol::metrics::{Structures, dice_per_structure};
 use medvol::sliding::Sliding;
@@ -36,6 +37,27 @@ pub struct Predictor<'a> {
     pub mirror: [bool; 3],
 }
 
+/// Probabilities `[batch, outputs, depth, height, width]` by the `logits` of an image of `shape`
+/// `[batch, channels, depth, height, width]`, both flattened.
+///
+/// # Errors
+/// When the device does not hand them out.
+pub(crate) fn probabilities(
+    weights: &Weights,
+    target: &Target,
+    image: Vec<f32>,
+    shape: [usize; 5],
+    logits: impl FnOnce(&Pass, Tensor<5>) -> Tensor<5>,
+) -> Result<Vec<f32>, DataError> {
+    let pass = Pass::new(weights, Tape::Off);
+    let logits = logits(&pass, pass.input(image, shape));
+    let probabilities = match target {
+        Target::Classes => softmax(logits, 1),
+        Target::Regions(_) => sigmoid(logits),
+    };
+    probabilities.into_data().try_into_vec::<f32>()
+}
+
 impl Predictor<'_> {
     /// Probabilities `[outputs, depth, height, width]` of the classes, or of the regions, in one
     /// window `[channels, depth, height, width]`, both flattened; the mean over all mirrorings if
@@ -66,17 +88,11 @@ impl Predictor<'_> {
     }
 
     fn forward(&self, window: Vec<f32>) -> Result<Vec<f32>> {
-        let pass = Pass::new(self.weights, Tape::Off);
         let [d, h, w] = self.patch;
-        let channels = window.len() / (d * h * w);
-        let x = pass.input(window, [1, channels, d, h, w]);
-        let logits = self.network.forward(&pass, x, self.mixture);
-        let probabilities = match self.target {
-            Target::Classes => softmax(logits, 1),
-            Target::Regions(_) => sigmoid(logits),
-        };
-        let values = probabilities.into_data().try_into_vec::<f32>();
-        values.map_err(|source| Error::Values { what: "probabilities of a window", source })
+        let shape = [1, window.len() / (d * h * w), d, h, w];
+        let logits = |pass: &Pass, x| self.network.forward(pass, x, self.mixture);
+        probabilities(self.weights, self.target, window, shape, logits)
+            .map_err(|source| Error::Values { what: "probabilities of a window", source })
     }
 
     /// The class of every voxel of a preprocessed case: the most probable one, the lower one in a

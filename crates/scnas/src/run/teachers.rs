@@ -5,7 +5,6 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use burn::tensor::activation::{sigmoid, softmax};
 use medvol::{ClassMap, Normalisation, Target, restate};
 use serde::{Deserialize, Serialize};
 
@@ -14,9 +13,10 @@ use crate::data::plan::Plan;
 use crate::error::{Error, Result};
 use crate::learn::batch::Batch;
 use crate::message::Message;
-use crate::network::weights::{Pass, Tape};
+use crate::network::weights::Pass;
 use crate::observer::Observer;
 use crate::predict::image::alike;
+use crate::predict::windows::probabilities;
 use crate::run::predict::model_files;
 use crate::store::model::Model;
 
@@ -89,10 +89,9 @@ impl Teachers {
             mean.iter_mut().zip(more).for_each(|(sum, p)| *sum += p);
         }
         let share = 1.0 / self.models.len() as f32;
-        let [patches, _, d, h, w] = batch.shape;
+        let [.., d, h, w] = batch.shape;
         let (voxels, outputs) = (d * h * w, mean.len() / batch.classes.len());
         for (row, values) in mean.chunks_exact_mut(voxels).enumerate() {
-            debug_assert!(row / outputs < patches);
             let classes = &batch.classes[row / outputs * voxels..][..voxels];
             for (p, &class) in values.iter_mut().zip(classes) {
                 *p *= if class == ClassMap::IGNORED { 0.0 } else { share };
@@ -109,14 +108,10 @@ impl Teachers {
             let of = |all: &[Normalisation]| all.get(row % channels).copied().unwrap_or_default();
             restate(of(&self.normalisation), of(own), values);
         }
-        let pass = Pass::new(&model.weights, Tape::Off);
-        let logits = model.network.forward(&pass, pass.input(image, batch.shape), &model.mixture());
-        let probabilities = match self.target {
-            Target::Classes => softmax(logits, 1),
-            Target::Regions(_) => sigmoid(logits),
-        };
-        let values = probabilities.into_data().try_into_vec::<f32>();
-        values.unwrap_or_else(|e| panic!("probabilities are f32: {e:?}"))
+        let mixture = model.mixture();
+        let logits = |pass: &Pass, x| model.network.forward(pass, x, &mixture);
+        probabilities(&model.weights, &self.target, image, batch.shape, logits)
+            .unwrap_or_else(|e| panic!("probabilities are f32: {e:?}"))
     }
 }
 

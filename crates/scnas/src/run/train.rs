@@ -91,8 +91,8 @@ impl Phase for Trainer<'_> {
         let mut rng = rng(self.seed, Stream::DropPath, index as u64);
         let (architecture, device) = (&self.model.card.architecture, self.model.weights.device());
         let mixture = architecture.dropped(self.config.drop_path, device, &mut rng);
-        let taught = self.teachers.say(&batches.weights);
         let weight = self.config.distill;
+        let taught = (weight > 0.0).then(|| self.teachers.say(&batches.weights)).flatten();
         let lesson = taught.as_deref().map(|probabilities| Lesson { probabilities, weight });
         let backprop = Backprop {
             network: self.model.network.as_ref(),

@@ -1,12 +1,11 @@
 //! A deciding search on phantoms: stopped or not, on one thread or two, it ends with the same bits in
 //! one network.
 
-use scnas::Error;
 use scnas::message::Sureness;
 use scnas::report::decided::Decided;
 use scnas::space::genotype::Genotype;
 
-use crate::run::{StopAfter, config, fingerprint, phantoms, whole_run};
+use crate::run::whole_and_in_pieces;
 
 /// One epoch of warm-up, three that decide, two that settle.
 const DECIDE: [&str; 5] = [
@@ -20,21 +19,7 @@ const DECIDE: [&str; 5] = [
 #[test]
 fn a_deciding_search_stopped_again_and_again_on_any_number_of_threads_ends_with_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
-    let data = phantoms(folder.path());
-    let config = config(&DECIDE);
-    let (whole, pieces) = (folder.path().join("whole"), folder.path().join("pieces"));
-    whole_run(&data, &whole, &config, &StopAfter::looks(usize::MAX)).unwrap();
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    let mut stops = 0;
-    while let Err(error) =
-        pool.install(|| whole_run(&data, &pieces, &config, &StopAfter::looks(5 + 2 * stops)))
-    {
-        assert!(matches!(error, Error::Stopped), "{error}");
-        stops += 1;
-        assert!(stops < 50, "a resumed run makes no progress");
-    }
-    assert!(stops >= 2, "{stops}");
-    assert_eq!(fingerprint(&whole), fingerprint(&pieces));
+    let [whole, pieces] = whole_and_in_pieces(folder.path(), &DECIDE);
     let decided = std::fs::read(whole.join(Decided::FILE)).unwrap();
     assert_eq!(decided, std::fs::read(pieces.join(Decided::FILE)).unwrap());
 

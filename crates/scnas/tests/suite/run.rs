@@ -16,10 +16,10 @@ use scnas::settings::Config;
 use scnas::space::genotype::Genotype;
 
 /// Asks to stop after a number of looks at [`Observer::stop`].
-pub struct StopAfter(AtomicUsize);
+struct StopAfter(AtomicUsize);
 
 impl StopAfter {
-    pub fn looks(n: usize) -> Self {
+    fn looks(n: usize) -> Self {
         Self(AtomicUsize::new(n))
     }
 }
@@ -40,7 +40,7 @@ const TINY: [&str; 7] = [
     "data.spacing=[2.5, 2.5, 2.5]",
 ];
 
-pub fn config(overrides: &[&str]) -> Config {
+fn config(overrides: &[&str]) -> Config {
     let overrides: Vec<String> = TINY.iter().chain(overrides).map(|s| s.to_string()).collect();
     Config::load("default", None, &overrides).unwrap()
 }
@@ -56,7 +56,7 @@ fn open<'a>(
 }
 
 /// Search and finetune; `Err` when stopped.
-pub fn whole_run(
+fn whole_run(
     data: &Path,
     out: &Path,
     config: &Config,
@@ -70,14 +70,14 @@ pub fn whole_run(
     Ok(run.finish("test".into(), &model, observer)?.1)
 }
 
-pub fn phantoms(folder: &Path) -> PathBuf {
+fn phantoms(folder: &Path) -> PathBuf {
     let data = folder.join("data");
     write_task(&data, &PhantomTask { seed: 5, cases: 6, test_cases: 0, coarseness: 3.0 }).unwrap();
     data
 }
 
 /// What a run is known by: weights, architecture, scores, and the log without its times.
-pub fn fingerprint(out: &Path) -> (Vec<u8>, Vec<u8>, Vec<u8>, Vec<String>) {
+fn fingerprint(out: &Path) -> (Vec<u8>, Vec<u8>, Vec<u8>, Vec<String>) {
     let read = |name: &str| std::fs::read(out.join(name)).unwrap();
     let log = String::from_utf8(read("log.jsonl")).unwrap();
     let lines = log.lines().map(|line| {
@@ -88,6 +88,28 @@ pub fn fingerprint(out: &Path) -> (Vec<u8>, Vec<u8>, Vec<u8>, Vec<String>) {
         line.to_string()
     });
     (read("model.safetensors"), read("genotype.json"), read("evaluation.json"), lines.collect())
+}
+
+/// The folders of a run that nobody stopped, and of one that was stopped again and again on one
+/// thread, which ended with the same bits.
+pub fn whole_and_in_pieces(folder: &Path, settings: &[&str]) -> [PathBuf; 2] {
+    let data = phantoms(folder);
+    let config = config(settings);
+    let [whole, pieces] = ["whole", "pieces"].map(|name| folder.join(name));
+    whole_run(&data, &whole, &config, &StopAfter::looks(usize::MAX)).unwrap();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let mut stops = 0;
+    // Later and later: the scoring at the end begins again each time.
+    while let Err(error) =
+        pool.install(|| whole_run(&data, &pieces, &config, &StopAfter::looks(5 + 2 * stops)))
+    {
+        assert!(matches!(error, Error::Stopped), "{error}");
+        stops += 1;
+        assert!(stops < 50, "a resumed run makes no progress");
+    }
+    assert!(stops >= 2, "{stops}");
+    assert_eq!(fingerprint(&whole), fingerprint(&pieces));
+    [whole, pieces]
 }
 
 /// Everything that varies patches, averages weights or judges more outputs.
@@ -106,22 +128,7 @@ const RECIPE: [&str; 8] = [
 fn a_run_with_the_whole_recipe_stopped_again_and_again_on_any_number_of_threads_ends_with_the_same_bits()
  {
     let folder = tempfile::tempdir().unwrap();
-    let data = phantoms(folder.path());
-    let config = config(&RECIPE);
-    let (whole, pieces) = (folder.path().join("whole"), folder.path().join("pieces"));
-    whole_run(&data, &whole, &config, &StopAfter::looks(usize::MAX)).unwrap();
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    let mut stops = 0;
-    // Later and later: the scoring at the end begins again each time.
-    while let Err(error) =
-        pool.install(|| whole_run(&data, &pieces, &config, &StopAfter::looks(5 + 2 * stops)))
-    {
-        assert!(matches!(error, Error::Stopped), "{error}");
-        stops += 1;
-        assert!(stops < 50, "a resumed run makes no progress");
-    }
-    assert!(stops >= 2, "{stops}");
-    assert_eq!(fingerprint(&whole), fingerprint(&pieces));
+    let [whole, _] = whole_and_in_pieces(folder.path(), &RECIPE);
     // What only training needs is not in the model.
     let model = scnas::store::model::Model::read(
         &whole.join("model.safetensors"),
