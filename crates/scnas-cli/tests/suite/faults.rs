@@ -149,20 +149,21 @@ fn a_disk_that_is_full_at_one_write_after_the_other_is_named_and_nothing_is_lost
     same_run(&dir.join("kept"), &dir.join("whole"));
 }
 
+/// What a training says that has so many KiB of memory; its run is removed.
+#[cfg(target_os = "linux")]
+fn trained_within(dir: &Path, kib: u32, data: &str, arch: &str, settings: &[&str]) -> Output {
+    let train = ["train", data, "--arch", arch, "--threads", "1", "--out", "run"];
+    let output = limited(dir, &format!("ulimit -v {kib}"), &tiny(&train, settings));
+    let _ = std::fs::remove_dir_all(dir.join("run"));
+    output
+}
+
 #[test]
 #[cfg(target_os = "linux")]
 fn a_run_that_needs_more_memory_than_there_is_does_not_begin_and_what_is_proposed_does() {
     let dir = folder("memory");
     task(&dir);
-    let run = |settings: &[&str]| {
-        let command = tiny(
-            &["train", "data", "--arch", "random:0", "--threads", "1", "--out", "run"],
-            settings,
-        );
-        let output = limited(&dir, "ulimit -v 1000000", &command);
-        let _ = std::fs::remove_dir_all(dir.join("run"));
-        output
-    };
+    let run = |settings: &[&str]| trained_within(&dir, 1_000_000, "data", "random:0", settings);
     let large = ["network.width=16", "data.patch=[128, 128, 128]", "train.epochs=1"];
     let refused = run(&large);
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
@@ -212,15 +213,7 @@ fn cases_that_do_not_fit_into_memory_go_to_disk_or_are_refused_with_a_grid_that_
         r#"{"channel_names": {"0": "CT"}, "labels": {"background": 0, "organ": 1}}"#,
     )
     .unwrap();
-    let run = |settings: &[&str]| {
-        let command = tiny(
-            &["train", "data.csv", "--arch", "identity", "--threads", "1", "--out", "run"],
-            settings,
-        );
-        let output = limited(&dir, "ulimit -v 500000", &command);
-        let _ = std::fs::remove_dir_all(dir.join("run"));
-        output
-    };
+    let run = |settings: &[&str]| trained_within(&dir, 500_000, "data.csv", "identity", settings);
     let few = ["train.epochs=1", "predict.overlap=0", "predict.flips=false"];
     let held_on_disk = run(&few);
     assert!(held_on_disk.status.success(), "{held_on_disk:?}");

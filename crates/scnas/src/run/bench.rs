@@ -18,6 +18,7 @@ use crate::random::{Stream, rng};
 use crate::run::decide::Decider;
 use crate::run::epochs::{At, Levels, Phase};
 use crate::run::search::Searcher;
+use crate::run::supernet::Supernet;
 use crate::run::teachers::Teachers;
 use crate::settings::Config;
 
@@ -69,12 +70,10 @@ impl Bench<'_> {
             .map(|(patches, stream)| self.batch(patches, stream));
         let batches = Levels { weights, alpha: Some(alpha) };
         let of = (self.size, self.target.clone());
-        let none = Default::default();
+        let supernet = Supernet::new(&config, of, self.device, Default::default());
         match decide {
-            None => self.iterations(Searcher::new(&config, of, self.device, none), &batches),
-            Some(decide) => {
-                self.iterations(Decider::new(&config, decide, of, self.device, none), &batches)
-            }
+            None => self.iterations(Searcher::new(supernet), &batches),
+            Some(decide) => self.iterations(Decider::new(supernet, decide), &batches),
         }
     }
 

@@ -5,46 +5,30 @@
 //! α is not learnt: operations that are left are drawn alike. What they are worth is estimated by
 //! [`Decisions`].
 
-use burn::tensor::Device;
-use medvol::Target;
-
 use crate::data::patches::{Draw, Patches};
 use crate::error::Result;
-use crate::learn::backprop::{Backprop, LossGradients};
 use crate::learn::batch::Batch;
 use crate::learn::deciding::decisions::{Decisions, Rule};
-use crate::learn::optimiser::WeightAdam;
 use crate::learn::relaxation::{Alpha, Sample};
-use crate::network::cells::Network;
-use crate::network::mixture::Mixture;
-use crate::network::size::Size;
-use crate::network::weights::{Tape, Weights};
+use crate::network::weights::Tape;
 use crate::observer::{DecideLine, SearchLine};
 use crate::random::{Stream, rng};
 use crate::run::course::Course;
 use crate::run::epochs::{At, Kept, Levels, NotFinite, Phase, finite};
 use crate::run::search::Searcher;
+use crate::run::supernet::Supernet;
 use crate::run::validate::Judged;
-use crate::settings::{Config, DecideConfig, SearchConfig};
+use crate::settings::DecideConfig;
 use crate::space::genotype::{EdgeShares, Genotype, Repair};
-use crate::space::topology::Space;
 
-/// A deciding search network in training.
+/// A search that decides.
 #[derive(Debug)]
 pub(crate) struct Decider {
-    config: SearchConfig,
+    /// The network, with Θ.
+    pub supernet: Supernet,
     decide: DecideConfig,
-    seed: u64,
-    network: Network,
-    target: Target,
-    /// Of the whole search network.
-    pub weights: Weights,
-    adam: WeightAdam,
     /// What it knows of architectures.
     pub decisions: Decisions,
-    recompute: bool,
-    /// Indices of the training cases for Θ and for what is decided.
-    halves: (Vec<usize>, Vec<usize>),
 }
 
 /// What is done in an epoch.
@@ -56,31 +40,15 @@ enum Stage {
 }
 
 impl Decider {
-    /// A search at its beginning, on cases of these halves.
-    pub fn new(
-        config: &Config,
-        decide: DecideConfig,
-        (size, target): (Size, Target),
-        device: &Device,
-        halves: (Vec<usize>, Vec<usize>),
-    ) -> Self {
-        let (seed, recompute) = (config.seed, config.network.recompute);
-        let space = &config.network.space();
-        let config = config.search.clone();
-        let supernet = Network::supernet(space, size);
-        let weights = Weights::new(device, seed, supernet.layout());
-        let adam = WeightAdam::new(config.weights, &weights);
-        let (decisions, network) = (Decisions::new(space), supernet);
-        Self { config, decide, seed, network, target, weights, adam, decisions, recompute, halves }
-    }
-
-    fn space(&self) -> &Space {
-        self.network.space()
+    /// A search at its beginning.
+    pub fn new(supernet: Supernet, decide: DecideConfig) -> Self {
+        let decisions = Decisions::new(supernet.space());
+        Self { supernet, decide, decisions }
     }
 
     fn stage(&self, epoch: usize) -> Stage {
         match epoch {
-            epoch if epoch < self.config.warmup_epochs => Stage::WarmUp,
+            epoch if epoch < self.supernet.config.warmup_epochs => Stage::WarmUp,
             epoch if epoch < self.settled_from() => Stage::Deciding,
             _ => Stage::Settling,
         }
@@ -88,35 +56,29 @@ impl Decider {
 
     /// The first epoch in which all is decided.
     fn settled_from(&self) -> usize {
-        self.config.epochs - self.decide.settling_epochs(self.config.epochs)
+        let epochs = self.supernet.config.epochs;
+        epochs - self.decide.settling_epochs(epochs)
     }
 
     fn sample(&self, draw: usize) -> Sample {
-        self.decisions.sample(&mut rng(self.seed, Stream::Sampling, draw as u64))
-    }
-
-    fn gradients(&self, tape: Tape, batch: &Batch, sample: &Sample) -> LossGradients {
-        let Self { network, target, weights, config, recompute, .. } = self;
-        let mixture = sample.mixture(weights.device(), tape == Tape::Architecture);
-        let (loss, recompute) = (config.loss, *recompute);
-        Backprop { network, weights, loss, target, lesson: None, supervision: None, recompute }
-            .gradients(tape, batch, &mixture)
+        self.decisions.sample(&mut rng(self.supernet.seed, Stream::Sampling, draw as u64))
     }
 
     /// The architecture as it stands; while nothing is known, the one that α would begin with.
     pub fn genotype(&self) -> (Genotype, Vec<Repair>) {
+        let space = self.supernet.space();
         match self.decisions.is_blank() {
-            true => Genotype::from_alpha(self.space(), &Alpha::new(self.space(), self.seed).0),
-            false => self.decisions.genotype(self.space()),
+            true => Genotype::from_alpha(space, &Alpha::new(space, self.supernet.seed).0),
+            false => self.decisions.genotype(space),
         }
     }
 
     /// Drops what is known to be worse; so much more, the most certain first, that one operation an
     /// edge is left at the end of the last deciding epoch, as many being dropped in each.
     fn drop_worse(&mut self, epoch: usize) {
-        let deciding = self.settled_from() - self.config.warmup_epochs;
+        let deciding = self.settled_from() - self.supernet.config.warmup_epochs;
         let to_come = self.settled_from() - epoch - 1;
-        let space = self.network.space();
+        let space = self.supernet.space();
         let all = Decisions::new(space).beside_best();
         let rule = Rule { errors: self.decide.errors, beside_best: all * to_come / deciding };
         self.decisions.drop_worse(space, epoch, rule);
@@ -128,13 +90,13 @@ impl Phase for Decider {
     type State = Decisions;
 
     fn course(&self) -> Course {
-        let (first, second) = &self.halves;
+        let Supernet { config, halves: (first, second), .. } = &self.supernet;
         let cases = [first.len(), first.len() + second.len()];
-        Course::of_deciding(&self.config, self.settled_from(), cases)
+        Course::of_deciding(config, self.settled_from(), cases)
     }
 
     fn draw(&self, patches: &Patches, epoch: usize) -> Result<Vec<Levels<Vec<Draw>>>> {
-        let (for_weights, for_deciding) = &self.halves;
+        let Supernet { config, halves: (for_weights, for_deciding), .. } = &self.supernet;
         let draw = |members: &[usize], epoch, places| {
             patches.draw(members, epoch, places, Stream::SearchAugmentation)
         };
@@ -144,7 +106,7 @@ impl Phase for Decider {
             Stage::WarmUp | Stage::Deciding => for_weights.clone(),
         };
         let draws = draw(&members, epoch, Stream::WeightPatches)?;
-        let steps = draws.chunks(self.config.batch).map(<[Draw]>::to_vec);
+        let steps = draws.chunks(config.batch).map(<[Draw]>::to_vec);
         // As many rounds of the other half as a step has patches of it.
         let each = self.decide.patches;
         let mut seen = Vec::new();
@@ -170,20 +132,17 @@ impl Phase for Decider {
     ) -> Result<Levels<f64>, NotFinite> {
         let each = self.decide.patches;
         let sample = self.sample(index * (1 + each));
-        let found = self.gradients(Tape::Weights, &batches.weights, &sample);
-        let (lr, clip) = (rate * self.config.weights.lr, self.config.clip());
-        let norm = self.adam.step(&mut self.weights, found.weights, lr, clip);
-        let weights = finite(found.loss, norm)?;
+        let weights = self.supernet.learn(&batches.weights, &sample, rate)?;
 
         let Some(batch) = &batches.alpha else { return Ok(Levels { weights, alpha: None }) };
         let mut sum = 0.0;
         for (n, patch) in batch.patches().enumerate() {
             let sample = self.sample(index * (1 + each) + 1 + n);
-            let found = self.gradients(Tape::Architecture, &patch, &sample);
+            let found = self.supernet.gradients(Tape::Architecture, &patch, &sample);
             let squares = found.mixture.edges().flatten().map(|g| g.by_z * g.by_z);
             sum += finite(found.loss, squares.sum::<f64>().sqrt())?;
             let draw = index * each + n;
-            self.decisions.observe(draw, &sample, &found.mixture, self.network.space());
+            self.decisions.observe(draw, &sample, &found.mixture, self.supernet.space());
         }
         if index + 1 == self.course().before(epoch + 1) {
             self.drop_worse(epoch);
@@ -192,14 +151,11 @@ impl Phase for Decider {
     }
 
     fn kept(&mut self) -> Kept<'_, Decisions> {
-        let Self { decisions, weights, adam, .. } = self;
-        Kept { state: decisions, weights, adam, average: None }
+        self.supernet.kept(&mut self.decisions)
     }
 
-    /// The architecture as it stands, with the search's weights: what `inherit` would give.
     fn judged(&self) -> Judged<'_> {
-        let mixture = Mixture::of(&self.genotype().0);
-        Judged { network: &self.network, weights: &self.weights, mixture }
+        self.supernet.judged(&self.genotype().0)
     }
 
     fn search_line(&self, _epoch: usize, alpha_loss: Option<f64>) -> Option<SearchLine> {
@@ -209,7 +165,7 @@ impl Phase for Decider {
         let mean = |values: Vec<f64>| values.iter().sum::<f64>() / left.len() as f64;
         // Those that are left are drawn alike, as with equal α, and no temperature sharpens ẑ.
         let entropy = mean(left.iter().map(|left| left.ln()).collect());
-        let agreement = self.decisions.agreement(self.space());
+        let agreement = self.decisions.agreement(self.supernet.space());
         let decide = Some(DecideLine { left: mean(left.clone()), agreement });
         let cells = genotype.cells();
         Some(SearchLine { alpha_loss, tau: 1.0, entropy, zero, identity, pool, cells, decide })
@@ -219,11 +175,13 @@ impl Phase for Decider {
 #[cfg(test)]
 mod tests {
     use medvol::phantom::phantom;
-    use medvol::{ClassMap, Label, preprocess};
+    use medvol::{ClassMap, Label, Target, preprocess};
 
     use super::*;
     use crate::data::kept::KeptCase;
     use crate::learn::schedule::Plateau;
+    use crate::network::size::Size;
+    use crate::settings::Config;
 
     /// A search of five cases with two epochs of warm-up, two that decide, two that settle.
     fn decider() -> Decider {
@@ -240,7 +198,8 @@ mod tests {
         let size = Size { channels: 1, classes: 3, width: 4, grid };
         let decide = config.search.decide.unwrap();
         let (device, halves) = (crate::device("cpu").unwrap(), (vec![4, 0, 2], vec![3, 1]));
-        Decider::new(&config, decide, (size, Target::Classes), &device, halves)
+        let of = (size, Target::Classes);
+        Decider::new(Supernet::new(&config, of, &device, halves), decide)
     }
 
     fn cases() -> Vec<KeptCase> {

@@ -22,6 +22,7 @@ mod scale;
 mod search;
 pub mod setup;
 pub mod start;
+mod supernet;
 pub mod teachers;
 mod train;
 mod validate;

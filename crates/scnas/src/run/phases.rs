@@ -11,6 +11,7 @@ use crate::run::decide::Decider;
 use crate::run::epochs;
 use crate::run::search::Searcher;
 use crate::run::setup::Run;
+use crate::run::supernet::Supernet;
 use crate::run::train::Trainer;
 use crate::settings::DecideConfig;
 use crate::space::genotype::{Genotype, Repair};
@@ -33,31 +34,35 @@ pub struct Found {
 /// [`Error::Stopped`](crate::Error::Stopped) on request, with everything saved;
 /// [`Error::Diverged`](crate::Error::Diverged); files that cannot be read or written.
 pub fn search(run: &mut Run, observer: &dyn Observer) -> Result<Found> {
+    let halves = halves(run.training.len(), run.config.seed, run.plan.fold);
+    let of = (run.size(), run.plan.target.clone());
+    let supernet = Supernet::new(&run.config, of, &run.device, halves);
     match run.config.search.decide {
-        None => learn_alpha(run, observer),
-        Some(settings) => decide(run, settings, observer),
+        None => learn_alpha(run, supernet, observer),
+        Some(settings) => decide(run, supernet, settings, observer),
     }
 }
 
-fn learn_alpha(run: &mut Run, observer: &dyn Observer) -> Result<Found> {
-    let halves = halves(run.training.len(), run.config.seed, run.plan.fold);
-    let of = (run.size(), run.plan.target.clone());
-    let mut searcher = Searcher::new(&run.config, of, &run.device, halves);
+fn learn_alpha(run: &mut Run, supernet: Supernet, observer: &dyn Observer) -> Result<Found> {
+    let mut searcher = Searcher::new(supernet);
     epochs::run(run, &mut searcher, observer)?;
     let (genotype, repairs) = searcher.genotype();
     run.dir.write_json("genotype.json", &genotype)?;
     run.dir.write_json("alpha.json", &searcher.state.alpha)?;
-    Ok(Found { genotype, repairs, weights: searcher.weights })
+    Ok(Found { genotype, repairs, weights: searcher.supernet.weights })
 }
 
 /// A search that decides when it knows. What speaks for an operation stands in the place of its α.
-fn decide(run: &mut Run, settings: DecideConfig, observer: &dyn Observer) -> Result<Found> {
-    let halves = halves(run.training.len(), run.config.seed, run.plan.fold);
-    let of = (run.size(), run.plan.target.clone());
-    let mut decider = Decider::new(&run.config, settings, of, &run.device, halves);
+fn decide(
+    run: &mut Run,
+    supernet: Supernet,
+    settings: DecideConfig,
+    observer: &dyn Observer,
+) -> Result<Found> {
+    let mut decider = Decider::new(supernet, settings);
     epochs::run(run, &mut decider, observer)?;
     let (genotype, repairs) = decider.genotype();
-    let Decider { decisions, weights, .. } = decider;
+    let Decider { decisions, supernet, .. } = decider;
     let effects = decisions.effects(&genotype.space);
     let alpha = effects.edges().map(|edge| edge.means().iter().map(|effect| -effect).collect());
     run.dir.write_json("genotype.json", &genotype)?;
@@ -65,7 +70,7 @@ fn decide(run: &mut Run, settings: DecideConfig, observer: &dyn Observer) -> Res
     let decided = Decided::of(&decisions, &effects, &genotype.space, settings.errors);
     run.dir.write_json(Decided::FILE, &decided)?;
     observer.message(&Message::Decided(decided.sureness));
-    Ok(Found { genotype, repairs, weights })
+    Ok(Found { genotype, repairs, weights: supernet.weights })
 }
 
 /// Trains `model`, or resumes its training, with all training cases. Its weights are then the
