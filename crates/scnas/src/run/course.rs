@@ -51,7 +51,7 @@ impl Course {
         let TrainConfig { epochs, batch, warmup_epochs, schedule, weights, .. } = *config;
         let TrainConfig { augment, validate_every, .. } = *config;
         Self {
-            steps: vec![cases.div_ceil(batch); epochs],
+            steps: vec![config.rounds(cases) * cases.div_ceil(batch); epochs],
             warmup_epochs,
             constant_epochs: 0,
             schedule,

@@ -18,13 +18,14 @@ use crate::run::setup::Job;
 use crate::settings::Config;
 
 /// Settings small enough for minutes on two cores.
-const SETTINGS: [&str; 7] = [
+const SETTINGS: [&str; 8] = [
     "search.strategy=bi-level",
     "network.width=8",
     "data.spacing=[1.0, 1.0, 1.0]",
     "data.patch=[40, 40, 40]",
     "search.warmup_epochs=2",
     "train.epochs=40",
+    "train.patches=1",
     "train.validate_every=10",
 ];
 

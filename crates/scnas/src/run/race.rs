@@ -24,6 +24,7 @@ use crate::report::race::{Candidate, Entrants, Race, Score, candidates_folder};
 use crate::report::result::{Origin, RunResult};
 use crate::run::bench::Bench;
 use crate::run::candidates::enter;
+use crate::run::course::Course;
 use crate::run::phases::{train, train_until};
 use crate::run::pipeline::{claim, pause};
 use crate::run::preflight::{Prospect, foresee};
@@ -130,7 +131,8 @@ fn predict_effort(
     let mut steps: Vec<f64> = candidates.iter().map(step_s).collect();
     steps.sort_by(|a, b| b.total_cmp(a));
     let race = &run.config.race;
-    let an_epoch = inner.training_names().len().div_ceil(run.config.train.batch) as f64;
+    let inner_cases = inner.training_names().len();
+    let an_epoch = Course::of_training(&run.config.train, inner_cases).before(1) as f64;
     let (mut running, mut before, mut race_s) = (steps.len(), 0, 0.0);
     for &epochs in &race.epochs {
         // As if the slowest went on.

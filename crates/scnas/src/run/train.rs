@@ -79,7 +79,12 @@ impl Phase for Trainer<'_> {
     fn draw(&self, patches: &Patches, epoch: usize) -> Result<Vec<Levels<Vec<Draw>>>> {
         let (members, batch) = ((0..self.cases).collect::<Vec<_>>(), self.config.batch);
         let (places, augmentations) = (Stream::TrainPatches, Stream::TrainAugmentation);
-        let steps = patches.steps(&members, batch, epoch, places, augmentations)?;
+        // A round is what an epoch would be where each case gives one patch.
+        let rounds = self.config.rounds(self.cases);
+        let mut steps = Vec::new();
+        for round in epoch * rounds..(epoch + 1) * rounds {
+            steps.extend(patches.steps(&members, batch, round, places, augmentations)?);
+        }
         Ok(steps.into_iter().map(|weights| Levels { weights, alpha: None }).collect())
     }
 

@@ -12,8 +12,11 @@ use crate::settings::{check, check_adam, check_clip, limit};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
-    /// Epochs of one patch per training case.
+    /// Epochs.
     pub epochs: usize,
+    /// Fewest patches of an epoch, each training case giving equally many; 1: one a case (paper).
+    #[serde(default = "one_a_case")]
+    pub patches: usize,
     /// Adam for Θ.
     pub weights: AdamConfig,
     /// Learning rate over the epochs.
@@ -51,11 +54,20 @@ pub struct TrainConfig {
     pub validate_every: usize,
 }
 
+fn one_a_case() -> usize {
+    1
+}
+
 fn one() -> f64 {
     1.0
 }
 
 impl TrainConfig {
+    /// Patches that each of so many training cases gives in an epoch.
+    pub fn rounds(&self, cases: usize) -> usize {
+        self.patches.div_ceil(cases.max(1))
+    }
+
     /// The limit of the norm of gradients, if there is one.
     pub fn clip(&self) -> Option<f64> {
         limit(self.clip)
@@ -65,6 +77,7 @@ impl TrainConfig {
     pub(super) fn check(&self) -> Result<()> {
         check(self.batch > 0, "train.batch", "1 or more", self.batch)?;
         check(self.epochs > 0, "train.epochs", "1 or more", self.epochs)?;
+        check(self.patches > 0, "train.patches", "1 or more", self.patches)?;
         check(
             self.warmup_epochs < self.epochs,
             "train.warmup_epochs",

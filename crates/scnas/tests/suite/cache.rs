@@ -18,12 +18,13 @@ use scnas::run::start::prepare;
 use scnas::settings::Config;
 use scnas::{Error, Genotype, Silent};
 
-const TINY: [&str; 6] = [
+const TINY: [&str; 7] = [
     "network.width=4",
     "data.patch=[16, 24, 16]",
     "data.spacing=[2.5, 2.5, 2.5]",
     "data.folds=3",
     "train.epochs=2",
+    "train.patches=1",
     "augment.elastic={ probability = 0.5, displacement_mm = [2.0, 6.0], spacing_mm = 16.0 }",
 ];
 

@@ -20,7 +20,7 @@ impl Observer for StopAfter {
     }
 }
 
-const TINY: [&str; 9] = [
+const TINY: [&str; 10] = [
     "search.strategy=race",
     "network.width=8",
     "data.folds=3",
@@ -29,6 +29,7 @@ const TINY: [&str; 9] = [
     "race.candidates=[\"u-resnet-half\", \"u-resnet-half@4\", \"conv3@4\", \"random:0@4\"]",
     "race.epochs=[1, 2]",
     "train.epochs=1",
+    "train.patches=1",
     "train.ema=0.9",
 ];
 

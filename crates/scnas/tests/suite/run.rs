@@ -30,13 +30,14 @@ impl Observer for StopAfter {
     }
 }
 
-const TINY: [&str; 7] = [
+const TINY: [&str; 8] = [
     "network.width=4",
     "data.patch=[16, 16, 16]",
     "search.epochs=2",
     "search.warmup_epochs=1",
     "search.loss=dice",
     "train.epochs=1",
+    "train.patches=1",
     "data.spacing=[2.5, 2.5, 2.5]",
 ];
 
@@ -166,6 +167,29 @@ fn a_model_is_mirrored_in_prediction_only_along_axes_that_its_own_training_mirro
             run.mirror()
         );
     }
+}
+
+#[test]
+fn an_epoch_of_several_patches_a_case_trains_as_several_epochs_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let cohort = Cohort::open(&phantoms(folder.path())).unwrap();
+    let never = StopAfter::looks(usize::MAX);
+    let weights = |name: &str, [epochs, patches]: [usize; 2]| {
+        let length = [format!("train.epochs={epochs}"), format!("train.patches={patches}")];
+        let recipe = ["data.folds=3", "train.augment=true", "train.ema=0.9", "train.drop_path=0.3"];
+        let overrides: Vec<&str> = length.iter().map(String::as_str).chain(recipe).collect();
+        let mut run =
+            open(&cohort, &folder.path().join(name), &config(&overrides), &never).unwrap();
+        let cases = run.training.len();
+        let genotype = Genotype::random(&run.config.network.space(), 0);
+        let mut model = prepare(&run, genotype, None).unwrap();
+        train(&mut run, &mut model, &never).unwrap();
+        let values = model.weights.iter().map(|(_, w)| w.value.to_data());
+        (cases, values.collect::<Vec<_>>())
+    };
+    let (cases, in_epochs) = weights("epochs", [6, 1]);
+    // One patch more than two a case are three a case.
+    assert!(weights("patches", [2, 2 * cases + 1]).1 == in_epochs);
 }
 
 #[test]
