@@ -1,5 +1,7 @@
 //! Predictions of whole images: in strips or at once, with several models, stopped.
 
+mod made_up;
+
 use std::slice;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, Mutex};
@@ -58,23 +60,9 @@ impl Observer for Listener {
 
 /// A model with weights as they were drawn.
 fn model(seed: u64) -> Model {
-    let plan = Plan {
-        dataset: "made up".into(),
-        channels: vec!["a".into()],
-        labels: (0..CLASSES as u16)
-            .map(|value| Label { value: 10 * value, name: format!("organ {value}") })
-            .collect(),
-        target: Target::Classes,
-        ignore: None,
-        spacing: [1.0; 3],
-        patch: [8, 16, 16],
-        grid: scnas::space::grid::Grid::ISOTROPIC,
-        normalisation: vec![],
-        folds: vec![vec!["x".into()], vec!["y".into()]],
-        fold: 0,
-        geometry: None,
-        training: None,
-    };
+    let label = |value| Label { value: 10 * value, name: format!("organ {value}") };
+    let labels = (0..CLASSES as u16).map(label).collect();
+    let plan = made_up::plan(1, labels, [8, 16, 16]);
     let predict = Config::load("default", None, &[]).unwrap().predict;
     let architecture = Architecture::Cells(Genotype::random(&Space::paper(), 4));
     let size = Size::isotropic(1, CLASSES, 4);

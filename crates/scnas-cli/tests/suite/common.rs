@@ -8,10 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use medvol::io::{self, Grid, Source};
 use medvol::phantom::{PhantomTask, phantom, write_task};
-use medvol::{Image, LabelMap, Result};
 use serde_json::Value;
+
+pub use files::*;
+
+#[path = "../../../medvol/tests/suite/common/files.rs"]
+mod files;
 
 /// Settings of a network and a training that take about a second.
 pub const TINY: &[&str] = &[
@@ -22,32 +25,8 @@ pub const TINY: &[&str] = &[
     "search.warmup_epochs=1",
     "search.alpha.lr=0.1",
     "train.epochs=2",
+    "train.patches=1",
 ];
-
-/// The grid that a file's header tells.
-pub fn read_grid(path: impl Into<Source>) -> Result<Grid> {
-    Ok(path.into().open()?.grid())
-}
-
-/// A file's voxels, whatever they are.
-pub fn read_image(path: impl Into<Source>) -> Result<Image> {
-    path.into().open()?.image()
-}
-
-/// A file's labels.
-pub fn read_labels(path: impl Into<Source>) -> Result<LabelMap> {
-    path.into().open()?.labels()
-}
-
-/// Writes an image in the format of its name.
-pub fn write_image(path: impl AsRef<Path>, image: &Image) -> Result<()> {
-    io::create(path)?.image(image)
-}
-
-/// Writes a label map in the format of its name.
-pub fn write_labels(path: impl AsRef<Path>, labels: &LabelMap) -> Result<()> {
-    io::create(path)?.labels(labels)
-}
 
 /// An empty folder for one test.
 pub fn folder(test: &str) -> PathBuf {

@@ -13,12 +13,18 @@ use crate::common::{
 /// Long enough to be caught in the middle.
 const LONG: [&str; 2] = ["search.epochs=12", "train.epochs=12"];
 
-#[test]
-fn a_scheduler_that_ends_a_job_gets_the_code_to_queue_it_again() {
-    let dir = folder("requeue");
+/// A folder with a task, a run that nothing stopped, `whole`, and the command of another, `run`.
+fn beside_a_whole_run(test: &str) -> (PathBuf, Vec<&'static str>) {
+    let dir = folder(test);
     task(&dir);
     succeed(&dir, &tiny(&["search", "data", "--out", "whole"], &LONG));
     let command = tiny(&["search", "data", "--out", "run"], &LONG);
+    (dir, command)
+}
+
+#[test]
+fn a_scheduler_that_ends_a_job_gets_the_code_to_queue_it_again() {
+    let (dir, command) = beside_a_whole_run("requeue");
     for (name, phase) in [("USR1", "search"), ("TERM", "train")] {
         let running = start_until(&dir, &command, phase);
         signal(&running, name);
@@ -311,11 +317,8 @@ fn a_file_that_may_not_be_read_is_named_with_what_to_do() {
 
 #[test]
 fn a_file_that_vanishes_during_a_run_is_named_and_the_run_goes_on_once_it_is_back() {
-    let dir = folder("vanished");
-    task(&dir);
-    succeed(&dir, &tiny(&["search", "data", "--out", "whole"], &LONG));
+    let (dir, command) = beside_a_whole_run("vanished");
     let held_out = a_held_out_label_map(&dir, "whole");
-    let command = tiny(&["search", "data", "--out", "run"], &LONG);
     let running = start_until(&dir, &command, "search");
     std::fs::rename(&held_out, dir.join("hidden")).unwrap();
     let output = running.wait_with_output().unwrap();
@@ -339,10 +342,7 @@ fn a_held_out_label_map(dir: &Path, run: &str) -> PathBuf {
 
 #[test]
 fn a_clock_that_goes_back_or_ahead_does_not_matter() {
-    let dir = folder("clock");
-    task(&dir);
-    succeed(&dir, &tiny(&["search", "data", "--out", "whole"], &LONG));
-    let command = tiny(&["search", "data", "--out", "run"], &LONG);
+    let (dir, command) = beside_a_whole_run("clock");
     for (phase, year) in [("search", "1975"), ("train", "2095")] {
         let running = start_until(&dir, &command, phase);
         signal(&running, "INT");

@@ -1,6 +1,8 @@
 //! Tests of the command, as one program: it links once.
 
 mod common;
+#[path = "../../../scnas/tests/made_up/mod.rs"]
+mod made_up;
 
 mod bench;
 mod cache;

@@ -11,14 +11,13 @@ use crate::common::{
     bytes, folder, limited, read_labels, scnas, signal, stderr, succeed, volume_of_bytes,
     write_labels,
 };
+use crate::made_up;
+use medvol::Label;
 use medvol::phantom::phantom;
-use medvol::{Label, Target};
-use scnas::data::plan::Plan;
 use scnas::network::architecture::Architecture;
 use scnas::network::size::Size;
 use scnas::settings::Config;
 use scnas::space::genotype::Genotype;
-use scnas::space::grid::Grid;
 use scnas::space::topology::Space;
 use scnas::store::model::{Card, Model};
 
@@ -34,21 +33,8 @@ fn model_and_volume(dir: &Path) {
 }
 
 fn model_and_volume_of(dir: &Path, volume: [usize; 3], patch: usize, width: usize) {
-    let plan = Plan {
-        dataset: "made up".into(),
-        channels: vec!["a".into()],
-        labels: (0..CLASSES as u16).map(|value| Label { value, name: value.to_string() }).collect(),
-        target: Target::Classes,
-        ignore: None,
-        spacing: [1.0; 3],
-        patch: [patch; 3],
-        grid: Grid::ISOTROPIC,
-        normalisation: vec![],
-        folds: vec![vec!["x".into()], vec!["y".into()]],
-        fold: 0,
-        geometry: None,
-        training: None,
-    };
+    let label = |value| Label { value, name: value.to_string() };
+    let plan = made_up::plan(1, (0..CLASSES as u16).map(label).collect(), [patch; 3]);
     let predict =
         Config::load("default", None, &["predict.overlap=0".into(), "predict.flips=false".into()])
             .unwrap()

@@ -2,39 +2,16 @@
 
 #![allow(dead_code)]
 
+pub mod files;
 pub mod nifti;
 pub mod task;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use medvol::io::{self, Grid, Source};
-use medvol::{Affine, Image, LabelMap, Result};
+use medvol::Affine;
 use proptest::prelude::*;
 
-/// The grid that a file's header tells.
-pub fn read_grid(path: impl Into<Source>) -> Result<Grid> {
-    Ok(path.into().open()?.grid())
-}
-
-/// A file's voxels, whatever they are.
-pub fn read_image(path: impl Into<Source>) -> Result<Image> {
-    path.into().open()?.image()
-}
-
-/// A file's labels.
-pub fn read_labels(path: impl Into<Source>) -> Result<LabelMap> {
-    path.into().open()?.labels()
-}
-
-/// Writes an image in the format of its name.
-pub fn write_image(path: impl AsRef<Path>, image: &Image) -> Result<()> {
-    io::create(path)?.image(image)
-}
-
-/// Writes a label map in the format of its name.
-pub fn write_labels(path: impl AsRef<Path>, labels: &LabelMap) -> Result<()> {
-    io::create(path)?.labels(labels)
-}
+pub use files::*;
 
 /// The path of a file made by `fixtures/make.py`.
 pub fn fixture(name: &str) -> PathBuf {

@@ -58,6 +58,17 @@ fn the_gradient_of_alpha_through_the_network_is_that_of_finite_differences() {
     }
 }
 
+/// How gradients of the loss of classes are taken.
+fn backprop<'a>(
+    network: &'a Network,
+    weights: &'a Weights,
+    supervision: Option<&'a DeepSupervision>,
+    recompute: bool,
+) -> Backprop<'a> {
+    let (loss, target, lesson) = (loss(), &Target::Classes, None);
+    Backprop { network, weights, loss, target, lesson, supervision, recompute }
+}
+
 /// The slope of the loss along the gradient of the weights that are `moved` is its norm.
 fn assert_gradient(
     weights: &Weights,
@@ -101,17 +112,11 @@ fn the_gradient_under_deep_supervision_is_that_of_finite_differences_and_reaches
         &weights,
         |name| name.starts_with("supervision"),
         |weights| {
-            let (loss, supervision, target) = (loss(), Some(&supervision), &Target::Classes);
-            Backprop {
-                network: &network,
-                weights,
-                loss,
-                target,
-                lesson: None,
-                supervision,
-                recompute: false,
-            }
-            .gradients(Tape::Weights, &batch, &mixture)
+            backprop(&network, weights, Some(&supervision), false).gradients(
+                Tape::Weights,
+                &batch,
+                &mixture,
+            )
         },
     );
 }
@@ -131,17 +136,11 @@ fn gradients_of_shortcuts_and_class_maps_are_those_of_finite_differences_however
         assert_eq!(weights.iter().filter(|(_, w)| is_of(&w.name)).count(), count);
         for (supervision, recompute) in [(None, false), (None, true), (Some(&supervision), true)] {
             assert_gradient(&weights, is_of, |weights| {
-                let (loss, target) = (loss(), &Target::Classes);
-                Backprop {
-                    network: &network,
-                    weights,
-                    loss,
-                    target,
-                    lesson: None,
-                    supervision,
-                    recompute,
-                }
-                .gradients(Tape::Weights, &batch, &mixture)
+                backprop(&network, weights, supervision, recompute).gradients(
+                    Tape::Weights,
+                    &batch,
+                    &mixture,
+                )
             });
         }
     }
@@ -167,18 +166,8 @@ fn running_cells_again_gives_the_gradients_of_keeping_what_they_computed() {
         {
             let mixture = sample.mixture(&device(), tape == Tape::Architecture);
             let with = |recompute| {
-                let loss = loss();
-                let (weights, target) = (&weights, &Target::Classes);
-                Backprop {
-                    network: &network,
-                    weights,
-                    loss,
-                    target,
-                    lesson: None,
-                    supervision,
-                    recompute,
-                }
-                .gradients(tape, &batch, &mixture)
+                backprop(&network, &weights, supervision, recompute)
+                    .gradients(tape, &batch, &mixture)
             };
             let (kept, again) = (with(false), with(true));
             assert!((kept.loss - again.loss).abs() < 1e-12);

@@ -13,15 +13,18 @@ use super::{Grids, PATCH};
 
 /// Per cell: letter, level, index of older and newer input, index of the encoder output added to
 /// its own. Index 0 is the stem, cell n is n + 1.
-type Wiring = [(char, usize, usize, usize, Option<usize>); CELLS];
+type Wiring<const N: usize> = [(char, usize, usize, usize, Option<usize>); N];
 
-const NORMAL_FIRST: Wiring = [
+const ENCODER: Wiring<6> = [
     ('R', 1, 0, 0, None),
     ('N', 1, 0, 1, None),
     ('R', 2, 1, 2, None),
     ('N', 2, 2, 3, None),
     ('R', 3, 3, 4, None),
     ('N', 3, 4, 5, None),
+];
+
+const NORMAL_FIRST: Wiring<{ CELLS - 6 }> = [
     ('D', 3, 5, 6, None),
     ('E', 2, 6, 7, Some(4)),
     ('D', 2, 7, 8, None),
@@ -30,13 +33,7 @@ const NORMAL_FIRST: Wiring = [
     ('E', 0, 10, 11, Some(0)),
 ];
 
-const EXPANSION_FIRST: Wiring = [
-    ('R', 1, 0, 0, None),
-    ('N', 1, 0, 1, None),
-    ('R', 2, 1, 2, None),
-    ('N', 2, 2, 3, None),
-    ('R', 3, 3, 4, None),
-    ('N', 3, 4, 5, None),
+const EXPANSION_FIRST: Wiring<{ CELLS - 6 }> = [
     ('E', 2, 5, 6, Some(4)),
     ('D', 2, 6, 7, None),
     ('E', 1, 7, 8, Some(2)),
@@ -127,12 +124,14 @@ impl Reference<'_> {
     }
 
     pub fn forward(&self, x: Tensor<5>, mixture: &Mixture) -> Tensor<5> {
-        let wiring = match self.space.decoder_order {
+        let decoder = match self.space.decoder_order {
             DecoderOrder::NormalFirst => NORMAL_FIRST,
             DecoderOrder::ExpansionFirst => EXPANSION_FIRST,
         };
         let mut outputs = vec![(self.conv("stem", x, self.flat(0, [3; 3]), [1; 3], None), 0)];
-        for (index, (letter, level, older, newer, skip)) in wiring.into_iter().enumerate() {
+        for (index, (letter, level, older, newer, skip)) in
+            ENCODER.into_iter().chain(decoder).enumerate()
+        {
             let arch = match self.space.share {
                 Share::Type => "RNDE".find(letter).unwrap(),
                 Share::Cell => index,

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Tensor, activation::sigmoid};
 use medvol::Target;
-use scnas::data::plan::Plan;
 use scnas::learn::backprop::Backprop;
 use scnas::learn::batch::Batch;
 use scnas::learn::loss::Loss;
@@ -14,11 +13,12 @@ use scnas::network::mixture::Mixture;
 use scnas::network::size::Size;
 use scnas::network::weights::{Pass, Tape, Weights};
 use scnas::settings::Config;
-use scnas::space::grid::Grid;
 use scnas::space::operation::SLOPE;
 use scnas::store::model::{Card, Model};
 use volops::ConvSpec;
 use volops::composition as slow;
+
+use crate::made_up;
 
 use super::{
     BY_AXIS, CUBES, Grids, PATCH, SIZE, device, grid, largest_difference, loss, off_their_start,
@@ -230,21 +230,7 @@ fn a_written_u_resnet_is_read_back_and_scores_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
     let label = |value| medvol::Label { value, name: value.to_string() };
-    let plan = Plan {
-        dataset: "made up".into(),
-        channels: vec!["a".into(), "b".into()],
-        labels: [0, 1, 2].map(label).to_vec(),
-        target: Target::Classes,
-        ignore: None,
-        spacing: [1.0; 3],
-        patch: PATCH,
-        grid: Grid::ISOTROPIC,
-        normalisation: vec![],
-        folds: vec![vec!["x".into()], vec!["y".into()]],
-        fold: 0,
-        geometry: None,
-        training: None,
-    };
+    let plan = made_up::plan(2, [0, 1, 2].map(label).to_vec(), PATCH);
     let predict = Config::load("default", None, &[]).unwrap().predict;
     for architecture in [Architecture::UResNet, Architecture::UResNetHalf] {
         let model = Model::new(
