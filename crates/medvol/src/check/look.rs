@@ -18,11 +18,9 @@ const OTHER_SPACING: f64 = 12.0;
 /// centimetres are taken for millimetres.
 const OTHER_SIZE: f64 = 5.0;
 
-/// What makes it doubtful that anything sound can be predicted from an image: voxels that are all
-/// the same, in the whole image or a channel; a few far from all others; a spacing that cannot be,
-/// or is far from `spacing_mm` (depth, height, width in canonical orientation); a header that
-/// contradicts itself; axes that are turned far or sheared; channels that `normalisation` takes for CT and that are none. Empty where
-/// there is nothing to say. `sources` are the files of its channels.
+/// What makes it doubtful that anything sound can be predicted from an image that was read: what
+/// [`look_at`] says, and a header that contradicts itself. Empty where there is nothing to say.
+/// `sources` are the files of its channels.
 ///
 /// Voxels that are not finite are for [`Opened::checked`](crate::io::Opened::checked) to refuse.
 pub fn look(
@@ -35,11 +33,27 @@ pub fn look(
     let shown = sources.first().map_or_else(String::new, Source::to_string);
     let remarks = header.place.remarks.iter().filter(|remark| remark.weight() > Weight::Note);
     let mut findings: Vec<Finding> = remarks.map(|remark| said_of(&shown, remark)).collect();
-    let directions = directions(&shown, &header.grid.affine).into_iter();
-    findings.extend(directions.filter(|finding| finding.severity > Severity::Note));
-    let axes = Orientation::of(&header.grid.affine);
+    findings.extend(look_at(&shown, image, spacing_mm, normalisation));
+    findings
+}
+
+/// What makes it doubtful that anything sound can be predicted from an image, which is called
+/// `shown`: voxels that are all the same, in the whole image or a channel; a few far from all
+/// others; a spacing that cannot be, or is far from `spacing_mm` (depth, height, width in canonical
+/// orientation); axes that are turned far or sheared; channels that `normalisation` takes for CT
+/// and that are none.
+pub fn look_at(
+    shown: &str,
+    image: &RawImage,
+    spacing_mm: [f64; 3],
+    normalisation: &[Normalisation],
+) -> Vec<Finding> {
+    let directions = directions(shown, &image.affine).into_iter();
+    let mut findings: Vec<Finding> =
+        directions.filter(|finding| finding.severity > Severity::Note).collect();
+    let axes = Orientation::of(&image.affine);
     let (shape, own) =
-        (axes.canonical_axes(header.grid.shape), axes.canonical_axes(header.grid.affine.spacing()));
+        (axes.canonical_axes(image.shape()), axes.canonical_axes(image.affine.spacing()));
     let far = |axis: usize| (own[axis] / spacing_mm[axis]).ln().abs() > OTHER_SPACING.ln();
     let odd = implausible(shape, own).or_else(|| {
         let said = || format!("a spacing of {}, far from the model's", lengths_mm(own));
@@ -55,8 +69,8 @@ pub fn look(
     let intensities: Vec<Intensity> = (0..channels)
         .map(|channel| Intensity::measured(sizes.iter().product(), || view.values(channel)))
         .collect();
-    findings.extend(contrast(&shown, &intensities));
-    findings.extend(other_units(&shown, &intensities, normalisation));
+    findings.extend(contrast(shown, &intensities));
+    findings.extend(other_units(shown, &intensities, normalisation));
     findings
 }
 
