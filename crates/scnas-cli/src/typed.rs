@@ -1,5 +1,8 @@
 //! What was typed: as the program understands it, and as arguments for another process.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
+
 use anyhow::{Context as _, Result};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
@@ -9,24 +12,27 @@ use crate::args::Cli;
 /// A command line.
 pub struct Typed {
     pub cli: Cli,
+    /// What runs such commands; `None` where that is not known.
+    pub program: Option<PathBuf>,
     matches: ArgMatches,
 }
 
 impl Typed {
-    /// That of this process; ends it where help is wanted or usage is wrong.
-    pub fn now() -> Self {
-        let matches = Cli::command().get_matches();
-        Self::of(matches).unwrap_or_else(|error| error.exit())
+    /// That of words, the program's name first; ends the process where help is wanted or usage is
+    /// wrong.
+    pub fn of_words(program: Option<PathBuf>, words: impl IntoIterator<Item = OsString>) -> Self {
+        let matches = Cli::command().get_matches_from(words);
+        Self::of(program, matches).unwrap_or_else(|error| error.exit())
     }
 
     /// That of arguments behind the program's name.
     pub fn parse(arguments: &[String]) -> Result<Self, clap::Error> {
         let words = std::iter::once("scnas").chain(arguments.iter().map(String::as_str));
-        Self::of(Cli::command().try_get_matches_from(words)?)
+        Self::of(None, Cli::command().try_get_matches_from(words)?)
     }
 
-    fn of(matches: ArgMatches) -> Result<Self, clap::Error> {
-        Ok(Self { cli: Cli::from_arg_matches(&matches)?, matches })
+    fn of(program: Option<PathBuf>, matches: ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self { cli: Cli::from_arg_matches(&matches)?, program, matches })
     }
 
     /// Whether a device was named.

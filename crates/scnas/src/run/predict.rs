@@ -175,7 +175,7 @@ fn settings(request: &Request, card: &Card) -> Result<PredictConfig> {
 }
 
 /// The model in a folder, or those of the complete folds of a cross-validation; a file is itself.
-pub(super) fn model_files(path: &Path) -> Vec<PathBuf> {
+pub fn model_files(path: &Path) -> Vec<PathBuf> {
     let model = |path: &Path| if path.is_dir() { path.join(MODEL) } else { path.into() };
     match complete_folds(path) {
         folds if folds.is_empty() => vec![model(path)],

@@ -58,7 +58,7 @@ pub fn launch(
     let scripts = Scripts {
         dir: &dir,
         folder: &folder,
-        program: &std::env::current_exe().context("cannot tell where scnas is")?,
+        program: typed.program.as_deref().context("cannot tell where scnas is")?,
         tasks: &tasks,
         needs,
         threads: rayon::current_num_threads(),
