@@ -108,7 +108,7 @@ impl Normalisation {
 
     /// Greatest value that is as good as nothing: a border of such voxels is cut off, as is one
     /// of 0.
-    pub(crate) fn nothing(self) -> f32 {
+    pub fn nothing(self) -> f32 {
         match self {
             Self::Ct { .. } => AIR,
             Self::ZScore | Self::None | Self::Rescale | Self::Rgb => f32::NEG_INFINITY,

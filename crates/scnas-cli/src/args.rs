@@ -9,6 +9,7 @@ use crate::config::ConfigArgs;
 use crate::cross_validate::CrossValidateArgs;
 use crate::demo::DemoArgs;
 use crate::evaluate::EvaluateArgs;
+use crate::export::ExportArgs;
 use crate::jobs::plan::PlanJobsArgs;
 use crate::jobs::status::StatusArgs;
 use crate::jobs::worker::WorkerArgs;
@@ -79,6 +80,7 @@ pub enum Verb {
     Predict(PredictArgs),
     Evaluate(EvaluateArgs),
     Show(ShowArgs),
+    Export(ExportArgs),
     Picture(PictureArgs),
     Compare(CompareArgs),
     Report(ReportArgs),

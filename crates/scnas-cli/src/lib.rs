@@ -14,6 +14,7 @@ mod config;
 mod cross_validate;
 mod demo;
 mod evaluate;
+mod export;
 mod interrupt;
 mod jobs;
 mod output;
@@ -74,6 +75,7 @@ fn run(typed: &Typed) -> Result<ExitCode> {
         Verb::Predict(args) => predict::run(args, &device, output),
         Verb::Evaluate(args) => evaluate::run(args, output),
         Verb::Show(args) => show::run(args, &device, output),
+        Verb::Export(args) => export::run(args, &device, output),
         Verb::Picture(args) => picture::run(args, output),
         Verb::Compare(args) => compare::run(args, output),
         Verb::Report(args) => report::run(args, output),

@@ -23,6 +23,16 @@ pub const ARCHITECTURES: &str = "A run folder, a genotype.json, a model.safetens
                                  a network of the U family: u-resnet, u-resnet-half, u:CHANNELS \
                                  (as in u:8, or u:8,16,32,64)";
 
+/// A patch in voxels: depth, height, width.
+pub fn patch(text: &str) -> Result<[usize; 3], String> {
+    let numbers: Option<Vec<usize>> = text
+        .split([',', 'x'])
+        .map(|n| n.trim().parse().ok().filter(|n| (1..=4096).contains(n)))
+        .collect();
+    let patch: Option<[usize; 3]> = numbers.and_then(|n| n.try_into().ok());
+    patch.ok_or_else(|| "expected three numbers of voxels, such as 40,56,40".into())
+}
+
 /// Data and settings of a run.
 #[derive(Debug, Args)]
 pub struct RunArgs {

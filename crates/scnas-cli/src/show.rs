@@ -18,7 +18,7 @@ use serde_json::json;
 
 use crate::output::{Output, note};
 use crate::race;
-use crate::run_options::ARCHITECTURES;
+use crate::run_options::{ARCHITECTURES, patch};
 
 /// Show an architecture: size, cost, cells, drawing
 ///
@@ -61,15 +61,6 @@ pub struct ShowArgs {
     /// What the model card says of the licence [default: not stated]
     #[arg(long, value_name = "TEXT", requires = "md")]
     pub licence: Option<String>,
-}
-
-fn patch(text: &str) -> Result<[usize; 3], String> {
-    let numbers: Option<Vec<usize>> = text
-        .split([',', 'x'])
-        .map(|n| n.trim().parse().ok().filter(|n| (1..=4096).contains(n)))
-        .collect();
-    let patch: Option<[usize; 3]> = numbers.and_then(|n| n.try_into().ok());
-    patch.ok_or_else(|| "expected three numbers of voxels, such as 40,56,40".into())
 }
 
 pub fn run(args: &ShowArgs, device: &Device, output: Output) -> Result<ExitCode> {

@@ -19,6 +19,7 @@
 //! |---|---|
 //! | `ops/` | the operations, one file each: function, type, forward and backward pass |
 //! | `node.rs` | what an [`Operation`] is, and the node that adds them up |
+//! | `step.rs` | the steps that operations are written down in for other programs |
 //! | `backend/mod.rs` | [`Kernels`], the seam: what operations compute with |
 //! | `backend/cpu.rs` | `Kernels` for `f32` on the CPU |
 //! | `backend/tape.rs` | how a node is plugged into Burn's autodiff |
@@ -41,6 +42,7 @@ pub mod machine;
 pub mod memory;
 mod node;
 mod ops;
+mod step;
 
 pub use backend::{Kernels, Stock};
 pub use device::{DeviceError, device};
@@ -50,3 +52,4 @@ pub use kernel::{
 };
 pub use node::{Input, Kept, Operation, Term, Undone, add_scaled, weighted_sum};
 pub use ops::*;
+pub use step::Step;

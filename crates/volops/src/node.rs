@@ -17,6 +17,7 @@ use crate::{
         undo,
     },
     ops::Identity,
+    step::Step,
 };
 
 /// What a term of a node makes of its inputs: `operation(inputs)`, `[batch, channels, depth,
@@ -27,7 +28,8 @@ use crate::{
 ///
 /// Only [`Operation::forward`] has to be written. The gradients are then those of Burn's autodiff
 /// for it; an operation that knows better has a [`backward`](Operation::backward) of its own, and
-/// says what that [reads](Operation::reads).
+/// says what that [reads](Operation::reads). One that says its [steps](Operation::steps) can be
+/// written down for other programs.
 pub trait Operation: Debug + Send + Sync + 'static {
     /// `sum + z · operation(inputs)`, and, if it `keeps` anything, what the backward pass needs
     /// besides the inputs. Without a `sum` it is `z · operation(inputs)`; without `z` that is 1.
@@ -45,6 +47,11 @@ pub trait Operation: Debug + Send + Sync + 'static {
         inputs: Vec<Tensor<5>>,
         keeps: bool,
     ) -> (Tensor<5>, Kept);
+
+    /// What it does, one step after the other, if those of [`Step`] can say it.
+    fn steps(&self) -> Option<Vec<Step>> {
+        None
+    }
 
     /// Whether the result is cheaper to make a second time than to keep until the backward pass. It
     /// is kept all the same unless the device has gradient checkpointing.
@@ -134,26 +141,26 @@ impl Input {
     }
 }
 
-/// `z · operation(inputs)`, one term of a weighted sum.
+/// `z · operation(inputs)`, one term of a weighted sum: of tensors, or of whatever stands for them.
 #[derive(Debug)]
-pub struct Term {
+pub struct Term<V = Tensor<5>> {
     /// What it makes of its inputs.
     pub operation: Arc<dyn Operation>,
     /// The tensor it works on, `[batch, channels, depth, height, width]`, and the operation's
     /// weights.
-    pub inputs: Vec<Tensor<5>>,
+    pub inputs: Vec<V>,
     /// `[1]`; none means 1.
     pub z: Option<Tensor<1>>,
 }
 
-impl Term {
+impl<V> Term<V> {
     /// `operation(inputs)`, with weight 1.
-    pub fn new(operation: impl Operation, inputs: impl Into<Vec<Tensor<5>>>) -> Self {
+    pub fn new(operation: impl Operation, inputs: impl Into<Vec<V>>) -> Self {
         Self { operation: Arc::new(operation), inputs: inputs.into(), z: None }
     }
 
     /// `x` as it is.
-    pub fn identity(x: Tensor<5>) -> Self {
+    pub fn identity(x: V) -> Self {
         Self::new(Identity, [x])
     }
 

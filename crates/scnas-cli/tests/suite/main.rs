@@ -13,6 +13,7 @@ mod distill;
 mod documents;
 mod elsewhere;
 mod evaluate;
+mod export;
 mod faults;
 mod jobs;
 mod kills;

@@ -5,6 +5,7 @@
 mod architecture;
 mod cases;
 mod difference;
+mod export;
 mod found;
 mod place;
 mod price;
@@ -21,6 +22,7 @@ use medvol::check::Finding;
 pub use architecture::ArchitectureFault;
 pub use cases::CasesFault;
 pub use difference::Difference;
+pub use export::ExportFault;
 pub use found::Found;
 pub use place::{Place, ScoresFault};
 pub use price::Price;
@@ -243,6 +245,9 @@ pub enum Error {
     /// An architecture, or the weights it is to begin with, cannot be had.
     #[error(transparent)]
     Architecture(#[from] ArchitectureFault),
+    /// A model cannot be written for other programs.
+    #[error(transparent)]
+    Export(#[from] ExportFault),
     /// A prediction without a model.
     #[error("expected one or more models; found none; give models")]
     NoModel,
@@ -389,6 +394,7 @@ mod tests {
             include_str!("architecture.rs"),
             include_str!("cases.rs"),
             include_str!("difference.rs"),
+            include_str!("export.rs"),
             include_str!("found.rs"),
             include_str!("place.rs"),
             include_str!("purpose.rs"),

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::network::cells::Network;
 use crate::network::cost::Cost;
 use crate::network::layout::Layout;
+use crate::network::medium::{Medium, Symbol};
 use crate::network::mixture::Mixture;
 use crate::network::size::Size;
 use crate::network::u_net::UNet;
@@ -41,6 +42,9 @@ const U: &str = "u";
 pub const DESIGNED: [(&str, Architecture); 2] =
     [("u-resnet", Architecture::UResNet), ("u-resnet-half", Architecture::UResNetHalf)];
 
+/// What writes a network down.
+pub type Symbols<'a> = dyn Medium<Volume = Symbol> + 'a;
+
 /// A network without its weights' values.
 pub trait Segmenter: fmt::Debug + Send + Sync {
     /// The weights it declared.
@@ -50,6 +54,10 @@ pub trait Segmenter: fmt::Debug + Send + Sync {
     /// width]`, whose extents the grids of its layout must divide, with the operations of `mixture`
     /// on the edges, if it has any.
     fn forward(&self, pass: &Pass, x: Tensor<5>, mixture: &Mixture) -> Tensor<5>;
+
+    /// The symbol of the logits of `x`, once the medium has seen all that leads from one to the
+    /// other.
+    fn trace(&self, medium: &Symbols, x: Symbol, mixture: &Mixture) -> Symbol;
 
     /// The network as one of cells, if it is one: those can run cell by cell.
     fn cells(&self) -> Option<&Network>;
@@ -64,6 +72,10 @@ impl Segmenter for Network {
         self.forward(pass, x, mixture)
     }
 
+    fn trace(&self, medium: &Symbols, x: Symbol, mixture: &Mixture) -> Symbol {
+        self.forward(medium, x, mixture)
+    }
+
     fn cells(&self) -> Option<&Network> {
         Some(self)
     }
@@ -76,6 +88,10 @@ impl Segmenter for UNet {
 
     fn forward(&self, pass: &Pass, x: Tensor<5>, _: &Mixture) -> Tensor<5> {
         self.forward(pass, x)
+    }
+
+    fn trace(&self, medium: &Symbols, x: Symbol, _: &Mixture) -> Symbol {
+        self.forward(medium, x)
     }
 
     fn cells(&self) -> Option<&Network> {

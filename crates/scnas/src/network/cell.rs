@@ -4,14 +4,13 @@
 use std::iter;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use burn::tensor::Tensor;
-use volops::Term;
+use volops::{Concat, Term};
 
 use crate::network::edge::EdgeOperation;
 use crate::network::layers::Projection;
 use crate::network::layout::Layout;
+use crate::network::medium::{Medium, alone};
 use crate::network::mixture::Entry;
-use crate::network::weights::Pass;
 use crate::space::genotype::Genotype;
 use crate::space::operation::Operation;
 use crate::space::topology::{CellPlace, EDGES, NODES, Space, Upsample, edges_into};
@@ -66,11 +65,11 @@ impl Shortcut {
     }
 
     /// What it is in the sum that is the cell's output.
-    fn term(&self, pass: &Pass, newer: Tensor<5>) -> Option<Term> {
+    fn term<M: Medium + ?Sized>(&self, medium: &M, newer: M::Volume) -> Option<Term<M::Volume>> {
         match self {
             Self::None => None,
             Self::Identity => Some(Term::identity(newer)),
-            Self::Projection(projection) => Some(projection.term(pass, newer)),
+            Self::Projection(projection) => Some(projection.term(medium, newer)),
         }
     }
 }
@@ -126,16 +125,16 @@ impl Cell {
     ///
     /// # Panics
     /// If an operation is to run that the network was built without.
-    pub fn forward(
+    pub fn forward<M: Medium + ?Sized>(
         &self,
-        pass: &Pass,
-        inputs: Vec<Tensor<5>>,
+        medium: &M,
+        inputs: Vec<M::Volume>,
         edges: &[Vec<Entry>; EDGES],
         run: &AtomicU64,
-    ) -> Tensor<5> {
+    ) -> M::Volume {
         let mut inputs = inputs.into_iter();
         let projected = self.projections.iter().zip(inputs.clone());
-        let mut sources: Vec<_> = projected.map(|(input, x)| input.forward(pass, x)).collect();
+        let mut sources: Vec<_> = projected.map(|(input, x)| input.forward(medium, x)).collect();
         let newer = inputs.nth(1);
         let nodes = std::array::from_fn::<_, NODES, _>(|node| {
             let mut terms = Vec::new();
@@ -144,28 +143,26 @@ impl Cell {
                     let Some(candidate) = &self.edges[edge][entry.operation] else {
                         panic!("operation {} of edge {edge} is not in here", entry.operation)
                     };
-                    let term = candidate.term(pass, sources[source].clone());
+                    let term = candidate.term(medium, sources[source].clone());
                     terms.extend(term.map(|term| Term { z: entry.z.clone(), ..term }));
                 }
             }
             run.fetch_add(terms.len() as u64, Ordering::Relaxed);
             let sum = if terms.is_empty() {
                 // All edges drew zero: the node is a volume of zeros of the size its siblings have.
-                let [batch, channels, d, h, w] = sources[0].dims();
-                let [sd, sh, sw] = self.edge_stride;
-                pass.zeros([batch, channels, d.div_ceil(sd), h.div_ceil(sh), w.div_ceil(sw)])
+                medium.zeros(&sources[0], self.edge_stride)
             } else {
-                volops::weighted_sum(terms)
+                medium.weighted_sum(terms)
             };
             sources.push(sum.clone());
             sum
         });
-        let shortcut = newer.and_then(|newer| self.shortcut.term(pass, newer));
+        let shortcut = newer.and_then(|newer| self.shortcut.term(medium, newer));
         let beside: Vec<_> = shortcut.into_iter().chain(inputs.map(Term::identity)).collect();
-        let y = volops::concat(nodes);
+        let y = alone(medium, Concat, nodes);
         match beside.is_empty() {
             true => y,
-            false => volops::weighted_sum(iter::once(Term::identity(y)).chain(beside).collect()),
+            false => medium.weighted_sum(iter::once(Term::identity(y)).chain(beside).collect()),
         }
     }
 }

@@ -8,15 +8,14 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use burn::tensor::Tensor;
 use volops::ConvSpec;
 
 use crate::network::cell::Cell;
 use crate::network::layers::{ConvNorm, Head};
 use crate::network::layout::Layout;
+use crate::network::medium::Medium;
 use crate::network::mixture::Mixture;
 use crate::network::size::Size;
-use crate::network::weights::Pass;
 use crate::space::genotype::Genotype;
 use crate::space::topology::{CELLS, Space};
 
@@ -66,21 +65,26 @@ impl Network {
     ///
     /// # Panics
     /// If shapes do not fit, or the mixture names an operation that the network was built without.
-    pub fn forward(&self, pass: &Pass, x: Tensor<5>, mixture: &Mixture) -> Tensor<5> {
-        let read = self.outputs_for(&[&self.head], pass, x, mixture);
-        self.head.forward(pass, self.head.reads().map(|output| read[&output].clone()))
+    pub fn forward<M: Medium + ?Sized>(
+        &self,
+        medium: &M,
+        x: M::Volume,
+        mixture: &Mixture,
+    ) -> M::Volume {
+        let read = self.outputs_for(&[&self.head], medium, x, mixture);
+        self.head.forward(medium, self.head.reads().map(|output| read[&output].clone()))
     }
 
     /// The outputs that the `heads` read, by their numbers.
-    pub(crate) fn outputs_for(
+    pub(crate) fn outputs_for<M: Medium + ?Sized>(
         &self,
         heads: &[&Head],
-        pass: &Pass,
-        x: Tensor<5>,
+        medium: &M,
+        x: M::Volume,
         mixture: &Mixture,
-    ) -> BTreeMap<usize, Tensor<5>> {
+    ) -> BTreeMap<usize, M::Volume> {
         let mut read = BTreeMap::new();
-        self.outputs(pass, x, mixture, |output, y| {
+        self.outputs(medium, x, mixture, |output, y| {
             if heads.iter().any(|head| head.reads().any(|of| of == output)) {
                 read.insert(output, y.clone());
             }
@@ -90,14 +94,14 @@ impl Network {
 
     /// Runs stem and cells. `seen` is shown every output with its number as soon as it is made;
     /// it is dropped after the last cell that reads it.
-    pub(crate) fn outputs(
+    pub(crate) fn outputs<M: Medium + ?Sized>(
         &self,
-        pass: &Pass,
-        x: Tensor<5>,
+        medium: &M,
+        x: M::Volume,
         mixture: &Mixture,
-        mut seen: impl FnMut(usize, &Tensor<5>),
+        mut seen: impl FnMut(usize, &M::Volume),
     ) {
-        let stem = self.stem(pass, x);
+        let stem = self.stem(medium, x);
         seen(0, &stem);
         let mut kept = vec![Some(stem)];
         for cell in 0..self.cells.len() {
@@ -106,12 +110,12 @@ impl Network {
                     .clone()
                     .unwrap_or_else(|| unreachable!("output {output} is kept while cells read it"))
             });
-            let y = self.cell(cell, pass, inputs.collect(), mixture);
+            let y = self.cell(cell, medium, inputs.collect(), mixture);
             seen(cell + 1, &y);
-            for (output, tensor) in kept.iter_mut().enumerate() {
+            for (output, volume) in kept.iter_mut().enumerate() {
                 if !(cell + 1..self.cells.len()).any(|later| self.reads(later).any(|o| o == output))
                 {
-                    *tensor = None;
+                    *volume = None;
                 }
             }
             kept.push(Some(y));
@@ -124,21 +128,21 @@ impl Network {
     }
 
     /// Output 0 from the image `x`.
-    pub(crate) fn stem(&self, pass: &Pass, x: Tensor<5>) -> Tensor<5> {
-        self.stem.forward(pass, x)
+    pub(crate) fn stem<M: Medium + ?Sized>(&self, medium: &M, x: M::Volume) -> M::Volume {
+        self.stem.forward(medium, x)
     }
 
     /// Output `cell + 1` from the outputs that [`Self::reads`] names.
-    pub(crate) fn cell(
+    pub(crate) fn cell<M: Medium + ?Sized>(
         &self,
         cell: usize,
-        pass: &Pass,
-        inputs: Vec<Tensor<5>>,
+        medium: &M,
+        inputs: Vec<M::Volume>,
         mixture: &Mixture,
-    ) -> Tensor<5> {
+    ) -> M::Volume {
         let cell = &self.cells[cell];
         let edges = mixture.architecture(cell.place.arch);
-        cell.forward(pass, inputs, edges, &self.operations_run)
+        cell.forward(medium, inputs, edges, &self.operations_run)
     }
 
     /// What says the network's logits.

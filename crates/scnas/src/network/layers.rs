@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use burn::tensor::Tensor;
 use volops::{
     Conv3d, ConvSpec, ConvTranspose3d, DepthwiseSpec, Normed, Operation, Term, Upsample as Resize,
 };
 
 use crate::network::layout::{Init, Layout, Role, WeightId};
-use crate::network::weights::Pass;
+use crate::network::medium::{Medium, alone};
 use crate::space::operation::SLOPE;
 use crate::space::topology::Upsample;
 
@@ -105,18 +104,23 @@ impl ConvNorm {
     }
 
     /// `[batch, to, …]` on the grid of its output, from `x` `[batch, from, depth, height, width]`.
-    pub fn forward(&self, pass: &Pass, x: Tensor<5>) -> Tensor<5> {
-        volops::weighted_sum(vec![self.term(pass, x)])
+    pub fn forward<M: Medium + ?Sized>(&self, medium: &M, x: M::Volume) -> M::Volume {
+        medium.weighted_sum(vec![self.term(medium, x)])
     }
 
     /// `sum + self(x)`.
-    pub fn add_to(&self, sum: Tensor<5>, pass: &Pass, x: Tensor<5>) -> Tensor<5> {
-        volops::weighted_sum(vec![Term::identity(sum), self.term(pass, x)])
+    pub fn add_to<M: Medium + ?Sized>(
+        &self,
+        sum: M::Volume,
+        medium: &M,
+        x: M::Volume,
+    ) -> M::Volume {
+        medium.weighted_sum(vec![Term::identity(sum), self.term(medium, x)])
     }
 
     /// What it is in a node's sum.
-    pub fn term(&self, pass: &Pass, x: Tensor<5>) -> Term {
-        let weights = self.weights.iter().map(|&id| pass.weight(id));
+    pub fn term<M: Medium + ?Sized>(&self, medium: &M, x: M::Volume) -> Term<M::Volume> {
+        let weights = self.weights.iter().map(|&id| medium.weight(id));
         let inputs = std::iter::once(x).chain(weights).collect();
         Term { operation: self.operation.clone(), inputs, z: None }
     }
@@ -153,15 +157,15 @@ impl Projection {
     }
 
     /// `[batch, channels, …]` on the grid of its output.
-    pub fn forward(&self, pass: &Pass, x: Tensor<5>) -> Tensor<5> {
-        volops::weighted_sum(vec![self.term(pass, x)])
+    pub fn forward<M: Medium + ?Sized>(&self, medium: &M, x: M::Volume) -> M::Volume {
+        medium.weighted_sum(vec![self.term(medium, x)])
     }
 
     /// What it is in a sum.
-    pub fn term(&self, pass: &Pass, x: Tensor<5>) -> Term {
+    pub fn term<M: Medium + ?Sized>(&self, medium: &M, x: M::Volume) -> Term<M::Volume> {
         match self.upsample {
-            Some(resize) => Term::new(resize, [self.conv.forward(pass, x)]),
-            None => self.conv.term(pass, x),
+            Some(resize) => Term::new(resize, [self.conv.forward(medium, x)]),
+            None => self.conv.term(medium, x),
         }
     }
 }
@@ -196,9 +200,10 @@ impl ConvBias {
     }
 
     /// `[batch, to, depth, height, width]` from `x` `[batch, from, depth, height, width]`.
-    pub fn forward(&self, pass: &Pass, x: Tensor<5>) -> Tensor<5> {
+    pub fn forward<M: Medium + ?Sized>(&self, medium: &M, x: M::Volume) -> M::Volume {
         let spec = ConvSpec { kernel: [1; 3], stride: [1; 3], slope: Some(SLOPE) };
-        volops::conv3d(x, pass.weight(self.weight), spec) + pass.weight(self.bias)
+        let y = alone(medium, Conv3d(spec), [x, medium.weight(self.weight)]);
+        medium.shifted(y, medium.weight(self.bias))
     }
 }
 
@@ -268,10 +273,14 @@ impl Head {
     ///
     /// # Panics
     /// Without an output.
-    pub fn forward(&self, pass: &Pass, outputs: impl IntoIterator<Item = Tensor<5>>) -> Tensor<5> {
+    pub fn forward<M: Medium + ?Sized>(
+        &self,
+        medium: &M,
+        outputs: impl IntoIterator<Item = M::Volume>,
+    ) -> M::Volume {
         let maps = self.maps.iter().zip(outputs);
         let logits = maps.fold(None, |coarser, (map, y)| {
-            Some(finer_logits(coarser, map.layer.forward(pass, y), map.factor))
+            Some(finer_logits(medium, coarser, map.layer.forward(medium, y), map.factor))
         });
         logits.expect("a head has a class map")
     }
@@ -279,13 +288,17 @@ impl Head {
 
 /// Logits of a level: its own class map, and the logits of the level below it, if there are any,
 /// upsampled by `factor`.
-pub(crate) fn finer_logits(
-    coarser: Option<Tensor<5>>,
-    own: Tensor<5>,
+pub(crate) fn finer_logits<M: Medium + ?Sized>(
+    medium: &M,
+    coarser: Option<M::Volume>,
+    own: M::Volume,
     factor: [usize; 3],
-) -> Tensor<5> {
+) -> M::Volume {
     match coarser {
-        Some(coarser) => volops::add_scaled(Some(volops::upsample(coarser, factor)), own, None),
+        Some(coarser) => {
+            let coarser = alone(medium, Resize { factor }, [coarser]);
+            medium.weighted_sum(vec![Term::identity(coarser), Term::identity(own)])
+        }
         None => own,
     }
 }

@@ -14,13 +14,12 @@
 //! Every convolution but those that end in logits or gates is LeakyReLU → convolution → instance
 //! norm, as in the cells. What else the family holds says [`UDesign`].
 
-use burn::tensor::{Tensor, activation::sigmoid};
-use volops::{ConvSpec, DepthwiseSpec, Term};
+use volops::{ConvSpec, DepthwiseSpec, Term, Upsample as Resize};
 
 use crate::network::layers::{ConvBias, ConvNorm, Projection, finer_logits};
 use crate::network::layout::Layout;
+use crate::network::medium::{Medium, alone};
 use crate::network::size::Size;
-use crate::network::weights::Pass;
 use crate::space::operation::SLOPE;
 use crate::space::topology::DEPTH;
 use crate::space::u_design::{Block as Kind, UDesign};
@@ -101,9 +100,12 @@ impl Block {
         Self { convolutions, residual: kind != Kind::Plain }
     }
 
-    fn forward(&self, pass: &Pass, x: Tensor<5>) -> Tensor<5> {
-        let y = self.convolutions.iter().fold(x.clone(), |y, conv| conv.forward(pass, y));
-        if self.residual { volops::add_scaled(Some(x), y, None) } else { y }
+    fn forward<M: Medium + ?Sized>(&self, medium: &M, x: M::Volume) -> M::Volume {
+        let y = self.convolutions.iter().fold(x.clone(), |y, conv| conv.forward(medium, y));
+        match self.residual {
+            true => medium.weighted_sum(vec![Term::identity(x), Term::identity(y)]),
+            false => y,
+        }
     }
 }
 
@@ -124,10 +126,16 @@ impl Gate {
 
     /// The share of `skip` that passes, `[batch, channels, depth, height, width]`; `signal` is
     /// `[batch, 2·channels, …]` on the grid below.
-    fn forward(&self, pass: &Pass, skip: Tensor<5>, signal: Tensor<5>) -> Tensor<5> {
-        let of_signal = volops::upsample(self.of_signal.forward(pass, signal), self.factor);
-        let sum = self.of_skip.add_to(of_signal, pass, skip.clone());
-        skip * sigmoid(self.psi.forward(pass, sum))
+    fn forward<M: Medium + ?Sized>(
+        &self,
+        medium: &M,
+        skip: M::Volume,
+        signal: M::Volume,
+    ) -> M::Volume {
+        let resize = Resize { factor: self.factor };
+        let of_signal = alone(medium, resize, [self.of_signal.forward(medium, signal)]);
+        let sum = self.of_skip.add_to(of_signal, medium, skip.clone());
+        medium.gated(skip, self.psi.forward(medium, sum))
     }
 }
 
@@ -177,24 +185,25 @@ impl UNet {
     ///
     /// # Panics
     /// If shapes do not fit.
-    pub fn forward(&self, pass: &Pass, x: Tensor<5>) -> Tensor<5> {
-        let mut y = self.encoder[0].forward(pass, self.stem.forward(pass, x));
+    pub fn forward<M: Medium + ?Sized>(&self, medium: &M, x: M::Volume) -> M::Volume {
+        let mut y = self.encoder[0].forward(medium, self.stem.forward(medium, x));
         let mut skips = Vec::with_capacity(DEPTH);
         for (down, block) in self.downs.iter().zip(&self.encoder[1..]) {
             skips.push(y.clone());
-            y = block.forward(pass, down.forward(pass, y));
+            y = block.forward(medium, down.forward(medium, y));
         }
-        let mut logits: Option<Tensor<5>> = None;
+        let mut logits: Option<M::Volume> = None;
         for (Level { up, gate, block, head, factor }, skip) in self.decoder.iter().zip(skips).rev()
         {
             let passed = match gate {
-                Some(gate) => gate.forward(pass, skip, y.clone()),
+                Some(gate) => gate.forward(medium, skip, y.clone()),
                 None => skip,
             };
-            let sum = vec![Term::identity(passed), up.term(pass, y)];
-            y = block.forward(pass, volops::weighted_sum(sum));
+            let sum = vec![Term::identity(passed), up.term(medium, y)];
+            y = block.forward(medium, medium.weighted_sum(sum));
             if let Some(head) = head {
-                logits = Some(finer_logits(logits, head.forward(pass, y.clone()), *factor));
+                let own = head.forward(medium, y.clone());
+                logits = Some(finer_logits(medium, logits, own, *factor));
             }
         }
         logits.unwrap_or(y)

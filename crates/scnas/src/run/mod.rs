@@ -10,6 +10,7 @@ pub mod cross_validate;
 mod decide;
 pub mod demo;
 mod epochs;
+pub mod export;
 mod finish;
 pub mod measure;
 pub mod needs;

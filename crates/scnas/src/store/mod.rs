@@ -1,9 +1,11 @@
-//! What a run leaves on disk: its folder, checkpoints, models; and architectures found there.
+//! What a run leaves on disk: its folder, checkpoints, models, these also for other programs; and
+//! architectures found there.
 
 pub mod checkpoint;
 pub mod events;
 pub mod lock;
 pub mod model;
 pub mod named;
+pub mod onnx;
 pub mod run_folder;
 pub mod tensors;

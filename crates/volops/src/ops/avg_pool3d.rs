@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use crate::{
-    Kernels, Operation, PoolSpec,
+    Kernels, Operation, PoolSpec, Step,
     node::{Kept, Undone, alone},
 };
 
@@ -22,6 +22,10 @@ pub fn avg_pool3d(x: Tensor<5>, spec: PoolSpec) -> Tensor<5> {
 pub struct AvgPool3d(pub PoolSpec);
 
 impl Operation for AvgPool3d {
+    fn steps(&self) -> Option<Vec<Step>> {
+        Some(vec![Step::AvgPool(self.0)])
+    }
+
     fn forward(
         &self,
         kernels: &dyn Kernels,

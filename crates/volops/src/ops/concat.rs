@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use crate::{
-    Kernels, Operation,
+    Kernels, Operation, Step,
     node::{Kept, Undone, alone},
 };
 
@@ -26,6 +26,10 @@ const CHANNELS: usize = 1;
 pub struct Concat;
 
 impl Operation for Concat {
+    fn steps(&self) -> Option<Vec<Step>> {
+        Some(vec![Step::Concat])
+    }
+
     fn forward(
         &self,
         kernels: &dyn Kernels,

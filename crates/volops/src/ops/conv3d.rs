@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 
-use super::filter::Filter;
-use crate::{ConvSpec, Kernels, node::alone};
+use super::filter::{Filter, behind};
+use crate::{ConvSpec, Kernels, Step, node::alone};
 
 /// 3-D convolution without bias, padded so that a stride of 1 keeps the grid: `x` goes through a
 /// LeakyReLU first if the spec has a slope.
@@ -24,6 +24,11 @@ pub fn conv3d(x: Tensor<5>, weight: Tensor<5>, spec: ConvSpec) -> Tensor<5> {
 pub struct Conv3d(pub ConvSpec);
 
 impl Filter for Conv3d {
+    fn filter_steps(&self) -> Vec<Step> {
+        let ConvSpec { kernel, stride, slope } = self.0;
+        behind(slope, Step::Convolution { kernel, stride, dilation: 1, depthwise: false })
+    }
+
     fn convolve(&self, kernels: &dyn Kernels, x: &Tensor<5>, weight: &Tensor<5>) -> Tensor<5> {
         kernels.conv3d(x, weight, self.0)
     }

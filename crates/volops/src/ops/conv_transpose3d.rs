@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 
-use super::filter::Filter;
-use crate::{ConvSpec, Kernels, node::alone};
+use super::filter::{Filter, behind};
+use crate::{ConvSpec, Kernels, Step, node::alone};
 
 /// Transposed convolution without bias, which makes every axis as many times as long as the spec's
 /// stride: the adjoint of [`conv3d`](crate::conv3d), but that `x` goes through a LeakyReLU first if
@@ -25,6 +25,11 @@ pub fn conv_transpose3d(x: Tensor<5>, weight: Tensor<5>, spec: ConvSpec) -> Tens
 pub struct ConvTranspose3d(pub ConvSpec);
 
 impl Filter for ConvTranspose3d {
+    fn filter_steps(&self) -> Vec<Step> {
+        let ConvSpec { kernel, stride, slope } = self.0;
+        behind(slope, Step::Transposed { kernel, stride })
+    }
+
     fn convolve(&self, kernels: &dyn Kernels, x: &Tensor<5>, weight: &Tensor<5>) -> Tensor<5> {
         kernels.conv_transpose3d(x, weight, self.0)
     }

@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 
-use super::filter::Filter;
-use crate::{DepthwiseSpec, Kernels, node::alone};
+use super::filter::{Filter, behind};
+use crate::{DepthwiseSpec, Kernels, Step, node::alone};
 
 /// Depthwise 3-D convolution without bias, every channel with a kernel of its own, padded so that a
 /// stride of 1 keeps the grid: `x` goes through a LeakyReLU first if the spec has a slope.
@@ -24,6 +24,11 @@ pub fn depthwise3d(x: Tensor<5>, weight: Tensor<5>, spec: DepthwiseSpec) -> Tens
 pub struct Depthwise3d(pub DepthwiseSpec);
 
 impl Filter for Depthwise3d {
+    fn filter_steps(&self) -> Vec<Step> {
+        let DepthwiseSpec { kernel, stride, dilation, slope } = self.0;
+        behind(slope, Step::Convolution { kernel, stride, dilation, depthwise: true })
+    }
+
     fn convolve(&self, kernels: &dyn Kernels, x: &Tensor<5>, weight: &Tensor<5>) -> Tensor<5> {
         kernels.depthwise3d(x, weight, self.0)
     }

@@ -5,12 +5,20 @@ use std::fmt::Debug;
 use burn::tensor::Tensor;
 
 use crate::{
-    Kernels, Operation,
+    Kernels, Operation, Step,
     node::{Kept, Undone},
 };
 
+/// A convolution, behind the LeakyReLU of this slope if there is one.
+pub(super) fn behind(slope: Option<f32>, convolution: Step) -> Vec<Step> {
+    slope.map(|slope| Step::LeakyRelu { slope }).into_iter().chain([convolution]).collect()
+}
+
 /// A convolution without bias, of `x` with a `weight`: these are its inputs as an [`Operation`].
 pub trait Filter: Debug + Send + Sync + 'static {
+    /// What it does.
+    fn filter_steps(&self) -> Vec<Step>;
+
     /// The result.
     ///
     /// # Panics
@@ -28,6 +36,10 @@ pub trait Filter: Debug + Send + Sync + 'static {
 }
 
 impl<F: Filter> Operation for F {
+    fn steps(&self) -> Option<Vec<Step>> {
+        Some(self.filter_steps())
+    }
+
     fn is_cheap(&self) -> bool {
         false
     }

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use crate::{
-    Kernels, Operation,
+    Kernels, Operation, Step,
     node::{Kept, Undone},
 };
 
@@ -12,6 +12,10 @@ use crate::{
 pub struct Identity;
 
 impl Operation for Identity {
+    fn steps(&self) -> Option<Vec<Step>> {
+        Some(Vec::new())
+    }
+
     fn forward(
         &self,
         kernels: &dyn Kernels,

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use crate::{
-    Kernels, Operation,
+    Kernels, Operation, Step,
     node::{Kept, Undone, alone},
 };
 
@@ -23,6 +23,10 @@ pub struct LeakyRelu {
 }
 
 impl Operation for LeakyRelu {
+    fn steps(&self) -> Option<Vec<Step>> {
+        Some(vec![Step::LeakyRelu { slope: self.slope }])
+    }
+
     fn forward(
         &self,
         kernels: &dyn Kernels,

@@ -4,7 +4,8 @@ use burn::tensor::Tensor;
 
 use super::{conv3d::Conv3d, depthwise3d::Depthwise3d, filter::Filter};
 use crate::{
-    ConvSpec, DepthwiseSpec, Kernels, Operation,
+    ConvSpec, DepthwiseSpec, Kernels, Operation, Step,
+    kernel::norm::EPSILON,
     node::{Kept, Undone, alone},
 };
 
@@ -46,6 +47,11 @@ impl Normed {
 }
 
 impl Operation for Normed {
+    fn steps(&self) -> Option<Vec<Step>> {
+        let filters = self.filters.iter().flat_map(|filter| filter.filter_steps());
+        Some(filters.chain([Step::InstanceNorm { epsilon: EPSILON }]).collect())
+    }
+
     fn is_cheap(&self) -> bool {
         self.filters.is_empty()
     }

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use crate::{
-    Kernels, Operation,
+    Kernels, Operation, Step,
     node::{Kept, Undone, alone},
 };
 
@@ -26,6 +26,10 @@ pub struct Upsample {
 }
 
 impl Operation for Upsample {
+    fn steps(&self) -> Option<Vec<Step>> {
+        Some(vec![Step::Upsample { factor: self.factor }])
+    }
+
     fn forward(
         &self,
         kernels: &dyn Kernels,
