@@ -78,30 +78,26 @@ impl<'a> Graph<'a> {
         Symbol::Volume(number)
     }
 
-    /// The name of a volume or weight. `flat`: of a weight that has a number a channel, and is to
-    /// have no other axis.
-    fn name(&self, symbol: Symbol, flat: bool) -> String {
+    /// The name of a volume or weight.
+    fn name(&self, symbol: Symbol) -> String {
         let id = match symbol {
             Symbol::Volume(number) => return volume_name(number),
             Symbol::Weight(id) => id,
         };
         let (name, value) = (self.weights.name(id), self.weights.value(id));
-        let dims = value.dims();
-        let dims = if flat { vec![dims.iter().product()] } else { dims.to_vec() };
         let values = value.clone().into_data().try_into_vec::<f32>();
         let written = &mut *self.written.borrow_mut();
         match values {
-            Ok(values) => drop(written.weights.insert(id, Tensor::floats(name, &dims, &values))),
+            Ok(values) => {
+                let tensor = Tensor::floats(name, &value.dims(), &values);
+                written.weights.insert(id, tensor);
+            }
             Err(source) => {
                 let fault = Error::Values { what: "weights of a network", source };
                 written.fault.get_or_insert(fault);
             }
         }
         name.into()
-    }
-
-    fn volume(&self, symbol: Symbol) -> String {
-        self.name(symbol, false)
     }
 
     fn constant(&self, tensor: Tensor) -> String {
@@ -120,7 +116,7 @@ impl<'a> Graph<'a> {
             return Self::INPUT;
         };
         if steps == [Step::Concat] {
-            let parts = inputs.into_iter().map(|part| self.volume(part)).collect();
+            let parts = inputs.into_iter().map(|part| self.name(part)).collect();
             return self.node("Concat", parts, vec![Attribute::int("axis", 1)]);
         }
         let mut inputs = inputs.into_iter();
@@ -140,26 +136,24 @@ impl<'a> Graph<'a> {
                 if let (true, Symbol::Weight(id)) = (depthwise, weight) {
                     attributes.push(Attribute::int("group", self.weights.value(id).dims()[0]));
                 }
-                self.node("Conv", vec![self.volume(x), self.volume(weight)], attributes)
+                self.node("Conv", vec![self.name(x), self.name(weight)], attributes)
             }
             Step::Transposed { kernel, stride } => {
                 let mut attributes = window(kernel, stride, 1);
                 // What makes an axis exactly as many times as long.
                 attributes.push(Attribute::ints("output_padding", stride.map(|s| s - 1)));
-                self.node("ConvTranspose", vec![self.volume(x), self.volume(next())], attributes)
+                self.node("ConvTranspose", vec![self.name(x), self.name(next())], attributes)
             }
             Step::InstanceNorm { epsilon } => {
-                let [gamma, beta] = [next(), next()].map(|weight| self.name(weight, true));
-                let epsilon = Attribute::float("epsilon", epsilon as f32);
-                let inputs = vec![self.volume(x), gamma, beta];
-                self.node("InstanceNormalization", inputs, vec![epsilon])
+                let [gamma, beta] = [next(), next()];
+                self.instance_norm(x, gamma, beta, epsilon as f32)
             }
             Step::MaxPool(PoolSpec { window: kernel, stride }) => {
-                self.node("MaxPool", vec![self.volume(x)], window(kernel, stride, 1))
+                self.node("MaxPool", vec![self.name(x)], window(kernel, stride, 1))
             }
             // Padding is not counted, unless that is asked for.
             Step::AvgPool(PoolSpec { window: kernel, stride }) => {
-                self.node("AveragePool", vec![self.volume(x)], window(kernel, stride, 1))
+                self.node("AveragePool", vec![self.name(x)], window(kernel, stride, 1))
             }
             Step::Upsample { factor } => {
                 let [d, h, w] = factor;
@@ -172,10 +166,44 @@ impl<'a> Graph<'a> {
                     Attribute::word("coordinate_transformation_mode", "half_pixel"),
                 ];
                 // Between them would stand a region, which this resampling has not.
-                self.node("Resize", vec![self.volume(x), String::new(), scales], attributes)
+                self.node("Resize", vec![self.name(x), String::new(), scales], attributes)
             }
             Step::Concat => unreachable!("it is the only step of its operation"),
         }
+    }
+
+    /// Written out, as ONNX's own node of this name is made with sums over whole volumes in single
+    /// precision: logits would differ by a thousandth.
+    fn instance_norm(&self, x: Symbol, gamma: Symbol, beta: Symbol, epsilon: f32) -> Symbol {
+        let epsilon = self.constant(Tensor::floats("epsilon", &[], &[epsilon]));
+        let centred = self.binary("Sub", x, self.mean(x));
+        let variance = self.mean(self.binary("Mul", centred, centred));
+        let variance = self.node("Add", vec![self.name(variance), epsilon], vec![]);
+        let deviation = self.node("Sqrt", vec![self.name(variance)], vec![]);
+        let scaled = self.binary("Mul", centred, self.binary("Div", gamma, deviation));
+        self.binary("Add", scaled, beta)
+    }
+
+    /// `[batch, channels, 1, 1, 1]`, the mean of every channel, axis after axis: short sums are close.
+    /// Neighbours differ in what they keep, for OpenVINO would make one long sum of those that do
+    /// not.
+    fn mean(&self, x: Symbol) -> Symbol {
+        let along = |x, axis: i64, keep: usize| {
+            let axis = self.constant(Tensor::integers(&format!("axis.{axis}"), &[axis]));
+            self.node(
+                "ReduceMean",
+                vec![self.name(x), axis],
+                vec![Attribute::int("keepdims", keep)],
+            )
+        };
+        let mean = along(along(along(x, 4, 0), 3, 1), 2, 0);
+        let axes = self.constant(Tensor::integers("axes.3.4", &[3, 4]));
+        self.node("Unsqueeze", vec![self.name(mean), axes], vec![])
+    }
+
+    /// An operator of two.
+    fn binary(&self, operator: &str, a: Symbol, b: Symbol) -> Symbol {
+        self.node(operator, vec![self.name(a), self.name(b)], vec![])
     }
 
     fn activated(&self, x: Symbol, slope: f32) -> Symbol {
@@ -183,7 +211,7 @@ impl<'a> Graph<'a> {
         let known = self.written.borrow().activated.get(&key).copied();
         known.unwrap_or_else(|| {
             let alpha = Attribute::float("alpha", slope);
-            let y = self.node("LeakyRelu", vec![self.volume(x)], vec![alpha]);
+            let y = self.node("LeakyRelu", vec![self.name(x)], vec![alpha]);
             self.written.borrow_mut().activated.insert(key, y);
             y
         })
@@ -199,17 +227,18 @@ impl Medium for Graph<'_> {
 
     fn weighted_sum(&self, terms: Vec<Term<Symbol>>) -> Symbol {
         let terms = terms.into_iter().map(|term| self.applied(term));
-        let add = |sum, term| self.node("Add", vec![self.volume(sum), self.volume(term)], vec![]);
-        terms.reduce(add).expect("a sum has at least one term")
+        terms
+            .reduce(|sum, term| self.binary("Add", sum, term))
+            .expect("a sum has at least one term")
     }
 
     fn shifted(&self, x: Symbol, by: Symbol) -> Symbol {
-        self.node("Add", vec![self.volume(x), self.volume(by)], vec![])
+        self.binary("Add", x, by)
     }
 
     fn gated(&self, x: Symbol, gate: Symbol) -> Symbol {
-        let share = self.node("Sigmoid", vec![self.volume(gate)], vec![]);
-        self.node("Mul", vec![self.volume(x), self.volume(share)], vec![])
+        let share = self.node("Sigmoid", vec![self.name(gate)], vec![]);
+        self.binary("Mul", x, share)
     }
 
     fn zeros(&self, x: &Symbol, stride: [usize; 3]) -> Symbol {
@@ -219,7 +248,7 @@ impl Medium for Graph<'_> {
         };
         let steps = spatial(&format!("steps.{d}x{h}x{w}"), stride.map(|n| n as i64));
         let inputs = vec![
-            self.volume(*x),
+            self.name(*x),
             spatial("starts", [0; 3]),
             spatial("ends", [i64::MAX; 3]),
             spatial("axes", [2, 3, 4]),
@@ -227,7 +256,7 @@ impl Medium for Graph<'_> {
         ];
         let thinned = self.node("Slice", inputs, vec![]);
         let zero = self.constant(Tensor::floats("zero", &[], &[0.0]));
-        self.node("Mul", vec![self.volume(thinned), zero], vec![])
+        self.node("Mul", vec![self.name(thinned), zero], vec![])
     }
 }
 
