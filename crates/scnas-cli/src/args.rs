@@ -19,6 +19,7 @@ use crate::report::ReportArgs;
 use crate::search::SearchArgs;
 use crate::show::ShowArgs;
 use crate::train::TrainArgs;
+use crate::view::ViewArgs;
 
 /// What the help of the whole command ends with.
 pub const AFTER_HELP: &str = "\
@@ -84,6 +85,7 @@ pub enum Verb {
     Picture(PictureArgs),
     Compare(CompareArgs),
     Report(ReportArgs),
+    View(ViewArgs),
     Bench(BenchArgs),
     Demo(DemoArgs),
     Config(ConfigArgs),

@@ -29,6 +29,7 @@ mod search;
 mod show;
 mod train;
 mod typed;
+mod view;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -58,9 +59,13 @@ fn in_threads(typed: &Typed) -> Result<ExitCode> {
     let threads = typed.cli.global.threads.unwrap_or(0);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     pool.context("cannot start the threads")?;
-    // Inside the pool from the start: work that is handed over from a thread outside it pays a
-    // wake-up for every operation.
-    rayon::scope(|_| run(typed))
+    match &typed.cli.verb {
+        // It waits: a thread of the pool that does so would be missing to the work.
+        Verb::View(_) => run(typed),
+        // Inside the pool from the start: work that is handed over from a thread outside it pays a
+        // wake-up for every operation.
+        _ => rayon::scope(|_| run(typed)),
+    }
 }
 
 fn run(typed: &Typed) -> Result<ExitCode> {
@@ -79,6 +84,7 @@ fn run(typed: &Typed) -> Result<ExitCode> {
         Verb::Picture(args) => picture::run(args, output),
         Verb::Compare(args) => compare::run(args, output),
         Verb::Report(args) => report::run(args, output),
+        Verb::View(args) => view::run(args, output),
         Verb::Bench(args) => bench::run(args, &device, output),
         Verb::Demo(args) => demo::run(args, &device, output),
         Verb::Config(args) => config::run(args, output),

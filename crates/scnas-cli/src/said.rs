@@ -38,7 +38,9 @@ pub fn said(error: &scnas::Error) -> String {
             format!("{error}; `scnas config` prints every key with its meaning")
         }
         E::Override { .. } => format!("--set: {error}; write it so"),
-        E::Architecture(ArchitectureFault::NoCells { .. }) => format!("{error}; leave --svg out"),
+        E::Architecture(ArchitectureFault::NoCells { .. }) => {
+            format!("{error}; leave --svg and --png out")
+        }
         E::InUse { .. } | E::Disk { .. } => {
             format!("{error}, or give another folder with --out")
         }
@@ -140,6 +142,7 @@ fn other_place(problem: &Place) -> &'static str {
     match problem {
         Place::NoImages { training: false } => "; --training predicts a data set's training images",
         Place::OneFile { .. } | Place::NoFolder | Place::AmongImages => " as --out",
+        Place::NoCase { .. } => "; --data names the data set",
         Place::Overwrites => "; write it elsewhere",
         Place::Scores(_) => "; give a file as `scnas evaluate --csv` writes it",
         _ => "",

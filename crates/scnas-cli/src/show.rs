@@ -12,11 +12,13 @@ use scnas::report::decided::Decided;
 use scnas::report::model_card;
 use scnas::report::portrait::{Portrait, Wanted};
 use scnas::report::race::Race;
+use scnas::report::raster;
 use scnas::settings::{Config, PRESETS};
 use scnas::space::genotype::EdgeShares;
 use serde_json::json;
 
 use crate::output::{Output, note};
+use crate::picture::png;
 use crate::race;
 use crate::run_options::{ARCHITECTURES, patch};
 
@@ -30,7 +32,7 @@ use crate::run_options::{ARCHITECTURES, patch};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  scnas show runs/Task04_Hippocampus/search-fold0 --svg cells.svg
+  scnas show runs/Task04_Hippocampus/search-fold0 --svg cells.svg --png cells.png
   scnas show runs/Task04_Hippocampus/search-fold0 --md --licence \"CC BY 4.0\" > MODEL.md
   scnas show conv3 --preset paper
   scnas show random:1 --width 16 --channels 1 --classes 3 --patch 40,56,40 --json")]
@@ -55,6 +57,9 @@ pub struct ShowArgs {
     /// Also draw the cells into this file
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
+    /// Also draw the cells as pixels into this file, as wide as a page at 300 dots an inch
+    #[arg(long, value_name = "FILE", value_parser = png)]
+    pub png: Option<PathBuf>,
     /// Print a model card in Markdown instead: network, data, scores, limits
     #[arg(long)]
     pub md: bool,
@@ -75,11 +80,17 @@ pub fn run(args: &ShowArgs, device: &Device, output: Output) -> Result<ExitCode>
     }
     let config = Config::load(&args.preset, None, &[])?;
     let portrait = Portrait::of(&args.arch, &config, wanted, device)?;
+    let drawn = |path: &Path| match output.quiet {
+        true => {}
+        false => note(format_args!("drawing: {}", path.display())),
+    };
     if let Some(path) = &args.svg {
         medvol::atomic_write(path, portrait.drawing()?.as_bytes())?;
-        if !output.quiet {
-            note(format_args!("drawing: {}", path.display()));
-        }
+        drawn(path);
+    }
+    if let Some(path) = &args.png {
+        raster::write(&portrait.drawing()?, path)?;
+        drawn(path);
     }
     if args.md {
         let card = model_card::markdown(&portrait, run, args.licence.as_deref())?;

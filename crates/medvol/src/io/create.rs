@@ -7,6 +7,7 @@ use ndarray::Array3;
 
 use super::format::{Content, Format, by_ending};
 use super::grid::{Grid, Header};
+use super::nifti;
 use super::stream::PIECE;
 use super::voxels::NumberType;
 use crate::affine::Affine;
@@ -49,7 +50,8 @@ impl Destination<'_> {
     /// [`Error::Unsupported`] for a shape the format cannot hold, [`Error::Header`] for a singular
     /// affine, [`Error::Write`].
     pub fn labels(&self, labels: &LabelMap) -> Result<()> {
-        self.write_values(labels.grid(), labels.voxels.iter().copied(), None)
+        let values = labels.voxels.iter().copied();
+        with_values(labels.grid(), values, None, &|content| self.write(content))
     }
 
     /// Writes class indices `[depth, height, width]` as the label map that `labels` make of them,
@@ -62,7 +64,7 @@ impl Destination<'_> {
         let grid = Grid { channels: 1, shape: classes.dim().into(), affine };
         let map = ClassMap::new(labels);
         let values = classes.iter().map(|&class| map.value(class.into()).unwrap_or(0));
-        self.write_values(grid, values, Some(labels))
+        with_values(grid, values, Some(labels), &|content| self.write(content))
     }
 
     /// Writes an image as f32: three-dimensional if it has one channel, else with the channels as
@@ -71,37 +73,66 @@ impl Destination<'_> {
     /// # Errors
     /// As [`Self::labels`].
     pub fn image(&self, image: &Image) -> Result<()> {
-        let bytes = image.voxels.iter().flat_map(|value| value.to_le_bytes());
-        self.write(image.grid(), NumberType::F32, bytes, None)
+        with_image(image, &|content| self.write(content))
     }
 
-    fn write_values(
-        &self,
-        grid: Grid,
-        values: impl Iterator<Item = u16> + Clone,
-        labels: Option<&[Label]>,
-    ) -> Result<()> {
-        if values.clone().all(|value| value <= 255) {
-            self.write(grid, NumberType::U8, values.map(|value| value as u8), labels)
-        } else {
-            self.write(grid, NumberType::U16, values.flat_map(u16::to_le_bytes), labels)
-        }
-    }
-
-    fn write(
-        &self,
-        grid: Grid,
-        numbers: NumberType,
-        bytes: impl Iterator<Item = u8> + Clone,
-        labels: Option<&[Label]>,
-    ) -> Result<()> {
-        let same_place =
-            |header: &&Header| header.grid.shape == grid.shape && header.grid.affine == grid.affine;
+    fn write(&self, content: Content) -> Result<()> {
+        let same_place = |header: &&Header| {
+            header.grid.shape == content.grid.shape && header.grid.affine == content.grid.affine
+        };
         let reference = self.reference.filter(same_place);
-        let voxels = |to: &mut dyn Write| write_pieces(to, bytes.clone());
-        self.format
-            .write(&self.path, &Content { grid, numbers, voxels: &voxels, reference, labels })
+        self.format.write(&self.path, &Content { reference, ..content })
     }
+}
+
+/// The bytes of an uncompressed NIfTI file that holds a label map as [`Destination::labels`] writes
+/// it: for programs that are handed an image of whatever format.
+///
+/// # Errors
+/// As [`Destination::labels`].
+pub fn labels_as_nifti(labels: &LabelMap) -> Result<Vec<u8>> {
+    with_values(labels.grid(), labels.voxels.iter().copied(), None, &|content| {
+        nifti::bytes(&content)
+    })
+}
+
+/// The bytes of an uncompressed NIfTI file that holds an image as [`Destination::image`] writes it.
+///
+/// # Errors
+/// As [`Destination::labels`].
+pub fn image_as_nifti(image: &Image) -> Result<Vec<u8>> {
+    with_image(image, &|content| nifti::bytes(&content))
+}
+
+/// Hands the values of a label map on, in bytes as small as they can be.
+fn with_values<T>(
+    grid: Grid,
+    values: impl Iterator<Item = u16> + Clone,
+    labels: Option<&[Label]>,
+    hand: &dyn Fn(Content) -> Result<T>,
+) -> Result<T> {
+    if values.clone().all(|value| value <= 255) {
+        with_bytes(grid, NumberType::U8, values.map(|value| value as u8), labels, hand)
+    } else {
+        with_bytes(grid, NumberType::U16, values.flat_map(u16::to_le_bytes), labels, hand)
+    }
+}
+
+/// Hands the values of an image on.
+fn with_image<T>(image: &Image, hand: &dyn Fn(Content) -> Result<T>) -> Result<T> {
+    let bytes = image.voxels.iter().flat_map(|value| value.to_le_bytes());
+    with_bytes(image.grid(), NumberType::F32, bytes, None, hand)
+}
+
+fn with_bytes<T>(
+    grid: Grid,
+    numbers: NumberType,
+    bytes: impl Iterator<Item = u8> + Clone,
+    labels: Option<&[Label]>,
+    hand: &dyn Fn(Content) -> Result<T>,
+) -> Result<T> {
+    let voxels = |to: &mut dyn Write| write_pieces(to, bytes.clone());
+    hand(Content { grid, numbers, voxels: &voxels, reference: None, labels })
 }
 
 fn write_pieces(to: &mut dyn Write, mut bytes: impl Iterator<Item = u8>) -> io::Result<()> {

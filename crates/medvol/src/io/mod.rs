@@ -46,7 +46,7 @@ mod turn;
 mod voxels;
 
 pub use afterwards::Afterwards;
-pub use create::{Destination, create};
+pub use create::{Destination, create, image_as_nifti, labels_as_nifti};
 pub use fault::{HeaderFault, Unsupported};
 pub use format::{
     Content, FORMATS, Format, Join, default_ending, ending_like, endings, image_ending_like,

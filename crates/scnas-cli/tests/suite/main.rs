@@ -25,3 +25,4 @@ mod report;
 mod runs;
 #[cfg(unix)]
 mod slurm;
+mod view;

@@ -44,11 +44,12 @@ fn the_way_from_data_to_scores_works_and_every_json_parses() {
     assert_eq!(scores["cases"].as_array().unwrap().len(), 2);
     assert_eq!(String::from_utf8(bytes(dir.join("dice.csv"))).unwrap().lines().count(), 3);
 
-    let shown = json(&dir, &["show", "run", "--svg", "cells.svg"]);
+    let shown = json(&dir, &["show", "run", "--svg", "cells.svg", "--png", "cells.png"]);
     assert_eq!(shown["size"], serde_json::json!({ "channels": 1, "classes": 3, "width": 4 }));
     assert_eq!(json(&dir, &["show", "run/model.safetensors"])["parameters"], shown["parameters"]);
     assert_eq!(json(&dir, &["show", "run/genotype.json"])["genotype"], shown["genotype"]);
     assert!(String::from_utf8(bytes(dir.join("cells.svg"))).unwrap().starts_with("<svg"));
+    assert!(bytes(dir.join("cells.png")).starts_with(b"\x89PNG"));
     assert_eq!(json(&dir, &["compare", "run"])[0]["result"], found["result"]);
     assert_eq!(json(&dir, &["config", "--preset", "paper"])["network"]["width"], 32);
 }

@@ -19,6 +19,14 @@ pub enum Place {
     /// A folder without label maps.
     #[error("expected label maps (such as .nii.gz, .nrrd or .mha), found none")]
     NoLabelMaps,
+    /// A case whose files are not where the run found and left them.
+    #[error(
+        "expected the image, the reference and the prediction of {case} where the run found and left them"
+    )]
+    NoCase {
+        /// Name of the case.
+        case: String,
+    },
     /// A name that is no text.
     #[error("expected a name in UTF-8; rename this file")]
     NotUtf8,

@@ -14,6 +14,7 @@ use ndarray::{Array2, ArrayView2, ArrayView3, Axis, s};
 use serde::Serialize;
 
 use crate::error::{Error, Place, Result};
+use crate::report::held_out::on_grid;
 
 /// Pixels of the longest side of the volume.
 const LONGEST: f64 = 320.0;
@@ -62,18 +63,8 @@ impl Picture {
     /// # Errors
     /// Files that cannot be read; maps that do not lie on the image; no map.
     pub fn of_files(image: &Path, maps: &[impl AsRef<Path>]) -> Result<Self> {
-        let source = Source::from(image);
-        let opened = source.open()?;
-        let header = opened.header().clone();
-        let read = |path: &Path| -> medvol::Result<LabelMap> {
-            let of_map = Source::from(path);
-            let opened = of_map.open()?.on_grid_of(&header);
-            header.check_same_place(&source, &of_map, opened.header())?;
-            opened.labels()
-        };
-        let maps = maps.iter().map(|path| read(path.as_ref()));
-        let maps = maps.collect::<medvol::Result<Vec<LabelMap>>>()?;
-        let shown = Self::new(&opened.image()?, &maps);
+        let (read, maps) = read(image, maps)?;
+        let shown = Self::new(&read, &maps);
         shown.ok_or_else(|| Error::place(image, Place::NoLabelMaps))
     }
 
@@ -86,12 +77,10 @@ impl Picture {
         let axes = Orientation::of(&image.affine);
         let channels = axes.canonical_channels(image.voxels.view());
         let image_voxels = channels.index_axis(Axis(0), 0);
+        let colours = coloured(maps);
         let maps: Vec<ArrayView3<u16>> =
             maps.iter().map(|map| axes.canonical(map.voxels.view())).collect();
         let planes = fullest(maps.first()?.map(|&value| value > 0).view());
-        let values: BTreeSet<u16> = maps.iter().flatten().copied().filter(|&v| v > 0).collect();
-        let colours: Vec<(u16, Colour)> =
-            values.into_iter().zip(COLOURS.into_iter().cycle()).collect();
 
         let sizes = panel_sizes(image_voxels.dim().into(), canonical_spacing(&image.affine));
         let [heights, widths] = [0, 1].map(|side| sizes.map(|size| size[side]));
@@ -132,6 +121,26 @@ impl Picture {
         let values: Vec<u8> = self.pixels.iter().flatten().copied().collect();
         encoded(self.pixels.dim(), png::ColorType::Rgb, &values)
     }
+}
+
+/// A colour for each label that occurs in maps.
+pub(super) fn coloured(maps: &[LabelMap]) -> Vec<(u16, Colour)> {
+    let values = maps.iter().flat_map(|map| &map.voxels).copied();
+    let values: BTreeSet<u16> = values.filter(|&value| value > 0).collect();
+    values.into_iter().zip(COLOURS.into_iter().cycle()).collect()
+}
+
+/// An image and label maps on its grid.
+///
+/// # Errors
+/// Files that cannot be read; maps that do not lie on the image.
+pub(super) fn read(image: &Path, maps: &[impl AsRef<Path>]) -> Result<(Image, Vec<LabelMap>)> {
+    let source = Source::from(image);
+    let opened = source.open()?;
+    let header = opened.header().clone();
+    let maps = maps.iter().map(|map| on_grid(&header, map.as_ref(), Some(&source)));
+    let maps = maps.collect::<Result<Vec<LabelMap>>>()?;
+    Ok((opened.image()?, maps))
 }
 
 /// A grey image `[height, width]` as PNG.

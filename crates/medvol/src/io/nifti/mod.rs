@@ -77,6 +77,11 @@ impl Format for Nifti {
     }
 }
 
+/// The bytes of an uncompressed NIfTI file.
+pub(super) fn bytes(content: &Content) -> Result<Vec<u8>> {
+    write::bytes(content)
+}
+
 /// Opens the other file of a pair.
 fn other_half(stream: &Stream, half: Half) -> Result<Stream> {
     let (path, reading) = (stream.source().path(), stream.source().reading());

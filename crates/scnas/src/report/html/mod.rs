@@ -5,17 +5,17 @@
 //! there is nothing to say. The page's security policy lets it ask for nothing.
 
 mod background;
-mod cells;
+pub(super) mod cells;
 mod comparison;
-mod curves;
-mod markup;
-mod pictures;
-mod plane;
+pub(super) mod curves;
+pub(super) mod markup;
+pub(super) mod pictures;
+pub(super) mod plane;
 mod plot;
-mod race;
+pub(super) mod race;
 mod scores;
-mod subject;
-mod words;
+pub(super) mod subject;
+pub(super) mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -29,8 +29,11 @@ use crate::space::draw;
 /// Name of the page in the folder of a run.
 pub const FILE: &str = "report.html";
 
-const STYLE: &str = include_str!("page.css");
-const SCRIPT: &str = include_str!("page.js");
+/// How the page looks.
+pub(super) const STYLE: &str = include_str!("page.css");
+
+/// What it does: a function that gives life to what is below an element.
+pub(super) const SCRIPT: &str = include_str!("page.js");
 
 /// The page about folders of runs or cross-validations, finished or not, and CSV files of
 /// evaluations; several are also compared with the first. `data` is the data set whose images are
@@ -127,6 +130,6 @@ fn document(name: &str, links: &[(String, String)], body: &str) -> String {
          content=\"light dark\">\n<title>{name} – scnas</title>\n<style>{drawn}{STYLE}</style>\n\
          </head>\n<body>\n<header><h1>{name}</h1><nav aria-label=\"Parts of this \
          page\">{links}</nav></header>\n<main>\n{body}</main>\n<footer><p>Written by scnas \
-         {version}.</p></footer>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
+         {version}.</p></footer>\n<script>{SCRIPT}enliven(document);</script>\n</body>\n</html>\n"
     )
 }

@@ -1,8 +1,10 @@
 //! The worst, the median and the best cases in pictures.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
-use medvol::io;
+use medvol::metrics::Structures;
+use medvol::{Image, LabelMap, io};
 
 use crate::error::{Error, Result};
 use crate::memory;
@@ -69,7 +71,7 @@ fn chosen(evaluation: &Evaluation) -> Vec<(&'static str, &CaseScore, f64)> {
 }
 
 /// The network that predicted a case, and where the case's files are listed.
-fn place<'a>(
+pub fn place<'a>(
     subject: &'a Subject,
     case: &str,
     data: Option<&'a HeldOut>,
@@ -82,19 +84,50 @@ fn place<'a>(
     Some((network, data.or(network.held_out.as_ref())?))
 }
 
-/// The planes of a case; `None` where its files or its prediction are not there.
-fn draw(network: &Network, files: &HeldOut, case: &str) -> Result<Option<[Plane; 3]>> {
-    let predicted = network.folder.join("predictions");
-    let predicted = predicted.join(format!("{case}{}", io::default_ending()));
+/// A case as its files hold it, on one grid.
+#[derive(Debug)]
+pub struct Volumes {
+    /// All channels.
+    pub image: Image,
+    /// What it is scored against.
+    pub reference: LabelMap,
+    /// What the network made of it.
+    pub prediction: LabelMap,
+    /// What is scored.
+    pub scored: Structures,
+}
+
+/// The volumes of a case; `None` where its files or its prediction are not there, or not on one
+/// grid. `share` is the part of the memory that is free that drawing may take.
+///
+/// # Errors
+/// Files that cannot be read, or that do not belong together; [`Error::Memory`].
+pub fn read(network: &Network, files: &HeldOut, case: &str, share: u64) -> Result<Option<Volumes>> {
+    let predicted = prediction_file(network, case);
     let Some(plan) = network.plan.as_ref().filter(|_| predicted.exists()) else { return Ok(None) };
     let config = network.config.as_ref();
     let free = config.map_or_else(memory::free, |config| config.data.memory_free());
+    let free = free.map(|free| free / share);
     let Some((image, header, reference)) = files.load(case, free)? else { return Ok(None) };
     let prediction = on_grid(&header, &predicted, None)?;
     if [reference.shape(), prediction.shape()].iter().any(|shape| *shape != image.shape()) {
         return Ok(None);
     }
-    let planes = planes(&image, &reference, &prediction, &plan.scored());
+    Ok(Some(Volumes { image, reference, prediction, scored: plan.scored() }))
+}
+
+fn prediction_file(network: &Network, case: &str) -> PathBuf {
+    network.folder.join("predictions").join(format!("{case}{}", io::default_ending()))
+}
+
+/// The planes of a case; `None` where there are no [volumes](read).
+fn draw(network: &Network, files: &HeldOut, case: &str) -> Result<Option<[Plane; 3]>> {
+    let Some(Volumes { image, reference, prediction, scored }) = read(network, files, case, 1)?
+    else {
+        return Ok(None);
+    };
+    let planes = planes(&image, &reference, &prediction, &scored);
+    let predicted = prediction_file(network, case);
     Ok(Some(planes.map_err(|e| Error::file("draw a picture of", &predicted, e.into()))?))
 }
 
@@ -102,14 +135,8 @@ fn draw(network: &Network, files: &HeldOut, case: &str) -> Result<Option<[Plane;
 const VIEWS: [(&str, &str, &str); 3] =
     [("axial", "R", "A"), ("coronal", "R", "S"), ("sagittal", "A", "S")];
 
-fn figure(
-    rank: &str,
-    case: &CaseScore,
-    dice: f64,
-    evaluation: &Evaluation,
-    of: &str,
-    planes: &[Plane; 3],
-) -> String {
+/// What is said of a case beside its mean Dice.
+pub fn facts(case: &CaseScore, evaluation: &Evaluation, of: &str) -> String {
     let by_class: Vec<String> = (evaluation.classes.iter().enumerate())
         .map(|(n, class)| format!("{class} {}", number(case.get(Metric::Dice, n), 3)))
         .collect();
@@ -120,6 +147,18 @@ fn figure(
         .chain(apart)
         .chain(Some(of.to_string()).filter(|of| !of.is_empty()))
         .collect();
+    facts.join(" · ")
+}
+
+fn figure(
+    rank: &str,
+    case: &CaseScore,
+    dice: f64,
+    evaluation: &Evaluation,
+    of: &str,
+    planes: &[Plane; 3],
+) -> String {
+    let facts = facts(case, evaluation, of);
     let drawn: String = planes
         .iter()
         .zip(VIEWS)
@@ -138,7 +177,7 @@ fn figure(
          class=\"dice\">Dice {dice:.3}</span> <span class=\"note\">{}</span></figcaption><div \
          class=\"planes\">{drawn}</div></figure>\n",
         escape(&case.case),
-        escape(&facts.join(" · "))
+        escape(&facts)
     )
 }
 

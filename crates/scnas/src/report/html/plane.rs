@@ -86,11 +86,7 @@ pub fn planes(
     let (grey, reference, prediction) =
         (grey.slice(cut), reference.slice(cut), prediction.slice(cut));
 
-    let wrong = Zip::from(&reference)
-        .and(&prediction)
-        .map_collect(|&r, &p| sets.wrong(r, p, scored.ignore));
-    let through = through_largest(&wrong)
-        .unwrap_or_else(|| fullest(reference.map(|&value| sets.of_value(value) > 0).view()));
+    let (wrong, through) = compared(reference, prediction, scored);
     let contrast = window(&grey, through);
     let drawn = |axis: usize| -> Result<Plane, png::EncodingError> {
         let (plane, wrong) = (seen(grey, axis, through), seen(wrong.view(), axis, through));
@@ -113,6 +109,24 @@ pub fn planes(
         })
     };
     Ok([drawn(0)?, drawn(1)?, drawn(2)?])
+}
+
+/// What is wrong with each voxel of a prediction, and the planes along each axis through the largest
+/// connected error; where nothing is wrong, through the largest area of the reference.
+///
+/// # Panics
+/// If the shapes differ.
+pub fn compared(
+    reference: ArrayView3<u16>,
+    prediction: ArrayView3<u16>,
+    scored: &Structures,
+) -> (Array3<Option<Wrong>>, [usize; 3]) {
+    let sets = Sets::of(scored);
+    let wrong =
+        Zip::from(reference).and(prediction).map_collect(|&r, &p| sets.wrong(r, p, scored.ignore));
+    let through = through_largest(&wrong)
+        .unwrap_or_else(|| fullest(reference.map(|&value| sets.of_value(value) > 0).view()));
+    (wrong, through)
 }
 
 /// Which structures a voxel of each value belongs to, as the number of that set; 0 for none.

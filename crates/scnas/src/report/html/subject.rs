@@ -81,7 +81,11 @@ impl Subject {
         };
         let race = Race::read(path)?;
         let complete = path.is_file() || networks.iter().any(|network| network.results.is_some());
-        let under_way = race.is_some() || networks.iter().any(|network| !network.lines.is_empty());
+        // Settings are written before the first epoch.
+        let begun = |network: &Network| {
+            !network.lines.is_empty() || network.folder.join("config.toml").exists()
+        };
+        let under_way = race.is_some() || networks.iter().any(begun);
         let finished = match complete || !under_way {
             true => Some(Finished::read(path)?),
             false => None,
