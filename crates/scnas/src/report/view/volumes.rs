@@ -71,8 +71,10 @@ impl Volumes {
             [] => (None, centre),
             [(_, map)] => (None, fullest(map.voxels.map(|value| *value > 0).view())),
             [(_, reference), (_, prediction), ..] => {
-                let found = compared(reference.voxels.view(), prediction.voxels.view(), scored);
-                (Some(codes(&found.0)), found.1)
+                let (reference, prediction) = (reference.voxels.view(), prediction.voxels.view());
+                let (wrong, planes) = compared(reference, prediction, scored);
+                let planes = nearest(&wrong, planes).unwrap_or(planes);
+                (Some(codes(&wrong)), planes)
             }
         };
         let [k, j, i] = planes.map(|plane| plane as f64);
@@ -120,6 +122,16 @@ impl Volumes {
     pub fn map(&self, map: usize) -> Result<Option<Vec<u8>>> {
         Ok(self.maps.get(map).map(|(_, map)| labels_as_nifti(map)).transpose()?)
     }
+}
+
+/// The voxel that is wrong and nearest to where planes meet, which need not be of what each of them
+/// shows most of.
+fn nearest(wrong: &Array3<Option<Wrong>>, planes: [usize; 3]) -> Option<[usize; 3]> {
+    let found = wrong.indexed_iter().filter(|(_, found)| found.is_some());
+    let voxels = found.map(|((k, j, i), _)| [k, j, i]);
+    voxels.min_by_key(|voxel| {
+        voxel.iter().zip(planes).map(|(at, plane)| at.abs_diff(plane).pow(2)).sum::<usize>()
+    })
 }
 
 /// What is wrong as labels: 1 missed, 2 added, 3 labelled otherwise.
