@@ -51,8 +51,8 @@ impl Sample {
     pub fn write(&self, file: &Path) -> Result<PathBuf> {
         let folder = file.with_file_name(FOLDER);
         std::fs::create_dir_all(&folder).map_err(|e| Error::file("create", &folder, e))?;
-        medvol::atomic_write(&folder.join("input_0.pb"), &self.window)?;
-        medvol::atomic_write(&folder.join("output_0.pb"), &self.logits)?;
+        medvol::atomic_write(folder.join("input_0.pb"), &self.window)?;
+        medvol::atomic_write(folder.join("output_0.pb"), &self.logits)?;
         Ok(folder)
     }
 }

@@ -146,9 +146,9 @@ fn every_network_is_a_graph_that_reads_what_is_there_and_holds_every_weight_once
             let new = node.output.iter().all(|output| there.insert(output));
             assert!(new, "{name}: {} makes what is there", node.name);
         }
-        // Nothing is made or held in vain.
-        assert!(there.remove(LOGITS), "{name}");
-        assert_eq!(there, read, "{name}");
+        // What no edge of a node reads is made in vain, here as in a forward pass. Nothing is held so.
+        assert!(there.contains(LOGITS), "{name}");
+        assert!(read.contains(IMAGE) && held.keys().all(|tensor| read.contains(tensor)), "{name}");
         assert_eq!(graph.node.len(), onnx.nodes);
 
         let mut scalars = 0;
