@@ -28,7 +28,7 @@ use server::Server;
 Examples:
   scnas view runs/Task04_Hippocampus/search-fold0
   scnas view scan.nii.gz reference.nii.gz prediction.nii.gz
-  scnas view runs/cv --port 8700 --no-browser   # on a server; then here: ssh -L 8700:127.0.0.1:8700 SERVER")]
+  scnas view runs/cv --no-browser --port 8700   # then: ssh -L 8700:127.0.0.1:8700 SERVER")]
 pub struct ViewArgs {
     /// Folder of a run or of a cross-validation, or an image
     #[arg(value_name = "RUN|IMAGE")]
