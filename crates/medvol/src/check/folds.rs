@@ -7,12 +7,7 @@ use super::{Finding, Fold, Kind, Severity};
 use crate::dataset::Dataset;
 
 pub(super) fn hold_against(dataset: &Dataset, folds: &[Fold], facts: &[Facts]) -> Vec<Finding> {
-    let labelled: BTreeSet<&str> = dataset
-        .cases
-        .iter()
-        .filter(|case| case.label.is_some())
-        .map(|case| case.name.as_str())
-        .collect();
+    let labelled = dataset.labelled();
     let mut findings = Vec::new();
     for (number, fold) in folds.iter().enumerate() {
         findings.extend(misplaced(number, fold, &labelled));

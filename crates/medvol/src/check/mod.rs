@@ -169,7 +169,9 @@ pub fn conclude(
     }
     findings.extend(compare::compare(dataset, &facts));
     let folds = if options.folds.is_empty() { &dataset.folds } else { &options.folds };
-    findings.extend(folds::hold_against(dataset, folds, &facts));
+    let labelled = dataset.labelled();
+    let folds: Vec<Fold> = folds.iter().map(|fold| fold.clone().by_cases(&labelled)).collect();
+    findings.extend(folds::hold_against(dataset, &folds, &facts));
     findings.extend(match &options.fold {
         Some((number, fold)) => folds::unlearnable(dataset, [(*number, fold)], &facts),
         None => folds::unlearnable(dataset, folds.iter().enumerate(), &facts),

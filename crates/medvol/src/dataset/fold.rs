@@ -1,8 +1,11 @@
 //! Which cases are held out, where a description says so.
 
-use super::CaseFiles;
+use std::collections::BTreeSet;
+
 use super::entry::Found;
 use super::said::Said;
+use super::{CaseFiles, Dataset};
+use crate::io::stem_and_ending;
 
 /// The training and held-out cases of one fold, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +26,32 @@ impl Fold {
         let (out, training): (Vec<_>, Vec<_>) = labelled.partition(|case| held_out(case));
         let names = |cases: Vec<&CaseFiles>| cases.into_iter().map(|c| c.name.clone()).collect();
         Self { training: names(training), held_out: names(out) }
+    }
+
+    /// The same by the names of cases, where it names their files: with folder and ending, and
+    /// perhaps with nnU-Net's number of the first channel. What names no case stays as it is.
+    pub fn by_cases(mut self, cases: &BTreeSet<&str>) -> Self {
+        for name in self.training.iter_mut().chain(&mut self.held_out) {
+            if cases.contains(name.as_str()) {
+                continue;
+            }
+            let file = name.rsplit(['/', '\\']).next().unwrap_or(name);
+            let (stem, _) = stem_and_ending(file);
+            let unnumbered = stem.strip_suffix("_0000");
+            let case = [Some(stem), unnumbered].into_iter().flatten().find(|n| cases.contains(n));
+            if let Some(case) = case.map(str::to_string) {
+                *name = case;
+            }
+        }
+        self
+    }
+}
+
+impl Dataset {
+    /// The names of the training cases with label maps.
+    pub(crate) fn labelled(&self) -> BTreeSet<&str> {
+        let labelled = self.cases.iter().filter(|case| case.label.is_some());
+        labelled.map(|case| case.name.as_str()).collect()
     }
 }
 

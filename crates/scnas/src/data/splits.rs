@@ -1,12 +1,15 @@
 //! Which cases are held out: seeded folds, or a file in nnU-Net's form (`splits_final.json`), a
-//! list with one `{"train": […], "val": […]}` a fold.
+//! list with one `{"train": […], "val": […]}` a fold. One fold may stand alone, and several may
+//! have their numbers as keys; cases may be named by their files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use medvol::{Fold, composed, read_text};
 use rand::seq::SliceRandom as _;
 use serde::Deserialize;
+use serde::de::Error as _;
 
 use crate::error::{Error, Found, Result};
 use crate::random::{Stream, rng};
@@ -14,9 +17,14 @@ use crate::random::{Stream, rng};
 /// An entry of the file.
 #[derive(Deserialize)]
 struct Entry {
+    #[serde(alias = "training")]
     train: Vec<String>,
+    #[serde(alias = "validation", alias = "valid")]
     val: Vec<String>,
 }
+
+/// What a pickle of Python begins with, of its version 2 or later.
+const PICKLE: u8 = 0x80;
 
 /// `count` folds of groups of names (all cases of a patient, mostly one), each group held out as a
 /// whole in one of them; the same for the same seed.
@@ -55,7 +63,8 @@ pub fn read(path: &Path, names: &[String]) -> Result<Vec<Fold>> {
 /// side without cases.
 pub fn placed(path: &Path, folds: Vec<Fold>, names: &[String]) -> Result<Vec<Fold>> {
     let known: BTreeSet<&str> = names.iter().map(String::as_str).collect();
-    let check = |(number, mut fold): (usize, Fold)| {
+    let check = |(number, fold): (usize, Fold)| {
+        let mut fold = fold.by_cases(&known);
         if let Some(misplaced) = fold.misplaced(&known).into_iter().next() {
             let remedy = misplaced.remedy();
             return Err(Error::invalid(
@@ -77,10 +86,16 @@ pub fn placed(path: &Path, folds: Vec<Fold>, names: &[String]) -> Result<Vec<Fol
 /// # Errors
 /// A file that cannot be read or has another form, or no fold.
 pub fn read_unchecked(path: &Path) -> Result<Vec<Fold>> {
-    let text = read_text(path).map_err(|e| Error::file("read", path, e))?;
     let form = r#"splits as nnU-Net writes them: [{"train": ["case", …], "val": ["case", …]}, …]"#;
-    let entries: Vec<Entry> = serde_json::from_str(&text)
-        .map_err(|e| Error::invalid(path, form, e, "give its splits_final.json"))?;
+    let text = read_text(path).map_err(|e| match e.kind() {
+        ErrorKind::InvalidData if is_pickle(path) => {
+            let remedy = "write its content as JSON: json.dump(pickle.load(file), …) of Python";
+            Error::invalid(path, form, Found::Pickle, remedy)
+        }
+        _ => Error::file("read", path, e),
+    })?;
+    let entries =
+        entries(&text).map_err(|e| Error::invalid(path, form, e, "give its splits_final.json"))?;
     if entries.is_empty() {
         return Err(Error::invalid(path, form, Found::EmptyList, "give at least one fold"));
     }
@@ -88,6 +103,40 @@ pub fn read_unchecked(path: &Path) -> Result<Vec<Fold>> {
     let form = |names: Vec<String>| names.iter().map(|name| composed(name)).collect();
     let fold = |Entry { train, val }| Fold { training: form(train), held_out: form(val) };
     Ok(entries.into_iter().map(fold).collect())
+}
+
+/// The folds of a text: a list, one alone, or several by their numbers.
+fn entries(text: &str) -> serde_json::Result<Vec<Entry>> {
+    if !text.trim_start().starts_with('{') {
+        return serde_json::from_str(text);
+    }
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)?;
+    if object.values().any(serde_json::Value::is_array) {
+        return Ok(vec![serde_json::from_str(text)?]);
+    }
+    let keys: Vec<&str> = object.keys().map(String::as_str).collect();
+    let misnumbered = || {
+        let text = format!("folds called {keys:?}, which are no numbers from 0 without gaps");
+        serde_json::Error::custom(text)
+    };
+    let numbers = keys.iter().map(|key| number_of(key)).collect::<Option<Vec<usize>>>();
+    let numbers = numbers.ok_or_else(misnumbered)?;
+    let folds: BTreeMap<usize, &serde_json::Value> =
+        numbers.iter().copied().zip(object.values()).collect();
+    if folds.len() < keys.len() || !folds.keys().copied().eq(0..keys.len()) {
+        return Err(misnumbered());
+    }
+    folds.into_values().map(Entry::deserialize).collect()
+}
+
+/// The number at the end of a fold's key: 3 of `3` and of `fold_3`.
+fn number_of(key: &str) -> Option<usize> {
+    let word = key.trim_end_matches(|letter: char| letter.is_ascii_digit());
+    key[word.len()..].parse().ok()
+}
+
+fn is_pickle(path: &Path) -> bool {
+    std::fs::read(path).is_ok_and(|bytes| bytes.first() == Some(&PICKLE))
 }
 
 #[cfg(test)]
@@ -149,6 +198,35 @@ mod tests {
     }
 
     #[test]
+    fn a_file_may_hold_one_fold_or_numbered_ones_and_name_cases_by_their_files() {
+        let expected = Fold { training: names(2), held_out: vec!["case_2".into()] };
+        for (text, folds) in [
+            (r#"{"train": ["case_0", "case_1"], "val": ["case_2"]}"#, 1),
+            (r#"[{"training": ["case_1", "case_0"], "validation": ["case_2"]}]"#, 1),
+            (
+                r#"[{"train": ["case_0.nii.gz", "./imagesTr/case_1_0000.nii.gz"], "val": ["D:\\a\\case_2.mha"]}]"#,
+                1,
+            ),
+            (
+                r#"{"fold_1": {"train": ["case_2"], "val": ["case_0", "case_1"]}, "fold_0": {"train": ["case_0", "case_1"], "val": ["case_2"]}}"#,
+                2,
+            ),
+        ] {
+            let read = read_text(text).expect(text);
+            assert_eq!((&read[0], read.len()), (&expected, folds), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pickle_is_refused_as_what_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("splits_final.pkl");
+        std::fs::write(&path, b"\x80\x04\x95\xff").unwrap();
+        let message = read(&path, &names(3)).unwrap_err().to_string();
+        assert!(message.contains("pickle") && message.contains("JSON"), "{message}");
+    }
+
+    #[test]
     fn impossible_splits_are_refused_with_the_fold_and_the_case() {
         for (text, named) in [
             (
@@ -169,6 +247,7 @@ mod tests {
             ),
             (r#"[{"train": ["case_0", "case_1", "case_2"], "val": []}]"#, "no case under \"val\""),
             (r#"[{"train": ["case_0", "case_1"]}]"#, "val"),
+            (r#"{"0": {"train": [], "val": []}, "2": {"train": [], "val": []}}"#, "without gaps"),
             ("[]", "empty"),
             ("{", "nnU-Net"),
         ] {

@@ -12,6 +12,9 @@ pub enum Found {
     /// No JSON, or another document.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
+    /// A file that only Python reads.
+    #[error("a pickle of Python")]
+    Pickle,
     /// No safetensors file, or one with tensors that it cannot have.
     #[error("not a safetensors file ({0})")]
     NotSafetensors(#[from] SafeTensorError),
