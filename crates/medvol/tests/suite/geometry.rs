@@ -212,9 +212,13 @@ fn a_mask_has_the_dimensions_of_the_image_it_is_like() {
     let folder = tempfile::tempdir().unwrap();
     let (image, mask) = (folder.path().join("image.nii"), folder.path().join("mask.nii"));
     let sample = &samples()["codes 4 and 1, moved"];
-    for (sizes, dimensions) in
-        [([3, 4, 5, 6, 1], 3), ([2, 4, 5, 1, 1], 2), ([4, 4, 5, 6, 1], 3), ([5, 4, 5, 1, 1], 3)]
-    {
+    for (sizes, dimensions) in [
+        ([3, 4, 5, 6, 1], 3),
+        ([2, 4, 5, 1, 1], 2),
+        ([4, 4, 5, 6, 1], 4),
+        ([4, 4, 5, 6, 0], 4),
+        ([5, 4, 5, 1, 1], 5),
+    ] {
         let mut header = sample.bytes();
         for (n, size) in sizes.iter().enumerate() {
             header[40 + 2 * n..][..2].copy_from_slice(&i16::to_le_bytes(*size));

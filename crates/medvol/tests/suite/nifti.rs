@@ -227,7 +227,7 @@ fn other_kinds_of_files_are_refused_with_what_to_convert_them_to() {
     let text = folder.path().join("text.nii");
     fs::write(&text, "not an image".repeat(100)).unwrap();
     let cases = [
-        (fixture("bad_complex.nii.gz"), "data type 32"),
+        (fixture("bad_complex.nii.gz"), "data type 32 (complex numbers)"),
         (fixture("bad_5d.nii.gz"), "dimension"),
         (path, "Analyze"),
         (text, "not a NIfTI file"),

@@ -33,6 +33,18 @@ const CODES: [(i16, NumberType); 10] = [
     (64, NumberType::F64),
 ];
 
+/// What the other types are, none of which is a real number that is computed with.
+const OTHERS: [(i64, &str); 8] = [
+    (0, "unknown"),
+    (1, "single bits"),
+    (32, "complex numbers"),
+    (128, "colours, RGB"),
+    (1536, "floats of 128 bits"),
+    (1792, "complex numbers"),
+    (2048, "complex numbers"),
+    (2304, "colours, RGBA"),
+];
+
 /// What a header has to say of itself: where, and of which version, in one file or in a pair.
 const MAGIC: [(usize, &[u8], Version, bool); 4] = [
     (344, b"n+1\0", Version::One, false),
@@ -112,8 +124,12 @@ fn parse(source: &Source, fields: Fields, is_pair: bool) -> Result<Parsed> {
         space(&fields, shape).place(source.reading()).map_err(|fault| fault.of(path))?;
     let code = fields.int(DATATYPE, 0);
     let numbers = CODES.iter().find(|(c, _)| i64::from(*c) == code).map(|(_, numbers)| *numbers);
-    let numbers =
-        numbers.ok_or_else(|| Unsupported::DataType { found: code.to_string() }.of(path))?;
+    let unread = || {
+        let what = OTHERS.iter().find(|(other, _)| *other == code).map(|(_, what)| *what);
+        let found = what.map_or(code.to_string(), |what| format!("{code} ({what})"));
+        Unsupported::DataType { found }.of(path)
+    };
+    let numbers = numbers.ok_or_else(unread)?;
     let grid = Grid { channels, shape, affine };
     // So that bytes can be counted.
     if grid.voxels().checked_mul(numbers.bytes() as u64).is_none_or(|bytes| bytes > 1 << 62) {

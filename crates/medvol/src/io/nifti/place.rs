@@ -51,11 +51,13 @@ fn copy(header: &mut Fields, grid: &Grid, fields: &Fields) {
     }
     // Of an image in several files, the header is that of the first alone.
     let volumes = (4..=fields.int(DIM, 0).clamp(3, 7)).map(|n| fields.int(DIM, n as usize).max(1));
-    if grid.channels == 1 {
-        // An image of two dimensions has a map of two; one of many volumes, a map of one.
+    if volumes.product::<i64>() == grid.channels as i64 {
+        // As many dimensions as the image, whose further ones may be of one; a size of 0 is one.
+        header.set_int(DIM, 0, fields.int(DIM, 0));
+        (4..=7).for_each(|n| header.set_int(DIM, n, fields.int(DIM, n).max(1)));
+    } else if grid.channels == 1 {
+        // An image of many volumes has a map of one.
         header.set_int(DIM, 0, fields.int(DIM, 0).min(3));
-    } else if volumes.product::<i64>() == grid.channels as i64 {
-        ints.push((DIM, 8));
     }
     for (field, count) in floats {
         (0..count).for_each(|n| header.set_float(field, n, fields.float(field, n)));
