@@ -11,6 +11,7 @@ use super::file_names::FileNames;
 use super::stream::{PIECE, Stream};
 use crate::error::{Error, Result};
 use crate::open::open_file;
+use crate::text::{composed, names_in};
 
 /// How voxels stand in the file (or in each of the files) that holds them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +79,7 @@ pub(super) fn beside(
     let mut files = Vec::new();
     let mut at_most = 0_u64;
     for name in names.iter() {
-        let path = folder.join(&*name);
+        let path = located(folder, &name);
         let length = open_file(&path).and_then(|file| file.metadata()).map_err(|error| {
             Error::DataFile { path: source.path().to_path_buf(), file: path.clone(), source: error }
         })?;
@@ -93,6 +94,24 @@ pub(super) fn beside(
     }
     let parts = Parts { layout, part_bytes, files: files.into_iter(), open: None };
     Ok(Stream::decoded(&source, Box::new(parts), at_most))
+}
+
+/// Where a data file lies that a header names so, perhaps on Windows: with backslashes, in other
+/// case, in another Unicode form.
+fn located(folder: &Path, name: &str) -> PathBuf {
+    let plain = folder.join(name);
+    let slashes = folder.join(name.replace('\\', "/"));
+    if plain.exists() || slashes.exists() {
+        return if plain.exists() { plain } else { slashes };
+    }
+    let alike = || {
+        let (within, name) = (slashes.parent()?, composed(slashes.file_name()?.to_str()?));
+        let names = names_in(within).into_iter();
+        let mut found = names.filter(|(form, _)| form.to_lowercase() == name.to_lowercase());
+        let (_, only) = found.next().filter(|_| found.next().is_none())?;
+        Some(within.join(only))
+    };
+    alike().unwrap_or(plain)
 }
 
 /// How a header names the file beside it that is going to hold its voxels.

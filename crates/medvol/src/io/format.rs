@@ -149,7 +149,24 @@ pub fn stem_and_ending(file: &str) -> (&str, &str) {
 /// Whether a file is only a part of an image that is known by another file which is there: the
 /// voxels beside their header.
 pub fn is_part_of_another(path: &Path) -> bool {
-    by_ending(path).is_some_and(|format| format.is_part_of(path).is_some())
+    match by_ending(path) {
+        Some(format) => format.is_part_of(path).is_some(),
+        None => is_data_file(path),
+    }
+}
+
+/// Whether a file has the name that programs give to the voxels of a text header which is there.
+fn is_data_file(path: &Path) -> bool {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
+    let of = |ending: &&str| {
+        let (stem, end) = name.split_at_checked(name.len().checked_sub(ending.len())?)?;
+        end.eq_ignore_ascii_case(ending).then_some(stem)
+    };
+    let header =
+        |stem: &str, ending: &str| path.with_file_name(format!("{stem}{ending}")).is_file();
+    let endings = [".mhd", ".nhdr", ".MHD", ".NHDR"];
+    let stem = [".raw.gz", ".zraw", ".raw"].iter().find_map(of);
+    stem.is_some_and(|stem| endings.iter().any(|ending| header(stem, ending)))
 }
 
 /// The format whose files end as a name does, in upper or lower case.
