@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 
 use super::examine::Facts;
 use super::geometry::{CHECK_UNIT, implausible};
+use super::intensity::LEAST_DENSE;
 use super::labels::{FEW_VOXELS, Labels};
 use super::look::is_of_other_size;
 use super::{Finding, Fix, Kind, Severity};
@@ -34,6 +35,11 @@ const AROUND: RangeInclusive<f32> = -8192.0..=-900.0;
 const BONE: f32 = 150.0;
 /// … this much is not to be seen in a CT.
 const METAL: f32 = 65536.0;
+/// What CT is called, with contrast and without, in small letters.
+const KINDS_OF_CT: [&str; 7] = ["ct", "cta", "ncct", "cect", "ldct", "hrct", "mdct"];
+/// What to do where a channel may be CT.
+const CALL_IT_CT: &str = "if it is CT in Hounsfield units, call the channel \"CT\" in the \
+                          description, or set data.normalisation; otherwise set that to \"zscore\"";
 /// A label that so many of ten cases hold is missed where it is not.
 const NEARLY_ALL_OF_TEN: usize = 9;
 
@@ -167,6 +173,14 @@ fn suspected_ct(dataset: &Dataset, facts: &[Facts]) -> Vec<Finding> {
     let unnamed = |(_, name): &(usize, &String)| Normalisation::named(name).is_none();
     let suspect = |(channel, name): (usize, &String)| {
         let known: Vec<_> = facts.iter().filter_map(|case| case.intensities.get(channel)).collect();
+        let dense_alone = known.iter().filter(|channel| channel.min > LEAST_DENSE).count();
+        if is_called_like_ct(name) && 2 * dense_alone < known.len() {
+            let message = format!(
+                "channel {channel} is called {name:?}, which is not exactly \"CT\": its images are \
+                 normalised one by one, and what surrounds the patient changes that"
+            );
+            return Some(Finding::warning(Kind::SuspectedCt, message, CALL_IT_CT));
+        }
         let like_ct =
             known.iter().filter(|i| AROUND.contains(&i.min) && (BONE..METAL).contains(&i.max));
         let alike = like_ct.count();
@@ -179,11 +193,15 @@ fn suspected_ct(dataset: &Dataset, facts: &[Facts]) -> Vec<Finding> {
              and what surrounds the patient changes that",
             known.len()
         );
-        let remedy = "if it is CT in Hounsfield units, call the channel \"CT\" in the description, or \
-                      set data.normalisation; otherwise set that to \"zscore\"";
-        Some(Finding::warning(Kind::SuspectedCt, message, remedy))
+        Some(Finding::warning(Kind::SuspectedCt, message, CALL_IT_CT))
     };
     dataset.channels.iter().enumerate().filter(unnamed).filter_map(suspect).collect()
+}
+
+/// Whether a name speaks of CT: a word of it is the name of a kind of CT.
+fn is_called_like_ct(name: &str) -> bool {
+    let words = name.split(|letter: char| !letter.is_alphanumeric()).map(str::to_lowercase);
+    words.into_iter().any(|word| KINDS_OF_CT.contains(&word.as_str()))
 }
 
 /// Contrast and the mean in units of it: both are free of the unit of an image, and of how much air

@@ -163,11 +163,52 @@ pub(super) fn unlisted(dataset: &Dataset, labelled_only: bool) -> Vec<Finding> {
         Finding::note(Kind::UnlistedFile, message, remedy)
     };
     say(others, other, "is in no format that is known by its name, or a folder, and is left out");
+    findings.extend(folders_beside(dataset, &used));
     let of_test = dataset.root.join("labelsTs");
     if !visible(&of_test).is_empty() && !used.iter().any(|file| file.starts_with(&of_test)) {
         let remedy = "to score predictions of the test cases: scnas evaluate PREDICTIONS labelsTs";
         let message = "labelsTs is not used: test cases are only predicted";
         findings.push(Finding::note(Kind::UnlistedFile, message, remedy));
+    }
+    findings
+}
+
+/// Folders of images in the data set's own folder of which no case has a file.
+fn folders_beside(dataset: &Dataset, used: &BTreeSet<&Path>) -> Vec<Finding> {
+    // A description may name its files by another way to the same folder.
+    let full = |path: &&Path| {
+        let folder = if path.is_dir() { path } else { path.parent()? };
+        folder.canonicalize().ok()
+    };
+    let in_use: BTreeSet<PathBuf> = used.iter().filter_map(full).collect();
+    let is_used = |folder: &Path| {
+        let folder = folder.canonicalize();
+        folder.is_ok_and(|folder| in_use.iter().any(|within| within.starts_with(&folder)))
+    };
+    let images = |folder: &Path| {
+        let files = visible(folder).into_iter().filter(|path| !path.is_dir());
+        let named =
+            |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
+        files
+            .filter_map(|path| named(&path))
+            .filter(|name| !stem_and_ending(name).1.is_empty())
+            .count()
+    };
+    let mut findings = Vec::new();
+    for folder in visible(&dataset.root).into_iter().filter(|path| path.is_dir()) {
+        let Some(name) = folder.file_name().map(|name| name.to_string_lossy().into_owned()) else {
+            continue;
+        };
+        let found = if name == "labelsTs" || is_used(&folder) { 0 } else { images(&folder) };
+        if found == 0 {
+            continue;
+        }
+        let message = format!("{found} file(s) in {name} belong to no case and are left out");
+        let remedy = "add them to the description, or move them into the folders that are read, if \
+                      they should be used";
+        let meant = name.starts_with("images") || name.starts_with("labels");
+        let finding = if meant { Finding::warning } else { Finding::note };
+        findings.push(finding(Kind::UnlistedFile, message, remedy));
     }
     findings
 }

@@ -12,7 +12,7 @@ const SAMPLES: usize = 1 << 18;
 
 /// In every CT there is something less dense than this: fat has about -100 Hounsfield units, air
 /// -1000.
-const LEAST_DENSE: f32 = -50.0;
+pub(super) const LEAST_DENSE: f32 = -50.0;
 
 /// How far beyond the range of 99.8 % of all voxels a voxel may lie, in such ranges.
 const SPIKE: f32 = 50.0;

@@ -181,10 +181,17 @@ pub(super) fn locate<const N: usize>(lists: [Vec<Entry>; N], locator: &Locator) 
     })
 }
 
-/// The file that names a case; of several, without nnU-Net's number of the first channel.
+/// The file that names a case; without nnU-Net's number of the first channel where there are several,
+/// or where the label map has none.
 fn first_image(entry: &Entry) -> &str {
     let Some(first) = entry.images.first() else { return "" };
     let end = stem_and_ending(first).1;
     let stem = first.strip_suffix(end).unwrap_or(first);
-    stem.strip_suffix("_0000").filter(|_| entry.images.len() > 1).unwrap_or(first)
+    let name = |path: &str| {
+        let file = path.trim().rsplit(['/', '\\']).next().unwrap_or("");
+        stem_and_ending(file).0.to_string()
+    };
+    let of_label = |case: &&str| entry.label.as_deref().is_some_and(|l| name(l) == name(case));
+    let unnumbered = stem.strip_suffix("_0000");
+    unnumbered.filter(|case| entry.images.len() > 1 || of_label(case)).unwrap_or(first)
 }

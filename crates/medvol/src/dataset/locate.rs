@@ -43,7 +43,7 @@ impl Locator {
         if let Some(found) = self.alike(&full) {
             return found;
         }
-        if is_absolute(&slashes)
+        if (is_absolute(&slashes) || self.begins_nowhere(&slashes))
             && let Some(found) = self.below_root(&slashes)
         {
             self.moved.borrow_mut().push((written.to_string(), found.clone()));
@@ -112,10 +112,18 @@ impl Locator {
         found.next().is_none().then(|| folder.join(&first.1))
     }
 
-    /// The file below the data set whose path ends as an absolute path of another machine does, with
+    /// Whether a relative path begins with a folder that is not there: it may be relative to another.
+    fn begins_nowhere(&self, path: &str) -> bool {
+        match Path::new(without_dots(path)).components().next() {
+            Some(Component::Normal(first)) => self.alike(&self.root.join(first)).is_none(),
+            _ => false,
+        }
+    }
+
+    /// The file below the data set whose path ends as a path of another machine or folder does, with
     /// at least a folder and a name.
     fn below_root(&self, path: &str) -> Option<PathBuf> {
-        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
         (1..parts.len().saturating_sub(1))
             .find_map(|from| self.alike(&self.root.join(parts[from..].join("/"))))
     }
@@ -125,7 +133,7 @@ impl Locator {
         for (taken, what, remedy) in [
             (
                 self.moved.into_inner(),
-                "path(s) of another machine",
+                "path(s) of another machine or folder",
                 "write paths relative to the description's folder, if these are not the files meant",
             ),
             (

@@ -308,11 +308,12 @@ fn cases_in_folders(
 ) -> Option<[Vec<Found>; 2]> {
     let ending = description.file_ending.clone().filter(|_| description.mapping.is_none())?;
     let found = numbered::cases(root, &ending, description.channel_count(), said);
-    if found.iter().all(Vec::is_empty) && description.training.is_some() {
-        return None;
-    }
     // A list of as many cases is what nnU-Net's first version left behind.
     let [training, _] = &found;
+    let is_there = |case: &Found| case.files.images.iter().any(|image| image.path().exists());
+    if description.training.is_some() && !training.iter().any(is_there) {
+        return None;
+    }
     let alike = description.training.as_ref().is_some_and(|list| list.len() == training.len());
     if !alike || description.validation.is_some() {
         let instead = "a \"file_ending\" means nnU-Net's folders, whose files are the cases";

@@ -210,6 +210,13 @@ fn judge(named: &[Named], has_regions: bool, said: &mut Said) {
             "label {name:?} stands for {values:?}; voxels of 0 are always the background, which is \
              part of no region"
         )),
+        Some((name, _)) if !is_background(name) && is_called_background(named) => {
+            said.problem(format!(
+                "label 0 is called {name:?} and another one \"background\", but voxels of 0 are \
+                 always the background: give the background 0, and each structure another number, \
+                 in the label maps and here"
+            ));
+        }
         Some((name, _)) if !is_background(name) => said.notice(
             format!("label 0 is called {name:?}, but voxels of 0 are always the background"),
             "if it is a structure, give it another number in the label maps and here",
@@ -234,6 +241,11 @@ fn judge(named: &[Named], has_regions: bool, said: &mut Said) {
             ClassMap::MAX_CLASSES
         ));
     }
+}
+
+/// Whether one of the labels has the very name of the background.
+fn is_called_background(named: &[Named]) -> bool {
+    named.iter().any(|(name, _)| name.trim().eq_ignore_ascii_case(BACKGROUND[0]))
 }
 
 fn is_background(name: &str) -> bool {

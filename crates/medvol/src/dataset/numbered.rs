@@ -1,7 +1,7 @@
 //! nnU-Net's raw folders of version 2: the cases are the files `CASE_0000<ending>`,
 //! `CASE_0001<ending>`, … in `imagesTr` and `imagesTs` with `CASE<ending>` in `labelsTr`. A file that
 //! is there with another ending than the description says is read where it can only be meant for one
-//! that is missing.
+//! that is missing; so is an image of one channel that lacks the number.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,18 +30,37 @@ pub(super) fn cases(
     let [images, labels, test] =
         ["imagesTr", "labelsTr", "imagesTs"].map(|name| Folder::read(root, name, ending, said));
     let (as_said, others) = (|files: &Files| files.as_said, |files: &Files| !files.as_said);
+    let alone = |name: &String| channels == 1 && images.is_unnumbered(name);
+    let unnumbered: BTreeSet<String> =
+        labels.stems(|_| true).into_iter().filter(|name| alone(name)).collect();
     // A label map without an image is a case too: one whose image is missing.
-    let mut training = images.cases(as_said);
+    let mut training = images.cases(as_said, &unnumbered);
     training.extend(labels.stems(as_said));
     let labelled = labels.stems(others);
-    training.extend(images.cases(others).into_iter().filter(|name| labelled.contains(name)));
+    let of_others = images.cases(others, &unnumbered);
+    training.extend(of_others.into_iter().filter(|name| labelled.contains(name)));
+    training.extend(unnumbered.iter().cloned());
     let training = training.into_iter().map(|name| {
         let label = labels.file(&name).into();
         images.case(name, channels, Some(label))
     });
     let training = training.collect();
-    let tested = test.cases(|_| true).into_iter();
-    let tested = tested.map(|name| test.case(name, channels, None)).collect();
+    // Who leaves the numbers out, does so everywhere.
+    let alone = |name: &String| !unnumbered.is_empty() && test.is_unnumbered(name);
+    let unnumbered_test: BTreeSet<String> =
+        test.stems(|_| true).into_iter().filter(|name| alone(name)).collect();
+    let mut tested = test.cases(|_| true, &unnumbered_test);
+    tested.extend(unnumbered_test.iter().cloned());
+    let tested = tested.into_iter().map(|name| test.case(name, channels, None)).collect();
+    if let Some(first) = unnumbered.first() {
+        said.notice(
+            format!(
+                "{} image(s) lack the number of their channel, such as {first}: read all the same",
+                unnumbered.len() + unnumbered_test.len()
+            ),
+            "none needed if these are the images; nnU-Net wants _0000 behind the name of a case",
+        );
+    }
     let stand_ins = [images, labels, test].map(|folder| folder.stand_ins.into_inner()).concat();
     if let Some(first) = stand_ins.first() {
         let first = first.strip_prefix(root).unwrap_or(first);
@@ -112,9 +131,22 @@ impl<'a> Folder<'a> {
         files.map(|(stem, _)| stem.clone()).collect()
     }
 
-    /// The names of the cases whose channels they are.
-    fn cases(&self, of: impl Fn(&Files) -> bool) -> BTreeSet<String> {
-        self.stems(of).iter().filter_map(|stem| Some(channel_of(stem)?.0.to_string())).collect()
+    /// The names of the cases whose channels they are, but for files that are images by themselves.
+    fn cases(
+        &self,
+        of: impl Fn(&Files) -> bool,
+        unnumbered: &BTreeSet<String>,
+    ) -> BTreeSet<String> {
+        let stems = self.stems(of).into_iter().filter(|stem| !unnumbered.contains(stem));
+        stems.filter_map(|stem| Some(channel_of(&stem)?.0.to_string())).collect()
+    }
+
+    /// Whether the only image that a case can have lacks the number of its channel.
+    fn is_unnumbered(&self, name: &str) -> bool {
+        let numbered = channel_of(name).is_some_and(|(_, channel)| channel == 0);
+        !numbered
+            && self.files.get(name).is_some_and(|files| files.paths.len() == 1)
+            && !self.files.contains_key(&channel_file(name, 0, ""))
     }
 
     /// The file of this name; the only one of another ending, where there is none; or where it
@@ -132,14 +164,26 @@ impl<'a> Folder<'a> {
 
     /// A case with as many channels as there should be, there or not, or more if there are more.
     fn case(&self, name: String, channels: usize, label: Option<Source>) -> Found {
+        if channels == 1 && self.is_unnumbered(&name) {
+            let (place, images) = (self.place_of(&name), vec![self.file(&name).into()]);
+            return Found {
+                place,
+                files: CaseFiles { name, images, label, subject: None },
+                fold: None,
+            };
+        }
         let as_said = self.files.iter().filter(|(_, files)| files.as_said);
         let numbers = as_said.filter_map(|(stem, _)| channel_of(stem));
         let own = numbers.filter(|(case, _)| *case == name).map(|(_, channel)| channel + 1);
         let count = own.max().unwrap_or(0).max(channels);
         let stem = |channel| channel_file(&name, channel, "");
         let images = (0..count).map(|channel| self.file(&stem(channel)).into()).collect();
-        let place = format!("{name} of {}", self.path.display());
+        let place = self.place_of(&name);
         Found { place, files: CaseFiles { name, images, label, subject: None }, fold: None }
+    }
+
+    fn place_of(&self, case: &str) -> String {
+        format!("{case} of {}", self.path.display())
     }
 }
 

@@ -26,6 +26,10 @@ impl Word {
                 "label_path",
                 "mask_path",
                 "seg_path",
+                "gt",
+                "ground_truth",
+                "groundtruth",
+                "annotation",
             ],
             Self::Case => &["case", "case_id", "caseid"],
             Self::Subject => &[
@@ -41,10 +45,11 @@ impl Word {
         }
     }
 
-    /// Which of the keys or columns `given` stands for it, in capitals or not: the first of its
-    /// names that is there.
+    /// Which of the keys or columns `given` stands for it, in capitals or not, perhaps with a colon
+    /// too many: the first of its names that is there.
     pub(super) fn position(self, given: &[&str]) -> Option<usize> {
-        let at = |name: &&str| given.iter().position(|key| key.trim().eq_ignore_ascii_case(name));
+        let plain = |key: &str| key.trim_end_matches([':', ' ']).trim_start().to_lowercase();
+        let at = |name: &&str| given.iter().position(|key| plain(key) == **name);
         self.names().iter().find_map(at)
     }
 }
@@ -77,6 +82,7 @@ mod tests {
             (Word::Label, &["image", "Mask"], Some(1)),
             (Word::Subject, &["image", "Patient_ID"], Some(1)),
             (Word::Fold, &["image", "split"], None),
+            (Word::Fold, &["image", "fold: "], Some(1)),
         ] {
             assert_eq!(word.position(given), expected, "{given:?}");
         }

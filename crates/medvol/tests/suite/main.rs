@@ -16,6 +16,7 @@ mod hostile_formats;
 mod judges;
 mod layouts;
 mod metrics;
+mod nearly;
 mod nifti;
 mod nifti_writing;
 mod normalisation;
