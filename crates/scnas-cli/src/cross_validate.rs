@@ -137,7 +137,7 @@ impl Prepared {
             .map(|text| Named::resolve(text, &config.network.space(), config.seed, device))
             .transpose()?;
         if named.is_none() {
-            config.search.refuse_in_vain()?;
+            config.refuse_in_vain()?;
         }
         let kind = named
             .as_ref()

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use medvol::io::Reading;
 use scnas::data::files::name_of_folder;
+use scnas::learn::relaxation::Relaxation;
 use scnas::report::against_random::AgainstRandom;
 use scnas::report::evaluation::Evaluation;
 use scnas::report::result::RunResult;
@@ -142,6 +143,10 @@ impl SettingsArgs {
         let of_alpha = ["search.alpha", "search.tau", "search.resample_for_alpha"];
         for key in of_alpha.into_iter().filter(|_| search.decide.is_some()) {
             self.warn_in_vain(key, "search.decide learns no α");
+        }
+        if search.relaxation != Relaxation::Scnas {
+            let name = search.relaxation.name();
+            self.warn_in_vain("search.tau", &format!("{name:?} has no temperature"));
         }
         Ok(())
     }

@@ -50,7 +50,7 @@ pub fn cross_validate(
     let Order { data, folder: out, mut config, device } = order;
     config.data.fold = 0;
     if named.is_none() {
-        config.search.refuse_in_vain()?;
+        config.refuse_in_vain()?;
     }
     // What is asked for wrongly is said before anything is read or written.
     let opened = Opened::new(data, &config, out);

@@ -49,7 +49,7 @@ pub struct Order<'a> {
 /// [`Error::Stopped`] on request, with everything saved.
 pub fn run_search(order: Order, observer: &dyn Observer) -> Result<(RunResult, Evaluation)> {
     let Order { data, folder, config, device } = order;
-    config.search.refuse_in_vain()?;
+    config.refuse_in_vain()?;
     let for_check = config.clone();
     let (cohort, plan, check) = Opened::new(data, &for_check, folder).planned(observer)?;
     let (folder, device, check) = (folder.into(), device.clone(), Some(&check));

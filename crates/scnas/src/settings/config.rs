@@ -111,6 +111,17 @@ impl Config {
         both.filter(|(_, [here, there])| here != there).collect()
     }
 
+    /// Refuses a search that would choose nothing.
+    ///
+    /// # Errors
+    /// [`Error::Setting`].
+    pub fn refuse_in_vain(&self) -> Result<()> {
+        match self.search.strategy {
+            Strategy::Race => self.race.refuse_in_vain(),
+            Strategy::BiLevel => self.search.refuse_in_vain(),
+        }
+    }
+
     /// Refuses what cannot be.
     fn validate(&self) -> Result<()> {
         self.data.check()?;

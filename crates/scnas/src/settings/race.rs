@@ -1,5 +1,7 @@
 //! `[race]`: candidates that are trained side by side, the better ones longer, within budgets.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -81,6 +83,18 @@ impl RaceConfig {
         .collect()
     }
 
+    /// Refuses a race that would choose nothing: of one candidate alone, unless a budget says how wide
+    /// it may be.
+    pub(super) fn refuse_in_vain(&self) -> Result<()> {
+        let different: BTreeSet<&str> = self.candidates.iter().map(|text| text.trim()).collect();
+        check(
+            different.len() > 1 || !self.budgets().is_empty(),
+            "race.candidates",
+            "two or more different ones, or a budget, as one alone has nothing to race against",
+            format!("{:?}", self.candidates),
+        )
+    }
+
     /// Refuses what cannot be.
     pub(super) fn check(&self) -> Result<()> {
         let Self { candidates, epochs, keep, validation, max_gflops, max_seconds, .. } = self;
@@ -129,6 +143,23 @@ mod tests {
             let key = line.split('=').next().unwrap();
             let error = load(line).unwrap_err().to_string();
             assert!(error.contains(key) || error.contains("100k"), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_race_of_one_candidate_is_refused_unless_a_budget_has_a_say() {
+        for (candidates, budget, fine) in [
+            (r#"["chain"]"#, None, false),
+            (r#"["chain", "chain"]"#, None, false),
+            (r#"["chain", "chain@8"]"#, None, true),
+            (r#"["chain"]"#, Some("race.max_params=100k"), true),
+        ] {
+            let lines = [Some(format!("race.candidates={candidates}")), budget.map(String::from)];
+            let lines: Vec<String> = lines.into_iter().flatten().collect();
+            let config = Config::load("default", None, &lines).unwrap();
+            let found = config.refuse_in_vain().map_err(|error| error.to_string());
+            assert_eq!(found.is_ok(), fine, "{candidates}: {found:?}");
+            assert!(found.err().is_none_or(|text| text.contains("race.candidates")));
         }
     }
 

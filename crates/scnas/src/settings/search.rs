@@ -116,10 +116,7 @@ impl SearchConfig {
 
     /// Refuses a search that would choose nothing: α stays as it began during the warm-up, and what
     /// comes out is the architecture of the seed.
-    ///
-    /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting).
-    pub fn refuse_in_vain(&self) -> Result<()> {
+    pub(super) fn refuse_in_vain(&self) -> Result<()> {
         let Self { epochs, warmup_epochs, strategy, .. } = *self;
         let settling = self.decide.map_or(0, |decide| decide.settling_epochs(epochs));
         check(
