@@ -5,6 +5,8 @@ use std::io::{self, BufWriter, Error, ErrorKind, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use tempfile::NamedTempFile;
+
 use crate::error::{self, Result};
 
 /// Writes a file atomically: into a temporary file of the same folder, synced to disk, then renamed
@@ -72,6 +74,26 @@ pub fn remove_abandoned(folder: impl AsRef<Path>, since: Duration) {
     }
 }
 
+/// Whether files can be made in a folder, to be known before there is something to write.
+///
+/// # Errors
+/// [`Error::Write`](crate::Error::Write) of the folder.
+pub fn can_write_in(folder: impl AsRef<Path>) -> Result<()> {
+    let path = folder.as_ref();
+    let made = temporary_in(path).map(drop);
+    made.map_err(|source| error::Error::Write { path: path.to_path_buf(), source })
+}
+
+fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    let (prefix, suffix) = LEFTOVER;
+    builder.prefix(prefix).suffix(suffix);
+    // Temporary files are private by default; a result should be as readable as the umask allows.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
+}
+
 fn write_and_rename(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
@@ -88,13 +110,7 @@ fn write_and_rename(
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let mut builder = tempfile::Builder::new();
-    let (prefix, suffix) = LEFTOVER;
-    builder.prefix(prefix).suffix(suffix);
-    // Temporary files are private by default; a result should be as readable as the umask allows.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder)?;
+    let mut file = temporary_in(folder)?;
     let mut buffered = BufWriter::new(file.as_file_mut());
     write(&mut buffered)?;
     buffered.flush()?;

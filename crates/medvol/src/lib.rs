@@ -47,7 +47,8 @@ mod volume;
 
 pub use affine::Affine;
 pub use atomic::{
-    atomic_write, atomic_write_keeping, atomic_write_with, remove_abandoned, remove_leftovers,
+    atomic_write, atomic_write_keeping, atomic_write_with, can_write_in, remove_abandoned,
+    remove_leftovers,
 };
 pub use class_map::{ClassMap, Label};
 pub use class_places::{ClassPlaces, DrawnVoxel};

@@ -86,7 +86,7 @@ pub fn report_text(data: &Path, report: &Report) -> String {
 }
 
 /// The findings by case, those of the data set first.
-fn table(findings: &[Finding]) -> String {
+pub fn table(findings: &[Finding]) -> String {
     let mut notes: BTreeMap<Kind, Vec<&Finding>> = BTreeMap::new();
     for finding in findings.iter().filter(|finding| finding.severity == Severity::Note) {
         notes.entry(finding.kind).or_default().push(finding);

@@ -4,14 +4,15 @@
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use medvol::check::Report;
+use medvol::check::{Finding, Report, Severity};
 use scnas::message::{Agreement, Message};
 use scnas::observer::{EpochLine, Observer};
 
-use crate::check::report_text;
+use crate::check::{report_text, table};
 use crate::interrupt;
 use crate::output::{Output, note, warn};
 use crate::said::said;
@@ -25,6 +26,8 @@ pub struct Progress {
     /// Time between two checkpoints within an epoch, and when the last was due.
     save_every: Duration,
     saved: Mutex<Instant>,
+    /// Whether anything has.
+    failed: AtomicBool,
 }
 
 /// The piece of work under way.
@@ -59,7 +62,8 @@ impl Progress {
             ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
         );
         let (piece, saved) = (Mutex::new(Piece::begin(0, 0)), Mutex::new(Instant::now()));
-        Self { quiet: output.quiet, bar, piece, save_every: Duration::MAX, saved }
+        let failed = AtomicBool::new(false);
+        Self { quiet: output.quiet, bar, piece, save_every: Duration::MAX, saved, failed }
     }
 
     /// Progress of a run, which is to save every so many seconds.
@@ -116,7 +120,15 @@ impl Observer for Progress {
     }
 
     fn checked(&self, data: &Path, report: &Report) {
-        self.say(&report_text(data, report));
+        if !self.quiet {
+            return self.say(&report_text(data, report));
+        }
+        let warnings = report.findings.iter().filter(|f| f.severity == Severity::Warning);
+        let warnings: Vec<Finding> = warnings.cloned().collect();
+        // Errors end the run, and are said where it ends.
+        if !warnings.is_empty() && !report.has_errors() {
+            self.bar.suspend(|| note(table(&warnings).trim_end()));
+        }
     }
 
     fn message(&self, message: &Message) {
@@ -128,7 +140,11 @@ impl Observer for Progress {
     }
 
     fn failed(&self, error: &scnas::Error) {
-        self.say(&format!("warning: {}", said(error)));
+        // The first one is in the error at the end.
+        let first = !self.failed.swap(true, Ordering::Relaxed);
+        if !(self.quiet && first) {
+            self.bar.suspend(|| warn(said(error)));
+        }
     }
 
     fn save(&self) -> bool {

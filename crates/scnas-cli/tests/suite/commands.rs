@@ -357,6 +357,54 @@ fn images_in_folders_of_a_folder_are_not_left_out_in_silence() {
 }
 
 #[test]
+fn a_file_of_no_format_is_not_taken_for_a_folder_to_write() {
+    let dir = folder("no_folder");
+    model(&dir);
+    let image = "data/imagesTs/phantom_007.nii.gz";
+    for out in ["out.png", "out.nii.bz2"] {
+        refuse(&dir, &["predict", image, "--model", "run", "--out", out], &[out, "a folder"]);
+        assert!(!dir.join(out).exists());
+    }
+}
+
+#[test]
+fn a_data_set_with_other_channels_is_not_predicted_in_silence() {
+    let dir = folder("other_channels");
+    model(&dir);
+    let description = dir.join("data/dataset.json");
+    let text = std::fs::read_to_string(&description).unwrap();
+    std::fs::write(&description, text.replace("\"MRI\"", "\"CT\"")).unwrap();
+    let predict = ["predict", "data", "--model", "run", "--out", "out"];
+    let output = scnas(&dir, &predict).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(stderr(&output).contains("channels are called CT, but the model"), "{output:?}");
+}
+
+#[test]
+fn quiet_leaves_out_no_warning() {
+    let dir = folder("quiet");
+    model(&dir);
+    let images = dir.join("data/imagesTs");
+    for name in ["bad_1.nii.gz", "bad_2.nii.gz"] {
+        std::fs::write(images.join(name), "no image").unwrap();
+    }
+    let predict = ["predict", "data/imagesTs", "--model", "run", "--out", "out", "--quiet"];
+    let said = stderr(&scnas(&dir, &predict).output().unwrap());
+    assert!(
+        said.contains("bad_1.nii.gz") && said.contains("warning: data/imagesTs/bad_2"),
+        "{said}"
+    );
+    // A label map of nothing, which is no error.
+    let path = dir.join("data/labelsTr/phantom_001.nii.gz");
+    let mut labels = read_labels(&path).unwrap();
+    labels.voxels.fill(0);
+    write_labels(&path, &labels).unwrap();
+    let train = ["train", "data", "--arch", "conv3", "--out", "other", "--quiet"];
+    let said = stderr(&scnas(&dir, &tiny(&train, &["train.epochs=1"])).output().unwrap());
+    assert!(said.contains("warning  empty-foreground"), "{said}");
+}
+
+#[test]
 fn settings_of_a_search_are_in_vain_where_nothing_is_searched() {
     let dir = folder("in_vain");
     task(&dir);

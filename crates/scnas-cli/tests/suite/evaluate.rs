@@ -45,6 +45,10 @@ fn evaluate_scores_what_matches_and_says_what_does_not() {
     );
     assert_eq!(one["cases"].as_array().unwrap().len(), 1);
 
+    let themselves = scnas(&dir, &["evaluate", "data/labelsTr", "--data", "data"]);
+    let said = stderr(&{ themselves }.output().unwrap());
+    assert!(said.contains("warning: 6 of 6 predictions are the very files"), "{said}");
+
     refuse(&dir, &["evaluate", "nowhere", "data/labelsTr"], &["nowhere"]);
     refuse(&dir, &["evaluate", "predictions", "data/imagesTs"], &["predictions", "none"]);
     std::fs::create_dir(dir.join("bad")).unwrap();

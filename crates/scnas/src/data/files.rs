@@ -14,6 +14,18 @@ pub fn case_name(path: &Path) -> Option<String> {
     (!ending.is_empty() && !stem.is_empty() && !stem.starts_with('.')).then(|| stem.to_string())
 }
 
+/// Endings of files that are no folder's name, and that nothing is written with.
+const OTHER_FILES: [&str; 22] = [
+    "gz", "bz2", "xz", "zst", "zip", "png", "jpg", "jpeg", "tif", "tiff", "bmp", "npy", "npz",
+    "mat", "h5", "mgz", "mgh", "mnc", "gipl", "stl", "vtk", "csv",
+];
+
+/// Whether a path that may not be there was meant to be a file.
+pub(crate) fn is_of_no_folder(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    ending.is_some_and(|ending| OTHER_FILES.iter().any(|other| other.eq_ignore_ascii_case(ending)))
+}
+
 /// The name of an image whose slices are the files of a folder: that of the folder. `None` for other
 /// folders.
 pub fn folder_name(folder: &Path) -> Option<String> {

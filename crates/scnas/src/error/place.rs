@@ -63,6 +63,18 @@ pub enum Place {
         /// Names of the model's channels.
         names: Vec<String>,
     },
+    /// A data set whose channels stand in another order than the model's.
+    #[error(
+        "its channels are {}, but the model was trained on {}, in this order; put files and \
+         description into the order of the model",
+        found.join(", "), expected.join(", ")
+    )]
+    ChannelOrder {
+        /// Names of the model's channels.
+        expected: Vec<String>,
+        /// Names of the data set's.
+        found: Vec<String>,
+    },
     /// A table of scores that cannot be understood.
     #[error(transparent)]
     Scores(#[from] ScoresFault),

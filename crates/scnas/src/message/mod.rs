@@ -1,6 +1,7 @@
 //! What is said while a piece of work goes on. [`Observer::message`](crate::Observer::message)
 //! hears it.
 
+mod doubt;
 mod outputs;
 mod race;
 mod sureness;
@@ -15,6 +16,7 @@ use crate::error::{Error, shortened};
 use crate::memory;
 use crate::space::grid::Grid;
 
+pub use doubt::Doubt;
 pub use outputs::Outputs;
 pub use race::{BudgetRemark, RaceMessage};
 pub use sureness::{Agreement, Sureness};
@@ -185,13 +187,8 @@ pub enum Message {
         /// The files.
         files: Vec<PathBuf>,
     },
-    /// Labels that predictions hold and no reference does: perhaps they are numbered otherwise.
-    UnexpectedLabels {
-        /// Their values.
-        unexpected: Vec<u16>,
-        /// The values that only references hold.
-        missed: Vec<u16>,
-    },
+    /// Something about predictions that is no fault and may be a mistake.
+    Doubt(Doubt),
     /// An image from which hardly anything sound can be predicted.
     Doubtful(Finding),
     /// A file that is read although something is odd about it, such as its header.
@@ -229,7 +226,7 @@ impl Message {
             | Self::SeenCases { .. }
             | Self::TaughtCases { .. }
             | Self::NoImages { .. }
-            | Self::UnexpectedLabels { .. }
+            | Self::Doubt(_)
             | Self::Doubtful(_)
             | Self::Header { .. } => true,
         }
@@ -333,16 +330,7 @@ impl fmt::Display for Message {
                     files.iter().map(|file| file.display().to_string()).collect();
                 write!(f, "left out, as they are no images: {}", shortened(&names))
             }
-            Self::UnexpectedLabels { unexpected, missed } => {
-                let listed = |values: &[u16]| {
-                    values.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
-                };
-                write!(f, "no reference holds the label(s) {}", listed(unexpected))?;
-                if !missed.is_empty() {
-                    write!(f, ", and no prediction holds {}", listed(missed))?;
-                }
-                write!(f, ": see whether both number their labels alike")
-            }
+            Self::Doubt(doubt) => doubt.fmt(f),
             Self::Doubtful(finding) => write!(f, "{}; {}", finding.message, finding.remedy),
             Self::Header { file, remark } => {
                 write!(f, "{}: {remark}; {}", file.display(), remark.remedy())

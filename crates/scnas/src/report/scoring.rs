@@ -11,7 +11,7 @@ use crate::data::files::{
     Protected, case_name, files_of, images_in, refuse_odd_name, refuse_same_names,
 };
 use crate::error::{Error, Place, Result, Unlike};
-use crate::message::Message;
+use crate::message::{Doubt, Message};
 use crate::observer::Observer;
 use crate::report::evaluation::{CaseScore, Evaluation, score};
 
@@ -94,6 +94,11 @@ pub fn evaluate(scoring: &Scoring, observer: &dyn Observer) -> Result<Scored> {
             references: without_prediction,
         });
     }
+    let same = pairs.iter().filter(|pair| is_one_file(&pair.prediction, &pair.reference)).count();
+    if same > 0 {
+        let doubt = Doubt::ScoredAgainstThemselves { same, of: pairs.len() };
+        observer.message(&Message::Doubt(doubt));
+    }
     let (labels, target, ignore) = match dataset {
         Some(Dataset { labels, target, ignore, .. }) => (labels, target, ignore),
         None => (labels_found(&pairs, *reading, observer), Target::Classes, None),
@@ -172,6 +177,11 @@ fn matched(
     Matched { pairs, without_reference, without_prediction: references.into_keys().collect() }
 }
 
+/// Whether two paths lead to one file.
+fn is_one_file(first: &Path, second: &Path) -> bool {
+    first.canonicalize().is_ok_and(|first| second.canonicalize().is_ok_and(|it| it == first))
+}
+
 /// Every value in any readable map, named by itself. A value that only predictions hold may be a
 /// structure under another number.
 fn labels_found(pairs: &[Pair], reading: Option<Reading>, observer: &dyn Observer) -> Vec<Label> {
@@ -185,7 +195,7 @@ fn labels_found(pairs: &[Pair], reading: Option<Reading>, observer: &dyn Observe
     let unexpected: Vec<u16> = predicted.difference(&expected).copied().collect();
     if !unexpected.is_empty() {
         let missed = expected.difference(&predicted).copied().collect();
-        observer.message(&Message::UnexpectedLabels { unexpected, missed });
+        observer.message(&Message::Doubt(Doubt::UnexpectedLabels { unexpected, missed }));
     }
     let all = predicted.union(&expected);
     all.map(|&value| Label { value, name: value.to_string() }).collect()

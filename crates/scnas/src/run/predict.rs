@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use burn::tensor::Device;
-use medvol::Dataset;
 use medvol::check::look;
 use medvol::io::{self, Reading, Source};
 use medvol::stitch::Blend;
+use medvol::{Dataset, can_write_in};
 
 use crate::data::files::{
-    Protected, case_name, folder_name, images_in, join_channels, others_in, refuse_odd_name,
-    refuse_same_names,
+    Protected, case_name, folder_name, images_in, is_of_no_folder, join_channels, others_in,
+    refuse_odd_name, refuse_same_names,
 };
 use crate::error::{Error, Place, Result};
 use crate::memory;
-use crate::message::Message;
+use crate::message::{Doubt, Message};
 use crate::observer::{Observer, Within};
 use crate::predict::image::{ImagePredictor, Options};
 use crate::report::finished::{Finished, Results, complete_folds};
@@ -111,6 +111,7 @@ pub fn predict(request: &Request, device: &Device, observer: &dyn Observer) -> R
         return Err(Error::NoModel);
     };
     let mut jobs = plan_jobs(request, card.size.channels)?;
+    compare_channels(&request.inputs, card, observer)?;
     let reading = request.reading.or(card.plan.geometry);
     for source in jobs.iter_mut().flat_map(|job| &mut job.inputs) {
         *source = source.clone().read_by(reading);
@@ -235,7 +236,7 @@ fn plan_jobs(request: &Request, channels: usize) -> Result<Vec<Job>> {
     if single && files.len() > 1 {
         return Err(Error::place(out, Place::OneFile { images: files.len() }));
     }
-    if !single && out.exists() && !out.is_dir() {
+    if !single && (is_of_no_folder(out) || out.exists()) && !out.is_dir() {
         return Err(Error::place(out, Place::NoFolder));
     }
     let folder = if single { out.parent().unwrap_or(Path::new("")) } else { out };
@@ -254,6 +255,29 @@ fn plan_jobs(request: &Request, channels: usize) -> Result<Vec<Job>> {
     }
     protected.check_folder(there)?;
     Ok(jobs)
+}
+
+/// Compares the channels of data sets with the model's: in another order all would be wrong.
+fn compare_channels(inputs: &[PathBuf], card: &Card, observer: &dyn Observer) -> Result<()> {
+    let lower = |names: &[String]| names.iter().map(|n| n.to_lowercase()).collect::<Vec<_>>();
+    let sorted = |names: &[String]| {
+        let mut names = lower(names);
+        names.sort();
+        names
+    };
+    let expected = &card.plan.channels;
+    for data in inputs.iter().filter(|input| Dataset::is_at(input)) {
+        let found = Dataset::open(data)?.channels;
+        if found.len() != expected.len() || lower(&found) == lower(expected) {
+            continue;
+        }
+        let (data, expected) = (data.clone(), expected.clone());
+        if sorted(&found) == sorted(&expected) {
+            return Err(Error::place(&data, Place::ChannelOrder { expected, found }));
+        }
+        observer.message(&Message::Doubt(Doubt::OtherChannels { data, expected, found }));
+    }
+    Ok(())
 }
 
 /// Splits off the jobs whose header says that they cannot be done.
@@ -294,8 +318,9 @@ fn say_what_is_passed_over(inputs: &[PathBuf], observer: &dyn Observer) {
 
 fn make_folder(out: &Path) -> Result<()> {
     let folder = if case_name(out).is_some() { out.parent() } else { Some(out) };
-    let Some(folder) = folder.filter(|f| !f.as_os_str().is_empty()) else { return Ok(()) };
-    std::fs::create_dir_all(folder).map_err(|e| Error::file("create", folder, e))
+    let folder = folder.filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(|e| Error::file("create", folder, e))?;
+    Ok(can_write_in(folder)?)
 }
 
 fn predict_one(
