@@ -199,7 +199,8 @@ fn folders_beside(dataset: &Dataset, used: &BTreeSet<&Path>) -> Vec<Finding> {
         let Some(name) = folder.file_name().map(|name| name.to_string_lossy().into_owned()) else {
             continue;
         };
-        let found = if name == "labelsTs" || is_used(&folder) { 0 } else { images(&folder) };
+        let said = name == "labelsTs" || (name == "labelsTr" && dataset.labelled().is_empty());
+        let found = if said || is_used(&folder) { 0 } else { images(&folder) };
         if found == 0 {
             continue;
         }
