@@ -175,6 +175,10 @@ pub(super) fn unlisted(dataset: &Dataset, labelled_only: bool) -> Vec<Finding> {
 
 /// Folders of images in the data set's own folder of which no case has a file.
 fn folders_beside(dataset: &Dataset, used: &BTreeSet<&Path>) -> Vec<Finding> {
+    // Where no case is known, what is wrong with the description is said.
+    if used.is_empty() {
+        return Vec::new();
+    }
     // A description may name its files by another way to the same folder.
     let full = |path: &&Path| {
         let folder = if path.is_dir() { path } else { path.parent()? };
