@@ -155,20 +155,22 @@ def test_errors_are_exceptions_in_the_commands_words(data, tmp_path):
         (lambda: scnas.Model.load(tmp_path / "nothing"), "nothing"),
         (lambda: scnas.read(tmp_path / "nothing.nii.gz"), "nothing.nii.gz"),
         (lambda: scnas.train(data, tmp_path / "run", "no-such"), "no-such"),
-        (lambda: scnas.search(data, tmp_path / "run", settings={"train.epoch": 1}), "train.epoch"),
+        (lambda: scnas.search(data, tmp_path / "run", settings={"train.epoch": 1}), "`epoch`"),
     ]:
         with pytest.raises(scnas.ScnasError, match=words):
             call()
 
 
 def test_other_threads_go_on_and_ctrl_c_stops_the_work(data, tmp_path):
+    # What is started in the background by a script ignores it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     ticks, over = [], threading.Event()
 
     def tick():
         while not over.wait(0.01):
             ticks.append(time.monotonic())
 
-    clock = threading.Thread(target=tick)
+    clock = threading.Thread(target=tick, daemon=True)
     clock.start()
     press = threading.Timer(3.0, os.kill, (os.getpid(), signal.SIGINT))
     press.start()
