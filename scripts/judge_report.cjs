@@ -13,14 +13,10 @@ const fs = require("fs");
 const path = require("path");
 const { pathToFileURL } = require("url");
 const { chromium } = require("playwright-core");
-const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+const { check, accessible, wrongs } = require("./judge_page.cjs");
 
 const MOST_BYTES = 5_000_000;
 const MOST_MS = 2000;
-
-function check(is, what) {
-  if (!is) throw new Error(what);
-}
 
 // How many colours a picture of an element has.
 async function colours(page, element) {
@@ -147,29 +143,13 @@ async function keyboard(page) {
   return wanted;
 }
 
-async function accessible(page, scheme) {
-  await page.emulateMedia({ colorScheme: scheme });
-  // The page's policy lets nothing in: axe comes by the debugger.
-  await page.evaluate(axe);
-  const found = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
-  const grave = found.violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
-  const told = grave.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => node.html.slice(0, 120) + (node.failureSummary ?? "")).join(" | ")}`);
-  check(grave.length === 0, `${scheme}: ${told.join("\n")}`);
-  return found.violations.map(({ id }) => id);
-}
-
 async function judge(browser, file, pictures) {
   const bytes = fs.statSync(file).size;
   check(bytes <= MOST_BYTES, `${bytes} bytes`);
   const context = await browser.newContext({ offline: true, viewport: { width: 1280, height: 900 } });
   const page = await context.newPage();
   const address = pathToFileURL(path.resolve(file)).href;
-  const wrong = [];
-  page.on("console", (message) => { if (["error", "warning"].includes(message.type())) wrong.push(`console: ${message.text()}`); });
-  page.on("pageerror", (error) => wrong.push(`error: ${error.message}`));
-  page.on("request", (request) => {
-    if (request.url() !== address && !request.url().startsWith("data:")) wrong.push(`request: ${request.url()}`);
-  });
+  const wrong = wrongs(page, (url) => url === address || url.startsWith("data:"));
   // Time of the page's own thread: what else the machine does is not the page's.
   const debug = await context.newCDPSession(page);
   await debug.send("Performance.enable", { timeDomain: "threadTicks" });

@@ -12,14 +12,10 @@ const fs = require("fs");
 const http = require("http");
 const path = require("path");
 const { chromium } = require("playwright-core");
-const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+const { check, accessible, wrongs } = require("./judge_page.cjs");
 
 // Three dimensions on a processor take their time.
 const WAIT_MS = 180_000;
-
-function check(is, what) {
-  if (!is) throw new Error(what);
-}
 
 // What the server answers to a request as it is written, whatever a browser would make of it.
 function status(port, asked, headers) {
@@ -85,16 +81,6 @@ async function comparing(context) {
     }
     return { differ: differ / pixels, colour: colour.map((count) => count / pixels) };
   }, [one, other]);
-}
-
-async function accessible(page, scheme) {
-  await page.emulateMedia({ colorScheme: scheme });
-  await page.evaluate(axe);
-  const found = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
-  const grave = found.violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
-  const told = grave.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => node.html.slice(0, 120) + (node.failureSummary ?? "")).join(" | ")}`);
-  check(grave.length === 0, `${scheme}: ${told.join("\n")}`);
-  return found.violations.map(({ id }) => id);
 }
 
 async function looking(page, compare, seen) {
@@ -210,11 +196,9 @@ async function main() {
     const compare = await comparing(context);
     const page = await context.newPage();
     page.setDefaultTimeout(WAIT_MS);
-    const wrong = [];
     // The software renderer warns of its own slowness.
-    page.on("console", (message) => { if (["error", "warning"].includes(message.type()) && !/GPU stall|Automatic fallback to software WebGL/.test(message.text())) wrong.push(`console: ${message.text()}`); });
-    page.on("pageerror", (error) => wrong.push(`error: ${error.message}`));
-    page.on("request", (request) => { if (!request.url().startsWith(address) && !/^(data|blob):/.test(request.url())) wrong.push(`request: ${request.url()}`); });
+    const slow = (text) => /GPU stall|Automatic fallback to software WebGL/.test(text);
+    const wrong = wrongs(page, (url) => url.startsWith(address) || /^(data|blob):/.test(url), slow);
     await page.goto(address, { waitUntil: "load" });
     if (append === null) await looking(page, compare, seen);
     else seen.points = await growing(page, ...append);
