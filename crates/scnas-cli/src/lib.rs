@@ -41,6 +41,7 @@ use args::Verb;
 use output::Output;
 use typed::Typed;
 
+pub use run_options::reading;
 pub use said::said;
 
 /// Runs the command of these words, the program's name first. `program` is what runs it again, on

@@ -25,11 +25,10 @@ fn main(py: Python<'_>) -> PyResult<u8> {
     let words: Vec<OsString> = py.import("sys")?.getattr("argv")?.extract()?;
     // Python would only hear of Ctrl-C once the command is over. Where it is ignored, it stays so.
     let signal = py.import("signal")?;
-    let [number, default] = ["SIGINT", "SIG_DFL"].map(|name| signal.getattr(name));
-    let number = number?;
-    let now = signal.call_method1("getsignal", (&number,))?;
-    if now.is(&signal.getattr("default_int_handler")?) {
-        signal.call_method1("signal", (number, default?))?;
+    let interrupt = signal.getattr("SIGINT")?;
+    let handler = signal.call_method1("getsignal", (&interrupt,))?;
+    if handler.is(&signal.getattr("default_int_handler")?) {
+        signal.call_method1("signal", (interrupt, signal.getattr("SIG_DFL")?))?;
     }
     let program = words.first().map(PathBuf::from).filter(|path| path.is_absolute());
     let code = py.detach(|| scnas_cli::main(program, words));

@@ -71,7 +71,7 @@ pub fn search<'py>(
     device: &str,
     callback: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let (config, device) = set(preset, settings, device)?;
+    let (config, device) = configured(preset, settings, device)?;
     let (result, _) = Watch::calling(callback).wait(py, |observer| {
         run_search(Order { data: &data, folder: &out, config, device: &device }, observer)
     })?;
@@ -93,7 +93,7 @@ pub fn train<'py>(
     device: &str,
     callback: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let (config, device) = set(preset, settings, device)?;
+    let (config, device) = configured(preset, settings, device)?;
     let (result, _) = Watch::calling(callback).wait(py, |observer| {
         let named = Named::resolve(arch, &config.network.space(), config.seed, &device)?;
         let order = Order { data: &data, folder: &out, config, device: &device };
@@ -103,7 +103,7 @@ pub fn train<'py>(
 }
 
 /// The settings of a run, and where it computes.
-fn set(
+fn configured(
     preset: &str,
     settings: Option<&Bound<'_, PyDict>>,
     device: &str,
@@ -114,11 +114,6 @@ fn set(
 }
 
 fn reading(name: Option<&str>) -> PyResult<Option<Reading>> {
-    let Some(name) = name else { return Ok(None) };
-    let found = Reading::ALL.into_iter().find(|reading| reading.name() == name);
-    let wrong = || {
-        let known = Reading::ALL.map(Reading::name).join(", ");
-        PyValueError::new_err(format!("geometry {name}: expected one of {known}"))
-    };
-    found.map(Some).ok_or_else(wrong)
+    let read = name.map(scnas_cli::reading).transpose();
+    read.map_err(|why| PyValueError::new_err(format!("geometry: {why}")))
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use medvol::io::{self, Source};
 use medvol::{Affine, Image, LabelMap};
-use ndarray::{Array, ArrayView, Axis, Dimension, Ix3, Ix4, IxDyn};
+use ndarray::{Array, ArrayView, Axis, Dimension, Ix3, Ix4};
 use numpy::{Element, IntoPyArray as _, PyReadonlyArray2, PyReadonlyArrayDyn};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -82,30 +82,15 @@ pub fn to_numpy<'py, T: Element, D: Dimension>(
 #[pyfunction]
 #[pyo3(signature = (path, *, labels = false))]
 pub fn read(py: Python<'_>, path: PathBuf, labels: bool) -> PyResult<(Py<PyAny>, Py<PyAny>)> {
-    let (voxels, affine) = Watch::default().wait(py, |_| {
-        let opened = Source::from(path).open()?;
-        Ok(match labels {
-            true => {
-                let map = opened.labels()?;
-                (Voxels::Labels(map.voxels.into_dyn()), map.affine)
-            }
-            false => {
-                let image = opened.image()?;
-                (Voxels::Values(image.voxels.into_dyn()), image.affine)
-            }
-        })
-    })?;
-    let voxels = match voxels {
-        Voxels::Labels(voxels) => to_numpy(py, voxels),
-        Voxels::Values(voxels) => to_numpy(py, voxels),
+    let (voxels, affine) = if labels {
+        let map = Watch::default().wait(py, |_| Ok(Source::from(path).open()?.labels()?))?;
+        (to_numpy(py, map.voxels), map.affine)
+    } else {
+        let image = Watch::default().wait(py, |_| Ok(Source::from(path).open()?.image()?))?;
+        (to_numpy(py, image.voxels), image.affine)
     };
     let affine = ndarray::arr2(&affine.0).into_pyarray(py).into_any();
     Ok((voxels.unbind(), affine.unbind()))
-}
-
-enum Voxels {
-    Labels(Array<u16, IxDyn>),
-    Values(Array<f32, IxDyn>),
 }
 
 /// Writes an array in the format of the path's ending: one of whole numbers or booleans as a label

@@ -27,9 +27,9 @@ impl View {
         };
         let subject = Subject::read(path)?;
         let mut numbers = cases.lock().unwrap_or_else(PoisonError::into_inner);
-        let listed: Vec<Value> = ranked(subject.evaluation.as_ref())
-            .into_iter()
-            .map(|(case, evaluation)| {
+        let mut listed = Vec::new();
+        for evaluation in &subject.evaluation {
+            for case in ranked(evaluation) {
                 let name = &case.case;
                 let known = numbers.iter().position(|known| known == name);
                 let number_of = known.unwrap_or(numbers.len());
@@ -38,12 +38,12 @@ impl View {
                 }
                 let of = place(&subject, name, None).map_or("", |(network, _)| network.of.as_str());
                 let dice = number(case.mean(Metric::Dice), 3);
-                json!({
+                listed.push(json!({
                     "number": number_of, "name": name, "dice": dice,
                     "facts": facts(case, evaluation, of),
-                })
-            })
-            .collect();
+                }));
+            }
+        }
         Ok(json!({
             "over": is_over(&subject),
             "lead": words::headline(&subject),
@@ -56,12 +56,11 @@ impl View {
 }
 
 /// The cases by their Dice, those without one last.
-fn ranked(evaluation: Option<&Evaluation>) -> Vec<(&CaseScore, &Evaluation)> {
-    let Some(evaluation) = evaluation else { return Vec::new() };
+fn ranked(evaluation: &Evaluation) -> Vec<&CaseScore> {
     let mut cases: Vec<&CaseScore> = evaluation.cases.iter().collect();
     let key = |case: &CaseScore| case.mean(Metric::Dice).unwrap_or(f64::INFINITY);
     cases.sort_by(|a, b| key(a).total_cmp(&key(b)).then_with(|| a.case.cmp(&b.case)));
-    cases.into_iter().map(|case| (case, evaluation)).collect()
+    cases
 }
 
 /// Whether a run is complete, or all folds of a cross-validation are.
