@@ -28,7 +28,7 @@ impl View {
         let subject = Subject::read(path)?;
         let mut numbers = cases.lock().unwrap_or_else(PoisonError::into_inner);
         let mut listed = Vec::new();
-        for evaluation in &subject.evaluation {
+        if let Some(evaluation) = &subject.evaluation {
             for case in ranked(evaluation) {
                 let name = &case.case;
                 let known = numbers.iter().position(|known| known == name);
