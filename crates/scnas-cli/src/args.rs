@@ -10,6 +10,7 @@ use crate::cross_validate::CrossValidateArgs;
 use crate::demo::DemoArgs;
 use crate::evaluate::EvaluateArgs;
 use crate::export::ExportArgs;
+use crate::generate::GenerateArgs;
 use crate::jobs::plan::PlanJobsArgs;
 use crate::jobs::status::StatusArgs;
 use crate::jobs::worker::WorkerArgs;
@@ -89,6 +90,7 @@ pub enum Verb {
     Bench(BenchArgs),
     Demo(DemoArgs),
     Config(ConfigArgs),
+    Generate(GenerateArgs),
     PlanJobs(PlanJobsArgs),
     Worker(WorkerArgs),
     Status(StatusArgs),

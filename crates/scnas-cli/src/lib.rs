@@ -15,6 +15,7 @@ mod cross_validate;
 mod demo;
 mod evaluate;
 mod export;
+mod generate;
 mod interrupt;
 mod jobs;
 mod output;
@@ -89,6 +90,7 @@ fn run(typed: &Typed) -> Result<ExitCode> {
         Verb::Bench(args) => bench::run(args, &device, output),
         Verb::Demo(args) => demo::run(args, &device, output),
         Verb::Config(args) => config::run(args, output),
+        Verb::Generate(args) => generate::run(args),
         Verb::PlanJobs(args) => jobs::plan::run(args, typed, &device, output),
         Verb::Status(args) => jobs::status::run(args, output),
         Verb::Worker(_) => bail!("a task is expected to be another command than worker"),

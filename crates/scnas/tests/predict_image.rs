@@ -94,14 +94,25 @@ fn as_little_memory_as_is_accepted_gives_the_bits_of_unlimited_memory() {
     let image = image([20, 40, 400]);
     let whole = predicted(slice::from_ref(&model), options(&model, true), &image);
     let grid = Grid { channels: 1, shape: image.shape(), affine: image.affine };
-    let (mut refused, mut foreseen) = (0, 0);
-    // Where the system does not tell what is in use, nothing is known to be too much.
-    let mut limit = memory::in_use().unwrap_or(0);
-    loop {
-        let listener = Listener::patient();
-        let options = Options { memory: Some(limit), ..options(&model, true) };
+    let within = |mebibytes: u64| {
+        let options = Options { memory: Some(mebibytes << 20), ..options(&model, true) };
         let predictor = ImagePredictor::new(slice::from_ref(&model), options).unwrap();
         predictor.measure_window().unwrap();
+        predictor
+    };
+    // The most that is foreseen to be too little. Where the system does not tell what is in use,
+    // nothing is known to be too much.
+    let mut too_little = memory::in_use().unwrap_or(0) >> 20;
+    let mut enough = too_little + 2048;
+    while enough - too_little > 1 {
+        let middle = too_little.midpoint(enough);
+        let foreseen = within(middle).foresee("noise", &grid, image.bytes());
+        if foreseen.is_ok() { enough = middle } else { too_little = middle }
+    }
+    let (mut refused, mut foreseen) = (0, 0);
+    for mebibytes in too_little.. {
+        let listener = Listener::patient();
+        let predictor = within(mebibytes);
         let before = predictor.foresee("noise", &grid, image.bytes());
         match predictor.predict("noise", &image, &listener) {
             Err(Error::Memory { purpose: Purpose::Image { name, .. }, .. }) => {
@@ -127,7 +138,6 @@ fn as_little_memory_as_is_accepted_gives_the_bits_of_unlimited_memory() {
                 break;
             }
         }
-        limit += 1 << 20;
     }
     let image_alone = ImagePredictor::new(
         slice::from_ref(&model),

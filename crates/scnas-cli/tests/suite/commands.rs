@@ -444,3 +444,31 @@ fn a_reader_that_goes_away_is_no_error() {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
+
+#[test]
+fn completions_and_manual_pages_know_every_verb() {
+    let dir = folder("generate");
+    let said = |args: &[&str]| {
+        let output = scnas(&dir, args).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let help = said(&["--help"]);
+    let verbs = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let verbs = verbs.take_while(|line| !line.is_empty());
+    let verbs: Vec<&str> = verbs
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next().filter(|verb| *verb != ""))
+        .filter(|verb| *verb != "help")
+        .collect();
+    assert!(verbs.len() > 15, "{verbs:?}");
+    for shell in ["bash", "zsh", "fish"] {
+        let script = said(&["generate", "completions", shell]);
+        let missing: Vec<&&str> = verbs.iter().filter(|verb| !script.contains(**verb)).collect();
+        assert!(missing.is_empty() && script.contains("--max-params"), "{shell}: {missing:?}");
+    }
+    said(&["generate", "man", "man"]);
+    for verb in verbs {
+        let page = std::fs::read_to_string(dir.join(format!("man/scnas-{verb}.1"))).unwrap();
+        assert!(page.contains(".TH") && page.contains(".SH OPTIONS"), "{verb}");
+    }
+}
