@@ -139,6 +139,8 @@ async function looking(page, compare, seen) {
   const where = page.locator("#where");
   const place = await where.textContent();
   check(/mm/.test(place), `the place is not told: ${place}`);
+  const errors = maps > 2 && await page.evaluate(() => viewer.volumes[3].global_max > 0);
+  check(!errors || !/wrong voxels: –/.test(place), `the cross begins where nothing is wrong: ${place}`);
   await canvas.focus();
   for (const keys of [["ArrowLeft", "ArrowRight"], ["ArrowUp", "ArrowDown"], ["PageUp", "PageDown"]]) {
     const places = new Set([await where.textContent()]);

@@ -162,7 +162,8 @@ async function loadNow(entry, keep) {
 
 function focus() {
   if (viewer === null || viewer.volumes.length === 0) return;
-  viewer.scene.crosshairPos = viewer.mm2frac(shown.focus_mm);
+  // By the image's own axes, which may be oblique; NiiVue otherwise takes them for upright.
+  viewer.scene.crosshairPos = viewer.mm2frac(shown.focus_mm, 0, true);
   viewer.createOnLocationChange();
   viewer.drawScene();
 }
