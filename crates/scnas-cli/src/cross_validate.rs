@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use scnas::report::against_random::AgainstRandom;
 use scnas::report::cross_validation::CrossValidation;
-use scnas::run::cross_validate::{CrossValidated, cross_validate, gather};
+use scnas::run::cross_validate::{CrossValidated, cross_validate, foresee, gather, planned};
 use scnas::run::pipeline::Order;
 use scnas::store::named::{Named, settings_of};
 use scnas::{Config, Device, Error};
@@ -15,7 +15,8 @@ use serde_json::json;
 
 use crate::against_random;
 use crate::interrupt;
-use crate::jobs::slurm;
+use crate::jobs::plan::of_cross_validation;
+use crate::jobs::slurm::{self, ON_A_CLUSTER, Scheduler, SubmitArgs, Work};
 use crate::output::{Output, warn};
 use crate::progress::Progress;
 use crate::run_options::{ARCHITECTURES, SettingsArgs, StrategyArgs, default_folder};
@@ -72,35 +73,11 @@ pub struct CrossValidateArgs {
     pub strategy: StrategyArgs,
     #[command(flatten)]
     pub settings: SettingsArgs,
-    #[command(flatten)]
-    pub launch: LaunchArgs,
-}
-
-/// What else can be done with the folds than to run them here, one after the other.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "On a cluster")]
-pub struct LaunchArgs {
     /// Run no fold: tabulate those that are complete, and say which are missing
-    #[arg(long, conflicts_with = "scheduler")]
+    #[arg(long, conflicts_with = "scheduler", help_heading = ON_A_CLUSTER)]
     pub gather: bool,
-    /// Submit the folds to this batch scheduler, a task each, and the table behind them; the same
-    /// command again submits what is missing
-    #[arg(long = "launch", value_enum, value_name = "SCHEDULER")]
-    pub scheduler: Option<Scheduler>,
-    /// An option of sbatch for every job, such as --slurm-option=--partition=long; it wins over
-    /// what scnas asks for; may be repeated
-    #[arg(long, value_name = "OPTION", requires = "scheduler", allow_hyphen_values = true)]
-    pub slurm_option: Vec<String>,
-    /// Print the scripts that would be submitted; write and submit nothing
-    #[arg(long, requires = "scheduler")]
-    pub dry_run: bool,
-}
-
-/// Batch schedulers that scnas knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Scheduler {
-    /// Slurm: an array of jobs
-    Slurm,
+    #[command(flatten)]
+    pub submit: SubmitArgs,
 }
 
 /// A cross-validation as its arguments say it.
@@ -163,23 +140,28 @@ pub fn run(
 ) -> Result<ExitCode> {
     interrupt::listen()?;
     let prepared = Prepared::of(args, device)?;
-    if let Some(Scheduler::Slurm) = args.launch.scheduler {
-        return slurm::launch(args, &prepared, typed, device, output);
+    let order = || prepared.order(&args.data, device);
+    if args.submit.scheduler == Some(Scheduler::Slurm) {
+        let progress = Progress::new(output);
+        let folds = planned(&order(), &args.folds, &progress)?;
+        drop(progress);
+        let tasks = of_cross_validation(args, typed, &prepared.out, &folds)?;
+        let named = prepared.named.as_ref();
+        let needs = |check, progress: &Progress| foresee(&order(), named, check, progress);
+        let work = Work { submit: &args.submit, out: &prepared.out, tasks: &tasks, needs: &needs };
+        return slurm::launch(work, typed, output);
     }
     let Prepared { config, named, out } = &prepared;
     let progress = Progress::saving_every(output, args.settings.save_every);
     let found_in = args.arch.as_ref().map(Path::new);
-    let reached = match args.launch.gather {
+    let reached = match args.gather {
         true => gather(out, config, &args.folds, &progress)?,
-        false => {
-            let order = prepared.order(&args.data, device);
-            cross_validate(order, named.as_ref(), found_in, &args.folds, &progress)?
-        }
+        false => cross_validate(order(), named.as_ref(), found_in, &args.folds, &progress)?,
     };
     drop(progress);
     print(&reached, out, output)?;
     let missing = reached.missing;
-    match args.launch.gather && !missing.is_empty() {
+    match args.gather && !missing.is_empty() {
         true => Err(Error::FoldsMissing { path: out.clone(), missing }.into()),
         false => Ok(ExitCode::SUCCESS),
     }

@@ -76,7 +76,7 @@ fn run(typed: &Typed) -> Result<ExitCode> {
     let device = scnas::device(&global.device)?;
     match &typed.cli.verb {
         Verb::Check(args) => check::run(args, output),
-        Verb::Search(args) => search::run(args, &device, output),
+        Verb::Search(args) => search::run(args, typed, &device, output),
         Verb::Train(args) => train::run(args, &device, output),
         Verb::CrossValidate(args) => cross_validate::run(args, typed, &device, output),
         Verb::Predict(args) => predict::run(args, &device, output),

@@ -1,17 +1,24 @@
 //! `scnas search`: finds an architecture, gives it weights, scores it.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use scnas::Device;
+use scnas::run::cross_validate::foresee;
 use scnas::run::pipeline::{Order, run_search};
+use scnas::run::share::{Share, run_share};
 use scnas::settings::{Config, Strategy, Then};
+use serde_json::json;
 
 use crate::interrupt;
+use crate::jobs::plan::of_search;
+use crate::jobs::slurm::{self, ON_A_CLUSTER, Scheduler, SubmitArgs, Work};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::run_options::{RunArgs, StrategyArgs, report};
+use crate::typed::Typed;
 
 /// Search an architecture on a data set, train it and score it on the held-out fold
 ///
@@ -35,6 +42,7 @@ Examples:
   scnas search DATA/Task04_Hippocampus --max-params 100k
   scnas search DATA/Task04_Hippocampus --candidate runs/earlier --max-seconds 1
   scnas search DATA/Task04_Hippocampus --set search.epochs=50
+  scnas search DATA/Task04_Hippocampus --launch slurm --threads 8
 The run folder is runs/<data>/race-fold<K>, or search-fold<K> with --strategy bi-level, if --out
 does not name another.")]
 pub struct SearchArgs {
@@ -42,6 +50,30 @@ pub struct SearchArgs {
     pub run: RunArgs,
     #[command(flatten)]
     pub strategy: StrategyArgs,
+    /// Do a part of a race: candidates, who takes part and what each costs; or RUNG:PLACE, one of
+    /// those that run in a rung, such as 1:0. The same command without it does what is left
+    #[arg(long, value_name = "PART", conflicts_with = "scheduler", help_heading = ON_A_CLUSTER)]
+    pub share: Option<Share>,
+    #[command(flatten)]
+    pub submit: SubmitArgs,
+}
+
+impl SearchArgs {
+    /// Settings and run folder.
+    pub fn prepared(&self) -> Result<(Config, PathBuf)> {
+        let settings = &self.run.settings;
+        let mut config = self.run.settings(None, self.strategy.overrides(settings))?;
+        config.race.candidates.extend(self.strategy.candidate.iter().cloned());
+        settings.refuse_other_search(&config.search)?;
+        if inherits(&config) {
+            settings.warn_of_untrained();
+        }
+        if self.share.is_some() && config.search.strategy == Strategy::BiLevel {
+            bail!("--share: expected a race; found a search that learns an architecture");
+        }
+        let folder = self.run.folder(search_kind(&config), &config);
+        Ok((config, folder))
+    }
 }
 
 /// What the folder of a search is called after.
@@ -57,17 +89,25 @@ pub fn inherits(config: &Config) -> bool {
     config.search.strategy == Strategy::BiLevel && config.search.then == Then::Inherit
 }
 
-pub fn run(args: &SearchArgs, device: &Device, output: Output) -> Result<ExitCode> {
+pub fn run(args: &SearchArgs, typed: &Typed, device: &Device, output: Output) -> Result<ExitCode> {
     interrupt::listen()?;
-    let mut config = args.run.settings(None, args.strategy.overrides(&args.run.settings))?;
-    config.race.candidates.extend(args.strategy.candidate.iter().cloned());
-    args.run.settings.refuse_other_search(&config.search)?;
-    if inherits(&config) {
-        args.run.settings.warn_of_untrained();
+    let (config, folder) = args.prepared()?;
+    if args.submit.scheduler == Some(Scheduler::Slurm) {
+        let tasks = of_search(typed, &folder, &config)?;
+        let order = Order { data: &args.run.data, folder: &folder, config, device };
+        let needs = |check, progress: &Progress| foresee(&order, None, check, progress);
+        let work = Work { submit: &args.submit, out: &folder, tasks: &tasks, needs: &needs };
+        return slurm::launch(work, typed, output);
     }
-    let folder = args.run.folder(search_kind(&config), &config);
     let progress = Progress::saving_every(output, args.run.settings.save_every);
     let order = Order { data: &args.run.data, folder: &folder, config, device };
+    if let Some(share) = args.share {
+        run_share(order, share, &progress)?;
+        drop(progress);
+        let text = format!("{}: {share} done", folder.display());
+        output.result(text, || json!({ "run": folder, "share": share.to_string() }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let found = run_search(order, &progress)?;
     drop(progress);
     report(&folder, &found, output)?;

@@ -13,14 +13,28 @@ use crate::jobs::shell::quoted;
 /// Name of the file.
 pub const FILE: &str = "jobs.json";
 
+/// What tells that a task is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Its folder is a run, which is complete.
+    Run,
+    /// Its own word: it does a part of a run.
+    Part,
+    /// Its own word, while those that it needs are done: it makes a table of what they reached.
+    Table,
+}
+
 /// A task: a command on a folder of its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Task {
     /// Its place in the list, from 0.
     pub number: usize,
-    /// What it is called.
+    /// What it is called; those that can be done at once differ in the number at its end only.
     pub name: String,
+    /// What tells that it is done.
+    pub kind: Kind,
     /// The folder that it writes, as the command names it.
     pub folder: PathBuf,
     /// Where the command is run.
@@ -32,9 +46,12 @@ pub struct Task {
 }
 
 impl Task {
-    /// Whether it makes one thing of what others reached.
-    pub fn gathers(&self) -> bool {
-        !self.needs.is_empty()
+    /// The name without the number of its own.
+    pub fn stage(&self) -> &str {
+        match self.name.rsplit_once('-') {
+            Some((stage, number)) if number.bytes().all(|byte| byte.is_ascii_digit()) => stage,
+            _ => &self.name,
+        }
     }
 
     /// Its folder, from anywhere.
@@ -132,6 +149,7 @@ mod tests {
         Task {
             number,
             name: format!("task-{number}"),
+            kind: Kind::Run,
             folder: "cv".into(),
             directory: "/".into(),
             arguments: vec!["cross-validate".into(), "a b".into()],
@@ -149,6 +167,7 @@ mod tests {
         assert!(said.contains("arguments of task 1 was") && said.contains("--gather"), "{said}");
         assert_eq!(difference(&list, &list[..1]).unwrap(), "2 tasks, now 1");
         assert_eq!(list[0].command_line(), "scnas cross-validate 'a b'");
+        assert_eq!(list[1].stage(), "task");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `scnas plan-jobs`: a command as a list of tasks.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
@@ -9,12 +9,16 @@ use scnas::Device;
 use scnas::report::finished::fold_folder;
 use scnas::report::table::aligned;
 use scnas::run::cross_validate::planned;
+use scnas::run::needs::running;
+use scnas::run::share::Share;
+use scnas::settings::{Config, Strategy};
 use serde_json::json;
 
 use crate::cross_validate::{CrossValidateArgs, Prepared};
-use crate::jobs::list::{Task, write};
+use crate::jobs::list::{Kind, Task, write};
 use crate::output::Output;
 use crate::progress::Progress;
+use crate::search::SearchArgs;
 use crate::typed::Typed;
 
 /// List the tasks that a command is made of, for whatever is to start them
@@ -29,6 +33,7 @@ use crate::typed::Typed;
 Examples:
   scnas plan-jobs cross-validate DATA --out cv
   scnas plan-jobs cross-validate DATA --out cv --write --json
+  scnas plan-jobs search DATA --out race --write
   scnas worker cv --task 0")]
 pub struct PlanJobsArgs {
     #[command(subcommand)]
@@ -42,10 +47,11 @@ pub struct PlanJobsArgs {
 #[derive(Debug, Subcommand)]
 pub enum Planned {
     CrossValidate(CrossValidateArgs),
+    Search(SearchArgs),
 }
 
 /// What is no part of the work itself, by the names of the arguments.
-const ASIDE: [&str; 10] = [
+const ASIDE: [&str; 11] = [
     "help",
     "threads",
     "quiet",
@@ -53,6 +59,7 @@ const ASIDE: [&str; 10] = [
     "write",
     "folds",
     "gather",
+    "share",
     "scheduler",
     "slurm_option",
     "dry_run",
@@ -64,21 +71,71 @@ pub fn run(
     device: &Device,
     output: Output,
 ) -> Result<ExitCode> {
-    let Planned::CrossValidate(of) = &args.of;
+    let (alone, submits) = match &args.of {
+        Planned::CrossValidate(of) => (!of.gather, &of.submit),
+        Planned::Search(of) => (of.share.is_none(), &of.submit),
+    };
     ensure!(
-        of.launch.scheduler.is_none() && !of.launch.gather,
-        "expected the arguments of the work alone; leave --launch and --gather out"
+        alone && submits.scheduler.is_none(),
+        "expected the arguments of the work alone; leave --launch, --gather and --share out"
     );
-    let prepared = Prepared::of(of, device)?;
-    let progress = Progress::new(output);
-    let folds = planned(&prepared.order(&of.data, device), &of.folds, &progress)?;
-    drop(progress);
-    let tasks = of_cross_validation(of, typed, &prepared.out, &folds)?;
+    let (out, tasks) = match &args.of {
+        Planned::CrossValidate(of) => {
+            let prepared = Prepared::of(of, device)?;
+            let progress = Progress::new(output);
+            let folds = planned(&prepared.order(&of.data, device), &of.folds, &progress)?;
+            let tasks = of_cross_validation(of, typed, &prepared.out, &folds)?;
+            (prepared.out, tasks)
+        }
+        Planned::Search(of) => {
+            let (config, out) = of.prepared()?;
+            let tasks = of_search(typed, &out, &config)?;
+            (out, tasks)
+        }
+    };
     if args.write {
-        write(&prepared.out, &tasks)?;
+        write(&out, &tasks)?;
     }
     output.result(text(&tasks), || json!(tasks))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What makes tasks of a command.
+struct Maker {
+    given: Vec<String>,
+    directory: PathBuf,
+    tasks: Vec<Task>,
+}
+
+impl Maker {
+    fn of(typed: &Typed, out: &Path) -> Result<Self> {
+        let directory = std::env::current_dir().context("cannot tell where this is run")?;
+        for path in [out, &directory] {
+            let remedy = "expected a path in UTF-8; give another folder with --out, or rename it";
+            ensure!(path.to_str().is_some(), "{}: {remedy}", path.display());
+        }
+        Ok(Self { given: typed.given(&ASIDE)?, directory, tasks: Vec::new() })
+    }
+
+    /// Adds a task that does the command with arguments of its `own`.
+    fn add(
+        &mut self,
+        name: String,
+        kind: Kind,
+        folder: PathBuf,
+        own: Vec<String>,
+        needs: &[usize],
+    ) {
+        self.tasks.push(Task {
+            number: self.tasks.len(),
+            name,
+            kind,
+            folder,
+            directory: self.directory.clone(),
+            arguments: [self.given.clone(), own].concat(),
+            needs: needs.to_vec(),
+        });
+    }
 }
 
 /// The folds, then the table.
@@ -88,34 +145,42 @@ pub fn of_cross_validation(
     out: &Path,
     folds: &[usize],
 ) -> Result<Vec<Task>> {
-    let given = typed.given(&ASIDE)?;
-    let directory = std::env::current_dir().context("cannot tell where this is run")?;
-    for path in [out, &directory] {
-        let remedy = "expected a path in UTF-8; give another folder with --out, or rename it";
-        ensure!(path.to_str().is_some(), "{}: {remedy}", path.display());
+    let mut maker = Maker::of(typed, out)?;
+    for &fold in folds {
+        let own = vec![format!("--folds={fold}")];
+        maker.add(format!("fold-{fold}"), Kind::Run, fold_folder(out, fold), own, &[]);
     }
-    let task = |number, name, folder, own: Vec<String>, needs| Task {
-        number,
-        name,
-        folder,
-        directory: directory.clone(),
-        arguments: [given.clone(), own].concat(),
-        needs,
-    };
-    let mut tasks: Vec<Task> = folds
-        .iter()
-        .enumerate()
-        .map(|(number, fold)| {
-            let own = vec![format!("--folds={fold}")];
-            task(number, format!("fold-{fold}"), fold_folder(out, *fold), own, Vec::new())
-        })
-        .collect();
     let wanted: Vec<String> = args.folds.iter().map(usize::to_string).collect();
     let wanted = (!wanted.is_empty()).then(|| format!("--folds={}", wanted.join(",")));
     let own = wanted.into_iter().chain(["--gather".to_string()]).collect();
-    let needs = (0..tasks.len()).collect();
-    tasks.push(task(tasks.len(), "table".into(), out.into(), own, needs));
-    Ok(tasks)
+    let needs: Vec<usize> = (0..maker.tasks.len()).collect();
+    maker.add("table".into(), Kind::Table, out.into(), own, &needs);
+    Ok(maker.tasks)
+}
+
+/// Of a race, who takes part, the places of each rung, and the winner, which does what others have
+/// left undone; of another search, all of it.
+pub fn of_search(typed: &Typed, out: &Path, config: &Config) -> Result<Vec<Task>> {
+    let mut maker = Maker::of(typed, out)?;
+    if config.search.strategy == Strategy::BiLevel {
+        maker.add("search".into(), Kind::Run, out.into(), Vec::new(), &[]);
+        return Ok(maker.tasks);
+    }
+    let mut part = |name: String, share: Share, needs: &[usize]| {
+        let (folder, own) = (out.join("tasks").join(&name), vec![format!("--share={share}")]);
+        maker.add(name, Kind::Part, folder, own, needs);
+    };
+    part("candidates".into(), Share::Candidates, &[]);
+    let mut needs = vec![0];
+    for (rung, places) in running(&config.race).enumerate() {
+        for place in 0..places {
+            part(format!("rung-{}-{place}", rung + 1), Share::Place { rung, place }, &needs);
+        }
+        let first = needs.last().map_or(0, |last| last + 1);
+        needs = (first..first + places).collect();
+    }
+    maker.add("winner".into(), Kind::Run, out.into(), Vec::new(), &needs);
+    Ok(maker.tasks)
 }
 
 fn text(tasks: &[Task]) -> String {

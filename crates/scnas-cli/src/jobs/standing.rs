@@ -7,7 +7,7 @@ use scnas::report::headway::{Headway, Stage};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::jobs::list::Task;
+use crate::jobs::list::{Kind, Task};
 use crate::jobs::record::{FILE, Record, State, seconds};
 use crate::said::chain;
 
@@ -70,7 +70,11 @@ pub fn of_all(tasks: &[Task]) -> Vec<Status<'_>> {
 
 /// How a task stands; `missing` where one that it needs is not done.
 fn of(task: &Task, missing: bool) -> Status<'_> {
-    let looked = if task.gathers() { gathering(task, missing) } else { running(task) };
+    let looked = match task.kind {
+        Kind::Run => running(task),
+        Kind::Part => recorded(task, false),
+        Kind::Table => recorded(task, missing),
+    };
     looked.unwrap_or_else(|error| {
         let failed = Status::of(task, Standing::Failed, None);
         Status { last_words: Some(chain(&error)), ..failed }
@@ -92,13 +96,13 @@ fn running(task: &Task) -> Result<Status<'_>> {
     Ok(Status { stage, sign_of_life, ..status })
 }
 
-/// That of a task which gathers what others reached.
-fn gathering(task: &Task, missing: bool) -> Result<Status<'_>> {
+/// That of a task of which only its own word tells; `undone` where that is no longer true.
+fn recorded(task: &Task, undone: bool) -> Result<Status<'_>> {
     let record = Record::read(&task.place())?;
-    let recorded = record.as_ref().map(|record| record.state);
-    // What it was made of may have been taken away.
-    let state = Standing::recorded(recorded.filter(|state| *state != State::Done || !missing));
-    let stage = (state == Standing::Done).then(|| table(&task.place())).flatten();
+    let state = record.as_ref().map(|record| record.state);
+    let state = Standing::recorded(state.filter(|state| *state != State::Done || !undone));
+    let shows = state == Standing::Done && task.kind == Kind::Table;
+    let stage = shows.then(|| table(&task.place())).flatten();
     Ok(Status { stage, ..Status::of(task, state, record) })
 }
 

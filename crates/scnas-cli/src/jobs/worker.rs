@@ -9,7 +9,7 @@ use scnas::report::result::is_complete;
 use scnas::store::lock::Lock;
 
 use crate::interrupt;
-use crate::jobs::list::{FILE, Task, read};
+use crate::jobs::list::{FILE, Kind, Task, read};
 use crate::jobs::record::{Record, State};
 use crate::output::{Output, note, warn};
 use crate::progress::Progress;
@@ -59,7 +59,12 @@ pub fn run(
 
     let _lock = lock(task, &folder, typed)?;
     let before = Record::read(&folder)?.is_some_and(|record| record.state == State::Done);
-    if before && !task.gathers() && is_complete(&folder) {
+    let stays = match task.kind {
+        Kind::Run => is_complete(&folder),
+        Kind::Part => true,
+        Kind::Table => false,
+    };
+    if before && stays {
         note(format_args!("{}: this task is done", folder.display()));
         return Ok(ExitCode::SUCCESS);
     }
@@ -90,20 +95,20 @@ fn command(task: &Task, typed: &Typed) -> Result<Typed> {
     Ok(command)
 }
 
-/// One process at a time does a task. Those that gather wait for each other, so that the last one
-/// sees all.
+/// One process at a time does a task. Those that make a table wait for each other, so that the last
+/// one sees all.
 fn lock(task: &Task, folder: &Path, typed: &Typed) -> Result<Lock> {
     let global = &typed.cli.global;
     let progress = Progress::new(Output { json: global.json, quiet: global.quiet });
-    Ok(match task.gathers() {
-        true => Lock::wait_named(LOCK, folder, &progress)?,
-        false => Lock::take_named(LOCK, folder, &progress)?,
+    Ok(match task.kind {
+        Kind::Table => Lock::wait_named(LOCK, folder, &progress)?,
+        Kind::Run | Kind::Part => Lock::take_named(LOCK, folder, &progress)?,
     })
 }
 
 /// What to say of a run that is not complete though its command ended well.
 fn left_out(task: &Task, folder: &Path) -> Option<anyhow::Error> {
-    (!task.gathers() && !is_complete(folder)).then(|| {
+    (task.kind == Kind::Run && !is_complete(folder)).then(|| {
         anyhow!(
             "{}: expected a run folder that no other process uses; it was in use and left out; \
              do this task again once it is free",

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::common::{
     bytes, contents, folder, json, refuse, same_run, scnas, signal, stderr, succeed, task, tiny,
 };
+use crate::race::{race, same_race};
 use serde_json::{Value, json};
 
 /// `cross-validate data --out OUT` of a network that is trained, with tiny settings.
@@ -212,7 +213,7 @@ fn the_status_of_a_thousand_tasks_takes_less_than_a_second() {
                 }
             }
             json!({
-                "number": number, "name": format!("fold-{number}"), "folder": fold,
+                "number": number, "name": format!("fold-{number}"), "kind": "run", "folder": fold,
                 "directory": dir, "arguments": ["cross-validate", "data"], "needs": [],
             })
         })
@@ -251,7 +252,7 @@ fn scripts_for_slurm_are_plain_and_what_was_given_goes_last() {
     let launch = [&trained(out, &[])[..], &["--launch", "slurm", "--threads", "2"]].concat();
     let scripts = json(&dir, &[&launch[..], &["--dry-run"], &options[..]].concat());
     assert!(!dir.join(out).exists(), "a dry run writes nothing");
-    for name in ["folds", "table"] {
+    for name in ["fold", "table"] {
         let script = scripts[name].as_str().unwrap();
         let file = dir.join(name);
         std::fs::write(&file, script).unwrap();
@@ -261,12 +262,12 @@ fn scripts_for_slurm_are_plain_and_what_was_given_goes_last() {
         assert!(lines.iter().any(|line| line.starts_with("--time=")), "{script}");
         assert!(script.contains("it'\\''s a 100% cv"), "{script}");
     }
-    let folds = scripts["folds"].as_str().unwrap();
+    let folds = scripts["fold"].as_str().unwrap();
     let lines = asked(folds);
     for line in ["--cpus-per-task=2", "--requeue", "--open-mode=append", "--signal=B:USR1@300"] {
         assert!(lines.contains(&line), "{line}: {folds}");
     }
-    assert!(folds.contains("it's a 100%% cv/slurm/fold-%a.txt\""), "{folds}");
+    assert!(folds.contains("it's a 100%% cv/slurm/task-%a.txt\""), "{folds}");
     let wrong = [&launch[..], &["--dry-run", "--slurm-option=partition"]].concat();
     refuse(&dir, &wrong, &["--slurm-option", "partition"]);
 
@@ -274,6 +275,12 @@ fn scripts_for_slurm_are_plain_and_what_was_given_goes_last() {
     assert_eq!(without.status.code(), Some(1), "{without:?}");
     assert!(stderr(&without).contains("sbatch") && stderr(&without).contains("plan-jobs"));
     assert!(!dir.join(out).exists());
+}
+
+/// Stage, tasks and job of everything that a launch submitted.
+pub fn submitted(launched: &Value) -> Value {
+    let stages = launched["submitted"].as_array().unwrap();
+    json!(stages.iter().map(|s| [&s["stage"], &s["tasks"], &s["job"]]).collect::<Vec<_>>())
 }
 
 /// A folder with programs of the names of Slurm's: one notes what is submitted and numbers it, the
@@ -314,7 +321,7 @@ fn what_is_neither_done_nor_in_the_queue_is_submitted_and_the_table_comes_behind
         lines[lines.len() - n..].to_vec()
     };
     let first = launch();
-    assert_eq!((&first["folds"], &first["folds_job"]), (&json!([0, 1, 2]), &json!("1")));
+    assert_eq!(submitted(&first), json!([["fold", [0, 1, 2], "1"], ["table", [3], "2"]]));
     let lines = last(2);
     assert!(lines[0].starts_with("--parsable --array=0-2 "), "{lines:?}");
     assert!(lines[1].starts_with("--parsable --dependency=afterany:1 "), "{lines:?}");
@@ -323,7 +330,7 @@ fn what_is_neither_done_nor_in_the_queue_is_submitted_and_the_table_comes_behind
     // All of it is in the queue.
     std::fs::write(dir.join("queue"), "1 0\n1 1\n1 2\n2 N/A\n77 1\n").unwrap();
     let again = launch();
-    assert_eq!((&again["folds"], &again["table_job"]), (&json!([]), &Value::Null));
+    assert_eq!(submitted(&again), json!([]));
     assert_eq!(again["in_queue"], json!([0, 1, 2, 3]));
     assert_eq!(said().lines().count(), 2);
 
@@ -331,7 +338,7 @@ fn what_is_neither_done_nor_in_the_queue_is_submitted_and_the_table_comes_behind
     succeed(&dir, &["worker", "cv", "--task", "0"]);
     std::fs::write(dir.join("queue"), "1 2\n2 N/A\n").unwrap();
     let third = launch();
-    assert_eq!((&third["folds"], &third["folds_job"]), (&json!([1]), &json!("3")));
+    assert_eq!(submitted(&third), json!([["fold", [1], "3"], ["table", [3], "4"]]));
     let lines = last(2);
     assert!(lines[0].starts_with("--parsable --array=1 "), "{lines:?}");
     assert!(lines[1].starts_with("--parsable --dependency=afterany:1:2:3 "), "{lines:?}");
@@ -341,10 +348,62 @@ fn what_is_neither_done_nor_in_the_queue_is_submitted_and_the_table_comes_behind
         succeed(&dir, &["worker", "cv", "--task", number]);
     }
     let done = launch();
-    assert_eq!((&done["folds"], &done["table_job"]), (&json!([]), &Value::Null));
+    assert_eq!(submitted(&done), json!([]));
     refuse(
         &dir,
         &[trained("cv", &["train.ema=0.5"]), vec!["--launch", "slurm", "--dry-run"]].concat(),
         &["jobs.json", "train.ema=0.5"],
     );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_race_in_shares_done_in_any_order_hands_over_the_winner_of_one_process_to_the_bit() {
+    let dir = folder("jobs_race");
+    task(&dir);
+    succeed(&dir, &race("whole"));
+    let plan = [vec!["plan-jobs"], race("run"), vec!["--write"]].concat();
+    let tasks = json(&dir, &plan);
+    let names: Vec<&Value> = tasks.as_array().unwrap().iter().map(|task| &task["name"]).collect();
+    let rung = |rung: usize| [0, 1, 2].map(|place| format!("rung-{rung}-{place}"));
+    let expected = [vec!["candidates".to_string()], rung(1).to_vec(), rung(2).to_vec()].concat();
+    assert_eq!(json!(names[..7]), json!(expected));
+    assert_eq!((names[7], &tasks[7]["needs"]), (&json!("winner"), &json!([4, 5, 6])));
+    assert_eq!((&tasks[0]["needs"], &tasks[4]["needs"]), (&json!([]), &json!([1, 2, 3])));
+
+    let worker = |task| ["worker", "run", "--quiet", "--task", task];
+    let usage = scnas(&dir, &[race("run"), vec!["--share", "0:1"]].concat()).output().unwrap();
+    assert!(usage.status.code() == Some(2) && stderr(&usage).contains("1:0"), "{usage:?}");
+    // A rung waits for the one before, and nobody for the list of candidates.
+    let mut others = ["1", "3"].map(|task| scnas(&dir, &worker(task)).spawn().unwrap());
+    others.iter_mut().for_each(|child| assert!(child.wait().unwrap().success()));
+    refuse(&dir, &worker("4"), &["rung 1", "u-resnet-half@4"]);
+    for task in ["0", "2", "6", "5", "4", "2", "7"] {
+        succeed(&dir, &worker(task));
+    }
+    assert_eq!(states(&json(&dir, &["status", "run"])), ["done"; 8]);
+    same_race(&dir.join("run"), &dir.join("whole"));
+
+    // What no share has done, the winner's task does.
+    let tasks = json(&dir, &[vec!["plan-jobs"], race("late"), vec!["--write"]].concat());
+    assert_eq!(tasks.as_array().unwrap().len(), 8);
+    succeed(&dir, &["worker", "late", "--task", "7"]);
+    same_race(&dir.join("late"), &dir.join("whole"));
+
+    let path = stand_in(&dir);
+    let command = [race("far"), vec!["--launch", "slurm", "--json", "--quiet"]].concat();
+    let output = scnas(&dir, &command).env("PATH", &path).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let launched: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let stages = json!([
+        ["candidates", [0], "1"],
+        ["rung-1", [1, 2, 3], "2"],
+        ["rung-2", [4, 5, 6], "3"],
+        ["winner", [7], "4"],
+    ]);
+    assert_eq!(submitted(&launched), stages);
+    let said = std::fs::read_to_string(dir.join("said")).unwrap();
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines[0].starts_with("--parsable --array=0 "), "{said}");
+    assert!(lines[3].starts_with("--parsable --array=7 --dependency=afterany:1:2:3 "), "{said}");
 }

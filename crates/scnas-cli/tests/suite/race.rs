@@ -14,13 +14,13 @@ const RACE: &[&str] = &[
     "race.epochs=[2, 4]",
 ];
 
-fn race(out: &str) -> Vec<&str> {
+pub fn race(out: &str) -> Vec<&str> {
     let settings = [RACE, &["train.epochs=2"]].concat();
     tiny(&["search", "data", "--save-every", "0", "--threads", "1", "--out", out], &settings)
 }
 
 /// The winner's run and every candidate's training are the same.
-fn same_race(a: &Path, b: &Path) {
+pub fn same_race(a: &Path, b: &Path) {
     same_run(a, b);
     for name in ["u-resnet-half@8", "u-resnet-half@4", "random-0@4"] {
         let file = |run: &Path| run.join("candidates").join(name).join("rung-1.json");

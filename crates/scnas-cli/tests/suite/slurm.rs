@@ -68,8 +68,8 @@ fn a_real_slurm_runs_folds_that_are_signalled_cancelled_or_fail_to_the_table_of_
     std::fs::write(&obstacle, "").unwrap();
     let command = [&trained("cv")[..], &["--launch", "slurm", "--slurm-option=--nice=1"]].concat();
     let launched = json(&dir, &command);
-    assert_eq!(launched["folds"], json!([0, 1, 2, 3, 4]), "{launched}");
-    let array = launched["folds_job"].as_str().unwrap().to_string();
+    assert_eq!(launched["submitted"][0]["tasks"], json!([0, 1, 2, 3, 4]), "{launched}");
+    let array = launched["submitted"][0]["job"].as_str().unwrap().to_string();
     assert_eq!(json(&dir, &command)["in_queue"], json!([0, 1, 2, 3, 4, 5]));
 
     let file = |fold: usize, name: &str| dir.join(format!("cv/fold-{fold}/{name}"));
@@ -82,7 +82,7 @@ fn a_real_slurm_runs_folds_that_are_signalled_cancelled_or_fail_to_the_table_of_
     slurm("scancel", &[&format!("{array}_2")]);
     wait("for the array and the table", || queue().trim().is_empty());
 
-    let printed = std::fs::read_to_string(dir.join("cv/slurm/fold-0.txt")).unwrap();
+    let printed = std::fs::read_to_string(dir.join("cv/slurm/task-0.txt")).unwrap();
     assert!(printed.contains("stopped by request"), "{printed}");
     let lines = bytes(file(0, "log.jsonl")).split(|byte| *byte == b'\n').count() - 1;
     assert_eq!(lines, epochs, "no epoch is lost and none is there twice");
@@ -97,7 +97,7 @@ fn a_real_slurm_runs_folds_that_are_signalled_cancelled_or_fail_to_the_table_of_
     assert_eq!(table["over_folds"]["count"], 3);
 
     std::fs::remove_file(&obstacle).unwrap();
-    assert_eq!(json(&dir, &command)["folds"], json!([1, 2]));
+    assert_eq!(json(&dir, &command)["submitted"][0]["tasks"], json!([1, 2]));
     wait("for what was missing", || queue().trim().is_empty());
     assert_eq!(states(&dir), ["done"; 6]);
     let table = |out: &str| {
@@ -109,5 +109,5 @@ fn a_real_slurm_runs_folds_that_are_signalled_cancelled_or_fail_to_the_table_of_
         same_run(&dir.join(format!("cv/fold-{fold}")), &dir.join(format!("whole/fold-{fold}")));
     }
     let again = json(&dir, &command);
-    assert_eq!((&again["folds"], &again["table_job"]), (&json!([]), &Value::Null));
+    assert_eq!(again["submitted"], json!([]));
 }

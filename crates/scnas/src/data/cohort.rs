@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use medvol::io::{self, Grid};
-use medvol::{CaseFiles, Dataset, Orientation, canonical_spacing};
+use medvol::{CaseFiles, Dataset, Orientation, canonical_spacing, median_spacing};
 use rayon::prelude::*;
 
 use crate::error::{CasesFault, Result};
@@ -67,6 +67,13 @@ impl Cohort {
     /// The labelled cases, sorted by name.
     pub fn labelled(&self) -> impl Iterator<Item = &CaseFiles> {
         labelled(&self.dataset)
+    }
+
+    /// The median spacing `[depth, height, width]` of the labelled cases in mm, in canonical
+    /// orientation.
+    pub fn usual_spacing(&self) -> [f64; 3] {
+        let spacings = self.headers.values().map(|header| canonical_spacing(&header.grid.affine));
+        median_spacing(spacings).unwrap_or([1.0; 3])
     }
 
     /// What the headers of a labelled case's images say.

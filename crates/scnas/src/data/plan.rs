@@ -6,10 +6,7 @@ use std::path::Path;
 
 use medvol::io::Reading;
 use medvol::metrics::Structures;
-use medvol::{
-    CaseFiles, ClassMap, Dataset, Fold, Label, Normalisation, Target, canonical_spacing,
-    median_spacing,
-};
+use medvol::{CaseFiles, ClassMap, Dataset, Fold, Label, Normalisation, Target};
 use serde::{Deserialize, Serialize};
 
 use crate::data::cohort::{Cohort, Header};
@@ -83,15 +80,23 @@ impl Plan {
         }
         let headers = cases.iter().map(|case| cohort.header(case));
         let headers = headers.collect::<Result<Vec<&Header>>>()?;
-        let spacings = headers.iter().map(|header| canonical_spacing(&header.grid.affine));
-        let usual = median_spacing(spacings).unwrap_or([1.0; 3]);
-        let spacing = data.spacing.unwrap_or(usual);
+        let usual = cohort.usual_spacing();
+        let patch_at = |spacing| {
+            let case = median_case(&headers, spacing);
+            let grid_of = |patch| config.network.grid(patch, spacing);
+            let patch =
+                data.patch.unwrap_or_else(|| derive_patch(case, data.max_patch_voxels, grid_of));
+            (patch, case)
+        };
+        let spacing = data.spacing.unwrap_or_else(|| {
+            coarse_enough(usual, data.coverage, |spacing| {
+                let (patch, case) = patch_at(spacing);
+                covered(patch, case)
+            })
+        });
         refuse_other_spacing(spacing, usual)?;
-        let shapes: Vec<[f64; 3]> =
-            headers.iter().map(|header| header.resampled(spacing)).collect();
+        let (patch, _) = patch_at(spacing);
         let grid_of = |patch| config.network.grid(patch, spacing);
-        let patch =
-            data.patch.unwrap_or_else(|| derive_patch(&shapes, data.max_patch_voxels, grid_of));
         let grid = grid_of(patch);
         if !grid.divides(patch) {
             let expected = Expected::Multiples { of: grid.step() };
@@ -303,27 +308,57 @@ pub(super) fn by_subject(cases: &[&CaseFiles]) -> Vec<Vec<String>> {
     groups
 }
 
-/// The median shape, rounded up to what a network on its grids can halve, its longest axis shortened
-/// until it fits.
+/// The median extents of the cases in voxels of `spacing`, axis by axis.
+fn median_case(headers: &[&Header], spacing: [f64; 3]) -> [usize; 3] {
+    let shapes: Vec<[f64; 3]> = headers.iter().map(|header| header.resampled(spacing)).collect();
+    [0, 1, 2].map(|axis| {
+        let mut extents: Vec<f64> = shapes.iter().map(|shape| shape[axis]).collect();
+        extents.sort_by(f64::total_cmp);
+        extents[extents.len() / 2].round() as usize
+    })
+}
+
+/// The share of a case that a patch holds.
+fn covered(patch: [usize; 3], case: [usize; 3]) -> f64 {
+    let share = |axis: usize| patch[axis] as f64 / case[axis].max(1) as f64;
+    (0..3).map(|axis| share(axis).min(1.0)).product()
+}
+
+/// The finest spacing, coarsened in small steps from the usual one, at which a patch `covered` this
+/// share of a case (the rule by which nnU-Net finds its low resolution, Isensee et al. 2021): axes
+/// that are much finer than the coarsest are coarsened first.
+fn coarse_enough(usual: [f64; 3], share: f64, covered: impl Fn([f64; 3]) -> f64) -> [f64; 3] {
+    const STEP: f64 = 1.03;
+    let mut spacing = usual;
+    while covered(spacing) < share
+        && (0..3).all(|axis| spacing[axis] < OTHER_SPACING / 2.0 * usual[axis])
+    {
+        let coarsest = spacing.into_iter().fold(0.0, f64::max);
+        let fine = spacing.map(|mm| coarsest > 2.0 * mm);
+        let all = fine == [false; 3];
+        spacing = [0, 1, 2]
+            .map(|axis| if all || fine[axis] { STEP * spacing[axis] } else { spacing[axis] });
+    }
+    spacing
+}
+
+/// The extents of the median case, rounded up to what a network on its grids can halve, the longest
+/// shortened until the patch fits.
 fn derive_patch(
-    shapes: &[[f64; 3]],
+    case: [usize; 3],
     max_voxels: usize,
     grid_of: impl Fn([usize; 3]) -> Grid,
 ) -> [usize; 3] {
-    let patch = rounded(shapes, max_voxels, Grid::ISOTROPIC.step());
+    let patch = rounded(case, max_voxels, Grid::ISOTROPIC.step());
     // Axes that are halved less often need no more than that; unless they then are halved more.
-    let closer = rounded(shapes, max_voxels, grid_of(patch).step());
+    let closer = rounded(case, max_voxels, grid_of(patch).step());
     if grid_of(closer).divides(closer) { closer } else { patch }
 }
 
-/// The median shape in multiples of `step`.
-fn rounded(shapes: &[[f64; 3]], max_voxels: usize, step: [usize; 3]) -> [usize; 3] {
-    let mut patch = [0, 1, 2].map(|axis| {
-        let mut extents: Vec<f64> = shapes.iter().map(|s| s[axis]).collect();
-        extents.sort_by(f64::total_cmp);
-        let extent = (extents[extents.len() / 2].round() as usize).max(*EXTENTS.start());
-        extent.next_multiple_of(step[axis])
-    });
+/// Extents in multiples of `step`.
+fn rounded(case: [usize; 3], max_voxels: usize, step: [usize; 3]) -> [usize; 3] {
+    let mut patch =
+        [0, 1, 2].map(|axis| case[axis].max(*EXTENTS.start()).next_multiple_of(step[axis]));
     while patch.iter().product::<usize>() > max_voxels {
         let longest = (0..3).max_by_key(|&a| patch[a]).unwrap_or(0);
         if patch[longest] == step[longest] {
@@ -355,23 +390,41 @@ mod tests {
     #[test]
     fn a_derived_patch_is_divisible_by_what_is_halved_and_within_the_limit() {
         let isotropic = |_| Grid::ISOTROPIC;
-        let shapes = [[35.0, 50.0, 36.0], [34.0, 49.0, 37.0], [36.0, 51.0, 35.0]];
-        assert_eq!(derive_patch(&shapes, 262_144, isotropic), [40, 56, 40]);
-        let patch = derive_patch(&[[155.0, 240.0, 240.0]], 262_144, isotropic);
+        assert_eq!(derive_patch([35, 50, 36], 262_144, isotropic), [40, 56, 40]);
+        let patch = derive_patch([155, 240, 240], 262_144, isotropic);
         assert!(patch.iter().all(|p| p % 8 == 0) && patch.iter().product::<usize>() <= 262_144);
-        assert_eq!(derive_patch(&[[1.0, 1.0, 1.0]], 512, isotropic), [8, 8, 8]);
+        assert_eq!(derive_patch([1, 1, 1], 512, isotropic), [8, 8, 8]);
     }
 
     #[test]
     fn few_slices_stay_as_few_and_cubes_get_the_patch_that_they_had() {
-        for (slices, height, mm) in [(19.0, 128.0, 3.0), (20.0, 96.0, 1.0), (11.0, 320.0, 6.0)] {
+        for (slices, height, mm) in [(19, 128, 3.0), (20, 96, 1.0), (11, 320, 6.0)] {
             let grid_of = |patch| Grid::by_axis(patch, [mm, 0.6, 0.6]);
-            let patch = derive_patch(&[[slices, height, height]], 262_144, grid_of);
+            let patch = derive_patch([slices, height, height], 262_144, grid_of);
             assert!(grid_of(patch).divides(patch), "{patch:?}");
-            assert!((patch[0] as f64 - slices).abs() < 4.0, "{slices}: {patch:?}");
+            assert!(patch[0].abs_diff(slices) < 4, "{slices}: {patch:?}");
         }
-        let cubes = [[35.0, 50.0, 36.0]];
         let by_axis = |patch| Grid::by_axis(patch, [1.0; 3]);
-        assert_eq!(derive_patch(&cubes, 262_144, by_axis), [40, 56, 40]);
+        assert_eq!(derive_patch([35, 50, 36], 262_144, by_axis), [40, 56, 40]);
+    }
+
+    #[test]
+    fn the_grid_is_as_coarse_as_a_patch_that_holds_its_share_of_a_case_needs() {
+        let usual = [2.0, 0.8, 0.8];
+        let case = |spacing: [f64; 3]| {
+            [0, 1, 2].map(|axis| ([180.0, 400.0, 400.0][axis] / spacing[axis]) as usize)
+        };
+        let share = |spacing| {
+            covered(derive_patch(case(spacing), 262_144, |_| Grid::ISOTROPIC), case(spacing))
+        };
+        let coarse = coarse_enough(usual, 0.25, share);
+        assert!(share(coarse) >= 0.25 && share(coarse.map(|mm| mm / 1.03)) < 0.25, "{coarse:?}");
+        // The fine axes first.
+        assert!(coarse[1] > 1.2 * usual[1] && coarse[0] / coarse[1] < 2.1, "{coarse:?}");
+        // What is wide enough stays as it is, as everything does where no share is asked for.
+        assert_eq!(coarse_enough(usual, share(usual), share), usual);
+        assert_eq!(coarse_enough(usual, 0.0, |_| 0.0), usual);
+        let never = coarse_enough(usual, 1.0, |_| 0.0);
+        assert!(refuse_other_spacing(never, usual).is_ok(), "{never:?}");
     }
 }

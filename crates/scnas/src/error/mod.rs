@@ -131,6 +131,17 @@ pub enum Error {
         "every candidate of the race diverged: expected finite losses; start again in another folder with a lower train.weights.lr"
     )]
     AllDiverged,
+    /// A share of a rung was asked for before the rung could begin.
+    #[error(
+        "rung {rung} of the race is not over: expected all its candidates to be judged, found {} that are not; do their shares first",
+        missing.join(", ")
+    )]
+    RungOpen {
+        /// The rung under way, from 1.
+        rung: usize,
+        /// Names of its candidates that are not judged.
+        missing: Vec<String>,
+    },
     /// A check of the data set found that training would fail or be wrong.
     #[error("{}: {}; {}", first.case.as_deref().unwrap_or("data set"), first.message, first.remedy)]
     Unfit {

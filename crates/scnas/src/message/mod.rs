@@ -51,6 +51,13 @@ pub enum Message {
         /// (depth, height, width) in mm.
         spacing: [f64; 3],
     },
+    /// The grid is coarser than the cases are.
+    Coarser {
+        /// The median spacing of the cases, (depth, height, width) in mm.
+        usual: [f64; 3],
+        /// The share of the median case that a patch is to hold.
+        coverage: f64,
+    },
     /// The axes of the patch are not halved alike.
     ByAxis {
         /// The grids of the levels.
@@ -207,6 +214,7 @@ impl Message {
             Self::Race(message) => message.is_warning(),
             Self::MakingUp { .. }
             | Self::Data { .. }
+            | Self::Coarser { .. }
             | Self::ByAxis { .. }
             | Self::HeldOutBy { .. }
             | Self::HeldOnDisk { .. }
@@ -248,6 +256,12 @@ impl fmt::Display for Message {
                      channel(s), {outputs}, patch {d}×{h}×{w} at {z:.2}×{y:.2}×{x:.2} mm"
                 )
             }
+            Self::Coarser { usual: [z, y, x], coverage } => write!(
+                f,
+                "the cases have {z:.2}×{y:.2}×{x:.2} mm; the grid is coarser, so that a patch holds \
+                 {:.0} % of a case (data.coverage)",
+                100.0 * coverage
+            ),
             Self::ByAxis { grid, patch } => write!(f, "grids by axis: {}", grid.text(*patch)),
             Self::HeldOutBy { list } => {
                 write!(f, "the held-out cases are those that {} says", list.display())

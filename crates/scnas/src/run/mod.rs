@@ -22,6 +22,7 @@ mod race;
 mod scale;
 mod search;
 pub mod setup;
+pub mod share;
 pub mod start;
 mod supernet;
 pub mod teachers;

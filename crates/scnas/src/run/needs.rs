@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::memory;
 use crate::network::architecture::Architecture;
 use crate::observer::Silent;
+use crate::report::race::schedule::most_survivors;
 use crate::run::bench::Bench;
 use crate::run::candidates::largest;
 use crate::run::preflight::check_memory;
@@ -21,6 +22,8 @@ use crate::space::genotype::Genotype;
 pub struct Needs {
     /// Time on this machine with as many threads as now; of a race an upper bound.
     pub seconds: f64,
+    /// Time of the longest part of a race: a candidate in a rung.
+    pub part_seconds: f64,
     /// Bytes of memory, all cases being held there; where the system tells.
     pub memory: Option<u64>,
 }
@@ -81,8 +84,12 @@ impl Needs {
         if trains {
             seconds += estimate.train_s;
         }
+        let mut part_seconds = 0.0;
         if races {
-            seconds += race_s(&config.race, &workload, training, prediction);
+            let all: Vec<(usize, f64)> =
+                parts(&config.race, &workload, training, prediction).collect();
+            part_seconds = all.iter().map(|(_, each)| *each).fold(0.0, f64::max);
+            seconds += total(&all);
             if config.race.distill {
                 let lessons = config.train.epochs * workload.train_steps * config.train.batch;
                 seconds += (finalists(&config.race) * lessons) as f64 * prediction;
@@ -91,13 +98,13 @@ impl Needs {
         let cases = (workload.cases_mib * f64::from(1 << 20)) as u64;
         let most = config.data.memory_set();
         let memory = steps.map(|steps| most.map_or(steps + cases, |most| most.min(steps + cases)));
-        Ok(Self { seconds, memory })
+        Ok(Self { seconds, part_seconds, memory })
     }
 }
 
-/// Candidates that run in each rung, if none drops out.
-fn running(race: &RaceConfig) -> impl Iterator<Item = usize> {
-    let fewer = |running: &usize| Some((race.keep * *running as f64).ceil() as usize);
+/// The most candidates that run in each rung.
+pub fn running(race: &RaceConfig) -> impl Iterator<Item = usize> {
+    let fewer = |running: &usize| Some(most_survivors(*running, race.keep));
     std::iter::successors(Some(race.candidates.len()), fewer).take(race.epochs.len())
 }
 
@@ -106,17 +113,25 @@ fn finalists(race: &RaceConfig) -> usize {
     running(race).last().unwrap_or(0)
 }
 
-/// Time of all rungs, if every candidate were as slow as the slowest, trained on all training
-/// cases, and judged by as many as `race.validation` says.
-fn race_s(race: &RaceConfig, workload: &Workload, training: f64, prediction: f64) -> f64 {
+/// How many candidates run in each rung, at most, and how long each, if it is as slow as the slowest,
+/// trained on all training cases, and judged by as many as `race.validation` says.
+fn parts(
+    race: &RaceConfig,
+    workload: &Workload,
+    training: f64,
+    prediction: f64,
+) -> impl Iterator<Item = (usize, f64)> {
     let windows = workload.windows as f64 / workload.held_out_cases.max(1) as f64;
     let judging = race.validation * workload.training_cases as f64 * windows * prediction;
     let epoch = workload.train_steps as f64 * training;
     let before = std::iter::once(0).chain(race.epochs.iter().copied());
     let epochs = race.epochs.iter().zip(before).map(|(now, before)| now - before);
-    let rung =
-        |(running, epochs): (usize, usize)| running as f64 * (epochs as f64 * epoch + judging);
-    running(race).zip(epochs).map(rung).sum()
+    running(race).zip(epochs.map(move |epochs| epochs as f64 * epoch + judging))
+}
+
+/// Time of all of them.
+fn total(parts: &[(usize, f64)]) -> f64 {
+    parts.iter().map(|(running, each)| *running as f64 * each).sum()
 }
 
 #[cfg(test)]
@@ -139,10 +154,12 @@ mod tests {
             windows: 6,
             cases_mib: 1.0,
         };
-        // Five for five epochs of eight steps, three for ten more; each judged by four cases of
-        // three windows.
-        let expected = 5.0 * (5.0 * 16.0 + 12.0) + 3.0 * (10.0 * 16.0 + 12.0);
-        assert_eq!(race_s(&race, &workload, 2.0, 1.0), expected);
-        assert_eq!(finalists(&race), 3);
+        // Five for five epochs of eight steps, at most four, one of each family, for ten more; each
+        // judged by four cases of three windows.
+        let expected = [(5, 5.0 * 16.0 + 12.0), (4, 10.0 * 16.0 + 12.0)];
+        let found: Vec<(usize, f64)> = parts(&race, &workload, 2.0, 1.0).collect();
+        assert_eq!(found, expected);
+        assert_eq!(total(&found), 5.0 * 92.0 + 4.0 * 172.0);
+        assert_eq!(finalists(&race), 4);
     }
 }

@@ -55,11 +55,24 @@ pub fn run_search(order: Order, observer: &dyn Observer) -> Result<(RunResult, E
     let (folder, device, check) = (folder.into(), device.clone(), Some(&check));
     let shared = config.search.strategy == Strategy::Race;
     let job = Job { cohort: &cohort, plan, folder, config, device, check };
-    let mut waiting = false;
+    when_free(|_| shared, observer, || job.clone().search(observer))
+}
+
+/// Does a piece of work again and again while another process holds a folder that it needs and that
+/// is worth `waiting` for.
+///
+/// # Errors
+/// Those of the work; [`Error::Stopped`].
+pub(super) fn when_free<T>(
+    waiting: impl Fn(&Path) -> bool,
+    observer: &dyn Observer,
+    mut work: impl FnMut() -> Result<T>,
+) -> Result<T> {
+    let mut said = false;
     loop {
-        match job.clone().search(observer) {
-            Err(Error::InUse { path }) if shared => {
-                if !std::mem::replace(&mut waiting, true) {
+        match work() {
+            Err(Error::InUse { path }) if waiting(&path) => {
+                if !std::mem::replace(&mut said, true) {
                     observer.message(&Message::Race(RaceMessage::WaitingForRun { folder: path }));
                 }
                 pause(observer)?;

@@ -40,17 +40,17 @@ use crate::store::run_folder::{RunDir, WINNER};
 const NETWORK: &str = "race";
 
 /// What all candidates have in common.
-struct Track<'a> {
+pub(super) struct Track<'a> {
     /// The run folder of the race.
-    folder: PathBuf,
-    config: Config,
+    pub(super) folder: PathBuf,
+    pub(super) config: Config,
     /// That of the training cases alone.
     inner: Plan,
-    entrants: Entrants,
+    pub(super) entrants: Entrants,
     observer: &'a dyn Observer,
 }
 
-impl Job<'_> {
+impl<'j> Job<'j> {
     /// Races, or goes on with a race, to the evaluated model of the winner.
     ///
     /// # Errors
@@ -60,17 +60,22 @@ impl Job<'_> {
         if let Some(before) = self.completed(NETWORK, observer)? {
             return Ok(before);
         }
+        let (track, run) = self.track(observer)?;
+        let plan = run.plan.clone();
+        let (race, stage) = track.run(run.leave())?;
+        track.crown(&race, stage, plan)
+    }
+
+    /// Begins a race, or opens one that has begun.
+    pub(super) fn track<'o>(self, observer: &'o dyn Observer) -> Result<(Track<'o>, Run<'j>)> {
         let program = memory::in_use();
         let (folder, config) = (self.folder.clone(), self.config.clone());
         let check = self.check;
         let mut run = Run::without_cases(self, observer)?;
         run.load_cases(check, observer)?;
-        let (plan, seed) = (run.plan.clone(), config.seed);
-        let inner = plan.inner(run.cohort, config.race.validation, seed)?;
+        let inner = run.plan.inner(run.cohort, config.race.validation, config.seed)?;
         let entrants = begin(&mut run, &inner, &folder, program, observer)?;
-        let track = Track { folder, config, inner, entrants, observer };
-        let (race, stage) = track.run(run.leave())?;
-        track.crown(&race, stage, plan)
+        Ok((Track { folder, config, inner, entrants, observer }, run))
     }
 }
 
@@ -168,7 +173,7 @@ impl Track<'_> {
 
     /// Trains and judges the first of the candidates at the places `due` that nobody else works
     /// on; false where there is none.
-    fn judge_one<'c>(
+    pub(super) fn judge_one<'c>(
         &self,
         rung: usize,
         due: &[usize],

@@ -217,6 +217,11 @@ impl<'a> Run<'a> {
             patch: plan.patch,
             spacing: plan.spacing,
         });
+        let usual = cohort.usual_spacing();
+        if config.data.spacing.is_none() && plan.spacing != usual {
+            let coverage = config.data.coverage;
+            observer.message(&Message::Coarser { usual, coverage });
+        }
         if !plan.grid.is_isotropic() {
             observer.message(&Message::ByAxis { grid: plan.grid, patch: plan.patch });
         }

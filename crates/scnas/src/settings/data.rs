@@ -23,10 +23,13 @@ pub struct DataConfig {
     /// instead of those that the data set itself says, or of `folds` seeded ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub splits: Option<PathBuf>,
-    /// Voxel spacing `[depth, height, width]` in mm that every case is resampled to; absent:
-    /// median of the training cases.
+    /// Voxel spacing `[depth, height, width]` in mm that every case is resampled to; absent: the
+    /// median of the cases, or as much coarser as `coverage` asks for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spacing: Option<[f64; 3]>,
+    /// Share of the median case that a patch is to hold, 0 to 1: where it would hold less, derived
+    /// grids are coarser.
+    pub coverage: f64,
     /// How each channel's intensities are normalised: "zscore", "CT", "noNorm",
     /// "rescale_to_0_1" or "rgb_to_0_1"; empty: by the names of the channels, as nnU-Net does
     /// ("zscore" for any other name).
@@ -150,6 +153,8 @@ impl DataConfig {
             let ok = gib.is_finite() && gib > 0.0;
             check(ok, "data.memory", "a positive number of GiB", gib)?;
         }
+        let share = self.coverage;
+        check((0.0..=1.0).contains(&share), "data.coverage", "0 to 1", share)?;
         let share = self.foreground;
         check((0.0..=1.0).contains(&share), "data.foreground", "0 to 1", share)
     }

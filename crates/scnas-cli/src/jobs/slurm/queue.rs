@@ -42,9 +42,9 @@ impl Queue {
     }
 
     /// Numbers of the tasks in the queue; a job without an array is task `single`.
-    pub fn tasks(&self, single: usize) -> Vec<usize> {
+    pub fn tasks(&self, single: Option<usize>) -> Vec<usize> {
         let mut tasks: Vec<usize> =
-            self.live.iter().map(|(_, task)| task.unwrap_or(single)).collect();
+            self.live.iter().filter_map(|(_, task)| task.or(single)).collect();
         tasks.sort_unstable();
         tasks.dedup();
         tasks

@@ -5,15 +5,11 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use scnas::run::needs::Needs;
 
-use crate::jobs::list::Task;
+use crate::jobs::list::{Kind, Task};
 use crate::jobs::shell::quoted;
 use crate::jobs::slurm::asked;
 
-/// Names of the scripts.
-pub const FOLDS: &str = "folds.sh";
-pub const TABLE: &str = "table.sh";
-
-/// Minutes and MiB of a job that gathers.
+/// Minutes and MiB of a job that makes a table.
 const TABLE_NEEDS: (u64, Option<u64>) = (30, Some(2048));
 
 /// What the scripts are made of.
@@ -22,7 +18,6 @@ pub struct Scripts<'a> {
     pub dir: &'a Path,
     pub folder: &'a Path,
     pub program: &'a Path,
-    pub tasks: &'a [Task],
     /// What a run takes, where that is known.
     pub needs: Option<Needs>,
     /// Threads of a run.
@@ -32,16 +27,25 @@ pub struct Scripts<'a> {
 }
 
 impl Scripts<'_> {
-    /// The array of runs: a job is the task of its place.
-    pub fn folds(&self) -> Result<String> {
-        let single: Vec<usize> =
-            self.tasks.iter().filter(|task| !task.gathers()).map(|task| task.number).collect();
-        let head = self.head("fold-%a.txt", self.threads, self.needs.map(asked))?;
+    /// The script of the tasks of a stage.
+    pub fn of(&self, stage: &[&Task]) -> Result<String> {
+        match stage {
+            [task] if task.kind == Kind::Table => self.table(task),
+            _ => self.array(stage),
+        }
+    }
+
+    /// An array: a job is the task of its place.
+    fn array(&self, stage: &[&Task]) -> Result<String> {
+        let numbers: Vec<usize> = stage.iter().map(|task| task.number).collect();
+        let (name, kind) = stage.first().map_or(("", Kind::Run), |task| (task.stage(), task.kind));
+        let asked = self.needs.map(|needs| asked(needs, kind));
+        let head = self.head("task-%a.txt", self.threads, asked)?;
         let worker = self.worker("\"$SLURM_ARRAY_TASK_ID\"")?;
         Ok(format!(
             r#"#!/bin/bash
-# A fold a job: its place in the array is the number of its task in jobs.json.
-# Submit with: sbatch --array={array} {name}
+# A task a job: its place in the array is its number in jobs.json.
+# Submit with: sbatch --array={array} {name}.sh
 {head}#SBATCH --requeue
 #SBATCH --signal=B:USR1@300
 {options}
@@ -67,27 +71,24 @@ if [ "$code" -eq 75 ] && [ -z "$cancelled" ]; then
 fi
 exit "$code"
 "#,
-            array = ranges(&single),
-            name = FOLDS,
+            array = ranges(&numbers),
             options = self.own_options()?,
         ))
     }
 
-    /// The job behind them, which gathers what they reached.
-    pub fn table(&self) -> Result<String> {
-        let gathers = self.tasks.iter().find(|task| task.gathers());
-        let number = gathers.map_or(0, |task| task.number).to_string();
+    /// The table of what others reached.
+    fn table(&self, task: &Task) -> Result<String> {
         let head = self.head("table.txt", 1, Some(TABLE_NEEDS))?;
         Ok(format!(
             r#"#!/bin/bash
 # The table of the folds that are complete, behind all of them.
-# Submit with: sbatch --dependency=afterany:JOB {name}
+# Submit with: sbatch --dependency=afterany:JOB {name}.sh
 {head}{options}
 exec {worker}
 "#,
-            name = TABLE,
+            name = task.stage(),
             options = self.own_options()?,
-            worker = self.worker(&number)?,
+            worker = self.worker(&task.number.to_string())?,
         ))
     }
 

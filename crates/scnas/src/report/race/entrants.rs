@@ -28,6 +28,9 @@ pub enum Family {
 }
 
 impl Family {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::UResNet, Self::Designed, Self::Found, Self::Random];
+
     /// As files and tables call it.
     pub fn name(self) -> &'static str {
         match self {

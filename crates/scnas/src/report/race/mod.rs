@@ -207,6 +207,26 @@ impl Race {
         Some((self.rungs.len() - 1, due.map(|standing| standing.place).collect()))
     }
 
+    /// The candidate at a place of a rung, both counted from 0, that is still to be judged there;
+    /// `None` where it was, or where no candidate has that place.
+    ///
+    /// # Errors
+    /// [`Error::RungOpen`] where the rung has not begun.
+    pub fn share(&self, rung: usize, place: usize) -> Result<Option<usize>> {
+        let Some(at) = self.rungs.get(rung) else {
+            // One that is alone runs in no further rung.
+            if self.verdict.is_some() {
+                return Ok(None);
+            }
+            let missing = self.due().map_or_else(Vec::new, |(_, due)| due);
+            let missing =
+                missing.iter().map(|&place| self.entrants.candidates[place].name.clone()).collect();
+            return Err(Error::RungOpen { rung: self.rungs.len(), missing });
+        };
+        let standing = at.standings.get(place).filter(|standing| !standing.judged);
+        Ok(standing.map(|standing| standing.place))
+    }
+
     /// Time that the candidates were trained for, all together.
     pub fn seconds(&self) -> f64 {
         let mut last = BTreeMap::new();
@@ -334,16 +354,13 @@ mod tests {
         RaceConfig { epochs: vec![1, 2], ..RaceConfig::default() }
     }
 
-    const FAMILIES: [Family; 4] =
-        [Family::UResNet, Family::UResNet, Family::Random, Family::Random];
-
     #[test]
     fn what_is_due_follows_from_the_scores_there_are() {
         let means = [[0.5, 0.6], [0.4, 0.0], [0.1, 0.0], [0.3, 0.7]];
         let place = |candidate: &Candidate| candidate.name[1..].parse::<usize>().unwrap();
         let judged = |done: &[(usize, usize)]| {
             let done = done.to_vec();
-            Race::of(entrants(&FAMILIES), &config(), move |candidate, rung| {
+            Race::of(entrants(&Family::ALL), &config(), move |candidate, rung| {
                 let place = place(candidate);
                 let found = done.contains(&(place, rung));
                 Ok(found.then(|| score(Some(means[place][rung]), 10.0 * (rung + 1) as f64)))
@@ -373,7 +390,7 @@ mod tests {
     #[test]
     fn what_diverges_drops_out_and_of_a_prior_that_does_the_next_takes_the_place() {
         let race = |diverged: &[usize]| {
-            Race::of(entrants(&FAMILIES), &config(), |candidate, _| {
+            Race::of(entrants(&Family::ALL), &config(), |candidate, _| {
                 let place: usize = candidate.name[1..].parse().unwrap();
                 Ok(Some(score((!diverged.contains(&place)).then_some(0.5), 1.0)))
             })
@@ -389,7 +406,7 @@ mod tests {
 
     #[test]
     fn a_single_candidate_wins_without_a_race() {
-        let race = Race::of(entrants(&FAMILIES[..1]), &config(), |_, _| unreachable!()).unwrap();
+        let race = Race::of(entrants(&Family::ALL[..1]), &config(), |_, _| unreachable!()).unwrap();
         assert_eq!((race.rungs.len(), race.winner().unwrap().name.as_str()), (0, "c0"));
     }
 }

@@ -61,6 +61,12 @@ pub fn survivors(runners: &[Runner], keep: f64) -> Vec<usize> {
     chosen.into_iter().collect()
 }
 
+/// The most candidates that can go on of so many, whatever they reach.
+pub fn most_survivors(runners: usize, keep: f64) -> usize {
+    let wanted = (keep * runners as f64).ceil() as usize;
+    wanted.max(Family::ALL.len()).min(runners)
+}
+
 /// How much better one is than another, over the cases that judged both.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
@@ -122,13 +128,10 @@ mod tests {
 
     use super::*;
 
-    const FAMILIES: [Family; 4] =
-        [Family::UResNet, Family::Designed, Family::Found, Family::Random];
-
     fn runners() -> impl Strategy<Value = Vec<Runner>> {
         // Few values, so that there are ties; one in six diverged.
         let runner = (0..4_usize, 0..6_u32, 1..4_u64).prop_map(|(family, dice, cost)| Runner {
-            family: FAMILIES[family],
+            family: Family::ALL[family],
             dice: (dice > 0).then(|| f64::from(dice) / 10.0),
             cost,
         });
@@ -146,13 +149,14 @@ mod tests {
                 (0..runners.len()).filter(|&n| runners[n].dice.is_some()).collect();
             prop_assert!(kept.iter().all(|n| running.contains(n)));
             prop_assert!(running.first().is_none_or(|prior| kept.contains(prior)));
-            for family in FAMILIES {
+            for family in Family::ALL {
                 let of = |of: &[usize]| of.iter().any(|&n| runners[n].family == family);
                 prop_assert_eq!(of(&running), of(&kept));
             }
             let families: BTreeSet<Family> = running.iter().map(|&n| runners[n].family).collect();
             let wanted = (keep * runners.len() as f64).ceil() as usize;
             prop_assert_eq!(kept.len(), wanted.max(families.len()).min(running.len()));
+            prop_assert!(kept.len() <= most_survivors(runners.len(), keep));
 
             // Who is left behind is no better than anyone kept that is neither the prior nor the
             // only one of its family.
