@@ -64,6 +64,11 @@ pub enum RaceMessage {
         /// Name of the candidate.
         candidate: String,
     },
+    /// Only the largest connected component is kept of some structures.
+    Cleaned {
+        /// Their names.
+        structures: Vec<String>,
+    },
     /// The search of a candidate has seen cases that are held out.
     SeenCases {
         /// Name of its run.
@@ -109,6 +114,12 @@ impl fmt::Display for RaceMessage {
             Self::Winner { candidate } => {
                 write!(f, "the winner is {candidate}; it is trained on all training cases")
             }
+            Self::Cleaned { structures } => write!(
+                f,
+                "of {} the largest connected component is kept, as the cases that judge are better \
+                 off so",
+                structures.join(", ")
+            ),
             Self::SeenCases { source_run, seen, held_out } => write!(
                 f,
                 "{source_run}: this architecture was found on {seen} of the {held_out} cases held \

@@ -4,10 +4,10 @@
 use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::{DataError, Tensor};
 use medvol::augment::flip;
-use medvol::metrics::{Structures, dice_per_structure};
+use medvol::metrics::{Metric, ShapeMismatch, Structures, dice_per_structure, score_structures};
 use medvol::sliding::Sliding;
 use medvol::{ClassMap, Target};
-use ndarray::{Array3, s};
+use ndarray::{Array3, ArrayView3, s};
 
 use crate::data::kept::KeptCase;
 use crate::error::{CasesFault, Error, Result};
@@ -126,6 +126,31 @@ impl Predictor<'_> {
     /// # Errors
     /// [`CasesFault::NoLabels`], [`CasesFault::Shapes`], and those of [`Self::score`].
     pub fn validate(&self, case: &KeptCase, memory: Option<u64>) -> Result<Vec<Option<f64>>> {
+        self.compared(case, memory, dice_per_structure)
+    }
+
+    /// As [`Self::validate`], each with the Dice where only its largest connected component is
+    /// kept.
+    ///
+    /// # Errors
+    /// Those of [`Self::validate`].
+    pub fn judge(&self, case: &KeptCase, memory: Option<u64>) -> Result<Vec<[Option<f64>; 2]>> {
+        let score = |predicted: ArrayView3<u16>, reference: ArrayView3<u16>, of: &Structures| {
+            // Spacing and tolerance matter to surfaces alone.
+            let scores = score_structures(predicted, reference, of, [1.0; 3], 0.0)?;
+            let both = [Metric::Dice, Metric::DiceLargest];
+            Ok(scores.iter().map(|scores| both.map(|metric| scores[metric])).collect())
+        };
+        self.compared(case, memory, score)
+    }
+
+    /// What `compare` makes of prediction and reference of a case.
+    fn compared<T>(
+        &self,
+        case: &KeptCase,
+        memory: Option<u64>,
+        compare: impl Fn(ArrayView3<u16>, ArrayView3<u16>, &Structures) -> Result<T, ShapeMismatch>,
+    ) -> Result<T> {
         let reference = case.classes()?.mapv(u16::from);
         let predicted = self.classes(case, memory)?.mapv(u16::from);
         let structures = self.target.structures(self.classes).into_iter();
@@ -136,7 +161,7 @@ impl Predictor<'_> {
             ignore: Some(ClassMap::IGNORED.into()),
         };
         let name = &case.facts().name;
-        Ok(dice_per_structure(predicted.view(), reference.view(), &scored)
+        Ok(compare(predicted.view(), reference.view(), &scored)
             .map_err(|source| CasesFault::Shapes { case: name.clone(), source })?)
     }
 }

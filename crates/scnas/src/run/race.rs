@@ -20,6 +20,7 @@ use crate::message::{Message, RaceMessage};
 use crate::network::size::Size;
 use crate::observer::{Observer, Silent};
 use crate::report::evaluation::Evaluation;
+use crate::report::race::cleaned::cleaned;
 use crate::report::race::{Candidate, Entrants, Race, Score, candidates_folder};
 use crate::report::result::{Origin, RunResult};
 use crate::run::bench::Bench;
@@ -32,7 +33,7 @@ use crate::run::setup::{Job, Run, Stage};
 use crate::run::start::prepare;
 use crate::run::teachers::Teachers;
 use crate::run::validate::{Judged, scores};
-use crate::settings::Config;
+use crate::settings::{Config, LabelKey};
 use crate::store::model::{MODEL, Model};
 use crate::store::run_folder::{RunDir, WINNER};
 
@@ -219,6 +220,22 @@ impl Track<'_> {
         Teachers::new(models.collect::<Result<Vec<Model>>>()?, &run.plan)
     }
 
+    /// Has only the largest component kept of the structures for which the winner's last rung says so.
+    fn clean(&self, race: &Race, winner: &Candidate, run: &mut Run) -> Result<()> {
+        let Some(last) = race.rungs.len().checked_sub(1) else { return Ok(()) };
+        let score = Score::read(&winner.folder(&self.folder), last)?;
+        let cleaned = score.as_ref().map_or_else(Vec::new, cleaned);
+        let names = run.plan.foreground();
+        let structures: Vec<String> =
+            cleaned.iter().filter_map(|&structure| names.get(structure).cloned()).collect();
+        if !structures.is_empty() {
+            let keys = structures.iter().cloned().map(LabelKey::Name);
+            run.config.predict.largest_component.extend(keys);
+            say(self.observer, RaceMessage::Cleaned { structures });
+        }
+        Ok(())
+    }
+
     /// Trains the winner on all training cases, and scores it on those held out.
     fn crown(&self, race: &Race, stage: Stage, plan: Plan) -> Result<(RunResult, Evaluation)> {
         let Self { folder, config, observer, .. } = self;
@@ -229,6 +246,7 @@ impl Track<'_> {
         let mut run = stage.run(dir, config.clone(), plan)?;
         run.begin()?;
         run.config.network.width = *width;
+        self.clean(race, winner, &mut run)?;
         run.dir.write_json("race.json", race)?;
         medvol::atomic_write(run.dir.file(WINNER), run.config.to_toml().as_bytes())?;
         run.dir.same_or_new("genotype.json", &to_json(architecture)?)?;
@@ -272,13 +290,16 @@ fn judge(
             }
             let (network, weights) = (model.network.as_ref(), &model.weights);
             let judged = Judged { network, weights, mixture: model.mixture() };
-            for (case, dice) in run.held_out.iter().zip(scores(run, &judged)?) {
+            let both =
+                scores(run, &judged, |predictor, case, memory| predictor.judge(case, memory))?;
+            for (case, both) in run.held_out.iter().zip(both) {
                 let name = case.facts().name.clone();
-                let scored = dice.iter().flatten();
+                let scored = both.iter().filter_map(|[dice, _]| dice.as_ref());
                 let classes = scored.clone().count();
                 if classes > 0 {
                     let mean = scored.sum::<f64>() / classes as f64;
-                    score.dice.insert(name, mean);
+                    score.dice.insert(name.clone(), mean);
+                    score.structures.insert(name, both);
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use medvol::metrics::mean_sd;
 
+use crate::data::kept::KeptCase;
 use crate::error::Result;
 use crate::network::architecture::Segmenter;
 use crate::network::mixture::Mixture;
@@ -19,9 +20,12 @@ pub(super) struct Judged<'a> {
     pub mixture: Mixture,
 }
 
-/// Dice per foreground class, or region, of each held-out case of a run, in their order, on the
-/// preprocessed grid.
-pub(super) fn scores(run: &Run, judged: &Judged) -> Result<Vec<Vec<Option<f64>>>> {
+/// What `score` says of each held-out case of a run, in their order, with the memory there is.
+pub(super) fn scores<T>(
+    run: &Run,
+    judged: &Judged,
+    score: impl Fn(&Predictor, &KeptCase, Option<u64>) -> Result<T>,
+) -> Result<Vec<T>> {
     let Judged { network, weights, mixture } = judged;
     let predictor = Predictor {
         network: *network,
@@ -34,12 +38,12 @@ pub(super) fn scores(run: &Run, judged: &Judged) -> Result<Vec<Vec<Option<f64>>>
         mirror: Run::UNMIRRORED,
     };
     let memory = run.config.data.memory_free();
-    run.held_out.iter().map(|case| predictor.validate(case, memory)).collect()
+    run.held_out.iter().map(|case| score(&predictor, case, memory)).collect()
 }
 
-/// Mean of [`scores`] per foreground class, or region.
+/// Mean Dice per foreground class, or region, of the held-out cases, on the preprocessed grid.
 pub(super) fn validate(run: &Run, judged: &Judged) -> Result<Vec<Option<f64>>> {
-    let scores = scores(run, judged)?;
+    let scores = scores(run, judged, |predictor, case, memory| predictor.validate(case, memory))?;
     let mean = |n: usize| mean_sd(scores.iter().filter_map(|s| s[n]));
     let structures = run.plan.foreground().len();
     Ok((0..structures).map(|n| mean(n).map(|(mean, _)| mean)).collect())

@@ -81,6 +81,10 @@ pub struct Score {
     /// Mean foreground Dice by case that judges, on the preprocessed grid; none where the training
     /// diverged.
     pub dice: BTreeMap<String, f64>,
+    /// Of each of these cases the Dice of every foreground class, or region, and that of its largest
+    /// connected component.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub structures: BTreeMap<String, Vec<[Option<f64>; 2]>>,
     /// Time of its training so far.
     pub seconds: f64,
 }
@@ -114,6 +118,16 @@ impl Entrants {
 }
 
 impl Score {
+    /// What a candidate reached in a rung, counted from 0, by its folder; `None` where it was not
+    /// judged there.
+    ///
+    /// # Errors
+    /// A file that cannot be read or understood.
+    pub fn read(candidate: &Path, rung: usize) -> Result<Option<Self>> {
+        let file = candidate.join(Self::file(rung));
+        file.exists().then(|| read(&file)).transpose()
+    }
+
     /// Name of the file of a rung, counted from 0.
     pub fn file(rung: usize) -> String {
         format!("rung-{}.json", rung + 1)

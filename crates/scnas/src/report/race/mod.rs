@@ -4,6 +4,7 @@
 //! of its rungs. So every process that works on the race, and whoever looks at it, comes to the
 //! same.
 
+pub mod cleaned;
 mod entrants;
 pub mod schedule;
 
@@ -15,7 +16,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::report::cells::with_error;
-use crate::report::document::read;
 pub use crate::report::race::entrants::{Candidate, Entrants, Family, Score, candidates_folder};
 use crate::report::race::schedule::{Difference, Runner, front, survivors, winner};
 use crate::settings::{Config, RaceConfig};
@@ -133,10 +133,7 @@ impl Race {
     /// # Errors
     /// Those of [`Race::read`].
     pub fn in_folder(run: &Path, entrants: Entrants, config: &RaceConfig) -> Result<Self> {
-        Self::of(entrants, config, |candidate, rung| {
-            let file = candidate.folder(run).join(Score::file(rung));
-            file.exists().then(|| read(&file)).transpose()
-        })
+        Self::of(entrants, config, |candidate, rung| Score::read(&candidate.folder(run), rung))
     }
 
     /// How far a race has come, where `score` knows what its candidates reached in the rungs,
@@ -347,7 +344,7 @@ mod tests {
         let dice = mean.map_or_else(BTreeMap::new, |mean| {
             cases.iter().map(|(case, off)| (case.to_string(), mean + off)).collect()
         });
-        Score { epochs: 0, dice, seconds }
+        Score { dice, seconds, ..Score::default() }
     }
 
     fn config() -> RaceConfig {
