@@ -377,7 +377,7 @@ fn a_race_in_shares_done_in_any_order_hands_over_the_winner_of_one_process_to_th
     // A rung waits for the one before, and nobody for the list of candidates.
     let mut others = ["1", "3"].map(|task| scnas(&dir, &worker(task)).spawn().unwrap());
     others.iter_mut().for_each(|child| assert!(child.wait().unwrap().success()));
-    refuse(&dir, &worker("4"), &["rung 1", "u-resnet-half@4"]);
+    refuse(&dir, &["worker", "run", "--task", "4"], &["rung 1", "u-resnet-half@4"]);
     for task in ["0", "2", "6", "5", "4", "2", "7"] {
         succeed(&dir, &worker(task));
     }

@@ -351,13 +351,16 @@ mod tests {
         RaceConfig { epochs: vec![1, 2], ..RaceConfig::default() }
     }
 
+    const FAMILIES: [Family; 4] =
+        [Family::UResNet, Family::UResNet, Family::Random, Family::Random];
+
     #[test]
     fn what_is_due_follows_from_the_scores_there_are() {
         let means = [[0.5, 0.6], [0.4, 0.0], [0.1, 0.0], [0.3, 0.7]];
         let place = |candidate: &Candidate| candidate.name[1..].parse::<usize>().unwrap();
         let judged = |done: &[(usize, usize)]| {
             let done = done.to_vec();
-            Race::of(entrants(&Family::ALL), &config(), move |candidate, rung| {
+            Race::of(entrants(&FAMILIES), &config(), move |candidate, rung| {
                 let place = place(candidate);
                 let found = done.contains(&(place, rung));
                 Ok(found.then(|| score(Some(means[place][rung]), 10.0 * (rung + 1) as f64)))
@@ -367,10 +370,18 @@ mod tests {
         assert_eq!(judged(&[]).due(), Some((0, vec![0, 1, 2, 3])));
         let begun = judged(&[(0, 0), (2, 0)]);
         assert_eq!(begun.due(), Some((0, vec![1, 3])));
-        assert_eq!((begun.verdict, begun.rungs.len()), (None, 1));
+        assert_eq!((begun.verdict.as_ref(), begun.rungs.len()), (None, 1));
+        assert_eq!(begun.share(0, 1).unwrap(), Some(1));
+        assert_eq!((begun.share(0, 2).unwrap(), begun.share(0, 4).unwrap()), (None, None));
+        let Err(Error::RungOpen { rung, missing }) = begun.share(1, 0) else { panic!() };
+        assert_eq!((rung, missing), (1, vec!["c1".to_string(), "c3".to_string()]));
         // The prior and the better one of the other family go on.
         let first = [(0, 0), (1, 0), (2, 0), (3, 0)];
         assert_eq!(judged(&first).due(), Some((1, vec![0, 3])));
+        assert_eq!(
+            [0, 1, 2].map(|place| judged(&first).share(1, place).unwrap()),
+            [Some(0), Some(3), None]
+        );
         let over = judged(&[&first[..], &[(0, 1), (3, 1)]].concat());
         assert_eq!(over.due(), None);
         let verdict = over.verdict.as_ref().unwrap();
@@ -387,7 +398,7 @@ mod tests {
     #[test]
     fn what_diverges_drops_out_and_of_a_prior_that_does_the_next_takes_the_place() {
         let race = |diverged: &[usize]| {
-            Race::of(entrants(&Family::ALL), &config(), |candidate, _| {
+            Race::of(entrants(&FAMILIES), &config(), |candidate, _| {
                 let place: usize = candidate.name[1..].parse().unwrap();
                 Ok(Some(score((!diverged.contains(&place)).then_some(0.5), 1.0)))
             })
@@ -403,7 +414,7 @@ mod tests {
 
     #[test]
     fn a_single_candidate_wins_without_a_race() {
-        let race = Race::of(entrants(&Family::ALL[..1]), &config(), |_, _| unreachable!()).unwrap();
+        let race = Race::of(entrants(&FAMILIES[..1]), &config(), |_, _| unreachable!()).unwrap();
         assert_eq!((race.rungs.len(), race.winner().unwrap().name.as_str()), (0, "c0"));
     }
 }
