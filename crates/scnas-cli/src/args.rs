@@ -34,7 +34,7 @@ closed terminal, 75 stopped by SIGTERM or SIGUSR1, as a batch scheduler sends th
 
 /// Find and train segmentation networks for 3-D medical images.
 #[derive(Debug, Parser)]
-#[command(version, after_help = AFTER_HELP, subcommand_required = true, arg_required_else_help = true)]
+#[command(name = "scnas", version, after_help = AFTER_HELP, subcommand_required = true, arg_required_else_help = true)]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,

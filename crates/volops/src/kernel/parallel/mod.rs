@@ -5,7 +5,7 @@
 //! cut may follow the number of threads. Sums over many elements must not: they use a partition of
 //! their own that depends on the shape only.
 
-pub(crate) mod threads;
+pub mod threads;
 
 use std::mem::MaybeUninit;
 use std::sync::OnceLock;
