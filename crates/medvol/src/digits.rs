@@ -28,7 +28,7 @@ pub fn significant(value: f64, digits: usize) -> String {
 }
 
 /// Spacings, or other lengths along three axes, in mm: `10 x 1.316 x 1.316 mm`.
-pub(crate) fn lengths_mm(lengths: [f64; 3]) -> String {
+pub fn lengths_mm(lengths: [f64; 3]) -> String {
     format!("{} mm", lengths.map(|mm| significant(mm, 4)).join(" x "))
 }
 

@@ -52,8 +52,8 @@ pub use atomic::{
 };
 pub use class_map::{ClassMap, Label};
 pub use class_places::{ClassPlaces, DrawnVoxel};
-pub use dataset::{CaseFiles, Dataset, Flaw, Fold, Notice};
-pub use digits::significant;
+pub use dataset::{CaseFiles, Dataset, Flaw, Fold, Notice, case_of_label_map};
+pub use digits::{lengths_mm, significant};
 pub use error::{Error, Result};
 pub use geometry::Geometry;
 pub use normalisation::{CtSample, CtStatistics, Normalisation, restate};

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use medvol::io::Reading;
+use medvol::metrics::Metric;
 use scnas::error::shortened;
 use scnas::report::evaluation::{Evaluation, TOLERANCE_MM, mean_and_sd};
 use scnas::report::scoring::{Scored, Scoring, evaluate};
@@ -18,8 +19,9 @@ use crate::said::said;
 
 /// Score label maps against reference label maps
 ///
-/// Reads two folders (or two files) of label maps and matches them by file name. Prints per class
-/// and case, and as mean ± SD over cases: Dice, Jaccard, sensitivity, precision, surface Dice
+/// Reads two folders (or two files) of label maps and matches them by file name; a folder may hold
+/// a folder for each patient. Where no names match, endings such as _seg and _0000 are not heeded.
+/// Prints per class and case, and as mean ± SD over cases: Dice, Jaccard, sensitivity, precision, surface Dice
 /// within a tolerance, HD95 and average symmetric surface distance in mm, and the volume error
 /// (predicted - expected) as a part of the expected volume and in ml.
 ///
@@ -99,7 +101,12 @@ pub fn print(scored: Scored, output: Output) -> Result<ExitCode> {
 
 /// All scores, their means, and the headline last, where a terminal leaves the eye.
 fn text(evaluation: &Evaluation) -> String {
-    let (dice, cases) = (mean_and_sd(evaluation.foreground()), evaluation.cases.len());
+    let (dice, all) = (mean_and_sd(evaluation.foreground()), evaluation.cases.len());
+    // Of a case without any structure there is no score.
+    let cases = match evaluation.cases.iter().filter(|case| case.mean(Metric::Dice).is_some()) {
+        scored if scored.clone().count() == all => all.to_string(),
+        scored => format!("{} of {all}", scored.count()),
+    };
     format!(
         "{}\n{}\nmean foreground Dice {dice} over {cases} cases",
         evaluation.details(),

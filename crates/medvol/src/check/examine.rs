@@ -158,6 +158,10 @@ pub fn examine(dataset: &Dataset, case: &CaseFiles) -> (Examination, Loaded) {
             examiner.same_grid(first, (source, &header), Kind::AffineMismatch);
         }
         facts.labels = examiner.labels(source, &labels);
+        if facts.digest.is_some() {
+            let images = readable().map(|(source, (_, image))| (source, image));
+            examiner.same_voxels(images, (source, &labels));
+        }
         label_map = Some(labels);
     }
     if case.label.is_none() && dataset.cases.contains(case) {
@@ -261,6 +265,23 @@ impl Examiner<'_> {
                 Finding::error(Kind::NotFinite, message, "replace them, for example by 0")
                     .fixed_by(Fix::ZeroVoxels),
             );
+        }
+    }
+
+    /// A label map in the place of an image.
+    fn same_voxels<'i>(
+        &mut self,
+        images: impl Iterator<Item = (&'i Source, &'i Image)>,
+        (labels, map): (&Source, &Image),
+    ) {
+        let is_map = |image: &Image| {
+            image.voxels.outer_iter().any(|channel| map.voxels.outer_iter().eq([channel]))
+        };
+        for (source, _) in images.filter(|(_, image)| is_map(image)) {
+            let message =
+                format!("{}: its voxels are those of {}", self.shown(source), self.shown(labels));
+            let remedy = "one is a copy of the other: put the image in its place";
+            self.add(Finding::error(Kind::DuplicateImage, message, remedy));
         }
     }
 

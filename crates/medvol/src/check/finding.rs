@@ -90,7 +90,7 @@ kinds! {
     OutlierIntensity = "outlier-intensity",
     /// Intensities like those of CT in a channel that is not called so.
     SuspectedCt = "suspected-ct",
-    /// The same voxels as another case.
+    /// The same voxels as another case, or as the label map.
     DuplicateImage = "duplicate-image",
     /// A header that contradicts itself about the place of its voxels.
     Geometry = "geometry",

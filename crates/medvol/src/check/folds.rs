@@ -1,4 +1,4 @@
-//! Folds held against the cases: everyone placed once, and nobody on both sides.
+//! Folds held against the cases: nobody twice, and nobody on both sides.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +11,7 @@ pub(super) fn hold_against(dataset: &Dataset, folds: &[Fold], facts: &[Facts]) -
     let mut findings = Vec::new();
     for (number, fold) in folds.iter().enumerate() {
         findings.extend(misplaced(number, fold, &labelled));
+        findings.extend(on_no_side(number, fold, &labelled));
         let side = |names: &[String]| {
             facts
                 .iter()
@@ -91,7 +92,7 @@ pub(super) fn unlearnable<'a>(
     findings
 }
 
-/// What keeps a fold from placing every labelled case once.
+/// What keeps a fold from being trained and scored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Misplaced {
@@ -119,14 +120,6 @@ pub enum Misplaced {
         /// `train` or `val`.
         side: &'static str,
     },
-    /// Labelled cases that the fold does not list.
-    #[error("{count} labelled case(s) on no side, such as {first}")]
-    OnNoSide {
-        /// Number of them.
-        count: usize,
-        /// The name of one.
-        first: String,
-    },
 }
 
 impl Misplaced {
@@ -136,13 +129,13 @@ impl Misplaced {
             Self::Unknown { .. } => "use the names of the image files without ending",
             Self::OnBothSides { .. } | Self::Twice { .. } => "leave it on one side, once",
             Self::Empty { .. } => "put some there",
-            Self::OnNoSide { .. } => "add them, or take them out of the data set",
         }
     }
 }
 
 impl Fold {
-    /// All that keeps it from placing each of the cases `labelled` once.
+    /// All that keeps it from placing cases of `labelled` once. Those that it does not list take no
+    /// part in it, as in nnU-Net.
     pub fn misplaced(&self, labelled: &BTreeSet<&str>) -> Vec<Misplaced> {
         let mut found = Vec::new();
         let mut placed: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
@@ -163,13 +156,22 @@ impl Fold {
                 found.push(Misplaced::Empty { side });
             }
         }
-        let missing: Vec<&str> =
-            labelled.iter().copied().filter(|name| !placed.contains_key(name)).collect();
-        if let Some(first) = missing.first() {
-            found.push(Misplaced::OnNoSide { count: missing.len(), first: first.to_string() });
-        }
         found
     }
+}
+
+/// Labelled cases that a fold does not list: they are left out of it.
+fn on_no_side(number: usize, fold: &Fold, labelled: &BTreeSet<&str>) -> Option<Finding> {
+    let listed: BTreeSet<&str> =
+        fold.training.iter().chain(&fold.held_out).map(String::as_str).collect();
+    let missing: Vec<&str> = labelled.difference(&listed).copied().collect();
+    let first = missing.first()?;
+    let message = format!(
+        "fold {number}: {} labelled case(s) on no side, such as {first}: they are left out of it",
+        missing.len()
+    );
+    let remedy = "none needed if that is meant; otherwise put each on one side";
+    Some(Finding::warning(Kind::Folds, message, remedy))
 }
 
 fn misplaced(number: usize, fold: &Fold, labelled: &BTreeSet<&str>) -> Vec<Finding> {

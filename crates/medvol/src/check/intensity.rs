@@ -14,6 +14,10 @@ const SAMPLES: usize = 1 << 18;
 /// -1000.
 pub(super) const LEAST_DENSE: f32 = -50.0;
 
+/// Label maps hold so many values at most, mostly; images of more than a few voxels never so few.
+const FEW_VALUES: usize = 16;
+const MANY_VOXELS: usize = 1000;
+
 /// How far beyond the range of 99.8 % of all voxels a voxel may lie, in such ranges.
 const SPIKE: f32 = 50.0;
 
@@ -30,6 +34,8 @@ pub(super) struct Intensity {
     /// in many images).
     pub(super) mean: f64,
     pub(super) sd: f64,
+    /// The number of values, where these are few whole numbers, as in a label map.
+    pub(super) as_labels: Option<usize>,
 }
 
 impl Intensity {
@@ -42,7 +48,8 @@ impl Intensity {
         let finite = || values().filter(|value| value.is_finite());
         let mut samples: Vec<f32> = finite().step_by(count.div_ceil(SAMPLES).max(1)).collect();
         if samples.is_empty() {
-            return Self { min: 0.0, max: 0.0, low: 0.0, high: 0.0, mean: 0.0, sd: 0.0 };
+            let (min, max, low, high, mean, sd) = Default::default();
+            return Self { min, max, low, high, mean, sd, as_labels: None };
         }
         samples.sort_by(f32::total_cmp);
         let tail = samples.len() / 1000;
@@ -57,6 +64,7 @@ impl Intensity {
             low: usual[0],
             high: usual[usual.len() - 1],
             mean,
+            as_labels: as_labels(&samples),
             sd: (occupied.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt(),
         }
     }
@@ -76,6 +84,17 @@ impl Intensity {
             self.max
         })
     }
+}
+
+/// The number of values among many that are sorted, where these are few whole numbers from 0 on.
+fn as_labels(sorted: &[f32]) -> Option<usize> {
+    let values = sorted.chunk_by(|a, b| a == b).map(|same| same[0]);
+    let whole =
+        values.take(FEW_VALUES + 1).take_while(|value| *value >= 0.0 && value.fract() == 0.0);
+    let count = whole.count();
+    let all = sorted.chunk_by(|a, b| a == b).take(FEW_VALUES + 1).count();
+    let few = count == all && (2..=FEW_VALUES).contains(&all);
+    (few && sorted.len() > MANY_VOXELS).then_some(all)
 }
 
 impl Examiner<'_> {
@@ -116,7 +135,7 @@ pub(super) fn other_units(
     wrong.map(finding).collect()
 }
 
-/// Channels without contrast, and voxels far from all others.
+/// Channels without contrast, those that look like label maps, and voxels far from all others.
 pub(super) fn contrast(shown: &str, channels: &[Intensity]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let constant: Vec<usize> = (0..channels.len()).filter(|&n| channels[n].is_constant()).collect();
@@ -131,6 +150,14 @@ pub(super) fn contrast(shown: &str, channels: &[Intensity]) -> Vec<Finding> {
         findings.push(Finding::warning(Kind::ConstantImage, message, remedy));
     }
     for (n, channel) in channels.iter().enumerate() {
+        if let Some(values) = channel.as_labels {
+            let message = format!(
+                "{shown}: channel {n} holds {values} values, all of them whole numbers, as a label \
+                 map does"
+            );
+            let remedy = "see whether it is the image, and not its label map";
+            findings.push(Finding::warning(Kind::OutlierIntensity, message, remedy));
+        }
         if let Some(value) = channel.spike() {
             let message = format!(
                 "{shown}: channel {n} reaches {value}, while 99.8 % of its voxels lie from {} to {}",

@@ -38,10 +38,10 @@ pub fn look(
 }
 
 /// What makes it doubtful that anything sound can be predicted from an image, which is called
-/// `shown`: voxels that are all the same, in the whole image or a channel; a few far from all
-/// others; a spacing that cannot be, or is far from `spacing_mm` (depth, height, width in canonical
-/// orientation); axes that are turned far or sheared; channels that `normalisation` takes for CT
-/// and that are none.
+/// `shown`: voxels that are all the same, in the whole image or a channel, or few whole numbers; a
+/// few far from all others; a spacing that cannot be, or is far from `spacing_mm` (depth, height,
+/// width in canonical orientation); axes that are turned far or sheared; channels that
+/// `normalisation` takes for CT and that are none.
 pub fn look_at(
     shown: &str,
     image: &RawImage,

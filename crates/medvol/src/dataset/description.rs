@@ -4,8 +4,8 @@
 
 use serde_json::{Map, Value};
 
-use super::entry::Entry;
-use super::json::{count, kind, label_keys, object, shown, text};
+use super::entry::{Entry, is_labelled};
+use super::json::{count, document, kind, label_keys, shown, text};
 use super::names::{self, Listed};
 use super::said::Said;
 
@@ -58,7 +58,7 @@ pub(super) struct Description {
 impl Description {
     /// Understands a file as far as possible.
     pub(super) fn parse(text: &str, said: &mut Said) -> Self {
-        let mut object = match object(text) {
+        let mut object = match document(text).and_then(described) {
             Ok(object) => object,
             Err(problem) => {
                 said.problem(problem);
@@ -188,6 +188,23 @@ impl Description {
                 );
             }
         }
+    }
+}
+
+/// A description, or a list of labelled cases and nothing else, which can only be those to train
+/// with.
+fn described(document: Value) -> Result<Map<String, Value>, String> {
+    let is_labelled = |case: &Value| case.as_object().is_some_and(is_labelled);
+    match document {
+        Value::Object(object) => Ok(object),
+        Value::Array(cases) if !cases.is_empty() && cases.iter().all(is_labelled) => {
+            Ok(Map::from_iter([("training".to_string(), Value::Array(cases))]))
+        }
+        other => Err(format!(
+            "expected a JSON object {{…}}, or a list of cases, each {{\"image\": …, \"label\": …}}; \
+             found {}",
+            kind(&other)
+        )),
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::CaseFiles;
 use super::json::{integer, kind, shown, text};
-use super::locate::Locator;
+use super::locate::{Locator, without_scheme};
 use super::naming::{names, names_of_files};
 use super::said::Said;
 use super::words::{self, Word};
@@ -110,6 +110,11 @@ impl Entry {
     }
 }
 
+/// Whether it is a case that names an image and a label map.
+pub(super) fn is_labelled(case: &Map<String, Value>) -> bool {
+    [Word::Image, Word::Label].into_iter().all(|word| take(&mut case.clone(), word).is_some())
+}
+
 /// What a case says under a word, with the key that it uses for it.
 fn take(case: &mut Map<String, Value>, word: Word) -> Option<(String, Value)> {
     case.retain(|_, value| !value.is_null());
@@ -157,7 +162,15 @@ fn label(place: &str, given: Option<(String, Value)>) -> Result<Option<String>, 
 
 /// The files of each case of several lists, the last of which may be of test cases: they are named
 /// alike, and a test case may have the name of a training case.
-pub(super) fn locate<const N: usize>(lists: [Vec<Entry>; N], locator: &Locator) -> [Vec<Found>; N] {
+pub(super) fn locate<const N: usize>(
+    mut lists: [Vec<Entry>; N],
+    locator: &Locator,
+) -> [Vec<Found>; N] {
+    for Entry { images, label, .. } in lists.iter_mut().flatten() {
+        for file in images.iter_mut().chain(label) {
+            *file = without_scheme(file.trim()).into_owned();
+        }
+    }
     let images: Vec<&str> = lists.iter().flatten().map(first_image).collect();
     let tests = if N > 1 { lists[N - 1].len() } else { 0 };
     let (training, test) = images.split_at(images.len() - tests);

@@ -70,17 +70,16 @@ impl<'de> Visitor<'de> for StrictVisitor {
     }
 }
 
-/// The object that a text is.
+/// The value that a text is.
 ///
 /// # Errors
 /// What is wrong with it, with line and column.
-pub(super) fn object(text: &str) -> Result<Map<String, Value>, String> {
+pub(super) fn document(text: &str) -> Result<Value, String> {
     if text.trim().is_empty() {
         return Err("expected a JSON object, found an empty file".into());
     }
     match serde_json::from_str(text) {
-        Ok(Strict(Value::Object(object))) => Ok(object),
-        Ok(Strict(other)) => Err(format!("expected a JSON object {{…}}, found {}", kind(&other))),
+        Ok(Strict(value)) => Ok(value),
         Err(error) => {
             let line = text.lines().nth(error.line().saturating_sub(1)).unwrap_or("");
             let rest: String = line.chars().skip(error.column().saturating_sub(1)).collect();

@@ -1,6 +1,7 @@
-//! From how a file is written down to where it lies: Windows paths, `~`, folders of another
-//! machine, names in another Unicode form or in other case.
+//! From how a file is written down to where it lies: `file:` addresses, Windows paths, `~`, folders
+//! of another machine, names in another Unicode form or in other case.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
@@ -154,6 +155,40 @@ impl Locator {
     }
 }
 
+/// The path of a `file:` address, of whose bytes some may be written as `%20`; any other text as it
+/// is.
+pub(super) fn without_scheme(written: &str) -> Cow<'_, str> {
+    let scheme = written.get(..5).filter(|scheme| scheme.eq_ignore_ascii_case("file:"));
+    let Some(rest) = scheme.map(|scheme| &written[scheme.len()..]) else { return written.into() };
+    let path = rest.strip_prefix("//").unwrap_or(rest);
+    let path = path.strip_prefix("localhost").filter(|p| p.starts_with('/')).unwrap_or(path);
+    // `file:///C:/data` has a drive behind its slashes.
+    let path = path.strip_prefix('/').filter(|path| is_absolute(path)).unwrap_or(path);
+    decoded(path).into()
+}
+
+/// Bytes that are written as two digits behind a sign of percent, put back.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, others @ ..] = rest {
+        let digits = others.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match byte.filter(|_| *first == b'%') {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &others[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = others;
+            }
+        }
+    }
+    // What is no text then was no address.
+    String::from_utf8(bytes).unwrap_or_else(|_| text.to_string())
+}
+
 /// Without a `./` in front.
 fn without_dots(path: &str) -> &str {
     let mut path = path;
@@ -169,4 +204,24 @@ fn is_absolute(path: &str) -> bool {
         path.as_bytes().first().is_some_and(u8::is_ascii_alphabetic) && path[1..].starts_with(":/")
     };
     path.starts_with('/') || drive(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_a_file_is_its_path() {
+        for (written, path) in [
+            ("file:///data/a%20b.nii", "/data/a b.nii"),
+            ("file://localhost/data/a.nii", "/data/a.nii"),
+            ("FILE:/data/M%C3%BC.nii", "/data/Mü.nii"),
+            ("file:///C:/data/a.nii", "C:/data/a.nii"),
+            ("file:///data/100%_%ff.nii", "/data/100%_%ff.nii"),
+            ("files/a%20b.nii", "files/a%20b.nii"),
+            ("http://host/a.nii", "http://host/a.nii"),
+        ] {
+            assert_eq!(without_scheme(written), path, "{written}");
+        }
+    }
 }

@@ -48,6 +48,7 @@ pub(crate) use names::IGNORE;
 use names::Listed;
 use said::Said;
 pub use said::{Flaw, Notice};
+pub use words::case_of_label_map;
 
 /// The files of one case.
 #[derive(Clone, Debug, PartialEq, Eq)]

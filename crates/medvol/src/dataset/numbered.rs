@@ -1,7 +1,8 @@
 //! nnU-Net's raw folders of version 2: the cases are the files `CASE_0000<ending>`,
 //! `CASE_0001<ending>`, … in `imagesTr` and `imagesTs` with `CASE<ending>` in `labelsTr`. A file that
 //! is there with another ending than the description says is read where it can only be meant for one
-//! that is missing; so is an image of one channel that lacks the number.
+//! that is missing; so is an image of one channel that lacks the number, and a label map that is
+//! called `CASE_seg` or `CASE_0000`.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::entry::Found;
 use super::said::Said;
+use super::words::case_of_label_map;
 use super::{CaseFiles, channel_file};
 use crate::io::{Source, endings, is_part_of_another, stem_and_ending};
 use crate::text::names_in;
@@ -27,8 +29,9 @@ pub(super) fn cases(
         ));
         return [Vec::new(), Vec::new()];
     }
-    let [images, labels, test] =
+    let [images, mut labels, test] =
         ["imagesTr", "labelsTr", "imagesTs"].map(|name| Folder::read(root, name, ending, said));
+    labels.call_as(&images, said);
     let (as_said, others) = (|files: &Files| files.as_said, |files: &Files| !files.as_said);
     let alone = |name: &String| channels == 1 && images.is_unnumbered(name);
     let unnumbered: BTreeSet<String> =
@@ -124,6 +127,38 @@ impl<'a> Folder<'a> {
             }
         }
         Self { path, ending, files, stand_ins: RefCell::default() }
+    }
+
+    /// Calls label maps as the images of their cases where only their names say more, such as
+    /// `CASE_seg`, and no other can be meant.
+    fn call_as(&mut self, images: &Self, said: &mut Said) {
+        let cases = images.cases(|_| true, &BTreeSet::new());
+        let has_image = |name: &str| cases.contains(name) || images.is_unnumbered(name);
+        let own = self.files.keys().filter(|stem| !has_image(stem));
+        let called = own.filter_map(|stem| {
+            let case = stem.strip_suffix("_0000").or_else(|| case_of_label_map(stem))?;
+            (has_image(case) && !self.files.contains_key(case)).then_some((case, stem.clone()))
+        });
+        let mut by_case: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (case, stem) in called {
+            by_case.entry(case.to_string()).or_default().push(stem);
+        }
+        by_case.retain(|_, stems| stems.len() == 1);
+        if let Some((case, stems)) = by_case.first_key_value() {
+            said.notice(
+                format!(
+                    "{} label map(s) have another name than their case, such as {} of {case}: read \
+                     all the same",
+                    by_case.len(),
+                    stems.concat()
+                ),
+                "none needed if these are the label maps; nnU-Net wants the name of the case",
+            );
+        }
+        for (case, stems) in by_case {
+            let files = stems.iter().find_map(|stem| self.files.remove(stem));
+            self.files.extend(files.map(|files| (case, files)));
+        }
     }
 
     fn stems(&self, of: impl Fn(&Files) -> bool) -> BTreeSet<String> {

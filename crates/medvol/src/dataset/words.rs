@@ -54,6 +54,18 @@ impl Word {
     }
 }
 
+/// The name of a case, of a file's name without ending that says that the file is its label map:
+/// `case_1` of `case_1_seg`, nothing of `seg`.
+pub fn case_of_label_map(name: &str) -> Option<&str> {
+    let lower = name.to_ascii_lowercase();
+    let word = |word: &&str| {
+        let rest = lower.strip_suffix(*word)?;
+        let case = rest.strip_suffix(['_', '-', '.', ' ']).filter(|case| !case.is_empty());
+        case.map(str::len).or(rest.is_empty().then_some(0))
+    };
+    Word::Label.names().iter().find_map(word).map(|length| &name[..length])
+}
+
 /// Words that say who is held out, in a way that is not read.
 const HELD_OUT: &[&str] = &["split", "set", "subset", "partition", "phase"];
 
@@ -74,6 +86,21 @@ pub(super) fn unused(key: &str, said: &mut Said) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_says_by_its_name_that_it_is_a_label_map() {
+        for (name, case) in [
+            ("case_1_seg", Some("case_1")),
+            ("case_1-GT", Some("case_1")),
+            ("case.1.labels", Some("case.1")),
+            ("Segmentation", Some("")),
+            ("case_1", None),
+            ("caseseg", None),
+            ("_seg", None),
+        ] {
+            assert_eq!(case_of_label_map(name), case, "{name}");
+        }
+    }
 
     #[test]
     fn our_own_word_is_taken_before_those_of_others_and_capitals_do_not_matter() {

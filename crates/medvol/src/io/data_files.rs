@@ -46,6 +46,8 @@ pub(super) fn behind(header: Stream, stored: Option<u64>, layout: Layout) -> Res
     let source = header.source().clone();
     let path = source.path();
     let skip = layout.skip_bytes(path, header.left())?;
+    let surplus = header.left().filter(|_| layout.encoding == Encoding::Raw && stored.is_none());
+    let surplus = surplus.map_or(0, |left| left.saturating_sub(skip.saturating_add(layout.bytes)));
     let (reader, at_most) = header.into_rest();
     let reader = BufReader::with_capacity(PIECE, reader.take(stored.unwrap_or(u64::MAX)));
     let reader = layout
@@ -57,7 +59,9 @@ pub(super) fn behind(header: Stream, stored: Option<u64>, layout: Layout) -> Res
         files: Vec::new().into_iter(),
         open: Some((None, reader.take(layout.bytes))),
     };
-    Ok(Stream::decoded(&source, Box::new(parts), layout.encoding.at_most(at_most)))
+    let stream = Stream::decoded(&source, Box::new(parts), layout.encoding.at_most(at_most));
+    stream.set_surplus(surplus);
+    Ok(stream)
 }
 
 /// The voxels of an array of `sizes` (the fastest axis first) in the files that a header names.
@@ -77,7 +81,7 @@ pub(super) fn beside(
     let part_bytes = layout.bytes / count.max(1);
     let folder = source.path().parent().unwrap_or(Path::new(""));
     let mut files = Vec::new();
-    let mut at_most = 0_u64;
+    let (mut at_most, mut surplus) = (0_u64, 0_u64);
     for name in names.iter() {
         let path = located(folder, &name);
         let length = open_file(&path).and_then(|file| file.metadata()).map_err(|error| {
@@ -90,10 +94,15 @@ pub(super) fn beside(
             return Err(Error::Truncated { path, expected: needed, found: length });
         }
         at_most = at_most.saturating_add(layout.encoding.at_most(length));
+        if layout.encoding == Encoding::Raw {
+            surplus = surplus.saturating_add(length.saturating_sub(needed));
+        }
         files.push((path, skip));
     }
     let parts = Parts { layout, part_bytes, files: files.into_iter(), open: None };
-    Ok(Stream::decoded(&source, Box::new(parts), at_most))
+    let stream = Stream::decoded(&source, Box::new(parts), at_most);
+    stream.set_surplus(surplus);
+    Ok(stream)
 }
 
 /// Where a data file lies that a header names so, perhaps on Windows: with backslashes, in other

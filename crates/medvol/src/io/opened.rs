@@ -74,7 +74,7 @@ impl Opened {
 
     /// What will be known of the files once the voxels are read.
     pub fn afterwards(&self) -> Afterwards {
-        Afterwards::of(self.parts.iter().map(|part| &part.stored.stream))
+        Afterwards::of(self.parts.iter().map(|part| &part.stored))
     }
 
     /// The most bytes that [`Self::raw`] takes.

@@ -181,6 +181,31 @@ pub enum Remark {
         left_out: LeftOut,
     },
 
+    /// Many bytes behind the voxels that a header announces.
+    #[error(
+        "{surplus} bytes follow the {voxels} of the voxels that its header announces: its sizes or \
+         its data type may be wrong"
+    )]
+    Surplus {
+        /// Bytes of the voxels.
+        voxels: u64,
+        /// Bytes behind them.
+        surplus: u64,
+    },
+
+    /// A MetaImage header whose directions are no unit vectors.
+    #[error(
+        "its TransformMatrix makes voxels of {}, its ElementSpacing of {} (depth, height, width): \
+         the first is taken, as ITK does",
+        lengths_mm(*matrix_mm), lengths_mm(*spacing_mm)
+    )]
+    LongDirections {
+        /// Spacing with the lengths of the directions, in mm.
+        matrix_mm: [f64; 3],
+        /// Spacing without, in mm.
+        spacing_mm: [f64; 3],
+    },
+
     /// Data of another kind behind a file's compressed ones, whose checksum is right.
     #[error("other data follow its compressed ones; they are left out")]
     OthersFollow,
@@ -213,6 +238,8 @@ impl Remark {
             | Self::UnitIgnored { .. }
             | Self::NoSpacing { .. }
             | Self::NoTransform { .. }
+            | Self::Surplus { .. }
+            | Self::LongDirections { .. }
             | Self::OthersFollow
             | Self::NoThickness => Weight::Warning,
         }
@@ -255,6 +282,10 @@ impl Remark {
                 "set the unit in its header to mm (2) if its numbers are mm"
             }
             Self::NoTransform { .. } => "write the header again with a TransformMatrix",
+            Self::Surplus { .. } => "compare its header with what wrote it, and look at the image",
+            Self::LongDirections { .. } => {
+                "write the header again with a TransformMatrix of unit vectors"
+            }
             Self::LeftOut { .. } => "none needed if no slices are among them",
             Self::OthersFollow => {
                 "none needed if the image looks right; compress it again to be rid of them"

@@ -2,7 +2,7 @@
 
 use std::io::{BufReader, Cursor, Error as IoError, ErrorKind, Read};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::gzip::{GZIP_MARK, LARGEST_RATIO, Members};
 use super::source::Source;
@@ -28,6 +28,8 @@ pub struct Stream {
     compressed: bool,
     /// Whether data of another kind follow the compressed ones; known once these are read.
     others_follow: Arc<AtomicBool>,
+    /// Bytes behind the voxels; known at the latest once these are read.
+    surplus: Arc<AtomicU64>,
 }
 
 impl Stream {
@@ -66,6 +68,7 @@ impl Stream {
             at_most,
             compressed,
             others_follow,
+            surplus: Arc::default(),
         })
     }
 
@@ -81,12 +84,23 @@ impl Stream {
             at_most,
             compressed: true,
             others_follow: Arc::default(),
+            surplus: Arc::default(),
         }
     }
 
     /// Whether data of another kind follow the compressed ones, to be asked once all is read.
     pub(super) fn others_follow(&self) -> Arc<AtomicBool> {
         self.others_follow.clone()
+    }
+
+    /// How many bytes follow the voxels, to be asked once all is read.
+    pub(super) fn surplus(&self) -> Arc<AtomicU64> {
+        self.surplus.clone()
+    }
+
+    /// Remembers that so many bytes follow the voxels.
+    pub(super) fn set_surplus(&self, bytes: u64) {
+        self.surplus.store(bytes, Ordering::Relaxed);
     }
 
     /// The bytes that nobody has read, and the most there can be.

@@ -72,7 +72,7 @@ pub struct Stored {
 
 impl Stored {
     /// Bytes of all voxels.
-    fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         self.count.saturating_mul(self.numbers.bytes() as u64)
     }
 
@@ -129,12 +129,13 @@ impl Stored {
     }
 
     /// Reads a compressed file to its end, because only there stands its checksum. What follows the
-    /// voxels is ignored.
+    /// voxels is counted.
     fn check_the_rest(mut self, expected: u64, mut piece: Vec<u8>) -> Result<()> {
         let most = expected.saturating_add(MOST_BEHIND);
         let mut behind = 0;
         loop {
             match self.stream.read_some(&mut piece, expected)? {
+                0 if behind > 0 => return Ok(self.stream.set_surplus(behind)),
                 0 => return Ok(()),
                 _ if behind > most => {
                     let what = Unsupported::LongFile { most, announced: expected };

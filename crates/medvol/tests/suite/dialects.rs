@@ -161,7 +161,7 @@ fn a_description_may_have_a_byte_order_mark() {
     ] {
         let (_folder, root) = small(&described());
         fs::write(root.join("dataset.json"), bytes).unwrap();
-        assert_eq!(is_clean(&root).cases.len(), CASES);
+        assert_eq!(names(&is_clean(&root).cases)[0], name(0));
     }
 }
 
@@ -365,6 +365,42 @@ fn a_list_of_any_name_is_a_data_set() {
     for part in ["fold0.json", "\"channel_names\" is missing", "\"labels\" is missing"] {
         assert!(message.contains(part), "{message}");
     }
+}
+
+#[test]
+fn a_list_of_labelled_cases_and_nothing_else_is_read() {
+    let (_folder, root) = small(&described());
+    let path = root.join("pairs.json");
+    let write = |list: &Value| fs::write(&path, list.to_string()).unwrap();
+    write(&json!((0..CASES).map(entry).collect::<Vec<_>>()));
+    let dataset = is_clean(&path);
+    assert_eq!((dataset.cases.len(), dataset.test.len(), dataset.channels.len()), (CASES, 0, 1));
+    // What an image without a label map is for, nobody can know.
+    for list in [json!([entry(0), {"image": "a.nii"}]), json!(["a.nii", "b.nii"]), json!([])] {
+        write(&list);
+        let message = Dataset::open(&path).unwrap_err().to_string();
+        assert!(
+            message.contains("pairs.json") && message.contains("list of cases, each"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn files_may_be_given_by_their_addresses() {
+    let (_folder, root) = small(&described());
+    let full = root.canonicalize().unwrap();
+    let address = |case: usize| {
+        let entry = entry(case);
+        let of = |key: &str| {
+            let path = entry[key].as_str().unwrap().replace("./", "").replace('_', "%5F");
+            format!("file://{}/{path}", full.display())
+        };
+        json!({"image": of("image"), "label": of("label")})
+    };
+    let description = with("training", json!((0..CASES).map(address).collect::<Vec<_>>()));
+    fs::write(root.join("dataset.json"), description.to_string()).unwrap();
+    assert_eq!(is_clean(&root).cases.len(), CASES);
 }
 
 #[test]

@@ -153,6 +153,19 @@ fn what_cannot_be_read_is_refused_by_name() {
 }
 
 #[test]
+fn a_folder_of_pictures_that_are_all_at_fault_is_an_image_with_a_fault() {
+    for name in ["explicit", "bad_secondary_capture", "bad_colour", "bad_few_pixels", "bad_jpeg_ls"]
+    {
+        assert!(medvol::io::is_image(&fixture(name)), "{name}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["seg_binary", "seg_labelmap"] {
+        std::fs::copy(fixture(name), folder.path().join(format!("{name}.dcm"))).unwrap();
+    }
+    assert!(!medvol::io::is_image(folder.path()));
+}
+
+#[test]
 fn what_is_wrong_with_the_head_is_said_before_voxels_are_read() {
     for name in ["bad_gap", "bad_jpeg_ls", "bad_few_pixels", "bad_mixed"] {
         assert!(Source::from(fixture(name)).open().is_err(), "{name}");

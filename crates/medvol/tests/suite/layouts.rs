@@ -304,6 +304,34 @@ fn nnunet_files_of_another_ending_are_read_where_they_can_only_be_meant() {
 }
 
 #[test]
+fn nnunet_label_maps_may_have_the_names_of_images_or_say_what_they_are() {
+    for ending in ["_seg", "_0000", "-Label"] {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        write_channels(root, ".nii");
+        write_json(root.join("dataset.json"), &described());
+        let expected = loaded(&Dataset::open(root).unwrap());
+        let label_map = |stem: &str| root.join(format!("labelsTr/{stem}.nii"));
+        for case in (0..CASES).map(name) {
+            fs::rename(label_map(&case), label_map(&format!("{case}{ending}"))).unwrap();
+        }
+        let dataset = Dataset::open(root).unwrap();
+        assert_eq!(loaded(&dataset), expected, "{ending}");
+        let said: Vec<&str> = dataset.notices.iter().map(|notice| notice.text.as_str()).collect();
+        let expected = format!("{CASES} label map(s) have another name than their case");
+        assert!(said.len() == 1 && said[0].starts_with(&expected), "{said:?}");
+
+        // Of two nobody can know which is meant.
+        let first = name(0);
+        fs::copy(label_map(&format!("{first}{ending}")), label_map(&format!("{first}_mask")))
+            .unwrap();
+        let dataset = Dataset::open(root).unwrap();
+        let case = dataset.cases.iter().find(|case| case.name == first);
+        assert!(case.is_none_or(|case| !case.label.as_ref().unwrap().path().exists()));
+    }
+}
+
+#[test]
 fn nnunet_files_that_differ_only_in_capitals_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();

@@ -41,6 +41,53 @@ fn what_follows_compressed_data_is_left_out_and_said_once_all_is_read() {
 }
 
 #[test]
+fn voxels_that_no_header_announces_are_said_and_padding_is_not() {
+    let (folder, path, image) = written();
+    let voxels = fs::read(&path).unwrap().split_off(352);
+    let header = "ObjectType = Image\nNDims = 3\nDimSize = 5 4 3\nElementType = MET_FLOAT\n\
+                  ElementSpacing = 1 1 1\nElementDataFile = ";
+    let said = |path: &std::path::Path, bytes: &[u8], more: usize| {
+        fs::write(path, [bytes, &vec![0; more]].concat()).unwrap();
+        let opened = Source::from(path).open().unwrap();
+        let afterwards = opened.afterwards();
+        opened.image().unwrap();
+        afterwards.remarks().map(|(_, remark)| remark).collect::<Vec<Remark>>()
+    };
+    let nifti = fs::read(&path).unwrap();
+    let attached = [format!("{header}LOCAL\n").as_bytes(), &voxels].concat();
+    let bytes = 4 * image.voxels.len() as u64;
+    for (name, file) in [("a.nii", &nifti), ("a.mha", &attached)] {
+        let path = folder.path().join(name);
+        assert_eq!(said(&path, file, 4096), []);
+        assert_eq!(said(&path, file, 4097), [Remark::Surplus { voxels: bytes, surplus: 4097 }]);
+    }
+    let data = folder.path().join("a.raw");
+    fs::write(folder.path().join("a.mhd"), format!("{header}a.raw\n")).unwrap();
+    fs::write(&data, [&voxels[..], &[0; 5000]].concat()).unwrap();
+    let opened = Source::from(folder.path().join("a.mhd")).open().unwrap();
+    let remarks: Vec<Remark> = opened.afterwards().remarks().map(|(_, remark)| remark).collect();
+    assert_eq!(remarks, [Remark::Surplus { voxels: bytes, surplus: 5000 }]);
+}
+
+#[test]
+fn directions_that_are_no_unit_vectors_are_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.mha");
+    let remarks = |matrix: &str| {
+        let header = format!(
+            "ObjectType = Image\nNDims = 3\nDimSize = 1 1 2\nTransformMatrix = {matrix}\n\
+             ElementSpacing = 1 2 3\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n.."
+        );
+        fs::write(&path, header).unwrap();
+        Source::from(&path).open().unwrap().header().place.remarks.clone()
+    };
+    assert_eq!(remarks("0 1 0 -1.0001 0 0 0 0 1"), []);
+    let expected =
+        Remark::LongDirections { matrix_mm: [3.0, 4.0, 1.0], spacing_mm: [3.0, 2.0, 1.0] };
+    assert_eq!(remarks("1 0 0 0 2 0 0 0 1"), [expected]);
+}
+
+#[test]
 fn numbers_beyond_those_that_are_computed_with_are_named_as_they_are() {
     let (_folder, path, _) = written();
     let voxel_of = |path: &_| match Source::from(path).open().unwrap().image() {

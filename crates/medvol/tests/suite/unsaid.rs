@@ -167,6 +167,28 @@ fn cases_that_folds_hold_out_twice_or_never_are_said() {
             "1 case(s), such as case_07, are held out in several folds, and are scored as often"
         ]
     );
+    // Nor trained with: left out of the fold, as others do, and said.
+    let mut one = fold(&[0, 1]);
+    one.training.retain(|case| *case != name(4));
+    let options = Options { folds: vec![one], ..Options::default() };
+    let found = findings(folder.path(), &options);
+    let expected =
+        "fold 0: 1 labelled case(s) on no side, such as case_04: they are left out of it";
+    assert!(found.len() == 1 && found[0].message == expected, "{found:?}");
+    assert_eq!(found[0].severity, Severity::Warning);
+}
+
+#[test]
+fn a_label_map_in_the_place_of_its_image_is_found() {
+    let said = said(|root| {
+        fs::copy(label_path(root, 2), image_path(root, 2)).unwrap();
+    });
+    for expected in [
+        "error imagesTr/case_02.nii.gz: its voxels are those of labelsTr/case_02.nii.gz",
+        "warning imagesTr/case_02.nii.gz: channel 0 holds 3 values, all of them whole numbers",
+    ] {
+        assert!(said.iter().any(|line| line.contains(expected)), "{said:#?}");
+    }
 }
 
 #[test]

@@ -185,8 +185,13 @@ fn splits_in_the_form_of_nnunet_say_who_is_held_out_and_bad_ones_are_refused_by_
     refuse(&dir, &command, &["splits_final.json", "fold 0", "phantom_002 on both sides"]);
     write(json!([{ "train": ["phantom_099"], "val": names(1..=2) }]));
     refuse(&dir, &command, &["splits_final.json", "phantom_099"]);
+    // Whom a fold does not list, it leaves out, which is said.
     write(json!([{ "train": names(3..=5), "val": names(1..=2) }]));
-    refuse(&dir, &command, &["splits_final.json", "no side", "phantom_006"]);
+    let output =
+        scnas(&dir, &[trained("without", "max3"), command[command.len() - 2..].to_vec()].concat());
+    let output = { output }.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(stderr(&output).contains("on no side, such as phantom_006"), "{output:?}");
     std::fs::remove_file(dir.join("splits_final.json")).unwrap();
     refuse(&dir, &command, &["cannot read", "splits_final.json"]);
 }

@@ -59,7 +59,7 @@ fn evaluate_scores_what_matches_and_says_what_does_not() {
             "label 7",
         ),
         (&|labels| labels.voxels.swap_axes(0, 1), "phantom_003.nii.gz"),
-        (&|labels| labels.affine.0[1][3] += 9.0, "mm apart"),
+        (&|labels| labels.affine.0[1][3] += 9.0, "resample the prediction"),
     ] {
         let mut labels = read_labels(data.join("labelsTr/phantom_003.nii.gz")).unwrap();
         change(&mut labels);
@@ -106,4 +106,33 @@ fn a_prediction_along_other_axes_is_scored_on_the_grid_of_its_reference() {
     write_labels(dir.join("turned").join(name), &labels).unwrap();
     let scores = json(&dir, &["evaluate", "turned", "--data", "data"]);
     assert_eq!(scores["cases"][0]["dice"], serde_json::json!([1.0, 1.0]));
+}
+
+#[test]
+fn the_label_map_in_the_folder_of_each_patient_is_scored() {
+    let dir = folder("evaluate_patients");
+    let data = task(&dir);
+    for number in 1..=3 {
+        let map = data.join(format!("labelsTr/phantom_00{number}.nii.gz"));
+        let copy = |to: String| {
+            let to = dir.join(to);
+            std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+            std::fs::copy(&map, to).unwrap();
+        };
+        copy(format!("references/phantom_00{number}/phantom_00{number}_seg.nii.gz"));
+        copy(format!("references/phantom_00{number}/t1.nii.gz"));
+        copy(format!("predictions/phantom_00{number}.nii.gz"));
+    }
+    let command = ["evaluate", "predictions", "references"];
+    let scores = json(&dir, &command);
+    assert_eq!(scores["cases"].as_array().unwrap().len(), 3);
+    assert_eq!(scores["cases"][0]["case"], "phantom_001");
+    // Of two label maps nobody can know which is meant.
+    let twice = dir.join("references/phantom_002/mask.nii.gz");
+    std::fs::copy(dir.join("predictions/phantom_002.nii.gz"), twice).unwrap();
+    let output = scnas(&dir, &command).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = stderr(&output);
+    assert!(said.contains("references/phantom_002: expected one label map"), "{said}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("over 2 cases"), "{output:?}");
 }

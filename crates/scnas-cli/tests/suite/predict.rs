@@ -8,8 +8,8 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::common::{
-    bytes, folder, limited, read_labels, scnas, signal, stderr, succeed, volume_of_bytes,
-    write_labels,
+    bytes, folder, limited, read_labels, refuse, scnas, signal, stderr, succeed, task,
+    volume_of_bytes, write_labels,
 };
 use crate::made_up;
 use medvol::Label;
@@ -33,26 +33,52 @@ fn model_and_volume(dir: &Path) {
 }
 
 fn model_and_volume_of(dir: &Path, volume: [usize; 3], patch: usize, width: usize) {
-    let label = |value| Label { value, name: value.to_string() };
-    let plan = made_up::plan(1, (0..CLASSES as u16).map(label).collect(), [patch; 3]);
-    let predict =
-        Config::load("default", None, &["predict.overlap=0".into(), "predict.flips=false".into()])
-            .unwrap()
-            .predict;
-    let architecture = Architecture::Cells(Genotype::uniform(&Space::paper(), "conv3").unwrap());
-    let card = Card::new(architecture, Size::isotropic(1, CLASSES, width), plan, predict);
-    Model::new(card, &scnas::device("cpu").unwrap(), 1)
-        .write(&dir.join("model.safetensors"))
-        .unwrap();
-
+    model_of(dir, 1, patch, width);
     volume_of_bytes(&dir.join("large.nii"), volume, |n| (n * n / 7 % 251) as u8 + 1);
     let mut small = phantom(1, 0, 3.0).1;
     small.affine = medvol::Affine::IDENTITY;
     write_labels(dir.join("small.nii"), &small).unwrap();
 }
 
+/// A model of so many channels, `model.safetensors`.
+fn model_of(dir: &Path, channels: u8, patch: usize, width: usize) {
+    let label = |value| Label { value, name: value.to_string() };
+    let plan = made_up::plan(channels, (0..CLASSES as u16).map(label).collect(), [patch; 3]);
+    let predict =
+        Config::load("default", None, &["predict.overlap=0".into(), "predict.flips=false".into()])
+            .unwrap()
+            .predict;
+    let architecture = Architecture::Cells(Genotype::uniform(&Space::paper(), "conv3").unwrap());
+    let size = Size::isotropic(channels.into(), CLASSES, width);
+    let card = Card::new(architecture, size, plan, predict);
+    Model::new(card, &scnas::device("cpu").unwrap(), 1)
+        .write(&dir.join("model.safetensors"))
+        .unwrap();
+}
+
 const PREDICT: [&str; 6] =
     ["predict", "large.nii", "--model", "model.safetensors", "--threads", "1"];
+
+#[test]
+fn a_data_set_whose_channels_stand_in_another_order_is_refused() {
+    let dir = folder("other_order");
+    task(&dir);
+    model_of(&dir, 2, 16, 4);
+    let command = ["predict", "data", "--model", "model.safetensors", "--out", "out"];
+    let path = dir.join("data/dataset.json");
+    let described = |channels: [&str; 2]| {
+        let mut description: serde_json::Value = serde_json::from_slice(&bytes(&path)).unwrap();
+        description.as_object_mut().unwrap().remove("modality");
+        description["channel_names"] = serde_json::json!(channels);
+        std::fs::write(&path, description.to_string()).unwrap();
+    };
+    described(["B", "a"]);
+    refuse(&dir, &command, &["data", "its channels are B, a", "trained on a, b, in this order"]);
+    assert!(!dir.join("out").exists());
+    // In the same order it is the images that are at fault, which have one channel.
+    described(["A", "b"]);
+    refuse(&dir, &command, &["expects 2 channel(s), found 1"]);
+}
 
 #[test]
 #[cfg(target_os = "linux")]

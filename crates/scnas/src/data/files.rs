@@ -34,6 +34,43 @@ pub fn folder_name(folder: &Path) -> Option<String> {
     is_image(folder).then(named).flatten()
 }
 
+/// How deep below the folder of a patient slices are looked for: study, series, …
+const DEEPEST: usize = 5;
+
+/// The folder of slices that a folder is, or leads to because each folder on the way holds nothing
+/// but the next.
+fn slices_in(folder: &Path) -> Option<PathBuf> {
+    let mut within = folder.to_path_buf();
+    for _ in 0..DEEPEST {
+        if is_image(&within) {
+            return Some(within);
+        }
+        let entries = std::fs::read_dir(&within).ok()?.flatten();
+        let seen = entries.filter(|entry| !is_hidden(&entry.path()));
+        let mut seen = seen.filter(|entry| entry.file_name() != "DICOMDIR");
+        within = seen.next().map(|entry| entry.path()).filter(|path| path.is_dir())?;
+        if seen.next().is_some() {
+            return None;
+        }
+    }
+    None
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
+/// The visible folders in a folder, `(name, path)`, sorted.
+pub fn folders_in(folder: &Path) -> Vec<(String, PathBuf)> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    let folders = paths.filter(|path| path.is_dir() && !is_hidden(path));
+    let named = folders.filter_map(|path| Some((path.file_name()?.to_str()?.to_owned(), path)));
+    let mut named: Vec<(String, PathBuf)> = named.collect();
+    named.sort();
+    named
+}
+
 /// The images of a folder, `(name, path)`, sorted: files, and folders of slices.
 ///
 /// A name that is no text is among them, with marks in the place of what cannot be read: it is for
@@ -49,12 +86,20 @@ pub fn images_in(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
         // Also what turns out to be no file, such as a link to nowhere: better an error than a case
         // that is silently left out.
         if !is_part_of_another(&path) {
-            let name = case_name(&path).or_else(|| odd_name(&path)).or_else(|| folder_name(&path));
-            found.extend(name.map(|name| (name, path)));
+            match case_name(&path).or_else(|| odd_name(&path)) {
+                Some(name) => found.push((name, path)),
+                None => found.extend(image_of_folder(&path)),
+            }
         }
     }
     found.sort();
     Ok(found)
+}
+
+/// The image whose slices a folder holds, or the only folder within, under the folder's name.
+fn image_of_folder(path: &Path) -> Option<(String, PathBuf)> {
+    let name = path.file_name()?.to_str()?.to_owned();
+    Some((name, path.is_dir().then(|| slices_in(path)).flatten()?))
 }
 
 /// What an image file whose name is no text is called in messages.
@@ -78,9 +123,8 @@ pub fn refuse_odd_name(path: &Path) -> Result<()> {
 pub fn others_in(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let paths = entries.map(|entry| entry.path()).filter(|path| {
-        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        let image = case_name(path).or_else(|| odd_name(path)).or_else(|| folder_name(path));
-        !hidden && image.is_none() && !is_part_of_another(path)
+        let image = case_name(path).or_else(|| odd_name(path)).is_some();
+        !is_hidden(path) && !image && image_of_folder(path).is_none() && !is_part_of_another(path)
     });
     let mut paths: Vec<PathBuf> = paths.collect();
     paths.sort();
@@ -155,17 +199,30 @@ fn channel_sources(files: &BTreeMap<usize, (String, PathBuf)>, channels: usize) 
         .collect()
 }
 
-/// Refuses names that two files share: their results could not be told apart.
-///
-/// # Errors
-/// [`Error::SameName`].
-pub fn refuse_same_names<'a>(files: impl IntoIterator<Item = (&'a str, &'a Path)>) -> Result<()> {
-    let mut sorted: Vec<(&str, &Path)> = files.into_iter().collect();
-    sorted.sort();
-    match sorted.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        Some(pair) => Err(Error::SameName { first: pair[0].1.into(), second: pair[1].1.into() }),
-        None => Ok(()),
+/// Takes out of `items` those that share a name, as their results could not be told apart: the first
+/// of each name, with what is wrong.
+pub fn take_same_names<T>(
+    items: &mut Vec<T>,
+    named: impl Fn(&T) -> (&str, &Path),
+) -> Vec<(T, Error)> {
+    let mut paths: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+    for (name, path) in items.iter().map(&named) {
+        paths.entry(name.to_string()).or_default().push(path.into());
     }
+    paths.retain(|_, paths| paths.len() > 1);
+    let mut taken = Vec::new();
+    for item in std::mem::take(items) {
+        let name = named(&item).0.to_string();
+        let Some(of_name) = paths.get_mut(&name) else {
+            items.push(item);
+            continue;
+        };
+        let mut of_name = std::mem::take(of_name).into_iter();
+        if let Some((first, second)) = of_name.next().zip(of_name.next()) {
+            taken.push((item, Error::SameName { first, second }));
+        }
+    }
+    taken
 }
 
 /// All images and label maps of a data set.
@@ -292,6 +349,38 @@ mod tests {
             joined(&[("a_0000.nii", 1), ("a_0001.nii", 1), ("a_0002.nii", 1)], 2),
             images(&[("a", &["a_0000.nii", "a_0001.nii", "a_0002.nii"])])
         );
+    }
+
+    #[test]
+    fn slices_may_lie_deeper_where_nothing_else_does() {
+        let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../medvol/tests/fixtures/dicom");
+        let folder = tempfile::tempdir().unwrap();
+        let copy = |to: &str| {
+            let to = folder.path().join(to);
+            std::fs::create_dir_all(&to).unwrap();
+            for slice in std::fs::read_dir(Path::new(fixtures).join("explicit")).unwrap() {
+                let slice = slice.unwrap();
+                std::fs::copy(slice.path(), to.join(slice.file_name())).unwrap();
+            }
+            to
+        };
+        let (near, deep) = (copy("p1"), copy("p2/DICOM/ST0/SE0"));
+        std::fs::write(folder.path().join("p2/DICOMDIR"), "").unwrap();
+        // Which of two series is meant, nobody can know.
+        ["p3/SE0", "p3/SE1"].map(copy);
+        let expected = [("p1".to_string(), near), ("p2".to_string(), deep)];
+        assert_eq!(images_in(folder.path()).unwrap(), expected);
+        assert_eq!(others_in(folder.path()), [folder.path().join("p3")]);
+    }
+
+    #[test]
+    fn those_that_share_a_name_are_taken_out_once() {
+        let file = |name: &str, path: &str| (name.to_string(), PathBuf::from(path));
+        let mut files = vec![file("a", "a.nii"), file("b", "b.nii"), file("a", "a.mha")];
+        let taken = take_same_names(&mut files, |(name, path)| (name, path));
+        assert_eq!(files, [file("b", "b.nii")]);
+        let [(first, Error::SameName { second, .. })] = &taken[..] else { panic!("{taken:?}") };
+        assert_eq!((&first.1, second), (&PathBuf::from("a.nii"), &PathBuf::from("a.mha")));
     }
 
     #[test]

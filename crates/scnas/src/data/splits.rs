@@ -46,8 +46,8 @@ pub fn seeded(groups: &[Vec<String>], count: usize, seed: u64) -> Vec<Fold> {
         .collect()
 }
 
-/// Reads a file of splits of the labelled cases `names`. Every fold must place each of them on one
-/// side.
+/// Reads a file of splits of the labelled cases `names`. A fold leaves out those that it does not
+/// list.
 ///
 /// # Errors
 /// A file that cannot be read or has another form; those of [`placed`].
@@ -55,12 +55,12 @@ pub fn read(path: &Path, names: &[String]) -> Result<Vec<Fold>> {
     placed(path, read_unchecked(path)?, names)
 }
 
-/// Folds that the file at `path` says, sorted. Every fold must place each of the labelled cases
-/// `names` on one side.
+/// Folds that the file at `path` says, of the labelled cases `names`, sorted. A fold leaves out those
+/// that it does not list, as in nnU-Net; the check says whom.
 ///
 /// # Errors
-/// In any fold, a case that the data set has not, that is on both sides, twice on one, or on none; a
-/// side without cases.
+/// In any fold, a case that the data set has not, that is on both sides or twice on one; a side
+/// without cases.
 pub fn placed(path: &Path, folds: Vec<Fold>, names: &[String]) -> Result<Vec<Fold>> {
     let known: BTreeSet<&str> = names.iter().map(String::as_str).collect();
     let check = |(number, fold): (usize, Fold)| {
@@ -69,7 +69,7 @@ pub fn placed(path: &Path, folds: Vec<Fold>, names: &[String]) -> Result<Vec<Fol
             let remedy = misplaced.remedy();
             return Err(Error::invalid(
                 path,
-                "each labelled case once in every fold",
+                "labelled cases, each once in a fold",
                 Found::Fold { fold: number, misplaced },
                 remedy,
             ));
@@ -198,6 +198,15 @@ mod tests {
     }
 
     #[test]
+    fn a_fold_leaves_out_whom_it_does_not_list() {
+        let splits = read_text(r#"[{"train": ["case_2"], "val": ["case_0"]}]"#).unwrap();
+        assert_eq!(
+            (&splits[0].training[..], &splits[0].held_out[..]),
+            (&names(3)[2..], &names(1)[..])
+        );
+    }
+
+    #[test]
     fn a_file_may_hold_one_fold_or_numbered_ones_and_name_cases_by_their_files() {
         let expected = Fold { training: names(2), held_out: vec!["case_2".into()] };
         for (text, folds) in [
@@ -240,10 +249,6 @@ mod tests {
             (
                 r#"[{"train": ["case_0", "case_1", "case_0"], "val": ["case_2"]}]"#,
                 "case_0 twice on one side",
-            ),
-            (
-                r#"[{"train": ["case_0"], "val": ["case_2"]}]"#,
-                "1 labelled case(s) on no side, such as case_1",
             ),
             (r#"[{"train": ["case_0", "case_1", "case_2"], "val": []}]"#, "no case under \"val\""),
             (r#"[{"train": ["case_0", "case_1"]}]"#, "val"),

@@ -1,5 +1,9 @@
 //! What can be wrong with the inputs and outputs of predictions and evaluations.
 
+use medvol::{lengths_mm, significant};
+
+use super::text::shortened;
+
 /// What is wrong with an input or an output. [`Error::Place`](crate::Error::Place) names it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -19,6 +23,31 @@ pub enum Place {
     /// A folder without label maps.
     #[error("expected label maps (such as .nii.gz, .nrrd or .mha), found none")]
     NoLabelMaps,
+    /// Several images where one is expected: in the folder of a patient.
+    #[error(
+        "expected one {what} in the folder of a patient; found {} ({}); give them in one folder, \
+         each under the name of its patient", found.len(), shortened(found)
+    )]
+    Several {
+        /// What they are.
+        what: &'static str,
+        /// Their names.
+        found: Vec<String>,
+    },
+    /// An image of which almost all would be invented on the model's grid.
+    #[error(
+        "its voxels of {} would become {} each on the model's grid of {}; expected 1000 at most; \
+         check the unit in its header, or give an image of this kind",
+        lengths_mm(*own_mm), significant(*times, 2), lengths_mm(*model_mm)
+    )]
+    TooCoarse {
+        /// Its spacing in mm (depth, height, width), in canonical orientation.
+        own_mm: [f64; 3],
+        /// That of the model's grid.
+        model_mm: [f64; 3],
+        /// How many voxels one of them becomes.
+        times: f64,
+    },
     /// A case whose files are not where the run found and left them.
     #[error(
         "expected the image, the reference and the prediction of {case} where the run found and left them"

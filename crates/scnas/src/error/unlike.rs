@@ -12,7 +12,11 @@ pub enum Unlike {
     #[error(transparent)]
     Shapes(#[from] medvol::metrics::ShapeMismatch),
     /// They lie at different places.
-    #[error("the two maps lie up to {} mm apart; expected the same affine", significant(*mm, 3))]
+    #[error(
+        "the two maps lie up to {} mm apart; expected the same affine; if their voxels belong \
+         together, copy the header's geometry (sform and qform of NIfTI) from the one to the other, \
+         else resample the prediction to the grid of the reference", significant(*mm, 3)
+    )]
     Apart {
         /// Largest distance of voxels with the same index.
         mm: f64,

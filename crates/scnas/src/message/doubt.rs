@@ -22,6 +22,15 @@ pub enum Doubt {
         /// Names of the data set's.
         found: Vec<String>,
     },
+    /// Predictions and references with other names, but for the same cases.
+    MatchedByCase {
+        /// How many pairs.
+        pairs: usize,
+        /// The prediction of one.
+        prediction: PathBuf,
+        /// Its reference.
+        reference: PathBuf,
+    },
     /// Predictions that are the very files of their references.
     ScoredAgainstThemselves {
         /// How many.
@@ -41,6 +50,13 @@ impl fmt::Display for Doubt {
                 data.display(),
                 found.join(", "),
                 expected.join(", ")
+            ),
+            Self::MatchedByCase { pairs, prediction, reference } => write!(
+                f,
+                "{pairs} prediction(s) have another name than their references, such as {} for {}: \
+                 scored all the same",
+                prediction.display(),
+                reference.display()
             ),
             Self::ScoredAgainstThemselves { same, of } => write!(
                 f,

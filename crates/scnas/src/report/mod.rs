@@ -13,6 +13,7 @@ pub mod held_out;
 pub mod html;
 pub mod log_table;
 pub mod model_card;
+mod pairs;
 pub mod picture;
 pub mod portrait;
 pub mod procedures;

@@ -1,19 +1,18 @@
 //! Label maps scored against reference label maps, matched by name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use medvol::io::{Header, Reading, Source, Weight};
 use medvol::metrics::Structures;
-use medvol::{ClassMap, Dataset, Label, LabelMap, Target, composed};
+use medvol::{ClassMap, Dataset, Label, LabelMap, Target};
 
-use crate::data::files::{
-    Protected, case_name, files_of, images_in, refuse_odd_name, refuse_same_names,
-};
-use crate::error::{Error, Place, Result, Unlike};
+use crate::data::files::{Protected, files_of};
+use crate::error::{Error, Result, Unlike};
 use crate::message::{Doubt, Message};
 use crate::observer::Observer;
 use crate::report::evaluation::{CaseScore, Evaluation, score};
+use crate::report::pairs::{Maps, Matched, Pair, label_maps, matched};
 
 /// What to score against what.
 #[derive(Clone, Debug)]
@@ -38,7 +37,7 @@ impl Scoring {
     pub fn refuse_to_overwrite(&self, path: &Path) -> Result<()> {
         let mut protected = Protected::default();
         for maps in [Some(&self.predictions), self.references.as_ref()].into_iter().flatten() {
-            protected.add(label_maps(maps)?.iter().map(|(_, path)| path.as_path()));
+            protected.add(label_maps(maps)?.files.iter().map(|(_, path)| path.as_path()));
         }
         if let Some(data) = &self.data {
             let dataset = Dataset::open(data)?;
@@ -72,27 +71,35 @@ pub struct Scored {
 pub fn evaluate(scoring: &Scoring, observer: &dyn Observer) -> Result<Scored> {
     let Scoring { predictions, references, data, reading, tolerance_mm } = scoring;
     let dataset = data.as_ref().map(Dataset::open).transpose()?;
-    let predicted = label_maps(predictions)?;
+    let mut predicted = label_maps(predictions)?;
     let of_data = |dataset: &Dataset| {
         let labelled = dataset.cases.iter();
         labelled
             .filter_map(|case| Some((case.name.clone(), case.label.as_ref()?.path().into())))
             .collect()
     };
-    let expected = match references {
+    let mut expected = match references {
         Some(path) => label_maps(path)?,
-        None => dataset.as_ref().map(of_data).unwrap_or_default(),
+        None => Maps::of(dataset.as_ref().map(of_data).unwrap_or_default()),
     };
-    let single = |path: &PathBuf| !path.is_dir();
-    let files_given = single(predictions) && references.as_ref().is_some_and(single);
-    let Matched { pairs, without_reference, without_prediction } =
-        matched(predicted, expected, files_given);
+    let mut failures = std::mem::take(&mut predicted.faults);
+    failures.append(&mut expected.faults);
+    let Matched { pairs, by_case, without_reference, without_prediction } =
+        matched(predicted, expected);
+    if pairs.is_empty() && !failures.is_empty() {
+        return Err(Error::AllFailed { errors: failures });
+    }
     if pairs.is_empty() {
         return Err(Error::NoPairs {
             path: predictions.clone(),
             predictions: without_reference,
             references: without_prediction,
         });
+    }
+    if let Some(Pair { prediction, reference, .. }) = pairs.first().filter(|_| by_case) {
+        let [prediction, reference] = [prediction, reference].map(PathBuf::clone);
+        let doubt = Doubt::MatchedByCase { pairs: pairs.len(), prediction, reference };
+        observer.message(&Message::Doubt(doubt));
     }
     let same = pairs.iter().filter(|pair| is_one_file(&pair.prediction, &pair.reference)).count();
     if same > 0 {
@@ -111,7 +118,7 @@ pub fn evaluate(scoring: &Scoring, observer: &dyn Observer) -> Result<Scored> {
         observer,
     };
     let mut evaluation = Evaluation::new(target.names(&labels), *tolerance_mm);
-    let mut failures = Vec::new();
+    let faults = failures.len();
     observer.begin("scoring cases", 0, pairs.len());
     for (done, pair) in pairs.iter().enumerate() {
         match judge.score(pair) {
@@ -123,58 +130,8 @@ pub fn evaluate(scoring: &Scoring, observer: &dyn Observer) -> Result<Scored> {
     if evaluation.cases.is_empty() {
         return Err(Error::AllFailed { errors: failures });
     }
-    let pairs = pairs.len();
+    let pairs = pairs.len() + faults;
     Ok(Scored { evaluation, failures, pairs, without_reference, without_prediction })
-}
-
-/// The label maps at `path`; probabilities that were written beside label maps are not among them.
-fn label_maps(path: &Path) -> Result<Vec<(String, PathBuf)>> {
-    if !path.is_dir() {
-        let name = case_name(path).ok_or_else(|| Error::place(path, Place::NoLabelMap))?;
-        std::fs::metadata(path).map_err(|e| Error::file("read", path, e))?;
-        return Ok(vec![(name, path.into())]);
-    }
-    let files = images_in(path)?.into_iter().map(|(name, path)| (composed(&name), path));
-    let mut files: Vec<(String, PathBuf)> = files.collect();
-    files.retain(|(name, _)| !name.ends_with("_probabilities"));
-    files.iter().try_for_each(|(_, path)| refuse_odd_name(path))?;
-    refuse_same_names(files.iter().map(|(name, path)| (name.as_str(), path.as_path())))?;
-    if files.is_empty() { Err(Error::place(path, Place::NoLabelMaps)) } else { Ok(files) }
-}
-
-/// Files of one case.
-struct Pair {
-    name: String,
-    prediction: PathBuf,
-    reference: PathBuf,
-}
-
-/// Predictions and references by name.
-struct Matched {
-    pairs: Vec<Pair>,
-    without_reference: Vec<String>,
-    without_prediction: Vec<String>,
-}
-
-/// Matches by name; two single files match whatever they are called.
-fn matched(
-    predictions: Vec<(String, PathBuf)>,
-    references: Vec<(String, PathBuf)>,
-    single_files: bool,
-) -> Matched {
-    let mut references: BTreeMap<String, PathBuf> = references.into_iter().collect();
-    let (mut pairs, mut without_reference) = (Vec::new(), Vec::new());
-    for (name, prediction) in predictions {
-        let reference = match single_files {
-            true => references.pop_first().map(|(_, path)| path),
-            false => references.remove(&name),
-        };
-        match reference {
-            Some(reference) => pairs.push(Pair { name, prediction, reference }),
-            None => without_reference.push(name),
-        }
-    }
-    Matched { pairs, without_reference, without_prediction: references.into_keys().collect() }
 }
 
 /// Whether two paths lead to one file.

@@ -12,6 +12,7 @@ pub mod demo;
 mod epochs;
 pub mod export;
 mod finish;
+mod images;
 pub mod measure;
 pub mod needs;
 pub mod phases;

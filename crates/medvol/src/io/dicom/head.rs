@@ -48,8 +48,10 @@ pub(super) enum Kind {
     },
     Segmentation,
     Localizer,
-    /// A document, a plan, a picture without a place.
+    /// A picture without a place.
     NotPlaced,
+    /// A document, a plan.
+    NoPixels,
 }
 
 /// A frame of an object.
@@ -100,9 +102,10 @@ fn kind(object: &Object) -> Result<Kind, Problem> {
         return Ok(Kind::Segmentation);
     }
     let frames = data.items(tags::PER_FRAME_GROUPS);
-    if !tags::PIXELS.iter().any(|attribute| data.has(*attribute))
-        || (frames.is_empty() && !data.has(tags::POSITION))
-    {
+    if !tags::PIXELS.iter().any(|attribute| data.has(*attribute)) {
+        return Ok(Kind::NoPixels);
+    }
+    if frames.is_empty() && !data.has(tags::POSITION) {
         return Ok(Kind::NotPlaced);
     }
     let image_type = data.text(tags::IMAGE_TYPE).unwrap_or_default();

@@ -144,7 +144,10 @@ pub enum Problem {
     },
 
     /// A folder without a DICOM image that has a place in space.
-    #[error("holds no DICOM images with a place in space; {left_out}")]
+    #[error(
+        "holds no DICOM images with a place in space (ImagePositionPatient); {left_out}; export \
+         the series again with its geometry, or convert it to NIfTI"
+    )]
     NoImages {
         /// What there is instead.
         left_out: LeftOut,

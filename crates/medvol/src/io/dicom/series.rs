@@ -146,18 +146,21 @@ pub(super) fn any_in(path: &Path) -> bool {
 }
 
 /// Whether the images of a folder are slices of one. Several objects of many frames each are an
-/// image each.
+/// image each. Where all pictures are at fault, they are taken for slices: what is wrong is said
+/// where they are opened.
 pub(super) fn is_image(folder: &Path) -> bool {
-    let mut objects = 0;
+    let (mut objects, mut segmentations, mut faulty) = (0, 0, false);
     for file in files_in(folder).unwrap_or_default() {
         match Head::read(&file).map(|head| head.kind) {
-            // What is wrong with it is said where it is opened.
             Ok(Kind::Image { slices, .. }) if slices.len() == 1 => return true,
             Ok(Kind::Image { .. }) => objects += 1,
-            Ok(_) | Err(_) => {}
+            Ok(Kind::Segmentation) => segmentations += 1,
+            Ok(Kind::Localizer | Kind::NoPixels) => {}
+            Err(Problem::NoMark | Problem::Read(_)) if !is_called_dicom(&file) => {}
+            Ok(Kind::NotPlaced) | Err(_) => faulty = true,
         }
     }
-    objects == 1
+    objects == 1 || (objects + segmentations == 0 && faulty)
 }
 
 /// The files of a folder, in the order of their names.
@@ -210,7 +213,7 @@ fn images<'a>(heads: &'a [Head], left_out: &mut LeftOut) -> Vec<Placed<'a>> {
         match &head.kind {
             Kind::Segmentation => left_out.segmentations += 1,
             Kind::Localizer => left_out.localizers += 1,
-            Kind::NotPlaced => left_out.not_placed += 1,
+            Kind::NotPlaced | Kind::NoPixels => left_out.not_placed += 1,
             Kind::Image { format, slices } => {
                 let id = ObjectId::of(&head.data).instance;
                 if !id.is_empty() && !seen.insert(id) {

@@ -109,7 +109,8 @@ pub(super) fn parse(path: &Path, fields: &Fields, position: u64) -> Result<Heade
         _ => None,
     };
     let grid = Grid { channels, shape, affine: parser.affine(sizes.len())? };
-    let place = parser.place();
+    let mut place = parser.place();
+    place.remarks.extend(parser.long_directions(&grid.affine, sizes.len())?);
     Ok(Header { grid, place, channels_at, numbers, big_endian, layout, sizes, stored })
 }
 
@@ -203,6 +204,18 @@ impl Parser<'_> {
             remarks.push(Remark::NoSpacing { fields: "ElementSpacing" });
         }
         Place { others: Vec::new(), remarks }
+    }
+
+    /// Directions that are no unit vectors make other voxels than the spacing says.
+    fn long_directions(&self, affine: &Affine, dimensions: usize) -> Result<Option<Remark>> {
+        /// As many digits as headers have.
+        const ROUNDED: f64 = 1e-3;
+        let Some(spacing) = self.list(&SPACING, dimensions)? else { return Ok(None) };
+        let matrix_mm = affine.spacing();
+        let own = |axis: usize| spacing.get(axis).filter(|_| axis < dimensions).copied();
+        let spacing_mm = [2, 1, 0].map(|axis| own(axis).unwrap_or(1.0).abs());
+        let differ = matrix_mm.iter().zip(spacing_mm).any(|(a, b)| (a / b - 1.0).abs() > ROUNDED);
+        Ok(differ.then_some(Remark::LongDirections { matrix_mm, spacing_mm }))
     }
 
     /// From voxels to mm in RAS+, of a file of so many dimensions.
