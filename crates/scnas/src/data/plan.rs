@@ -81,21 +81,22 @@ impl Plan {
         let headers = cases.iter().map(|case| cohort.header(case));
         let headers = headers.collect::<Result<Vec<&Header>>>()?;
         let usual = cohort.usual_spacing();
-        let patch_at = |spacing| {
+        let derived = |spacing| {
             let case = median_case(&headers, spacing);
             let grid_of = |patch| config.network.grid(patch, spacing);
-            let patch =
-                data.patch.unwrap_or_else(|| derive_patch(case, data.max_patch_voxels, grid_of));
-            (patch, case)
+            (derive_patch(case, data.max_patch_voxels, grid_of), case)
         };
-        let spacing = data.spacing.unwrap_or_else(|| {
-            coarse_enough(usual, data.coverage, |spacing| {
-                let (patch, case) = patch_at(spacing);
+        let spacing = match (data.spacing, data.patch) {
+            (Some(spacing), _) => spacing,
+            // Whoever says the patch says how much of a case it holds.
+            (None, Some(_)) => usual,
+            (None, None) => coarse_enough(usual, data.coverage, |spacing| {
+                let (patch, case) = derived(spacing);
                 covered(patch, case)
-            })
-        });
+            }),
+        };
         refuse_other_spacing(spacing, usual)?;
-        let (patch, _) = patch_at(spacing);
+        let patch = data.patch.unwrap_or_else(|| derived(spacing).0);
         let grid_of = |patch| config.network.grid(patch, spacing);
         let grid = grid_of(patch);
         if !grid.divides(patch) {

@@ -27,8 +27,8 @@ pub struct DataConfig {
     /// median of the cases, or as much coarser as `coverage` asks for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spacing: Option<[f64; 3]>,
-    /// Share of the median case that a patch is to hold, 0 to 1: where it would hold less, derived
-    /// grids are coarser.
+    /// Share of the median case that a derived patch is to hold, 0 to 1: where it would hold less,
+    /// the grid is coarser, unless `spacing` says it.
     pub coverage: f64,
     /// How each channel's intensities are normalised: "zscore", "CT", "noNorm",
     /// "rescale_to_0_1" or "rgb_to_0_1"; empty: by the names of the channels, as nnU-Net does
