@@ -53,13 +53,15 @@ pub(super) struct Description {
     pub(super) mapping: Option<Vec<Entry>>,
     /// Keys that nobody here knows.
     pub(super) unknown: Vec<String>,
+    /// Whether it is a list of cases and nothing else.
+    is_list: bool,
 }
 
 impl Description {
     /// Understands a file as far as possible.
     pub(super) fn parse(text: &str, said: &mut Said) -> Self {
-        let mut object = match document(text).and_then(described) {
-            Ok(object) => object,
+        let (mut object, is_list) = match document(text).and_then(described) {
+            Ok(described) => described,
             Err(problem) => {
                 said.problem(problem);
                 return Self::default();
@@ -140,6 +142,7 @@ impl Description {
                 .filter(|key| !SILENT.contains(&key.to_lowercase().as_str()))
                 .chain(std::mem::take(&mut said.unknown))
                 .collect(),
+            is_list,
         }
     }
 
@@ -167,7 +170,13 @@ impl Description {
         ] {
             if missing {
                 let (key, _) = example.split_once(':').unwrap_or((example, ""));
-                said.problem(format!("{key} is missing; write for example {example}"));
+                said.problem(match self.is_list {
+                    true => format!(
+                        "{key} is missing, as the file is a list of cases: write \
+                         {{{example}, …, \"training\": [ … ]}}"
+                    ),
+                    false => format!("{key} is missing; write for example {example}"),
+                });
             }
         }
     }
@@ -192,13 +201,13 @@ impl Description {
 }
 
 /// A description, or a list of labelled cases and nothing else, which can only be those to train
-/// with.
-fn described(document: Value) -> Result<Map<String, Value>, String> {
+/// with; and whether it is that.
+fn described(document: Value) -> Result<(Map<String, Value>, bool), String> {
     let is_labelled = |case: &Value| case.as_object().is_some_and(is_labelled);
     match document {
-        Value::Object(object) => Ok(object),
+        Value::Object(object) => Ok((object, false)),
         Value::Array(cases) if !cases.is_empty() && cases.iter().all(is_labelled) => {
-            Ok(Map::from_iter([("training".to_string(), Value::Array(cases))]))
+            Ok((Map::from_iter([("training".to_string(), Value::Array(cases))]), true))
         }
         other => Err(format!(
             "expected a JSON object {{…}}, or a list of cases, each {{\"image\": …, \"label\": …}}; \

@@ -135,8 +135,13 @@ impl Stored {
         let mut behind = 0;
         loop {
             match self.stream.read_some(&mut piece, expected)? {
-                0 if behind > 0 => return Ok(self.stream.set_surplus(behind)),
-                0 => return Ok(()),
+                0 => {
+                    // A reader that ends with the voxels has counted before.
+                    if behind > 0 {
+                        self.stream.set_surplus(behind);
+                    }
+                    return Ok(());
+                }
                 _ if behind > most => {
                     let what = Unsupported::LongFile { most, announced: expected };
                     return Err(what.of(self.stream.source().path()));

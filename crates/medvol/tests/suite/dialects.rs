@@ -375,6 +375,9 @@ fn a_list_of_labelled_cases_and_nothing_else_is_read() {
     write(&json!((0..CASES).map(entry).collect::<Vec<_>>()));
     let dataset = is_clean(&path);
     assert_eq!((dataset.cases.len(), dataset.test.len(), dataset.channels.len()), (CASES, 0, 1));
+    fs::remove_file(root.join("dataset.json")).unwrap();
+    let message = Dataset::open(&path).unwrap_err().to_string();
+    assert!(message.contains("\"labels\" is missing, as the file is a list"), "{message}");
     // What an image without a label map is for, nobody can know.
     for list in [json!([entry(0), {"image": "a.nii"}]), json!(["a.nii", "b.nii"]), json!([])] {
         write(&list);

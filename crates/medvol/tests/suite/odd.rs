@@ -47,14 +47,14 @@ fn voxels_that_no_header_announces_are_said_and_padding_is_not() {
     let header = "ObjectType = Image\nNDims = 3\nDimSize = 5 4 3\nElementType = MET_FLOAT\n\
                   ElementSpacing = 1 1 1\nElementDataFile = ";
     let said = |path: &std::path::Path, bytes: &[u8], more: usize| {
-        fs::write(path, [bytes, &vec![0; more]].concat()).unwrap();
+        fs::write(path, [bytes, vec![0; more].as_slice()].concat()).unwrap();
         let opened = Source::from(path).open().unwrap();
         let afterwards = opened.afterwards();
         opened.image().unwrap();
         afterwards.remarks().map(|(_, remark)| remark).collect::<Vec<Remark>>()
     };
     let nifti = fs::read(&path).unwrap();
-    let attached = [format!("{header}LOCAL\n").as_bytes(), &voxels].concat();
+    let attached = [format!("{header}LOCAL\n").as_bytes(), &voxels[..]].concat();
     let bytes = 4 * image.voxels.len() as u64;
     for (name, file) in [("a.nii", &nifti), ("a.mha", &attached)] {
         let path = folder.path().join(name);

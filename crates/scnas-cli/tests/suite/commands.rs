@@ -333,14 +333,13 @@ fn images_of_one_name_are_not_predicted_and_others_are() {
     for part in ["1 of 2 images", "images/a.nii and images/a.nii.gz", "same name"] {
         assert!(said.contains(part), "{said}");
     }
-    assert!(dir.join("out/b.nii").exists() && !dir.join("out/a.nii").exists());
+    let predicted = dir.join("out/b.nii.gz");
+    assert!(predicted.exists() && !dir.join("out/a.nii.gz").exists());
     // The same of what is scored.
     std::fs::create_dir(dir.join("references")).unwrap();
-    for name in ["a.nii", "b.nii"] {
-        std::fs::copy(dir.join("out/b.nii"), dir.join("references").join(name)).unwrap();
+    for copy in ["references/a.nii.gz", "references/b.nii.gz", "out/a.nii.gz", "out/a.nii"] {
+        std::fs::copy(&predicted, dir.join(copy)).unwrap();
     }
-    std::fs::copy(dir.join("out/b.nii"), dir.join("out/a.nii")).unwrap();
-    std::fs::copy(dir.join("out/b.nii"), dir.join("out/a.nii.gz")).unwrap();
     let output = scnas(&dir, &["evaluate", "out", "references", "--json"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let scores: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -363,7 +362,7 @@ fn the_image_in_the_folder_of_each_patient_is_predicted() {
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
     assert!(said.contains("images/p3: expected one image") && said.contains("ct, pet"), "{said}");
-    assert!(dir.join("out/p1.nii").exists() && dir.join("out/p2.nii").exists());
+    assert!(dir.join("out/p1.nii.gz").exists() && dir.join("out/p2.nii.gz").exists());
 }
 
 #[test]

@@ -15,7 +15,10 @@ pub enum Problem {
     Read(#[source] std::io::Error),
 
     /// Bytes 129 to 132 are not the mark of the format.
-    #[error("is no DICOM file: bytes 129 to 132 are not \"DICM\"")]
+    #[error(
+        "is no DICOM file: bytes 129 to 132 are not \"DICM\"; copy it again, write it as a file of \
+         DICOM (for example with dcmconv), or take it out of the folder"
+    )]
     NoMark,
 
     /// The file ends before its last announced byte.
