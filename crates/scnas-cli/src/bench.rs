@@ -10,7 +10,7 @@ use scnas::Device;
 use scnas::message::duration;
 use scnas::network::size::Size;
 use scnas::report::table::aligned;
-use scnas::run::bench::Timing;
+use scnas::run::bench::{Launches, Timing};
 use scnas::run::measure::{self, Measured, Measurement, Subject, measure};
 use scnas::run::workload::{Estimate, Workload};
 use scnas::settings::{Config, PRESETS, Strategy};
@@ -130,12 +130,18 @@ fn text(measured: &Measured, config: &Config, architecture: &str) -> String {
         ("training step", &measured.train),
         ("prediction of a patch", &measured.predict),
     ];
+    let mut launched = String::new();
     for (name, timing) in parts {
-        let Some(Timing { median_s, min_s, page_faults, .. }) = timing else { continue };
+        let Some(timing) = timing else { continue };
+        let Timing { median_s, min_s, page_faults, launches, .. } = timing;
         let faults = page_faults.map_or_else(|| "–".into(), |n| format!("{n:.0}"));
         rows.push(vec![name.into(), format!("{median_s:.4} s"), format!("{min_s:.4} s"), faults]);
+        if let Some(Launches { all, bytes, .. }) = launches {
+            launched += &format!("{name}: {all:.0} launches, {:.3} GB to move\n", bytes / 1e9);
+        }
     }
-    let mut text = format!("{}\n{}", title(measured, config, architecture), aligned(&rows, 1));
+    let mut text =
+        format!("{}\n{}{launched}", title(measured, config, architecture), aligned(&rows, 1));
     if let Some(mib) = measured.peak_memory_mib {
         text += &format!("peak memory {mib:.0} MiB\n");
     }
