@@ -28,7 +28,8 @@ use crate::run_options::ARCHITECTURES;
 /// random numbers; nothing is written. Every step is done three times to warm up
 /// and then --repetitions times; iterations of the search sample other architectures each time, so
 /// take more of them for a closer median. Training and prediction are those of one architecture
-/// (--arch). Peak memory is that of everything measured: --only measures one.
+/// (--arch). Peak memory is that of everything measured: --only measures one. On a GPU the launches of
+/// a step are counted, and the bytes that its kernels have to move at least.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("subject").required(true).args(["data", "size"])), after_help = "\
 Examples:

@@ -444,3 +444,12 @@ fn a_reader_that_goes_away_is_no_error() {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
+
+#[test]
+fn the_devices_are_listed_and_others_are_refused() {
+    let dir = folder("devices");
+    let listed = json(&dir, &["devices"]);
+    assert_eq!(listed["devices"][0]["name"], "cpu");
+    assert!(succeed(&dir, &["devices"]).starts_with("cpu"));
+    refuse(&dir, &["--device", "tpu", "devices"], &["`tpu`", "`cpu`", "gpu"]);
+}

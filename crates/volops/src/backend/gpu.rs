@@ -319,9 +319,9 @@ impl WholeSums for Gpu {
                     fits(x.dims());
                     plain.push(Plain { x: buffer(x), z: weight(z.as_ref()) });
                 }
-                Summand::Norm([x, gamma, beta]) => {
-                    fits(x.dims());
-                    norms.push(norm_of([&x, &gamma, &beta], z.as_ref()));
+                Summand::Norm(operands) => {
+                    fits(operands[0].dims());
+                    norms.push(norm_of(operands.each_ref(), z.as_ref()));
                 }
                 Summand::MaxPool(x, spec) => {
                     fits(spec.out_shape(x.dims()));

@@ -309,7 +309,7 @@ pub enum Summand {
     /// A volume as it is.
     Plain(Tensor<5>),
     /// The instance norm of `x`, with `gamma` and `beta`.
-    Norm([Tensor<5>; 3]),
+    Norm(Box<[Tensor<5>; 3]>),
     /// The maximum over windows.
     MaxPool(Tensor<5>, PoolSpec),
     /// The mean over windows.

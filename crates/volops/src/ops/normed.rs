@@ -65,7 +65,7 @@ impl Operation for Normed {
         let (y, kept) = self.convolve(kernels, &inputs, keeps);
         let beta = inputs.pop().expect("beta is the last input");
         let gamma = inputs.pop().expect("gamma is the last but one");
-        (Summand::Norm([y, gamma, beta]), kept)
+        (Summand::Norm(Box::new([y, gamma, beta])), kept)
     }
 
     fn norm<'a>(&self, term: &Undone<'a>) -> Option<[&'a Tensor<5>; 3]> {
