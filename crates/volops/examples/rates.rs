@@ -4,9 +4,9 @@
 //! cargo run --release -p volops --features gpu --example rates -- gpu
 //! ```
 //!
-//! Every line is the median of twenty repetitions. The share of the copy rate is of the bytes that
-//! the kernels are given: each input read once, each result written once. Launches are counted for
-//! the backward pass alone, forward is as many kernels as the operation has.
+//! Every time is the median of twenty repetitions, with the wait for the device at the end: forward,
+//! and forward with backward. The shares of the copy rate are those of the bytes that the kernels are
+//! given, each launch's buffers once. On the CPU these are not counted.
 
 use std::{env, error::Error, time::Instant};
 
