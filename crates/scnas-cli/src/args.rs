@@ -8,6 +8,7 @@ use crate::compare::CompareArgs;
 use crate::config::ConfigArgs;
 use crate::cross_validate::CrossValidateArgs;
 use crate::demo::DemoArgs;
+use crate::devices::DevicesArgs;
 use crate::evaluate::EvaluateArgs;
 use crate::export::ExportArgs;
 use crate::generate::GenerateArgs;
@@ -48,8 +49,8 @@ pub struct Global {
     /// Threads to use; results do not depend on it [default: all cores]
     #[arg(long, global = true, help_heading = "Options of every command", value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
-    /// Where to compute: cpu, or cuda, rocm, metal, vulkan, wgpu (with :INDEX) in a build with
-    /// that feature
+    /// Where to compute: cpu, or a GPU such as gpu or gpu:1 in a build with the feature gpu;
+    /// `scnas devices` lists them
     #[arg(
         long,
         global = true,
@@ -88,6 +89,7 @@ pub enum Verb {
     Report(ReportArgs),
     View(ViewArgs),
     Bench(BenchArgs),
+    Devices(DevicesArgs),
     Demo(DemoArgs),
     Config(ConfigArgs),
     Generate(GenerateArgs),

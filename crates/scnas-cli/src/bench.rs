@@ -10,7 +10,7 @@ use scnas::Device;
 use scnas::message::duration;
 use scnas::network::size::Size;
 use scnas::report::table::aligned;
-use scnas::run::bench::Timing;
+use scnas::run::bench::{Launches, Timing};
 use scnas::run::measure::{self, Measured, Measurement, Subject, measure};
 use scnas::run::workload::{Estimate, Workload};
 use scnas::settings::{Config, PRESETS, Strategy};
@@ -28,7 +28,8 @@ use crate::run_options::ARCHITECTURES;
 /// random numbers; nothing is written. Every step is done three times to warm up
 /// and then --repetitions times; iterations of the search sample other architectures each time, so
 /// take more of them for a closer median. Training and prediction are those of one architecture
-/// (--arch). Peak memory is that of everything measured: --only measures one.
+/// (--arch). Peak memory is that of everything measured: --only measures one. On a GPU the launches of
+/// a step are counted, and the bytes that its kernels have to move at least.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("subject").required(true).args(["data", "size"])), after_help = "\
 Examples:
@@ -130,12 +131,18 @@ fn text(measured: &Measured, config: &Config, architecture: &str) -> String {
         ("training step", &measured.train),
         ("prediction of a patch", &measured.predict),
     ];
+    let mut launched = String::new();
     for (name, timing) in parts {
-        let Some(Timing { median_s, min_s, page_faults, .. }) = timing else { continue };
+        let Some(timing) = timing else { continue };
+        let Timing { median_s, min_s, page_faults, launches, .. } = timing;
         let faults = page_faults.map_or_else(|| "–".into(), |n| format!("{n:.0}"));
         rows.push(vec![name.into(), format!("{median_s:.4} s"), format!("{min_s:.4} s"), faults]);
+        if let Some(Launches { all, bytes, .. }) = launches {
+            launched += &format!("{name}: {all:.0} launches, {:.3} GB to move\n", bytes / 1e9);
+        }
     }
-    let mut text = format!("{}\n{}", title(measured, config, architecture), aligned(&rows, 1));
+    let mut text =
+        format!("{}\n{}{launched}", title(measured, config, architecture), aligned(&rows, 1));
     if let Some(mib) = measured.peak_memory_mib {
         text += &format!("peak memory {mib:.0} MiB\n");
     }

@@ -13,6 +13,7 @@ mod compare;
 mod config;
 mod cross_validate;
 mod demo;
+mod devices;
 mod evaluate;
 mod export;
 mod generate;
@@ -88,6 +89,7 @@ fn run(typed: &Typed) -> Result<ExitCode> {
         Verb::Report(args) => report::run(args, output),
         Verb::View(args) => view::run(args, output),
         Verb::Bench(args) => bench::run(args, &device, output),
+        Verb::Devices(args) => devices::run(args, output),
         Verb::Demo(args) => demo::run(args, &device, output),
         Verb::Config(args) => config::run(args, output),
         Verb::Generate(args) => generate::run(args),

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Error;
 use medvol::check::{Finding, Kind, Severity};
 use scnas::error::{ArchitectureFault, Place, Purpose};
+use volops::DeviceError;
 
 use crate::jobs::list::FILE;
 use crate::jobs::status::hint;
@@ -36,6 +37,9 @@ pub fn said(error: &scnas::Error) -> String {
         E::Setting { .. } => format!("{error}; change it in the config or with --set"),
         E::Settings { .. } => {
             format!("{error}; `scnas config` prints every key with its meaning")
+        }
+        E::Device(DeviceError::Missing { .. }) => {
+            format!("{error}; `scnas devices` lists what there is")
         }
         E::Override { .. } => format!("--set: {error}; write it so"),
         E::Architecture(ArchitectureFault::NoCells { .. }) => {

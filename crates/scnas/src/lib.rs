@@ -83,4 +83,4 @@ pub use run::setup::Run;
 pub use settings::Config;
 pub use space::genotype::Genotype;
 pub use store::model::Model;
-pub use volops::device;
+pub use volops::{Listed, device, devices};

@@ -1,8 +1,8 @@
 //! Every operation of this crate as a composition of stock Burn tensor operations.
 //!
-//! This is what runs on a GPU, and what the CPU kernels are compared with in the tests. Burn's own
-//! autodiff differentiates it. Shapes and semantics are those of the function of the same name at
-//! the crate's root.
+//! This is what element types without kernels run on, and what the kernels are compared with in the
+//! tests. Burn's own autodiff differentiates it. Shapes and semantics are those of the function of
+//! the same name at the crate's root.
 
 use burn::tensor::{
     Tensor, TensorData, activation, module,

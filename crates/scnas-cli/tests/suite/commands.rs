@@ -532,3 +532,12 @@ fn completions_and_manual_pages_know_every_verb() {
         assert!(page.contains(".TH") && page.contains(".SH OPTIONS"), "{verb}");
     }
 }
+
+#[test]
+fn the_devices_are_listed_and_others_are_refused() {
+    let dir = folder("devices");
+    let listed = json(&dir, &["devices"]);
+    assert_eq!(listed["devices"][0]["name"], "cpu");
+    assert!(succeed(&dir, &["devices"]).starts_with("cpu"));
+    refuse(&dir, &["--device", "tpu", "devices"], &["`tpu`", "`cpu`", "gpu"]);
+}

@@ -1,11 +1,10 @@
 //! Adam (Kingma & Ba 2015) for Θ and α, with decoupled weight decay (Loshchilov & Hutter 2019).
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
-use volops::{AdamStep, map_indices};
+use volops::{AdamStep, AdamUpdate};
 
 use crate::network::layout::WeightId;
 use crate::network::weights::Weights;
@@ -45,28 +44,6 @@ pub struct Moments {
     pub steps: u32,
 }
 
-/// A weight on its way through an Adam step.
-struct Update {
-    id: WeightId,
-    p: Tensor<5>,
-    g: Tensor<5>,
-    moments: Moments,
-    step: AdamStep,
-}
-
-impl Update {
-    /// The new value and moments, the gradient scaled first.
-    fn apply(self, scale: Option<f64>) -> (WeightId, Tensor<5>, Moments) {
-        let Self { id, p, g, moments: Moments { first, second, steps }, step } = self;
-        let g = match scale {
-            Some(scale) => g.mul_scalar(scale),
-            None => g,
-        };
-        let (p, first, second) = volops::adam(p, g, first, second, &step);
-        (id, p, Moments { first, second, steps })
-    }
-}
-
 impl WeightAdam {
     /// For all of `weights`.
     pub fn new(config: AdamConfig, weights: &Weights) -> Self {
@@ -83,53 +60,47 @@ impl WeightAdam {
         lr: f64,
         clip: Option<f64>,
     ) -> f64 {
-        // Many small tensors: shared out among the threads one by one, at about a nanosecond an
-        // element and some microseconds each.
-        let elements: usize = gradients.values().map(|g| g.dims().iter().product::<usize>()).sum();
-        let nanoseconds = elements + 5000 * gradients.len();
-        let gradients: Vec<(WeightId, Tensor<5>)> = gradients.into_iter().collect();
-        let norm = map_indices(gradients.len(), elements, |i| squared_norm(&gradients[i].1))
-            .iter()
-            .sum::<f64>()
-            .sqrt();
+        let (ids, gradients): (Vec<WeightId>, Vec<Tensor<5>>) = gradients.into_iter().unzip();
+        let norm = volops::squared_norm(&gradients).sqrt();
         if !norm.is_finite() {
             return norm;
         }
         let scale = clip.filter(|&c| norm > c).map(|c| c / norm);
-        let updates: Vec<Mutex<Option<Update>>> = gradients
-            .into_iter()
-            .map(|(id, g)| Mutex::new(Some(self.update(weights, id, g, lr))))
-            .collect();
-        let updated = map_indices(updates.len(), nanoseconds, |i| {
-            let update = updates[i].lock().unwrap_or_else(PoisonError::into_inner).take();
-            update.map(|update| update.apply(scale))
-        });
-        for (id, p, moments) in updated.into_iter().flatten() {
+        let (steps, updates): (Vec<u32>, Vec<AdamUpdate>) =
+            ids.iter().zip(gradients).map(|(&id, g)| self.update(weights, id, g, lr)).unzip();
+        let updated = volops::adam_all(updates, scale);
+        for ((id, steps), (p, first, second)) in ids.into_iter().zip(steps).zip(updated) {
             weights.set(id, p);
-            self.moments[id.index()] = Some(moments);
+            self.moments[id.index()] = Some(Moments { first, second, steps });
         }
         norm
     }
 
-    /// Takes a weight and its moments out, to be updated.
-    fn update(&mut self, weights: &mut Weights, id: WeightId, g: Tensor<5>, lr: f64) -> Update {
+    /// Takes a weight and its moments out, to be updated for the `steps`-th time.
+    fn update(
+        &mut self,
+        weights: &mut Weights,
+        id: WeightId,
+        g: Tensor<5>,
+        lr: f64,
+    ) -> (u32, AdamUpdate) {
         let zeros = || Tensor::zeros(g.dims(), weights.device());
         let moments = self.moments[id.index()].take();
-        let mut moments =
+        let Moments { first: m, second: v, steps } =
             moments.unwrap_or_else(|| Moments { first: zeros(), second: zeros(), steps: 0 });
-        moments.steps = moments.steps.saturating_add(1);
+        let steps = steps.saturating_add(1);
         let AdamConfig { betas: [beta1, beta2], weight_decay, .. } = self.config;
-        let steps = f64::from(moments.steps);
+        let bias = |beta: f64| (1.0 - beta.powf(f64::from(steps))) as f32;
         let step = AdamStep {
             lr: lr as f32,
             beta1: beta1 as f32,
             beta2: beta2 as f32,
             eps: EPS as f32,
             weight_decay: weight_decay as f32,
-            bias1: (1.0 - beta1.powf(steps)) as f32,
-            bias2: (1.0 - beta2.powf(steps)) as f32,
+            bias1: bias(beta1),
+            bias2: bias(beta2),
         };
-        Update { id, p: weights.take(id), g, moments, step }
+        (steps, AdamUpdate { p: weights.take(id), g, m, v, step })
     }
 
     /// State of every weight, in the order of the weights.
@@ -141,20 +112,6 @@ impl WeightAdam {
     pub fn restore(&mut self, moments: Vec<Option<Moments>>) {
         self.moments = moments;
     }
-}
-
-/// Σ g² in f64, in a fixed order: eight sums, so that additions need not wait for each other.
-fn squared_norm(g: &Tensor<5>) -> f64 {
-    let data = g.to_data();
-    let values = data.as_slice::<f32>().unwrap_or_else(|e| panic!("gradients are f32: {e:?}"));
-    let (groups, rest) = values.as_chunks::<8>();
-    let mut sums = [0.0; 8];
-    for group in groups {
-        for (sum, &v) in sums.iter_mut().zip(group) {
-            *sum += f64::from(v) * f64::from(v);
-        }
-    }
-    sums.iter().sum::<f64>() + rest.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>()
 }
 
 /// Adam over a flat list of f64, for α.

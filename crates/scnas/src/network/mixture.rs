@@ -1,6 +1,6 @@
 //! Which operations run on the edges, each with its weight ẑ, and the gradients of these weights.
 
-use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use burn::tensor::{Device, Gradients, Tensor, TensorData, Transaction};
 use rand::{Rng, RngExt as _};
 
 use crate::space::genotype::Genotype;
@@ -85,9 +85,17 @@ impl Mixture {
 
     /// Takes the gradients of its weights out of those of a backward pass.
     pub fn take_gradients(&self, gradients: &mut Gradients) -> MixtureGradients {
+        let mut found = Vec::new();
         self.gradients(|z| {
-            let found = z.grad_remove(gradients);
-            found.map_or(0.0, |g| f64::from(g.into_scalar::<f32>()))
+            found.push(z.grad_remove(gradients));
+            0.0
+        });
+        let is_there: Vec<bool> = found.iter().map(Option::is_some).collect();
+        let mut numbers = numbers(found.into_iter().flatten().collect()).into_iter();
+        let mut is_there = is_there.into_iter();
+        self.gradients(|_| {
+            let number = is_there.next().filter(|&is_there| is_there).and_then(|_| numbers.next());
+            number.unwrap_or(0.0)
         })
     }
 
@@ -103,6 +111,16 @@ impl Mixture {
         };
         MixtureGradients(self.0.map(|edge| edge.iter().map(&mut gradient).collect()))
     }
+}
+
+/// The numbers of tensors `[1]`, all read together: to wait for a GPU once for each would take longer
+/// than what it computes.
+fn numbers(tensors: Vec<Tensor<1>>) -> Vec<f64> {
+    if tensors.is_empty() {
+        return Vec::new();
+    }
+    let read = tensors.into_iter().fold(Transaction::default(), Transaction::register);
+    read.execute().iter().flat_map(|data| data.iter::<f64>()).collect()
 }
 
 impl MixtureGradients {

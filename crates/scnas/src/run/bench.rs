@@ -1,11 +1,13 @@
 //! What the steps of a run take on this machine, measured on random patches.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use burn::tensor::Device;
 use medvol::Target;
 use rand::RngExt as _;
 use serde::Serialize;
+use volops::Work;
 
 use crate::learn::backprop::Backprop;
 use crate::learn::batch::Batch;
@@ -56,6 +58,30 @@ pub struct Timing {
     /// Minor page faults per repetition; only where the system tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub page_faults: Option<f64>,
+    /// What a repetition gives a GPU to do, on average; none on the CPU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launches: Option<Launches>,
+}
+
+/// What a GPU is told to do, on average.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Launches {
+    /// Launches of kernels.
+    pub all: f64,
+    /// Bytes that the kernels of `volops` read and write at least.
+    pub bytes: f64,
+    /// Launches of each kernel.
+    pub kernels: BTreeMap<String, f64>,
+}
+
+impl Launches {
+    /// That of one of `repetitions`; none if there was nothing.
+    fn of(work: Work, repetitions: usize) -> Option<Self> {
+        let each = |count: u64| count as f64 / repetitions as f64;
+        let (all, bytes) = (each(work.total()), each(work.bytes));
+        let kernels = work.launches.into_iter().map(|(name, count)| (name, each(count))).collect();
+        (all > 0.0).then_some(Self { all, bytes, kernels })
+    }
 }
 
 impl Bench<'_> {
@@ -141,18 +167,19 @@ impl Bench<'_> {
         let times = self.warm_up + self.repetitions;
         self.observer.begin(what, 0, times);
         let mut seconds = Vec::with_capacity(self.repetitions);
-        let mut before = None;
-        for time in 0..times {
-            if time == self.warm_up {
-                before = page_faults();
-            }
-            let start = Instant::now();
+        for time in 0..self.warm_up {
             step(time);
-            if time >= self.warm_up {
-                seconds.push(start.elapsed().as_secs_f64());
-            }
             self.observer.advance(time + 1);
         }
+        let before = page_faults();
+        let ((), work) = volops::count_work(|| {
+            for time in self.warm_up..times {
+                let start = Instant::now();
+                step(time);
+                seconds.push(start.elapsed().as_secs_f64());
+                self.observer.advance(time + 1);
+            }
+        });
         let page_faults = page_faults()
             .zip(before)
             .map(|(after, before)| (after - before) / self.repetitions as f64);
@@ -161,6 +188,7 @@ impl Bench<'_> {
             min_s: seconds.iter().copied().fold(f64::INFINITY, f64::min),
             seconds,
             page_faults,
+            launches: Launches::of(work, self.repetitions),
         }
     }
 }

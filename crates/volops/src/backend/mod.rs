@@ -3,22 +3,30 @@
 //! An operation is written in terms of [`Kernels`]. Each of their methods is, unless somebody has
 //! written a faster one, a composition of stock Burn operations, and its gradients are those that
 //! Burn's autodiff finds for it: that is [`Stock`], which serves every device, and which the tests
-//! compare the others with. [`Cpu`](cpu::Cpu) has kernels for `f32` on the CPU. Kernels for a GPU
-//! are one more `impl` with as many methods as there are kernels, and one more arm in
-//! [`kernels_of`].
+//! compare the others with. `Cpu` has kernels for `f32` on the CPU, `Gpu` for `f32` on GPUs, in
+//! builds that have any. Kernels for something else are one more `impl` with as many methods as
+//! there are kernels, and one more arm in [`kernels_of`].
 
 mod cpu;
+#[cfg(feature = "cube")]
+mod cube;
 mod flex;
+#[cfg(feature = "cube")]
+mod gpu;
 pub(crate) mod tape;
 
-use std::{array, fmt::Debug};
+use std::{
+    array,
+    fmt::Debug,
+    sync::{Mutex, PoisonError},
+};
 
 use burn::{
     backend::{DispatchTensorKind, TensorMetadata},
     tensor::{DType, Gradients, Tensor},
 };
 
-use crate::{AdamStep, ConvSpec, DepthwiseSpec, PoolSpec, composition};
+use crate::{AdamStep, AdamUpdate, ConvSpec, DepthwiseSpec, PoolSpec, composition, map_indices};
 
 /// What operations compute with.
 ///
@@ -208,6 +216,11 @@ pub trait Kernels: Debug + Send + Sync {
         (a.clone() * b.clone()).sum()
     }
 
+    /// Kernels that make the whole sum of a node at once, where these have such.
+    fn whole_sums(&self) -> Option<&dyn WholeSums> {
+        None
+    }
+
     /// `x` in the layout that these kernels read fastest. What several of them read is put into it
     /// once.
     fn laid_out(&self, x: Tensor<5>) -> Tensor<5> {
@@ -225,7 +238,95 @@ pub trait Kernels: Debug + Send + Sync {
     ) -> (Tensor<5>, Tensor<5>, Tensor<5>) {
         composition::adam(p, g, m, v, step)
     }
+
+    /// [`Kernels::adam`] of many tensors, their gradients times `scale` first.
+    fn adam_all(
+        &self,
+        updates: Vec<AdamUpdate>,
+        scale: Option<f64>,
+    ) -> Vec<(Tensor<5>, Tensor<5>, Tensor<5>)> {
+        // Many small tensors: shared out among the threads one by one, at about a nanosecond an
+        // element and some microseconds each.
+        let nanoseconds = elements(updates.iter().map(|update| &update.g)) + 5000 * updates.len();
+        let updates: Vec<_> = updates.into_iter().map(|update| Mutex::new(Some(update))).collect();
+        let updated = map_indices(updates.len(), nanoseconds, |i| {
+            let update = updates[i].lock().unwrap_or_else(PoisonError::into_inner).take();
+            update.map(|AdamUpdate { p, g, m, v, step }| {
+                let g = match scale {
+                    Some(scale) => g.mul_scalar(scale),
+                    None => g,
+                };
+                self.adam(p, g, m, v, &step)
+            })
+        });
+        updated.into_iter().flatten().collect()
+    }
+
+    /// The sum of the squares of all elements.
+    fn squared_norm(&self, tensors: &[Tensor<5>]) -> f64 {
+        map_indices(tensors.len(), elements(tensors.iter()), |i| squares(&tensors[i])).iter().sum()
+    }
 }
+
+/// How many numbers there are in `tensors`.
+fn elements<'a>(tensors: impl Iterator<Item = &'a Tensor<5>>) -> usize {
+    tensors.map(|tensor| tensor.dims().iter().product::<usize>()).sum()
+}
+
+/// Σ x² in f64, in a fixed order: eight sums, so that additions need not wait for each other.
+fn squares(x: &Tensor<5>) -> f64 {
+    let data = x.to_data();
+    let values = data.as_slice::<f32>().unwrap_or_else(|e| panic!("gradients are f32: {e:?}"));
+    let (groups, rest) = values.as_chunks::<8>();
+    let mut sums = [0.0; 8];
+    for group in groups {
+        for (sum, &v) in sums.iter_mut().zip(group) {
+            *sum += f64::from(v) * f64::from(v);
+        }
+    }
+    sums.iter().sum::<f64>() + rest.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>()
+}
+
+/// Kernels that make the whole sum of a node at once, where every launch counts.
+pub trait WholeSums: Debug + Send + Sync {
+    /// `Σ z · summand`, without a weight 1, and what the gradients of the norms among them need to
+    /// know, if there are any.
+    fn sum(&self, terms: Vec<(Summand, Option<Tensor<1>>)>) -> (Tensor<5>, Option<Tensor<5>>);
+
+    /// The gradients of all norms of a sum, given that of the sum, `g`, and what [`WholeSums::sum`]
+    /// returned for them.
+    fn norm_gradients(
+        &self,
+        g: &Tensor<5>,
+        norms: &[NormTerm],
+        moments: &Tensor<5>,
+    ) -> Vec<NormGradients>;
+}
+
+/// What a term adds to a sum, but for its weight.
+#[derive(Clone, Debug)]
+pub enum Summand {
+    /// A volume as it is.
+    Plain(Tensor<5>),
+    /// The instance norm of `x`, with `gamma` and `beta`.
+    Norm(Box<[Tensor<5>; 3]>),
+    /// The maximum over windows.
+    MaxPool(Tensor<5>, PoolSpec),
+    /// The mean over windows.
+    AvgPool(Tensor<5>, PoolSpec),
+}
+
+/// A norm of a sum, as its backward pass sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct NormTerm<'a> {
+    /// `x`, `gamma` and `beta`.
+    pub operands: [&'a Tensor<5>; 3],
+    /// The weight of the term, if it has one.
+    pub z: Option<&'a Tensor<1>>,
+}
+
+/// The gradients of `x`, `gamma` and `beta` of a norm, and of the weight of its term.
+pub type NormGradients = ([Tensor<5>; 3], Tensor<1>);
 
 /// Compositions of stock Burn operations, for every device without kernels of its own.
 #[derive(Debug)]
@@ -240,6 +341,8 @@ pub(crate) fn kernels_of(x: &Tensor<5>) -> &'static dyn Kernels {
     let x = x.clone().into_dispatch();
     match tape::untracked(&x.kind) {
         DispatchTensorKind::Flex(x) if x.dtype() == DType::F32 => &cpu::Cpu,
+        #[cfg(feature = "cube")]
+        DispatchTensorKind::Cube(x) if x.dtype() == DType::F32 => &gpu::Gpu,
         _ => &Stock,
     }
 }

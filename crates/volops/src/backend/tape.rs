@@ -6,13 +6,7 @@
 
 use std::{array, cell::RefCell, collections::HashSet, marker::PhantomData, sync::Arc};
 
-#[cfg(any(
-    feature = "cuda",
-    feature = "rocm",
-    feature = "metal",
-    feature = "vulkan",
-    feature = "wgpu"
-))]
+#[cfg(feature = "cube")]
 use burn::backend::Cube;
 use burn::{
     backend::{
@@ -67,13 +61,7 @@ pub(super) fn untracked(kind: &DispatchTensorKind) -> &DispatchTensorKind {
 pub(crate) fn apply(node: Arc<Node>, inputs: Vec<DispatchTensor>) -> Tensor<5> {
     match untracked(&inputs[0].kind) {
         DispatchTensorKind::Flex(_) => apply_on::<Flex>(node, inputs),
-        #[cfg(any(
-            feature = "cuda",
-            feature = "rocm",
-            feature = "metal",
-            feature = "vulkan",
-            feature = "wgpu"
-        ))]
+        #[cfg(feature = "cube")]
         DispatchTensorKind::Cube(_) => apply_on::<Cube>(node, inputs),
         DispatchTensorKind::Autodiff(_) => unreachable!("autodiff of autodiff"),
     }

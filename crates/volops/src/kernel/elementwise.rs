@@ -138,7 +138,7 @@ pub struct AdamStep {
 /// parameter moves by less than a millionth of the learning rate (`eps` is 1e-8, as usual), and
 /// squares of less would leave the normal range of `f32`, where many processors take a
 /// hundred times as long.
-const LEAST: f32 = 1e-15;
+pub(crate) const LEAST: f32 = 1e-15;
 
 /// Updates parameters `p` and the running means `m`, `v` in place from the gradient `g`.
 pub fn adam(p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], step: &AdamStep) {

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use crate::{
-    Kernels, Operation, Step,
+    Kernels, Operation, Step, Summand,
     node::{Kept, Undone},
 };
 
@@ -25,6 +25,10 @@ impl Operation for Identity {
         _: bool,
     ) -> (Tensor<5>, Kept) {
         (kernels.add_scaled(sum, inputs.swap_remove(0), z), Kept::new())
+    }
+
+    fn summand(&self, _: &dyn Kernels, mut inputs: Vec<Tensor<5>>, _: bool) -> (Summand, Kept) {
+        (Summand::Plain(inputs.swap_remove(0)), Kept::new())
     }
 
     fn reads(&self, _: &[bool], wants_z: bool) -> Vec<bool> {

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use crate::{
-    Kernels, Operation, PoolSpec, Step,
+    Kernels, Operation, PoolSpec, Step, Summand,
     node::{Kept, Undone, alone},
 };
 
@@ -35,6 +35,10 @@ impl Operation for MaxPool3d {
         _: bool,
     ) -> (Tensor<5>, Kept) {
         (kernels.max_pool3d(sum, &inputs[0], self.0, z), Kept::new())
+    }
+
+    fn summand(&self, _: &dyn Kernels, mut inputs: Vec<Tensor<5>>, _: bool) -> (Summand, Kept) {
+        (Summand::MaxPool(inputs.swap_remove(0), self.0), Kept::new())
     }
 
     fn reads(&self, wanted: &[bool], wants_z: bool) -> Vec<bool> {

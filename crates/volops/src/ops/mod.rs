@@ -14,7 +14,7 @@ mod max_pool3d;
 mod normed;
 mod upsample;
 
-pub use adam::adam;
+pub use adam::{AdamUpdate, adam, adam_all, squared_norm};
 pub use avg_pool3d::{AvgPool3d, avg_pool3d};
 pub use concat::{Concat, concat};
 pub use conv_transpose3d::{ConvTranspose3d, conv_transpose3d};

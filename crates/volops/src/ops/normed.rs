@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 use super::{conv3d::Conv3d, depthwise3d::Depthwise3d, filter::Filter};
 use crate::{
-    ConvSpec, DepthwiseSpec, Kernels, Operation, Step,
+    ConvSpec, DepthwiseSpec, Kernels, Operation, Step, Summand,
     kernel::norm::EPSILON,
     node::{Kept, Undone, alone},
 };
@@ -56,6 +56,39 @@ impl Operation for Normed {
         self.filters.is_empty()
     }
 
+    fn summand(
+        &self,
+        kernels: &dyn Kernels,
+        mut inputs: Vec<Tensor<5>>,
+        keeps: bool,
+    ) -> (Summand, Kept) {
+        let (y, kept) = self.convolve(kernels, &inputs, keeps);
+        let beta = inputs.pop().expect("beta is the last input");
+        let gamma = inputs.pop().expect("gamma is the last but one");
+        (Summand::Norm(Box::new([y, gamma, beta])), kept)
+    }
+
+    fn norm<'a>(&self, term: &Undone<'a>) -> Option<[&'a Tensor<5>; 3]> {
+        let count = self.filters.len();
+        let x = term.kept.last().unwrap_or_else(|| term.inputs[0].value());
+        Some([x, term.inputs[count + 1].value(), term.inputs[count + 2].value()])
+    }
+
+    fn behind_norm(
+        &self,
+        term: &Undone,
+        by_operands: [Tensor<5>; 3],
+        found: &mut dyn FnMut(usize, Tensor<5>),
+    ) {
+        let wanted = self.wanted_of_norm(term.wanted);
+        let mut wanted = wanted.into_iter();
+        self.through(
+            term,
+            by_operands.map(|by| Some(by).filter(|_| wanted.next() == Some(true))),
+            found,
+        );
+    }
+
     /// Keeps what each convolution made, and the statistics of the last.
     fn forward(
         &self,
@@ -65,12 +98,7 @@ impl Operation for Normed {
         inputs: Vec<Tensor<5>>,
         keeps: bool,
     ) -> (Tensor<5>, Kept) {
-        let mut kept = Kept::new();
-        let mut y = inputs[0].clone();
-        for (filter, weight) in self.filters.iter().zip(&inputs[1..]) {
-            y = filter.convolve(kernels, &y, weight);
-            kept.extend(keeps.then(|| y.clone()));
-        }
+        let (y, mut kept) = self.convolve(kernels, &inputs, keeps);
         let [gamma, beta] = [1, 2].map(|i| &inputs[self.filters.len() + i]);
         let (sum, statistics) = kernels.instance_norm(sum, [&y, gamma, beta], z);
         kept.extend(statistics.filter(|_| keeps));
@@ -86,33 +114,69 @@ impl Operation for Normed {
         let count = self.filters.len();
         let [gamma, beta] = [1, 2].map(|i| count + i);
         let (made, statistics) = term.kept.split_at(count);
-        // What the convolutions read, and the norm behind them.
-        let read = |i: usize| if i == 0 { inputs[0].value() } else { &made[i - 1] };
-        let operands = [read(count), inputs[gamma].value(), inputs[beta].value()];
-        let of_g = wanted[..=count].contains(&true);
-        let ([mut by_read, by_gamma, by_beta], by_z) = kernels.instance_norm_gradients(
+        let read = made.last().unwrap_or_else(|| inputs[0].value());
+        let operands = [read, inputs[gamma].value(), inputs[beta].value()];
+        let [of_read, of_gamma, of_beta] = self.wanted_of_norm(wanted);
+        let (by_operands, by_z) = kernels.instance_norm_gradients(
             term.g,
             operands,
             term.z,
             statistics.first(),
-            [of_g, wanted[gamma], wanted[beta], term.wants_z],
+            [of_read, of_gamma, of_beta, term.wants_z],
         );
+        self.through(term, by_operands, found);
+        by_z
+    }
+}
+
+impl Normed {
+    /// What the last convolution makes, and if it `keeps` anything what each of them does.
+    fn convolve(
+        &self,
+        kernels: &dyn Kernels,
+        inputs: &[Tensor<5>],
+        keeps: bool,
+    ) -> (Tensor<5>, Kept) {
+        let mut kept = Kept::new();
+        let mut y = inputs[0].clone();
+        for (filter, weight) in self.filters.iter().zip(&inputs[1..]) {
+            y = filter.convolve(kernels, &y, weight);
+            kept.extend(keeps.then(|| y.clone()));
+        }
+        (y, kept)
+    }
+
+    /// Whether the gradients of what the norm reads, of `gamma` and of `beta` are wanted.
+    fn wanted_of_norm(&self, wanted: &[bool]) -> [bool; 3] {
+        let count = self.filters.len();
+        [wanted[..=count].contains(&true), wanted[count + 1], wanted[count + 2]]
+    }
+
+    /// The backward pass, from the gradients of what the norm reads, of `gamma` and of `beta`.
+    fn through(
+        &self,
+        term: &Undone,
+        [mut by_read, by_gamma, by_beta]: [Option<Tensor<5>>; 3],
+        found: &mut dyn FnMut(usize, Tensor<5>),
+    ) {
+        let Undone { kernels, inputs, wanted, kept, .. } = *term;
+        let [gamma, beta] = [1, 2].map(|i| self.filters.len() + i);
         by_gamma.into_iter().for_each(|by_gamma| found(gamma, by_gamma));
         by_beta.into_iter().for_each(|by_beta| found(beta, by_beta));
         for (i, filter) in self.filters.iter().enumerate().rev() {
             let Some(g) = by_read else { break };
+            let read = if i == 0 { inputs[0].value() } else { &kept[i - 1] };
             // For the input itself, or for what comes before.
             let of_read = wanted[..=i].contains(&true);
             let by_weight;
             [by_read, by_weight] = filter.gradients(
                 kernels,
                 &g,
-                [read(i), inputs[1 + i].value()],
+                [read, inputs[1 + i].value()],
                 [of_read, wanted[1 + i]],
             );
             by_weight.into_iter().for_each(|by_weight| found(1 + i, by_weight));
         }
         by_read.into_iter().for_each(|by_x| found(0, by_x));
-        by_z
     }
 }

@@ -5,6 +5,7 @@ mod values;
 
 mod bits;
 mod device;
+mod gpu;
 mod kernel_conv;
 mod machine;
 mod memory_bound;

@@ -1,9 +1,8 @@
 //! Every operation equals the composition of stock Burn operations of the same name on the CPU: its
 //! result, and the gradient of every input through Burn's autodiff.
 //!
-//! On the CPU that compares the kernels. The environment variable `VOLOPS_TEST_DEVICE` names
-//! another device to put to the same test (see `docs/guide/gpus.md`); there the operations are the
-//! compositions, and what is tested is the device.
+//! That compares the kernels of the CPU, and those of a GPU where the environment variable
+//! `VOLOPS_TEST_DEVICE` names one to put to the same test (see `docs/guide/gpus.md`).
 
 mod autodiff;
 mod each;

@@ -3,6 +3,8 @@
 //! Every step that is recorded and undone costs Burn's tape about 10 microseconds, as much as a
 //! small kernel, and a node has up to ten terms.
 
+mod whole;
+
 use std::{fmt::Debug, ops::Range, sync::Arc};
 
 use burn::{
@@ -12,7 +14,7 @@ use burn::{
 
 use crate::{
     backend::{
-        Kernels, Stock, kernels_of, on_tape,
+        Kernels, Stock, Summand, kernels_of, on_tape,
         tape::{self, MOST_INPUTS},
         undo,
     },
@@ -47,6 +49,33 @@ pub trait Operation: Debug + Send + Sync + 'static {
         inputs: Vec<Tensor<5>>,
         keeps: bool,
     ) -> (Tensor<5>, Kept);
+
+    /// What it adds to a sum, and what it keeps, for kernels that make [whole
+    /// sums](Kernels::whole_sums).
+    fn summand(
+        &self,
+        kernels: &dyn Kernels,
+        inputs: Vec<Tensor<5>>,
+        keeps: bool,
+    ) -> (Summand, Kept) {
+        let (y, kept) = self.forward(kernels, None, None, inputs, keeps);
+        (Summand::Plain(y), kept)
+    }
+
+    /// The operands of the instance norm that its summand is, if it is one: `x`, `gamma` and `beta`.
+    /// Its backward pass is then [`Operation::behind_norm`].
+    fn norm<'a>(&self, _term: &Undone<'a>) -> Option<[&'a Tensor<5>; 3]> {
+        None
+    }
+
+    /// As [`Operation::backward`], given the gradients of the norm's operands.
+    fn behind_norm(
+        &self,
+        _term: &Undone,
+        _by_operands: [Tensor<5>; 3],
+        _found: &mut dyn FnMut(usize, Tensor<5>),
+    ) {
+    }
 
     /// What it does, one step after the other, if those of [`Step`] can say it.
     fn steps(&self) -> Option<Vec<Step>> {
@@ -273,6 +302,9 @@ impl Node {
     /// The sum, given the inputs whose gradient is wanted.
     pub fn forward(&self, inputs: Vec<DispatchTensor>, wanted: &[bool]) -> (Tensor<5>, Vec<Kept>) {
         let keeps = wanted.contains(&true);
+        if let Some(sums) = self.kernels.whole_sums() {
+            return self.forward_whole(sums, inputs, keeps);
+        }
         let mut inputs = inputs.into_iter();
         let mut sum = None;
         let mut kept = Vec::with_capacity(self.parts.len());
@@ -311,6 +343,10 @@ impl Node {
         // A slice of a larger gradient is copied once, not for each part.
         let g = self.kernels.laid_out(g);
         let mut inputs = inputs;
+        let mut of_norms = match self.kernels.whole_sums() {
+            Some(sums) => self.norm_gradients(sums, &g, &inputs, &mut kept),
+            None => Vec::new(),
+        };
         for part in self.parts.iter().rev() {
             let Range { start, end } = part.inputs;
             let z = inputs.drain(end..).next().and_then(|(_, z)| z).map(Tensor::from_dispatch);
@@ -325,9 +361,14 @@ impl Node {
                 wanted: &wanted[start..end],
                 wants_z: part.z().is_some_and(|z| wanted[z]),
             };
-            let by_z = part.operation.backward(&term, &mut |i, by_input| {
-                found(start + i, by_input.into_dispatch());
-            });
+            let mut found_own = |i, by_input: Tensor<5>| found(start + i, by_input.into_dispatch());
+            let by_z = match of_norms.pop().flatten() {
+                Some((by_operands, by_z)) => {
+                    part.operation.behind_norm(&term, by_operands, &mut found_own);
+                    Some(by_z).filter(|_| term.wants_z)
+                }
+                None => part.operation.backward(&term, &mut found_own),
+            };
             by_z.into_iter().for_each(|by_z| found(end, by_z.into_dispatch()));
         }
     }

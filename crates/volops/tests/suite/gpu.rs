@@ -1,0 +1,143 @@
+//! What holds on every device, and matters on a GPU: many tensors at once, equal bits, few launches.
+
+use burn::tensor::{Device, Tensor};
+use volops::{
+    AdamStep, AdamUpdate, AvgPool3d, Conv3d, ConvSpec, DepthwiseSpec, MaxPool3d, Normed, PoolSpec,
+    Term, count_work, weighted_sum,
+};
+
+use crate::support::{assert_close, devices, gradients, inputs, random};
+
+const STEP: AdamStep = AdamStep {
+    lr: 0.01,
+    beta1: 0.9,
+    beta2: 0.99,
+    eps: 1e-8,
+    weight_decay: 0.1,
+    bias1: 0.5,
+    bias2: 0.5,
+};
+
+/// A node with every kind of term, two of each.
+fn node([x, dense, depthwise, pointwise, gamma, beta, z]: [Tensor<5>; 7]) -> Tensor<5> {
+    let spec = ConvSpec { kernel: [3; 3], stride: [1; 3], slope: Some(0.01) };
+    let dilated = DepthwiseSpec { kernel: [3; 3], dilation: 2, stride: [1; 3], slope: Some(0.01) };
+    let z = z.reshape([1]);
+    let terms = || {
+        vec![
+            Term::new(
+                Normed::of(Conv3d(spec)),
+                [x.clone(), dense.clone(), gamma.clone(), beta.clone()],
+            ),
+            Term::new(
+                Normed::separable(dilated),
+                [x.clone(), depthwise.clone(), pointwise.clone(), gamma.clone(), beta.clone()],
+            ),
+            Term::new(MaxPool3d(PoolSpec::cube(1)), [x.clone()]),
+            Term::new(AvgPool3d(PoolSpec::cube(1)), [x.clone()]),
+            Term::identity(x.clone()),
+        ]
+    };
+    let weighted = |term| Term { z: Some(z.clone()), ..term };
+    weighted_sum(terms().into_iter().chain(terms()).map(weighted).collect())
+}
+
+fn of_node(device: &Device) -> [Tensor<5>; 7] {
+    let scale = [1, 8, 1, 1, 1];
+    let shapes = [
+        [2, 8, 9, 10, 11],
+        [8, 8, 3, 3, 3],
+        [8, 1, 3, 3, 3],
+        [8, 8, 1, 1, 1],
+        scale,
+        scale,
+        [1; 5],
+    ];
+    inputs(shapes, device)
+}
+
+#[test]
+fn a_device_gives_the_same_bits_twice() {
+    for device in devices() {
+        let inputs = of_node(&device);
+        let (y, of) = gradients(&inputs, node);
+        let (again, of_again) = gradients(&inputs, node);
+        assert_eq!(y.into_data(), again.into_data());
+        for (of, of_again) in of.into_iter().zip(of_again) {
+            assert_eq!(of.into_data(), of_again.into_data());
+        }
+    }
+}
+
+#[test]
+fn a_node_has_the_gradients_that_it_has_on_the_cpu() {
+    let (y, of) = gradients(&of_node(&Device::flex()), node);
+    for device in devices() {
+        let (found, of_found) = gradients(&of_node(&device), node);
+        assert_close("a node", found, y.clone(), 1e-5);
+        for (found, expected) in of_found.into_iter().zip(&of) {
+            assert_close("its gradients", found, expected.clone(), 2e-4);
+        }
+    }
+}
+
+#[test]
+fn many_updates_together_are_what_each_is_alone() {
+    let shapes: Vec<[usize; 5]> = (1..40).map(|i| [i % 5 + 1, i, 1, i % 3 + 1, 1]).collect();
+    for device in devices() {
+        let of = |shape, seed| random(shape, seed, &device);
+        let update = |&shape: &[usize; 5]| AdamUpdate {
+            p: of(shape, 0),
+            g: of(shape, 1),
+            m: of(shape, 2),
+            v: of(shape, 3).abs(),
+            // Weights that were updated more or less often.
+            step: AdamStep { bias1: 1.0 / shape[1] as f32, ..STEP },
+        };
+        let together = volops::adam_all(shapes.iter().map(update).collect(), Some(0.5));
+        for (shape, (p, m, v)) in shapes.iter().zip(together) {
+            let AdamUpdate { p: before, g, m: mean, v: square, step } = update(shape);
+            let (expected, mean, square) =
+                volops::adam(before, g.mul_scalar(0.5), mean, square, &step);
+            assert_close("parameters", p, expected, 1e-6);
+            assert_close("first moment", m, mean, 1e-6);
+            assert_close("second moment", v, square, 1e-6);
+        }
+    }
+}
+
+#[test]
+fn the_norm_of_many_tensors_is_that_of_all_their_elements() {
+    for device in devices() {
+        let tensors: Vec<_> =
+            (0..37).map(|i| random([1, i % 4 + 1, 7, 11, 13 * (i % 2) + 1], i, &device)).collect();
+        let expected: f64 = tensors
+            .iter()
+            .flat_map(|tensor| tensor.to_data().iter::<f64>().collect::<Vec<_>>())
+            .map(|x| x * x)
+            .sum();
+        let found = volops::squared_norm(&tensors);
+        assert!((found / expected - 1.0).abs() < 1e-5, "{found} for {expected}");
+    }
+    assert_eq!(volops::squared_norm(&[]), 0.0);
+}
+
+#[test]
+fn the_norms_of_a_node_are_added_in_three_launches() {
+    for device in devices() {
+        let inputs = of_node(&device);
+        // Kernels are compiled before they are counted.
+        drop(node(inputs.clone()));
+        let (y, work) = count_work(|| node(inputs));
+        drop(y);
+        let name = |name: &str| work.launches.get(name).copied().unwrap_or(0);
+        let sums = ["StatisticsKernel", "FactorsKernel", "SumKernel"].map(name);
+        if device == Device::flex() {
+            continue;
+        }
+        println!("{:?}", work.launches);
+        assert_eq!(sums, [1; 3], "{:?}", work.launches);
+        // Two dense convolutions, two separable ones, four poolings, and the sum.
+        assert_eq!(work.total(), 2 + 4 + 4 + 3, "{:?}", work.launches);
+    }
+}
