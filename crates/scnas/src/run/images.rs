@@ -60,11 +60,11 @@ pub struct Job {
     pub probabilities: Option<PathBuf>,
 }
 
+/// A job that cannot be done, and why.
+type Fault = (Job, Error);
+
 /// Everything about names and places, checked before any work; also the jobs that cannot be done.
-pub(super) fn plan_jobs(
-    request: &Request,
-    channels: usize,
-) -> Result<(Vec<Job>, Vec<(Job, Error)>)> {
+pub(super) fn plan_jobs(request: &Request, channels: usize) -> Result<(Vec<Job>, Vec<Fault>)> {
     let Request { out, training, .. } = request;
     let (mut files, mut faults) = (Vec::new(), Vec::new());
     let mut single_files = Vec::new();
