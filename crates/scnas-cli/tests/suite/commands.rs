@@ -517,7 +517,9 @@ fn completions_and_manual_pages_know_every_verb() {
     let verbs = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     let verbs = verbs.take_while(|line| !line.is_empty());
     let verbs: Vec<&str> = verbs
-        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next().filter(|verb| *verb != ""))
+        .filter_map(|line| {
+            line.strip_prefix("  ")?.split(' ').next().filter(|verb| !verb.is_empty())
+        })
         .filter(|verb| *verb != "help")
         .collect();
     assert!(verbs.len() > 15, "{verbs:?}");
