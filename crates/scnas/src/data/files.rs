@@ -367,7 +367,9 @@ mod tests {
         let (near, deep) = (copy("p1"), copy("p2/DICOM/ST0/SE0"));
         std::fs::write(folder.path().join("p2/DICOMDIR"), "").unwrap();
         // Which of two series is meant, nobody can know.
-        ["p3/SE0", "p3/SE1"].map(copy);
+        for series in ["p3/SE0", "p3/SE1"] {
+            copy(series);
+        }
         let expected = [("p1".to_string(), near), ("p2".to_string(), deep)];
         assert_eq!(images_in(folder.path()).unwrap(), expected);
         assert_eq!(others_in(folder.path()), [folder.path().join("p3")]);
