@@ -60,11 +60,11 @@ pub struct Job {
     pub probabilities: Option<PathBuf>,
 }
 
-/// A job that cannot be done, and why.
-type Fault = (Job, Error);
+/// An image that cannot be predicted, and why.
+type Failure = (Job, Error);
 
 /// Everything about names and places, checked before any work; also the jobs that cannot be done.
-pub(super) fn plan_jobs(request: &Request, channels: usize) -> Result<(Vec<Job>, Vec<Fault>)> {
+pub(super) fn plan_jobs(request: &Request, channels: usize) -> Result<(Vec<Job>, Vec<Failure>)> {
     let Request { out, training, .. } = request;
     let (mut files, mut faults) = (Vec::new(), Vec::new());
     let mut single_files = Vec::new();
@@ -128,7 +128,7 @@ pub(super) fn plan_jobs(request: &Request, channels: usize) -> Result<(Vec<Job>,
             .try_for_each(|path| protected.check(path))?;
     }
     protected.check_folder(there)?;
-    let mut failures: Vec<(Job, Error)> =
+    let mut failures: Vec<Failure> =
         faults.into_iter().map(|(named, error)| (job(named), error)).collect();
     failures.extend(take_same_names(&mut jobs, |job| (&job.name, job.inputs[0].path())));
     Ok((jobs, failures))
@@ -186,7 +186,7 @@ pub(super) fn compare_channels(
 }
 
 /// Splits off the jobs whose header says that they cannot be done.
-pub(super) fn check_headers(jobs: Vec<Job>, card: &Card) -> (Vec<Job>, Vec<(Job, Error)>) {
+pub(super) fn check_headers(jobs: Vec<Job>, card: &Card) -> (Vec<Job>, Vec<Failure>) {
     let expected = card.size.channels;
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for job in jobs {
