@@ -8,6 +8,12 @@
 //! and writes it down, and [`reduce`] adds the shares. Nothing is added atomically, so the same
 //! card gives the same bits every time.
 
+#![allow(
+    clippy::collapsible_if,
+    clippy::manual_is_multiple_of,
+    reason = "in kernels: what is decided at compile time stands alone, and devices know `%` only"
+)]
+
 mod buffer;
 pub mod concat;
 pub mod conv;
