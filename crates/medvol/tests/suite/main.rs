@@ -15,6 +15,7 @@ mod hostile;
 mod hostile_formats;
 mod judges;
 mod layouts;
+mod lists;
 mod metrics;
 mod nearly;
 mod nifti;

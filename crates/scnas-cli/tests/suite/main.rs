@@ -15,6 +15,7 @@ mod elsewhere;
 mod evaluate;
 mod export;
 mod faults;
+mod images;
 mod jobs;
 mod kills;
 mod places;

@@ -3,7 +3,7 @@
 use burn::{backend::Flex, tensor::Tensor};
 
 use super::{
-    Kernels,
+    Kernels, check_weights,
     flex::{Values, contiguous, flex, overwritable, tensor},
 };
 use crate::{
@@ -23,12 +23,8 @@ pub(super) struct Cpu;
 impl Kernels for Cpu {
     fn conv3d(&self, x: &Tensor<5>, weight: &Tensor<5>, spec: ConvSpec) -> Tensor<5> {
         let (xs, ws) = (x.dims(), weight.dims());
-        let ([out, ..], [kd, kh, kw]) = (ws, spec.kernel);
-        assert_eq!(
-            ws,
-            [out, xs[1], kd, kh, kw],
-            "weights [out, in, kd, kh, kw] for an input {xs:?}"
-        );
+        let out = ws[0];
+        check_weights(ws, "out, in", [out, xs[1]], spec.kernel, xs);
         let y = conv::conv3d(&Values::of(x), xs, &Values::of(weight), out, spec);
         tensor(y, conv::out_shape(xs, out, &spec))
     }
@@ -49,12 +45,8 @@ impl Kernels for Cpu {
 
     fn conv_transpose3d(&self, x: &Tensor<5>, weight: &Tensor<5>, spec: ConvSpec) -> Tensor<5> {
         let (xs, ws) = (x.dims(), weight.dims());
-        let ([_, out, ..], [kd, kh, kw]) = (ws, spec.kernel);
-        assert_eq!(
-            ws,
-            [xs[1], out, kd, kh, kw],
-            "weights [in, out, kd, kh, kw] for an input {xs:?}"
-        );
+        let out = ws[1];
+        check_weights(ws, "in, out", [xs[1], out], spec.kernel, xs);
         let y = conv::conv_transpose3d(&Values::of(x), xs, &Values::of(weight), out, spec);
         tensor(y, conv::out_shape_transpose(xs, out, &spec))
     }
@@ -76,12 +68,7 @@ impl Kernels for Cpu {
 
     fn depthwise3d(&self, x: &Tensor<5>, weight: &Tensor<5>, spec: DepthwiseSpec) -> Tensor<5> {
         let (xs, ws) = (x.dims(), weight.dims());
-        let [kd, kh, kw] = spec.kernel;
-        assert_eq!(
-            ws,
-            [xs[1], 1, kd, kh, kw],
-            "weights [channels, 1, kd, kh, kw] for an input {xs:?}"
-        );
+        check_weights(ws, "channels, 1", [xs[1], 1], spec.kernel, xs);
         let y = depthwise::depthwise3d(&Values::of(x), xs, &Values::of(weight), spec);
         tensor(y, spec.out_shape(xs))
     }

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::{
-    Kernels, NormGradients, NormTerm, Summand, WholeSums,
+    Kernels, NormGradients, NormTerm, Summand, WholeSums, check_weights,
     cube::{buffer, sum as sum_of, tensor},
 };
 use crate::{
@@ -27,12 +27,8 @@ pub(super) struct Gpu;
 impl Kernels for Gpu {
     fn conv3d(&self, x: &Tensor<5>, weight: &Tensor<5>, spec: ConvSpec) -> Tensor<5> {
         let (xs, ws) = (x.dims(), weight.dims());
-        let ([out, ..], [kd, kh, kw]) = (ws, spec.kernel);
-        assert_eq!(
-            ws,
-            [out, xs[1], kd, kh, kw],
-            "weights [out, in, kd, kh, kw] for an input {xs:?}"
-        );
+        let out = ws[0];
+        check_weights(ws, "out, in", [out, xs[1]], spec.kernel, xs);
         let x = &read(x);
         let x = Operand { data: x, shape: xs, slope: spec.slope };
         let y = correlate(x, &read(weight), Order::Results, out, &spec, None);
@@ -59,12 +55,8 @@ impl Kernels for Gpu {
 
     fn conv_transpose3d(&self, x: &Tensor<5>, weight: &Tensor<5>, spec: ConvSpec) -> Tensor<5> {
         let (xs, ws) = (x.dims(), weight.dims());
-        let ([_, out, ..], [kd, kh, kw]) = (ws, spec.kernel);
-        assert_eq!(
-            ws,
-            [xs[1], out, kd, kh, kw],
-            "weights [in, out, kd, kh, kw] for an input {xs:?}"
-        );
+        let out = ws[1];
+        check_weights(ws, "in, out", [xs[1], out], spec.kernel, xs);
         let ys = conv::out_shape_transpose(xs, out, &spec);
         let x = &read(x);
         let x = Operand { data: x, shape: xs, slope: spec.slope };
@@ -92,12 +84,7 @@ impl Kernels for Gpu {
 
     fn depthwise3d(&self, x: &Tensor<5>, weight: &Tensor<5>, spec: DepthwiseSpec) -> Tensor<5> {
         let (xs, ws) = (x.dims(), weight.dims());
-        let [kd, kh, kw] = spec.kernel;
-        assert_eq!(
-            ws,
-            [xs[1], 1, kd, kh, kw],
-            "weights [channels, 1, kd, kh, kw] for an input {xs:?}"
-        );
+        check_weights(ws, "channels, 1", [xs[1], 1], spec.kernel, xs);
         tensor(depthwise::depthwise(&read(x), xs, &read(weight), spec), spec.out_shape(xs))
     }
 

@@ -268,6 +268,20 @@ pub trait Kernels: Debug + Send + Sync {
     }
 }
 
+/// # Panics
+/// If weights shaped `ws` do not have the first two extents, `called` so, and the kernel that an
+/// input shaped `xs` needs.
+fn check_weights(
+    ws: [usize; 5],
+    called: &str,
+    [first, second]: [usize; 2],
+    [kd, kh, kw]: [usize; 3],
+    xs: [usize; 5],
+) {
+    let expected = [first, second, kd, kh, kw];
+    assert_eq!(ws, expected, "weights [{called}, kd, kh, kw] for an input {xs:?}");
+}
+
 /// How many numbers there are in `tensors`.
 fn elements<'a>(tensors: impl Iterator<Item = &'a Tensor<5>>) -> usize {
     tensors.map(|tensor| tensor.dims().iter().product::<usize>()).sum()
