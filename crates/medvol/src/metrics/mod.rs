@@ -78,10 +78,52 @@ impl Agreement {
     }
 
     fn dice_largest(&self) -> Option<f64> {
-        let mut largest = self.predicted.mapv(u8::from);
-        keep_largest_component(&mut largest, 1, Connectivity::Faces);
-        self.counts.with_prediction(largest.view(), self.expected.view()).dice()
+        dice_largest(&self.counts, &self.predicted, &self.expected)
     }
+}
+
+/// Dice where of the prediction only the largest connected component is kept.
+fn dice_largest(counts: &Counts, predicted: &Array3<bool>, expected: &Array3<bool>) -> Option<f64> {
+    let mut largest = predicted.mapv(u8::from);
+    keep_largest_component(&mut largest, 1, Connectivity::Faces);
+    counts.with_prediction(largest.view(), expected.view()).dice()
+}
+
+/// Where a structure is in a prediction and in its reference, in a box that holds all of both: nothing
+/// changes by looking at nothing else.
+fn masks(
+    Found { bounds: [k, j, i], .. }: &Found,
+    values: &[u16],
+    maps: [ArrayView3<u16>; 2],
+    ignore: Option<u16>,
+) -> [Array3<bool>; 2] {
+    let boxed = s![k.clone(), j.clone(), i.clone()];
+    let [prediction, reference] = maps.map(|map| map.slice_move(&boxed));
+    let mut inside = vec![false; usize::from(u16::MAX) + 1];
+    values.iter().for_each(|&value| inside[usize::from(value)] = true);
+    let expected = reference.map(|&r| inside[usize::from(r)] && Some(r) != ignore);
+    let mut predicted = prediction.map(|&p| inside[usize::from(p)]);
+    if ignore.is_some() {
+        Zip::from(&mut predicted).and(reference).for_each(|p, &r| *p &= Some(r) != ignore);
+    }
+    [predicted, expected]
+}
+
+/// The Dice coefficient of each structure, in their order, in two maps `[depth, height, width]`, and
+/// that where of the prediction only its largest connected component is kept.
+///
+/// # Errors
+/// [`ShapeMismatch`] of maps on different grids.
+pub fn dice_with_largest(
+    prediction: ArrayView3<u16>,
+    reference: ArrayView3<u16>,
+    scored: &Structures,
+) -> Result<Vec<[Option<f64>; 2]>, ShapeMismatch> {
+    let both = |(found, values): (Found, &Vec<u16>)| {
+        let [predicted, expected] = masks(&found, values, [prediction, reference], scored.ignore);
+        [found.counts.dice(), dice_largest(&found.counts, &predicted, &expected)]
+    };
+    Ok(find(prediction, reference, scored)?.into_iter().zip(&scored.values).map(both).collect())
 }
 
 /// Scores each structure, in their order, in two maps `[depth, height, width]`.
@@ -102,20 +144,9 @@ pub fn score_structures(
     let found = find(prediction, reference, scored)?;
     let edges = axes_with_edges(reference.dim().into());
     let voxel_ml = spacing_mm.iter().product::<f64>() / 1000.0;
-    let score = |(Found { counts, bounds }, values): (Found, &Vec<u16>)| {
-        // All of both masks is in this box, so nothing changes by looking at nothing else.
-        let [k, j, i] = bounds;
-        let boxed = s![k, j, i];
-        let (prediction, reference) = (prediction.slice(&boxed), reference.slice(&boxed));
-        let mut inside = vec![false; usize::from(u16::MAX) + 1];
-        values.iter().for_each(|&value| inside[usize::from(value)] = true);
-        let expected = reference.map(|&r| inside[usize::from(r)] && Some(r) != scored.ignore);
-        let mut predicted = prediction.map(|&p| inside[usize::from(p)]);
-        if scored.ignore.is_some() {
-            Zip::from(&mut predicted)
-                .and(reference)
-                .for_each(|p, &r| *p &= Some(r) != scored.ignore);
-        }
+    let score = |(found, values): (Found, &Vec<u16>)| {
+        let [predicted, expected] = masks(&found, values, [prediction, reference], scored.ignore);
+        let counts = found.counts;
         let distances = if counts.in_both_maps() {
             surface_distances(predicted.view(), expected.view(), edges, spacing_mm)
         } else {

@@ -4,7 +4,8 @@
 use medvol::components::{Connectivity, components, keep_largest_component};
 use medvol::distance::distance_to;
 use medvol::metrics::{
-    Better, LabelScores, Metric, Structures, dice_per_structure, score_structures,
+    Better, LabelScores, Metric, Structures, dice_per_structure, dice_with_largest,
+    score_structures,
 };
 use ndarray::{Array3, s};
 use proptest::prelude::*;
@@ -161,6 +162,14 @@ fn scores_are_those_of_medpy_and_monai() {
         )
         .unwrap();
         assert_eq!(dice, found.iter().map(|scores| scores[Metric::Dice]).collect::<Vec<_>>());
+        let both = dice_with_largest(
+            prediction.view(),
+            reference.view(),
+            &Structures::labels(&case.labels),
+        )
+        .unwrap();
+        let expected = found.iter().map(|s| [Metric::Dice, Metric::DiceLargest].map(|m| s[m]));
+        assert_eq!(both, expected.collect::<Vec<_>>());
     }
 }
 

@@ -4,7 +4,7 @@
 use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::{DataError, Tensor};
 use medvol::augment::flip;
-use medvol::metrics::{Metric, ShapeMismatch, Structures, dice_per_structure, score_structures};
+use medvol::metrics::{ShapeMismatch, Structures, dice_per_structure, dice_with_largest};
 use medvol::sliding::Sliding;
 use medvol::{ClassMap, Target};
 use ndarray::{Array3, ArrayView3, s};
@@ -135,13 +135,7 @@ impl Predictor<'_> {
     /// # Errors
     /// Those of [`Self::validate`].
     pub fn judge(&self, case: &KeptCase, memory: Option<u64>) -> Result<Vec<[Option<f64>; 2]>> {
-        let score = |predicted: ArrayView3<u16>, reference: ArrayView3<u16>, of: &Structures| {
-            // Spacing and tolerance matter to surfaces alone.
-            let scores = score_structures(predicted, reference, of, [1.0; 3], 0.0)?;
-            let both = [Metric::Dice, Metric::DiceLargest];
-            Ok(scores.iter().map(|scores| both.map(|metric| scores[metric])).collect())
-        };
-        self.compared(case, memory, score)
+        self.compared(case, memory, dice_with_largest)
     }
 
     /// What `compare` makes of prediction and reference of a case.
