@@ -4,11 +4,14 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Error as IoError, ErrorKind, Read, Take};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::encoding::Encoding;
 use super::fault::Unsupported;
 use super::file_names::FileNames;
 use super::stream::{PIECE, Stream};
+use super::voxels::MOST_BEHIND;
 use crate::error::{Error, Result};
 use crate::open::open_file;
 use crate::text::{composed, names_in};
@@ -53,15 +56,16 @@ pub(super) fn behind(header: Stream, stored: Option<u64>, layout: Layout) -> Res
     let reader = layout
         .opened(reader, skip)
         .map_err(|error| Error::Read { path: path.to_path_buf(), source: error })?;
+    let surplus = Arc::new(AtomicU64::new(surplus));
     let parts = Parts {
         layout,
         part_bytes: layout.bytes,
         files: Vec::new().into_iter(),
         open: Some((None, reader.take(layout.bytes))),
+        surplus: surplus.clone(),
     };
-    let stream = Stream::decoded(&source, Box::new(parts), layout.encoding.at_most(at_most));
-    stream.set_surplus(surplus);
-    Ok(stream)
+    let at_most = layout.encoding.at_most(at_most);
+    Ok(Stream::decoded(&source, Box::new(parts), at_most).with_surplus(surplus))
 }
 
 /// The voxels of an array of `sizes` (the fastest axis first) in the files that a header names.
@@ -99,10 +103,10 @@ pub(super) fn beside(
         }
         files.push((path, skip));
     }
-    let parts = Parts { layout, part_bytes, files: files.into_iter(), open: None };
-    let stream = Stream::decoded(&source, Box::new(parts), at_most);
-    stream.set_surplus(surplus);
-    Ok(stream)
+    let surplus = Arc::new(AtomicU64::new(surplus));
+    let files = files.into_iter();
+    let parts = Parts { layout, part_bytes, files, open: None, surplus: surplus.clone() };
+    Ok(Stream::decoded(&source, Box::new(parts), at_most).with_surplus(surplus))
 }
 
 /// Where a data file lies that a header names so, perhaps on Windows: with backslashes, in other
@@ -188,6 +192,8 @@ struct Parts {
     files: std::vec::IntoIter<(PathBuf, u64)>,
     /// What is being read.
     open: Option<Part>,
+    /// Bytes behind the voxels of all files, those of compressed ones once they are read.
+    surplus: Arc<AtomicU64>,
 }
 
 /// A file's voxels, with its name where it is another file than the header.
@@ -222,7 +228,10 @@ impl Read for Parts {
             }
             if self.layout.encoding == Encoding::Deflated {
                 // The checksum is compared where the end is read.
-                part.get_mut().read(&mut [0]).map_err(|error| of_file(path.as_deref(), error))?;
+                let mut rest = part.get_mut().take(self.part_bytes.saturating_add(MOST_BEHIND));
+                let behind = std::io::copy(&mut rest, &mut std::io::sink())
+                    .map_err(|error| of_file(path.as_deref(), error))?;
+                self.surplus.fetch_add(behind, Ordering::Relaxed);
             }
             self.open = None;
         }

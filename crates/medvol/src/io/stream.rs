@@ -98,6 +98,11 @@ impl Stream {
         self.surplus.clone()
     }
 
+    /// The same, with a count of the bytes behind the voxels that `reader` keeps.
+    pub(super) fn with_surplus(self, surplus: Arc<AtomicU64>) -> Self {
+        Self { surplus, ..self }
+    }
+
     /// Remembers that so many bytes follow the voxels.
     pub(super) fn set_surplus(&self, bytes: u64) {
         self.surplus.store(bytes, Ordering::Relaxed);

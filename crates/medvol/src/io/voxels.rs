@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 
 /// Bytes behind the voxels that are read, besides as many as there are before: more is no padding,
 /// but a header with wrong sizes, or a file made to be read for hours.
-const MOST_BEHIND: u64 = 64 << 20;
+pub(super) const MOST_BEHIND: u64 = 64 << 20;
 
 /// The types of numbers that files hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -111,7 +111,7 @@ fn irregular_series_are_refused_with_what_is_irregular() {
         matches!(problem("bad_drift"), Problem::OffTheGrid { off_mm, .. } if (off_mm - 0.6).abs() < 0.01)
     );
     match problem("bad_same_place") {
-        Problem::SamePlace { apart: Some(apart), .. } => {
+        Problem::SamePlace { apart: Some(apart), volumes: true, .. } => {
             assert_eq!(apart.to_string(), "EchoTime (10 and 20)");
         }
         other => panic!("{other:?}"),

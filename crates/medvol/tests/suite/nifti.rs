@@ -102,6 +102,22 @@ fn the_big_endian_fixtures_are_big_endian() {
 }
 
 #[test]
+fn a_header_that_does_not_tell_its_size_is_known_by_its_mark() {
+    for name in ["int16_big.nii", "float64_big.nii"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        fs::copy(fixture(name), &path).unwrap();
+        patch(&path, 0, &[0; 4]);
+        assert_eq!(read_image(&path).unwrap(), read_image(fixture(name)).unwrap());
+        patch(&path, 40, &[0x80; 2]);
+        assert!(matches!(read_image(&path), Err(Error::Unsupported { .. })));
+    }
+    let (_folder, path, image) = written();
+    patch(&path, 0, &[0; 4]);
+    assert_eq!(read_image(&path).unwrap(), image);
+}
+
+#[test]
 fn a_file_that_is_of_no_format_by_content_or_name_is_refused_with_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notes.txt");

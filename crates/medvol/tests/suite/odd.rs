@@ -67,6 +67,34 @@ fn voxels_that_no_header_announces_are_said_and_padding_is_not() {
     let opened = Source::from(folder.path().join("a.mhd")).open().unwrap();
     let remarks: Vec<Remark> = opened.afterwards().remarks().map(|(_, remark)| remark).collect();
     assert_eq!(remarks, [Remark::Surplus { voxels: bytes, surplus: 5000 }]);
+
+    // Compressed, in a file or beside it.
+    let gzip = |bytes: &[u8]| {
+        let file = folder.path().join("bytes");
+        fs::write(&file, bytes).unwrap();
+        fs::read(compressed(&file)).unwrap()
+    };
+    let nrrd =
+        "NRRD0004\ntype: float\ndimension: 3\nsizes: 5 4 3\nendian: little\nencoding: gzip\n\n";
+    let header = format!("CompressedData = True\n{header}");
+    for (name, header, beside) in [
+        ("a.nrrd", nrrd.to_owned(), false),
+        ("b.mha", format!("{header}LOCAL\n"), false),
+        ("b.mhd", format!("{header}b.zraw\n"), true),
+    ] {
+        for (more, expected) in [(4096, None), (4097, Some(4097))] {
+            let path = folder.path().join(name);
+            let data = gzip(&[&voxels[..], &vec![0; more]].concat());
+            let remarks = if beside {
+                fs::write(folder.path().join("b.zraw"), data).unwrap();
+                said(&path, header.as_bytes(), 0)
+            } else {
+                said(&path, &[header.as_bytes(), &data].concat(), 0)
+            };
+            let surplus = expected.map(|surplus| Remark::Surplus { voxels: bytes, surplus });
+            assert_eq!(remarks, surplus.into_iter().collect::<Vec<_>>(), "{name}");
+        }
+    }
 }
 
 #[test]

@@ -180,6 +180,28 @@ fn an_image_of_voxels_far_too_large_is_refused_before_the_work() {
 }
 
 #[test]
+fn a_patient_with_two_series_is_told_their_names_and_the_others_are_predicted() {
+    let dir = folder("two_series");
+    model(&dir);
+    let slices = concat!(env!("CARGO_MANIFEST_DIR"), "/../medvol/tests/fixtures/dicom/explicit");
+    for series in ["SE0", "SE1"] {
+        let to = dir.join("data/imagesTs/p3/DICOM").join(series);
+        std::fs::create_dir_all(&to).unwrap();
+        for slice in std::fs::read_dir(slices).unwrap().map(Result::unwrap) {
+            std::fs::copy(slice.path(), to.join(slice.file_name())).unwrap();
+        }
+    }
+    let command = ["predict", "data/imagesTs", "--model", "run", "--out", "out"];
+    let output = scnas(&dir, &command).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = stderr(&output);
+    for part in ["1 of 3 images", "data/imagesTs/p3: expected one series", "SE0, SE1"] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert!(dir.join("out/phantom_007.nii.gz").exists());
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn an_image_whose_name_is_no_text_is_named_and_other_files_do_not_matter() {
     use std::os::unix::ffi::OsStrExt as _;

@@ -38,22 +38,27 @@ pub fn folder_name(folder: &Path) -> Option<String> {
 const DEEPEST: usize = 5;
 
 /// The folder of slices that a folder is, or leads to because each folder on the way holds nothing
-/// but the next.
-fn slices_in(folder: &Path) -> Option<PathBuf> {
+/// but the next; or several, where it leads to more than one.
+fn series_in(folder: &Path) -> Vec<PathBuf> {
     let mut within = folder.to_path_buf();
     for _ in 0..DEEPEST {
         if is_image(&within) {
-            return Some(within);
+            return vec![within];
         }
-        let entries = std::fs::read_dir(&within).ok()?.flatten();
-        let seen = entries.filter(|entry| !is_hidden(&entry.path()));
-        let mut seen = seen.filter(|entry| entry.file_name() != "DICOMDIR");
-        within = seen.next().map(|entry| entry.path()).filter(|path| path.is_dir())?;
-        if seen.next().is_some() {
-            return None;
+        let entries = std::fs::read_dir(&within).into_iter().flatten().flatten();
+        let seen = entries.filter(|entry| entry.file_name() != "DICOMDIR");
+        let seen = seen.map(|entry| entry.path()).filter(|path| !is_hidden(path));
+        let mut seen: Vec<PathBuf> = seen.collect();
+        match seen.as_slice() {
+            [only] if only.is_dir() => within = seen.remove(0),
+            _ => {
+                seen.retain(|path| is_image(path));
+                seen.sort();
+                return if seen.len() > 1 { seen } else { Vec::new() };
+            }
         }
     }
-    None
+    Vec::new()
 }
 
 fn is_hidden(path: &Path) -> bool {
@@ -98,8 +103,22 @@ pub fn images_in(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
 
 /// The image whose slices a folder holds, or the only folder within, under the folder's name.
 fn image_of_folder(path: &Path) -> Option<(String, PathBuf)> {
-    let name = path.file_name()?.to_str()?.to_owned();
-    Some((name, path.is_dir().then(|| slices_in(path)).flatten()?))
+    let name = path.file_name()?.to_str()?;
+    let [series] = path.is_dir().then(|| series_in(path))?.try_into().ok()?;
+    // Media call it so, whoever the patient is.
+    let patient = name.eq_ignore_ascii_case("DICOM").then(|| path.parent()).flatten();
+    Some((patient.map_or_else(|| name.to_owned(), name_of_folder), series))
+}
+
+/// The folders in a folder that hold several series, `(name, path, names of the series)`: which of
+/// them is the image, nobody can know.
+pub fn several_series_in(folder: &Path) -> Vec<(String, PathBuf, Vec<String>)> {
+    let several = |(name, path): (String, PathBuf)| {
+        let series = series_in(&path);
+        let names = series.iter().map(|series| name_of_folder(series)).collect();
+        (series.len() > 1).then_some((name, path, names))
+    };
+    folders_in(folder).into_iter().filter_map(several).collect()
 }
 
 /// What an image file whose name is no text is called in messages.
@@ -124,7 +143,8 @@ pub fn others_in(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let paths = entries.map(|entry| entry.path()).filter(|path| {
         let image = case_name(path).or_else(|| odd_name(path)).is_some();
-        !is_hidden(path) && !image && image_of_folder(path).is_none() && !is_part_of_another(path)
+        let known = image || is_part_of_another(path) || !series_in(path).is_empty();
+        !is_hidden(path) && !known
     });
     let mut paths: Vec<PathBuf> = paths.collect();
     paths.sort();
@@ -372,7 +392,12 @@ mod tests {
         }
         let expected = [("p1".to_string(), near), ("p2".to_string(), deep)];
         assert_eq!(images_in(folder.path()).unwrap(), expected);
-        assert_eq!(others_in(folder.path()), [folder.path().join("p3")]);
+        let several = several_series_in(folder.path());
+        let names = ["SE0", "SE1"].map(str::to_owned).to_vec();
+        assert_eq!(several, [("p3".to_string(), folder.path().join("p3"), names)]);
+        assert!(others_in(folder.path()).is_empty());
+        let patient = images_in(&folder.path().join("p2")).unwrap();
+        assert_eq!(patient, [("p2".to_string(), folder.path().join("p2/DICOM/ST0/SE0"))]);
     }
 
     #[test]

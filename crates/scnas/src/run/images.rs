@@ -10,7 +10,7 @@ use medvol::{Dataset, canonical_spacing};
 use crate::data::cohort::Header;
 use crate::data::files::{
     Protected, case_name, folder_name, folders_in, images_in, is_of_no_folder, join_channels,
-    others_in, refuse_odd_name, take_same_names,
+    others_in, refuse_odd_name, several_series_in, take_same_names,
 };
 use crate::error::{Error, Place, Result};
 use crate::message::{Doubt, Message};
@@ -84,7 +84,13 @@ pub(super) fn plan_jobs(request: &Request, channels: usize) -> Result<(Vec<Job>,
             protected.add_folder(input);
             match join_channels(images_in(input)?, channels) {
                 found if found.is_empty() => of_patients(input, channels, &mut faults)?,
-                found => found,
+                found => {
+                    let several = several_series_in(input).into_iter();
+                    faults.extend(several.map(|(patient, folder, found)| {
+                        several_images(patient, folder, "series", found)
+                    }));
+                    found
+                }
             }
         } else if let Some(name) = case_name(input) {
             std::fs::metadata(input).map_err(|e| Error::file("read", input, e))?;
@@ -149,13 +155,23 @@ fn of_patients(
         let mut found = join_channels(images_in(&folder)?, channels);
         if found.len() > 1 {
             let names = found.into_iter().map(|(name, _)| name).collect();
-            let problem = Place::Several { what: "image", found: names };
-            faults.push(((patient, vec![folder.clone().into()]), Error::place(&folder, problem)));
+            faults.push(several_images(patient, folder, "image", names));
         } else {
             images.extend(found.pop().map(|(_, sources)| (patient, sources)));
         }
     }
     Ok(images)
+}
+
+/// What is wrong with the folder of a patient that holds several images.
+fn several_images(
+    patient: String,
+    folder: PathBuf,
+    what: &'static str,
+    found: Vec<String>,
+) -> (Named, Error) {
+    let error = Error::place(&folder, Place::Several { what, found });
+    ((patient, vec![folder.into()]), error)
 }
 
 /// Compares the channels of data sets with the model's: in another order all would be wrong.

@@ -176,8 +176,9 @@ pub enum Problem {
 
     /// Two slices at one place.
     #[error(
-        "{} and {} lie at the same place {position_mm:?} (mm, LPS){}; put each volume into a \
-         folder of its own", first.display(), other.display(), Apart(apart)
+        "{} and {} lie at the same place {position_mm:?} (mm, LPS){}; {}",
+        first.display(), other.display(), Apart(apart),
+        if *volumes { "put each volume into a folder of its own" } else { "take one of them away" }
     )]
     SamePlace {
         /// One of them.
@@ -188,6 +189,8 @@ pub enum Problem {
         position_mm: [f64; 3],
         /// What tells them apart.
         apart: Option<Box<Difference>>,
+        /// Whether at every place there are equally many slices, as of several volumes.
+        volumes: bool,
     },
 
     /// Slices are missing.

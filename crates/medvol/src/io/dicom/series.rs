@@ -73,7 +73,8 @@ impl Series {
         let stacked = stack(&places, false).map_err(|why| dicom(irregular(why, &paths)))?;
         for slices in &stacked.planes {
             if let [first, other, ..] = slices[..] {
-                return Err(dicom(same_place(&placed[first], &placed[other])));
+                let volumes = stacked.planes.iter().all(|plane| plane.len() == slices.len());
+                return Err(dicom(same_place(&placed[first], &placed[other], volumes)));
             }
         }
         let order: Vec<&Placed> = stacked.planes.iter().map(|slices| &placed[slices[0]]).collect();
@@ -293,12 +294,13 @@ pub(super) fn irregular(why: Unstackable, paths: &[&Path]) -> Problem {
     }
 }
 
-fn same_place(first: &Placed, other: &Placed) -> Problem {
+fn same_place(first: &Placed, other: &Placed, volumes: bool) -> Problem {
     Problem::SamePlace {
         first: first.head.path.clone(),
         other: other.head.path.clone(),
         position_mm: first.slice.place.position,
         apart: first.slice.apart(other.slice).map(Box::new),
+        volumes,
     }
 }
 

@@ -77,6 +77,23 @@ fn size(start: &[u8]) -> Option<(usize, bool)> {
         .into_iter()
         .filter_map(|(size, big_endian)| Some((usize::try_from(size).ok()?, big_endian)))
         .find(|(size, _)| [Version::One, Version::Two].iter().any(|v| v.bytes() == *size))
+        .or_else(|| by_mark(start))
+}
+
+/// The same of a header of NIfTI-1 that does not tell its size: it has its mark, and of space as
+/// many axes as there can be in one of the two orders of bytes.
+fn by_mark(start: &[u8]) -> Option<(usize, bool)> {
+    let marked = |(at, magic, version, _): &(usize, &[u8], Version, bool)| {
+        *version == Version::One && has(start, *at, magic)
+    };
+    MAGIC.iter().find(|mark| marked(mark))?;
+    let size = Version::One.bytes();
+    let header = start.get(..size)?;
+    let axes = |big_endian| Fields::new(header.to_vec(), Version::One, big_endian).int(DIM, 0);
+    [false, true]
+        .into_iter()
+        .find(|&order| (1..=7).contains(&axes(order)))
+        .map(|order| (size, order))
 }
 
 /// Whether a file that begins so is one of NIfTI-1, NIfTI-2 or Analyze.
