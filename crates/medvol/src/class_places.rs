@@ -100,6 +100,12 @@ impl ClassPlaces {
         self.classes.last().filter(|place| place.class == ClassMap::IGNORED)
     }
 
+    /// Voxels of a class.
+    pub fn voxels(&self, class: usize) -> u64 {
+        let place = self.classes.iter().find(|place| usize::from(place.class) == class);
+        place.map_or(0, |place| place.planes.iter().copied().map(u64::from).sum())
+    }
+
     /// Where a class lies: centre and standard deviation of its voxels' indices (depth, height,
     /// width). `None` where it has none.
     pub(crate) fn centre_and_spread(&self, class: usize) -> Option<([f64; 3], [f64; 3])> {

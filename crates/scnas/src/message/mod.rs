@@ -58,6 +58,11 @@ pub enum Message {
         /// The share of the median case that a patch is to hold.
         coverage: f64,
     },
+    /// Structures of which such a grid leaves little.
+    FewVoxels {
+        /// Names, and voxels in the median case.
+        structures: Vec<(String, u64)>,
+    },
     /// The axes of the patch are not halved alike.
     ByAxis {
         /// The grids of the levels.
@@ -231,6 +236,7 @@ impl Message {
             | Self::Remade { .. }
             | Self::NoLocks { .. }
             | Self::NoReport { .. }
+            | Self::FewVoxels { .. }
             | Self::SeenCases { .. }
             | Self::TaughtCases { .. }
             | Self::NoImages { .. }
@@ -262,6 +268,15 @@ impl fmt::Display for Message {
                  {:.0} % of a case (data.coverage)",
                 100.0 * coverage
             ),
+            Self::FewVoxels { structures } => {
+                let listed = structures.iter().map(|(name, voxels)| format!("{name} ({voxels})"));
+                write!(
+                    f,
+                    "on this grid the median case has few voxels of {}: with data.coverage = 0 the \
+                     grid is as fine as the cases, and a patch holds less of them",
+                    listed.collect::<Vec<_>>().join(", ")
+                )
+            }
             Self::ByAxis { grid, patch } => write!(f, "grids by axis: {}", grid.text(*patch)),
             Self::HeldOutBy { list } => {
                 write!(f, "the held-out cases are those that {} says", list.display())

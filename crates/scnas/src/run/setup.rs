@@ -10,6 +10,7 @@ use medvol::{CaseFiles, mirror_axes};
 
 use crate::data::cache::Cache;
 use crate::data::cohort::Cohort;
+use crate::data::facts::{Facts, few_voxels};
 use crate::data::files::Protected;
 use crate::data::kept::{KeptCase, checksums};
 use crate::data::loading::{LoadedCases, Loading, Room};
@@ -221,6 +222,11 @@ impl<'a> Run<'a> {
         if config.data.spacing.is_none() && plan.spacing != usual {
             let coverage = config.data.coverage;
             observer.message(&Message::Coarser { usual, coverage });
+            let facts: Vec<&Facts> = training.iter().map(KeptCase::facts).collect();
+            let structures = few_voxels(&facts, &plan.labels);
+            if !structures.is_empty() {
+                observer.message(&Message::FewVoxels { structures });
+            }
         }
         if !plan.grid.is_isotropic() {
             observer.message(&Message::ByAxis { grid: plan.grid, patch: plan.patch });
