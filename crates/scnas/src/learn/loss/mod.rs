@@ -1,8 +1,8 @@
 //! The loss of logits and its exact gradient: a weighted sum of terms (paper section 4).
 //!
 //! Value and gradient are computed here, in f64 sums over chunks of fixed size, so that they do not
-//! depend on the number of threads. [`Loss::attach`] puts the gradient on the tape: the scalar Σ
-//! logits · gradient has exactly that gradient.
+//! depend on the number of threads. [`Attached`] puts the gradient on the tape: the scalar Σ
+//! logits · gradient has exactly that gradient. GPUs compute the same from f32 sums.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -162,14 +162,70 @@ impl Loss {
         let logits = data.as_slice::<f32>().unwrap_or_else(|e| panic!("logits are f32: {e:?}"));
         Self::taught(terms, target, logits, classes, batch, outputs, lesson)
     }
+}
 
-    /// A scalar on the tape of `logits` whose gradient is this loss's.
-    pub fn attach(self, logits: Tensor<5>) -> Tensor<1> {
-        let shape = logits.dims();
-        let gradient =
-            Tensor::<5>::from_data(TensorData::new(self.gradient, shape), &logits.device().inner());
-        (logits * Tensor::from_inner(gradient)).sum()
+/// A loss on the tape of its logits.
+#[derive(Debug)]
+pub struct Attached {
+    /// What it is.
+    pub value: Value,
+    /// Has the gradient of the loss, and another value.
+    pub scalar: Tensor<1>,
+}
+
+/// The value of a loss.
+#[derive(Debug)]
+pub enum Value {
+    /// Known.
+    Here(f64),
+    /// Left on a device.
+    OnDevice(Tensor<1>),
+}
+
+impl Value {
+    /// The number. This waits for all that a device was told before.
+    pub fn read(self) -> f64 {
+        match self {
+            Self::Here(value) => value,
+            Self::OnDevice(value) => value.into_scalar::<f32>().into(),
+        }
     }
+}
+
+impl Attached {
+    /// The loss that [`Loss::of_tensor`] finds, computed on the device of the logits where it can be.
+    ///
+    /// # Panics
+    /// As [`Loss::of_tensor`].
+    pub fn new(
+        terms: LossTerms,
+        target: &Target,
+        logits: Tensor<5>,
+        classes: &[u8],
+        lesson: Option<Lesson>,
+    ) -> Self {
+        let on_device = match (target, lesson) {
+            (Target::Classes, None) => {
+                volops::class_loss(&logits, classes, &terms.of_classes(LEAST))
+            }
+            _ => None,
+        };
+        let (value, gradient) = match on_device {
+            Some((gradient, value)) => (Value::OnDevice(value), gradient),
+            None => {
+                let Loss { value, gradient } =
+                    Loss::of_tensor(terms, target, &logits, classes, lesson);
+                let gradient = TensorData::new(gradient, logits.dims());
+                (Value::Here(value), Tensor::from_data(gradient, &logits.device().inner()))
+            }
+        };
+        Self { value, scalar: through(logits, gradient) }
+    }
+}
+
+/// A scalar on the tape of `y` whose gradient with respect to `y` is `g`.
+pub fn through(y: Tensor<5>, g: Tensor<5>) -> Tensor<1> {
+    (y * Tensor::from_inner(g)).sum()
 }
 
 /// Sums of equal length, added up one after the other.
