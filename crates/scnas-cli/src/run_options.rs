@@ -8,6 +8,7 @@ use clap::Args;
 use medvol::io::Reading;
 use scnas::data::files::name_of_folder;
 use scnas::learn::relaxation::Relaxation;
+use scnas::ranks::Ranks;
 use scnas::report::against_random::AgainstRandom;
 use scnas::report::evaluation::Evaluation;
 use scnas::report::result::RunResult;
@@ -179,10 +180,25 @@ impl SettingsArgs {
 
 impl RunArgs {
     /// The settings: preset, then the file (or, without one, `base`), then `--set`, `--fold` and
-    /// `more`.
-    pub fn settings(&self, base: Option<&Path>, mut more: Vec<String>) -> Result<Config> {
+    /// `more`. What they say of a batch is that of each of `ranks`, and becomes that of all; only
+    /// another run's, `base`, is that of all already.
+    pub fn settings(
+        &self,
+        base: Option<&Path>,
+        mut more: Vec<String>,
+        ranks: &dyn Ranks,
+    ) -> Result<Config> {
         more.extend(self.fold.map(|fold| format!("data.fold={fold}")));
-        self.settings.load(base, &more)
+        let mut config = self.settings.load(base, &more)?;
+        let SettingsArgs { preset, config: file, .. } = &self.settings;
+        let of_another = base.is_some() && preset.is_none() && file.is_none();
+        let batches = [&mut config.search.batch, &mut config.train.batch];
+        for (batch, key) in batches.into_iter().zip(["search.batch", "train.batch"]) {
+            if !of_another || self.settings.of_section(key).next().is_some() {
+                *batch = batch.saturating_mul(ranks.count());
+            }
+        }
+        Ok(config)
     }
 
     /// The run folder: `--out`, or `runs/<data>/<kind>-fold<K>`.
