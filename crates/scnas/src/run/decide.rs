@@ -85,12 +85,16 @@ impl Decider {
         samples: &[Sample],
         ranks: &dyn Ranks,
     ) -> Vec<LossGradients> {
-        let device = self.supernet.weights.device();
-        let none = |sample: &Sample| LossGradients::none(&sample.mixture(device, false));
-        let mut found: Vec<LossGradients> = samples.iter().map(none).collect();
-        for (n, patch) in ranks.share(samples.len()).zip(own.patches()) {
-            found[n] = self.supernet.gradients(Tape::Architecture, &patch, &samples[n], &Alone);
-        }
+        let (share, mut own) = (ranks.share(samples.len()), own.patches());
+        let judge = |(n, sample): (usize, &Sample)| match share
+            .contains(&n)
+            .then(|| own.next())
+            .flatten()
+        {
+            Some(patch) => self.supernet.gradients(Tape::Architecture, &patch, sample, &Alone),
+            None => LossGradients::none(&sample.mixture(self.supernet.weights.device(), false)),
+        };
+        let mut found: Vec<LossGradients> = samples.iter().enumerate().map(judge).collect();
         let numbers = found.iter_mut().flat_map(|LossGradients { loss, mixture, .. }| {
             iter::once(loss).chain(mixture.numbers_mut())
         });
