@@ -1,6 +1,5 @@
 //! Ranks that MPI connects.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
@@ -75,7 +74,8 @@ pub fn together<T>(work: impl FnOnce(&dyn Ranks) -> Result<T>) -> Result<Option<
         Ok(Err(error)) if !world.stopping.load(Ordering::Relaxed) => {
             communicator.abort(say(&error, rank))
         }
-        Err(panic) => communicator.abort(said_already(panic)),
+        // A panic says itself what it is.
+        Err(_) => communicator.abort(PANICKED),
         // Left together: whoever came first waits where MPI ends.
         Ok(done) if rank == 0 => {
             drop(universe);
@@ -94,9 +94,4 @@ fn say(error: &Error, rank: usize) -> i32 {
     }
     failure(error);
     code_of(error).into()
-}
-
-/// A panic says itself what it is.
-fn said_already(_: Box<dyn Any + Send>) -> i32 {
-    PANICKED
 }

@@ -176,12 +176,23 @@ impl SettingsArgs {
         let overrides: Vec<String> = self.set.iter().chain(more).cloned().collect();
         Ok(Config::load(preset, self.config.as_deref().or(base), &overrides)?)
     }
+
+    /// What is said of a batch is that of each of `ranks`, and becomes that of all; only what another
+    /// run says is that of all already.
+    pub fn of_all(&self, key: &str, batch: &mut usize, base: Option<&Path>, ranks: &dyn Ranks) {
+        let of_another = match &self.config {
+            Some(file) => file.with_file_name("plan.json").exists(),
+            None => base.is_some() && self.preset.is_none(),
+        };
+        if !of_another || self.of_section(key).next().is_some() {
+            *batch = batch.saturating_mul(ranks.count());
+        }
+    }
 }
 
 impl RunArgs {
     /// The settings: preset, then the file (or, without one, `base`), then `--set`, `--fold` and
-    /// `more`. What they say of a batch is that of each of `ranks`, and becomes that of all; only
-    /// another run's, `base`, is that of all already.
+    /// `more`. `train.batch` is that of all `ranks`.
     pub fn settings(
         &self,
         base: Option<&Path>,
@@ -190,14 +201,7 @@ impl RunArgs {
     ) -> Result<Config> {
         more.extend(self.fold.map(|fold| format!("data.fold={fold}")));
         let mut config = self.settings.load(base, &more)?;
-        let SettingsArgs { preset, config: file, .. } = &self.settings;
-        let of_another = base.is_some() && preset.is_none() && file.is_none();
-        let batches = [&mut config.search.batch, &mut config.train.batch];
-        for (batch, key) in batches.into_iter().zip(["search.batch", "train.batch"]) {
-            if !of_another || self.settings.of_section(key).next().is_some() {
-                *batch = batch.saturating_mul(ranks.count());
-            }
-        }
+        self.settings.of_all("train.batch", &mut config.train.batch, base, ranks);
         Ok(config)
     }
 

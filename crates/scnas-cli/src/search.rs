@@ -68,6 +68,9 @@ impl SearchArgs {
         let settings = &self.run.settings;
         let mut config = self.run.settings(None, self.strategy.overrides(settings), ranks)?;
         config.race.candidates.extend(self.strategy.candidate.iter().cloned());
+        if config.search.strategy == Strategy::BiLevel {
+            settings.of_all("search.batch", &mut config.search.batch, None, ranks);
+        }
         settings.refuse_other_search(&config.search)?;
         if inherits(&config) {
             settings.warn_of_untrained();

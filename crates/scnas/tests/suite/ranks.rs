@@ -81,21 +81,22 @@ fn on_ranks<T: Send>(count: usize, late: bool, work: impl Fn(&dyn Ranks) -> T + 
 
 #[test]
 fn sums_over_ranks_are_the_same_bits_on_all_whoever_comes_first() {
-    let values = |rank: usize| -> Vec<f64> {
+    let of_rank = |rank: usize| -> Vec<f64> {
         (0..10).map(|i| (1.0 + i as f64).powf(rank as f64 * 7.3 - 9.0)).collect()
     };
+    let values: Vec<Vec<f64>> = (0..3).map(of_rank).collect();
     let sums = |late| {
         on_ranks(3, late, |ranks| {
-            let mut sums = values(ranks.rank());
+            let mut sums = values[ranks.rank()].clone();
             ranks.add(&mut sums);
             let mut many: Vec<f32> =
-                values(ranks.rank()).into_iter().map(|value| value as f32).collect();
+                values[ranks.rank()].iter().map(|&value| value as f32).collect();
             ranks.add_many(&mut many);
             (sums, many)
         })
     };
     let in_order: Vec<f64> =
-        (0..10).map(|i| (values(0)[i] + values(1)[i]) + values(2)[i]).collect();
+        (0..10).map(|i| (values[0][i] + values[1][i]) + values[2][i]).collect();
     let found = [sums(false), sums(true)].concat();
     for (sums, many) in &found {
         assert_eq!(*sums, in_order);
@@ -166,8 +167,8 @@ fn a_batch_that_is_shared_out_has_the_loss_and_gradients_of_the_whole() {
         classes: classes.collect(),
     };
     let numbers = |found: &LossGradients| -> Vec<f32> {
-        let of = |g: &burn::tensor::Tensor<5>| g.clone().into_data().to_vec::<f32>().unwrap();
-        found.weights.values().flat_map(of).collect()
+        let data = found.weights.values().map(|gradient| gradient.clone().into_data());
+        data.flat_map(|data| data.iter::<f32>().collect::<Vec<_>>()).collect()
     };
     let whole = gradients(&architecture, Tape::Weights, &batch, &Alone);
     let shared = on_ranks(4, false, |ranks| {
@@ -211,8 +212,8 @@ fn reached(run: &Path) -> (Vec<f64>, Vec<f32>) {
     };
     let model = Model::read(&run.join("model.safetensors"), &scnas::device("cpu").unwrap());
     let weights = model.unwrap().weights;
-    let values =
-        weights.iter().flat_map(|(_, w)| w.value.clone().into_data().to_vec::<f32>().unwrap());
+    let data = weights.iter().map(|(_, weight)| weight.value.clone().into_data());
+    let values = data.flat_map(|data| data.iter::<f32>().collect::<Vec<_>>());
     (lines.iter().flat_map(losses).flatten().collect(), values.collect())
 }
 
