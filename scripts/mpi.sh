@@ -74,9 +74,9 @@ for kind in alpha decide; do
 done
 
 # A rank that dies, and one that is asked to stop.
-train 4 1 12 whole
+train 4 1 8 whole
 epochs() { cat "$work/$1/log.jsonl" 2> /dev/null | wc -l; }
-train 4 1 12 killed & shell=$!
+train 4 1 8 killed & shell=$!
 until [ "$(epochs killed)" -ge 3 ] || ! kill -0 $shell 2> /dev/null; do sleep 0.05; done
 rank=$(pgrep -P "$(pgrep -P $shell -x mpirun)" -x scnas | tail -1)
 start=$(date +%s.%N); kill -9 "$rank"
@@ -84,16 +84,16 @@ code=0; wait $shell || code=$?
 took=$(python3 -c "import time; print(f'{time.time() - $start:.1f}')")
 left=0; pgrep -f "^$scnas train .*$work/killed" > /dev/null && left=1
 holds "kill -9 of a rank ends all within 30 s" "$(($(within "$took" 30) + (code == 0) + left))" "$took s, after $(epochs killed) epochs"
-train 4 1 12 killed
+train 4 1 8 killed
 holds "the same command goes on, to the same bits" "$(same whole killed)"
 
-(exec mpirun --oversubscribe --allow-run-as-root --bind-to none -n 4 "$scnas" train "$data" --arch chain "${small[@]}" --set train.batch=1 --set train.epochs=12 \
+(exec mpirun --oversubscribe --allow-run-as-root --bind-to none -n 4 "$scnas" train "$data" --arch chain "${small[@]}" --set train.batch=1 --set train.epochs=8 \
   --out "$work/stopped" > "$work/stopped.txt" 2>&1) & mpirun=$!
 until [ "$(epochs stopped)" -ge 3 ] || ! kill -0 $mpirun 2> /dev/null; do sleep 0.05; done
 kill -USR1 $mpirun
 code=0; wait $mpirun || code=$?
 holds "SIGUSR1 to mpirun: all stop and the first saves" "$((code != 75))" "exit code $code, after $(epochs stopped) epochs"
-ranks 2 train "$data" --arch chain "${small[@]}" --set train.batch=2 --set train.epochs=12 --out "$work/stopped" > "$work/stopped.txt" 2>&1
+ranks 2 train "$data" --arch chain "${small[@]}" --set train.batch=2 --set train.epochs=8 --out "$work/stopped" > "$work/stopped.txt" 2>&1
 d=$(apart whole stopped); holds "2 ranks of batch 2 go on where 4 of batch 1 stopped: within 1e-3" "$(within "$d" 1e-3)" "$d"
 
 code=0; start=$(date +%s.%N)
