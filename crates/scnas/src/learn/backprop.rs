@@ -21,6 +21,7 @@ use crate::network::cells::Network;
 use crate::network::layout::WeightId;
 use crate::network::mixture::{Mixture, MixtureGradients};
 use crate::network::weights::{Pass, Tape, Weights};
+use crate::ranks::Ranks;
 
 /// Where gradients are taken.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +40,8 @@ pub struct Backprop<'a> {
     pub supervision: Option<&'a DeepSupervision>,
     /// Cell by cell, where the network has cells: less memory, one more forward pass.
     pub recompute: bool,
+    /// Who has the other parts of the batch.
+    pub ranks: &'a dyn Ranks,
 }
 
 /// A loss and its gradients.
@@ -53,8 +56,14 @@ pub struct LossGradients {
 }
 
 impl Backprop<'_> {
-    /// Loss and gradients of `batch` with the operations of `mixture` on the edges.
+    /// Loss and gradients of `batch`, and of its other parts, with the operations of `mixture` on
+    /// the edges.
     pub fn gradients(&self, tape: Tape, batch: &Batch, mixture: &Mixture) -> LossGradients {
+        self.own_gradients(tape, batch, mixture).of_all(self.ranks, self.weights.device())
+    }
+
+    /// The loss of all of the batch, and the share of `batch` in its gradients.
+    fn own_gradients(&self, tape: Tape, batch: &Batch, mixture: &Mixture) -> LossGradients {
         match self.network.cells() {
             Some(network) if self.recompute => self.by_cell(network, tape, batch, mixture),
             Some(network) => self.whole(tape, batch, mixture, |pass, x| {
@@ -109,7 +118,7 @@ impl Backprop<'_> {
         let classes = coarse.as_ref().unwrap_or(&batch.classes);
         let lesson = self.lesson.filter(|_| level == 0);
         let share = self.supervision.map_or(1.0, |supervision| supervision.share(level));
-        (share, Attached::new(self.loss, self.target, logits, classes, lesson))
+        (share, Attached::new(self.loss, self.target, logits, classes, lesson, self.ranks))
     }
 
     fn by_cell(
@@ -173,7 +182,8 @@ fn add_gradients(
 }
 
 impl LossGradients {
-    fn none(mixture: &Mixture) -> Self {
+    /// Those of no patch.
+    pub(crate) fn none(mixture: &Mixture) -> Self {
         Self { loss: 0.0, weights: BTreeMap::new(), mixture: mixture.no_gradients() }
     }
 
