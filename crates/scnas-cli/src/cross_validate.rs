@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use scnas::ranks::Alone;
 use scnas::report::against_random::AgainstRandom;
 use scnas::report::cross_validation::CrossValidation;
 use scnas::run::cross_validate::{CrossValidated, cross_validate, foresee, gather, planned};
@@ -128,7 +129,8 @@ impl Prepared {
 
     /// What the library is asked to do.
     pub fn order<'a>(&'a self, data: &'a Path, device: &'a Device) -> Order<'a> {
-        Order { data, folder: &self.out, config: self.config.clone(), device }
+        let (folder, config, ranks) = (self.out.as_path(), self.config.clone(), &Alone);
+        Order { data, folder, config, device, ranks }
     }
 }
 

@@ -19,11 +19,14 @@ mod export;
 mod generate;
 mod interrupt;
 mod jobs;
+#[cfg(feature = "mpi")]
+mod mpi;
 mod output;
 mod picture;
 mod predict;
 mod progress;
 mod race;
+mod ranks;
 mod report;
 mod run_options;
 mod said;

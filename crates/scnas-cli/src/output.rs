@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Error, Result};
 use serde_json::Value;
@@ -27,9 +28,24 @@ impl Output {
     }
 }
 
+/// Whether lines on stderr are left out.
+static SILENT: AtomicBool = AtomicBool::new(false);
+
+/// Has nothing said from now on: another process says the same. Or has all said again.
+pub fn silence(silent: bool) {
+    SILENT.store(silent, Ordering::Relaxed);
+}
+
+/// Whether nothing is said.
+pub fn is_silent() -> bool {
+    SILENT.load(Ordering::Relaxed)
+}
+
 /// A line on stderr. Where nobody listens any more, nothing is said.
 pub fn note(text: impl fmt::Display) {
-    let _ = writeln!(io::stderr(), "{text}");
+    if !is_silent() {
+        let _ = writeln!(io::stderr(), "{text}");
+    }
 }
 
 /// Something that needs attention but ends nothing; shown even when quiet.

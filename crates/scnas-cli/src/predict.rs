@@ -13,8 +13,9 @@ use scnas::settings::Bytes;
 use serde_json::{Value, json};
 
 use crate::interrupt;
-use crate::output::{Output, note};
+use crate::output::{Output, note, silence};
 use crate::progress::Progress;
+use crate::ranks::together;
 use crate::run_options::reading;
 use crate::said::said;
 
@@ -112,9 +113,13 @@ pub fn run(args: &PredictArgs, device: &Device, output: Output) -> Result<ExitCo
         reading: args.geometry,
         memory: args.memory.map(|Bytes(most)| most),
     };
-    let progress = Progress::new(output);
-    let predicted = predict(&request, device, &progress)?;
-    drop(progress);
+    let predicted = together(|ranks| {
+        let progress = Progress::new(output);
+        // Each speaks of its own images.
+        silence(false);
+        Ok(predict(&request, device, ranks, &progress)?)
+    })?;
+    let Some(predicted) = predicted else { return Ok(ExitCode::SUCCESS) };
     let Predicted { written, failures, total, stopped } = &predicted;
     let lines: Vec<String> =
         written.iter().map(|(job, _)| job.labels.display().to_string()).collect();

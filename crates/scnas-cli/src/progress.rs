@@ -14,7 +14,7 @@ use scnas::observer::{EpochLine, Observer};
 
 use crate::check::{report_text, table};
 use crate::interrupt;
-use crate::output::{Output, note, warn};
+use crate::output::{Output, is_silent, note, warn};
 use crate::said::said;
 
 /// Shows what a run does.
@@ -56,14 +56,15 @@ impl Piece {
 impl Progress {
     /// Progress as `output` asks for.
     pub fn new(output: Output) -> Self {
-        let bar = if output.quiet { ProgressBar::hidden() } else { ProgressBar::no_length() };
+        let quiet = output.quiet || is_silent();
+        let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::no_length() };
         let template = "{msg} {wide_bar} {pos}/{len}, {eta} left ";
         bar.set_style(
             ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
         );
         let (piece, saved) = (Mutex::new(Piece::begin(0, 0)), Mutex::new(Instant::now()));
         let failed = AtomicBool::new(false);
-        Self { quiet: output.quiet, bar, piece, save_every: Duration::MAX, saved, failed }
+        Self { quiet, bar, piece, save_every: Duration::MAX, saved, failed }
     }
 
     /// Progress of a run, which is to save every so many seconds.

@@ -8,6 +8,7 @@ use clap::Args;
 use medvol::io::Reading;
 use scnas::data::files::name_of_folder;
 use scnas::learn::relaxation::Relaxation;
+use scnas::ranks::Ranks;
 use scnas::report::against_random::AgainstRandom;
 use scnas::report::evaluation::Evaluation;
 use scnas::report::result::RunResult;
@@ -175,14 +176,33 @@ impl SettingsArgs {
         let overrides: Vec<String> = self.set.iter().chain(more).cloned().collect();
         Ok(Config::load(preset, self.config.as_deref().or(base), &overrides)?)
     }
+
+    /// What is said of a batch is that of each of `ranks`, and becomes that of all; only what another
+    /// run says is that of all already.
+    pub fn of_all(&self, key: &str, batch: &mut usize, base: Option<&Path>, ranks: &dyn Ranks) {
+        let of_another = match &self.config {
+            Some(file) => file.with_file_name("plan.json").exists(),
+            None => base.is_some() && self.preset.is_none(),
+        };
+        if !of_another || self.of_section(key).next().is_some() {
+            *batch = batch.saturating_mul(ranks.count());
+        }
+    }
 }
 
 impl RunArgs {
     /// The settings: preset, then the file (or, without one, `base`), then `--set`, `--fold` and
-    /// `more`.
-    pub fn settings(&self, base: Option<&Path>, mut more: Vec<String>) -> Result<Config> {
+    /// `more`. `train.batch` is that of all `ranks`.
+    pub fn settings(
+        &self,
+        base: Option<&Path>,
+        mut more: Vec<String>,
+        ranks: &dyn Ranks,
+    ) -> Result<Config> {
         more.extend(self.fold.map(|fold| format!("data.fold={fold}")));
-        self.settings.load(base, &more)
+        let mut config = self.settings.load(base, &more)?;
+        self.settings.of_all("train.batch", &mut config.train.batch, base, ranks);
+        Ok(config)
     }
 
     /// The run folder: `--out`, or `runs/<data>/<kind>-fold<K>`.

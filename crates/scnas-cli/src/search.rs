@@ -1,11 +1,14 @@
 //! `scnas search`: finds an architecture, gives it weights, scores it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::Args;
 use scnas::Device;
+use scnas::ranks::{Alone, Ranks};
+use scnas::report::evaluation::Evaluation;
+use scnas::report::result::RunResult;
 use scnas::run::cross_validate::foresee;
 use scnas::run::pipeline::{Order, run_search};
 use scnas::run::share::{Share, run_share};
@@ -17,6 +20,7 @@ use crate::jobs::plan::of_search;
 use crate::jobs::slurm::{self, ON_A_CLUSTER, Scheduler, SubmitArgs, Work};
 use crate::output::Output;
 use crate::progress::Progress;
+use crate::ranks::together;
 use crate::run_options::{RunArgs, StrategyArgs, report};
 use crate::typed::Typed;
 
@@ -59,11 +63,14 @@ pub struct SearchArgs {
 }
 
 impl SearchArgs {
-    /// Settings and run folder.
-    pub fn prepared(&self) -> Result<(Config, PathBuf)> {
+    /// Settings, of all ranks together, and run folder.
+    pub fn prepared(&self, ranks: &dyn Ranks) -> Result<(Config, PathBuf)> {
         let settings = &self.run.settings;
-        let mut config = self.run.settings(None, self.strategy.overrides(settings))?;
+        let mut config = self.run.settings(None, self.strategy.overrides(settings), ranks)?;
         config.race.candidates.extend(self.strategy.candidate.iter().cloned());
+        if config.search.strategy == Strategy::BiLevel {
+            settings.of_all("search.batch", &mut config.search.batch, None, ranks);
+        }
         settings.refuse_other_search(&config.search)?;
         if inherits(&config) {
             settings.warn_of_untrained();
@@ -91,25 +98,51 @@ pub fn inherits(config: &Config) -> bool {
 
 pub fn run(args: &SearchArgs, typed: &Typed, device: &Device, output: Output) -> Result<ExitCode> {
     interrupt::listen()?;
-    let (config, folder) = args.prepared()?;
+    if args.submit.scheduler.is_none() && args.share.is_none() {
+        let found = together(|ranks| search(args, device, ranks, output))?;
+        if let Some((folder, found)) = found {
+            report(&folder, &found, output)?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (config, folder) = args.prepared(&Alone)?;
     if args.submit.scheduler == Some(Scheduler::Slurm) {
         let tasks = of_search(typed, &folder, &config)?;
-        let order = Order { data: &args.run.data, folder: &folder, config, device };
+        let order = order(args, &folder, config, device, &Alone);
         let needs = |check, progress: &Progress| foresee(&order, None, check, progress);
         let work = Work { submit: &args.submit, out: &folder, tasks: &tasks, needs: &needs };
         return slurm::launch(work, typed, output);
     }
     let progress = Progress::saving_every(output, args.run.settings.save_every);
-    let order = Order { data: &args.run.data, folder: &folder, config, device };
+    let order = order(args, &folder, config, device, &Alone);
     if let Some(share) = args.share {
         run_share(order, share, &progress)?;
         drop(progress);
         let text = format!("{}: {share} done", folder.display());
         output.result(text, || json!({ "run": folder, "share": share.to_string() }))?;
-        return Ok(ExitCode::SUCCESS);
     }
-    let found = run_search(order, &progress)?;
-    drop(progress);
-    report(&folder, &found, output)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The run folder, and what was reached.
+fn search(
+    args: &SearchArgs,
+    device: &Device,
+    ranks: &dyn Ranks,
+    output: Output,
+) -> Result<(PathBuf, (RunResult, Evaluation))> {
+    let (config, folder) = args.prepared(ranks)?;
+    let progress = Progress::saving_every(output, args.run.settings.save_every);
+    let found = run_search(order(args, &folder, config, device, ranks), &progress)?;
+    Ok((folder, found))
+}
+
+fn order<'a>(
+    args: &'a SearchArgs,
+    folder: &'a Path,
+    config: Config,
+    device: &'a Device,
+    ranks: &'a dyn Ranks,
+) -> Order<'a> {
+    Order { data: &args.run.data, folder, config, device, ranks }
 }

@@ -7,6 +7,9 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use scnas::Device;
 use scnas::data::files::name_of_folder;
+use scnas::ranks::Ranks;
+use scnas::report::evaluation::Evaluation;
+use scnas::report::result::RunResult;
 use scnas::run::pipeline::{Order, run_train};
 use scnas::run::start::Start;
 use scnas::store::named::{Named, settings_of};
@@ -15,6 +18,7 @@ use scnas::store::run_folder::settings_file;
 use crate::interrupt;
 use crate::output::Output;
 use crate::progress::Progress;
+use crate::ranks::together;
 use crate::run_options::{ARCHITECTURES, RunArgs, report};
 
 /// Train a given architecture and score it on the held-out fold
@@ -73,6 +77,20 @@ impl Init {
 
 pub fn run(args: &TrainArgs, device: &Device, output: Output) -> Result<ExitCode> {
     interrupt::listen()?;
+    let trained = together(|ranks| train(args, device, ranks, output))?;
+    if let Some((folder, trained)) = trained {
+        report(&folder, &trained, output)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The run folder, and what was reached.
+fn train(
+    args: &TrainArgs,
+    device: &Device,
+    ranks: &dyn Ranks,
+    output: Output,
+) -> Result<(PathBuf, (RunResult, Evaluation))> {
     let init =
         args.init.unwrap_or(if args.from.is_some() { Init::Finetune } else { Init::Scratch });
     let start = match (init, args.from.as_deref()) {
@@ -88,7 +106,7 @@ pub fn run(args: &TrainArgs, device: &Device, output: Output) -> Result<ExitCode
     if init == Init::Inherit {
         args.run.settings.warn_of_untrained();
     }
-    let config = args.run.settings(base_settings(args).as_deref(), Vec::new())?;
+    let config = args.run.settings(base_settings(args).as_deref(), Vec::new(), ranks)?;
     let mut named = match (&args.from, &args.arch) {
         (Some(folder), _) => Named::of_run(folder)?,
         (None, Some(text)) => Named::resolve(text, &config.network.space(), config.seed, device)?,
@@ -104,11 +122,9 @@ pub fn run(args: &TrainArgs, device: &Device, output: Output) -> Result<ExitCode
         named.name = format!("{} taught by {}", named.name, teachers.join(", "));
     }
     let progress = Progress::saving_every(output, args.run.settings.save_every);
-    let order = Order { data: &args.run.data, folder: &folder, config, device };
+    let order = Order { data: &args.run.data, folder: &folder, config, device, ranks };
     let trained = run_train(order, &named, start, &args.distill, &progress)?;
-    drop(progress);
-    report(&folder, &trained, output)?;
-    Ok(ExitCode::SUCCESS)
+    Ok((folder, trained))
 }
 
 /// The settings of the run that is named, so that what is compared differs in nothing else.

@@ -6,6 +6,7 @@ use medvol::io::Reading;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use scnas::ranks::Alone;
 use scnas::report::evaluation::TOLERANCE_MM;
 use scnas::report::scoring::{self, Scoring};
 use scnas::run::pipeline::{Order, run_search, run_train};
@@ -73,7 +74,8 @@ pub fn search<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let (config, device) = configured(preset, settings, device)?;
     let (result, _) = Watch::calling(callback).wait(py, |observer| {
-        run_search(Order { data: &data, folder: &out, config, device: &device }, observer)
+        let (data, folder, device, ranks) = (&data, &out, &device, &Alone);
+        run_search(Order { data, folder, config, device, ranks }, observer)
     })?;
     python(py, &result)
 }
@@ -96,7 +98,8 @@ pub fn train<'py>(
     let (config, device) = configured(preset, settings, device)?;
     let (result, _) = Watch::calling(callback).wait(py, |observer| {
         let named = Named::resolve(arch, &config.network.space(), config.seed, &device)?;
-        let order = Order { data: &data, folder: &out, config, device: &device };
+        let (data, folder, device, ranks) = (&data, &out, &device, &Alone);
+        let order = Order { data, folder, config, device, ranks };
         run_train(order, &named, Start::Scratch, &distill, observer)
     })?;
     python(py, &result)

@@ -63,6 +63,7 @@ pub mod network;
 pub mod observer;
 pub mod predict;
 pub mod random;
+pub mod ranks;
 pub mod report;
 pub mod run;
 pub mod settings;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Subcommand};
 use scnas::Device;
+use scnas::ranks::Alone;
 use scnas::report::finished::fold_folder;
 use scnas::report::table::aligned;
 use scnas::run::cross_validate::planned;
@@ -88,7 +89,7 @@ pub fn run(
             (prepared.out, tasks)
         }
         Planned::Search(of) => {
-            let (config, out) = of.prepared()?;
+            let (config, out) = of.prepared(&Alone)?;
             let tasks = of_search(typed, &out, &config)?;
             (out, tasks)
         }

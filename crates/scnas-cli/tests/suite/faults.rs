@@ -51,6 +51,23 @@ fn a_second_process_in_a_run_folder_is_refused_and_the_first_goes_on() {
     assert!(first.status.success(), "{first:?}");
 }
 
+#[test]
+#[cfg(not(feature = "mpi"))]
+fn several_processes_of_mpi_are_refused_by_a_build_that_would_have_them_do_the_same() {
+    let dir = folder("without_mpi");
+    task(&dir);
+    let train = tiny(&["train", "data", "--arch", "chain", "--out", "run"], &[]);
+    let search = tiny(&["search", "data", "--out", "run"], &[]);
+    let predict = ["predict", "data", "--model", "run", "--out", "labels"];
+    for command in [&train[..], &search, &predict] {
+        let refused = scnas(&dir, command).env("OMPI_COMM_WORLD_SIZE", "4").output().unwrap();
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        let text = stderr(&refused);
+        assert!(text.contains("--features mpi") && text.contains("found 4"), "{text}");
+        assert!(!dir.join("run").exists());
+    }
+}
+
 /// Expects exit code 1 and an error about a write to a file of `run`, for the reason that is given;
 /// returns the file.
 fn failed_write(output: &Output, reason: &str) -> String {

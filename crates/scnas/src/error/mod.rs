@@ -155,6 +155,14 @@ pub enum Error {
         more: usize,
     },
 
+    /// Ranks that do one piece of work have come to different things.
+    #[error(
+        "expected all ranks to have read and computed the same; found that they differ; start them with the same program, the same files and the same kind of processor"
+    )]
+    RanksDiffer,
+    /// What went wrong on another rank, in its words.
+    #[error("{0}")]
+    OnAnotherRank(String),
     /// Another process works in a run folder.
     #[error("{}: expected a run folder that no other process uses; it is in use; wait for the other process or stop it", path.display())]
     InUse {

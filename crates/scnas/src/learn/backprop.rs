@@ -14,13 +14,14 @@ use medvol::Target;
 
 use crate::learn::batch::Batch;
 use crate::learn::deep_supervision::{DeepSupervision, coarse_classes};
-use crate::learn::loss::{Lesson, Loss, LossTerms};
+use crate::learn::loss::{Attached, Lesson, LossTerms, through};
 use crate::network::Head;
 use crate::network::architecture::Segmenter;
 use crate::network::cells::Network;
 use crate::network::layout::WeightId;
 use crate::network::mixture::{Mixture, MixtureGradients};
 use crate::network::weights::{Pass, Tape, Weights};
+use crate::ranks::Ranks;
 
 /// Where gradients are taken.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +40,8 @@ pub struct Backprop<'a> {
     pub supervision: Option<&'a DeepSupervision>,
     /// Cell by cell, where the network has cells: less memory, one more forward pass.
     pub recompute: bool,
+    /// Who has the other parts of the batch.
+    pub ranks: &'a dyn Ranks,
 }
 
 /// A loss and its gradients.
@@ -53,8 +56,14 @@ pub struct LossGradients {
 }
 
 impl Backprop<'_> {
-    /// Loss and gradients of `batch` with the operations of `mixture` on the edges.
+    /// Loss and gradients of `batch`, and of its other parts, with the operations of `mixture` on
+    /// the edges.
     pub fn gradients(&self, tape: Tape, batch: &Batch, mixture: &Mixture) -> LossGradients {
+        self.own_gradients(tape, batch, mixture).of_all(self.ranks, self.weights.device())
+    }
+
+    /// The loss of all of the batch, and the share of `batch` in its gradients.
+    fn own_gradients(&self, tape: Tape, batch: &Batch, mixture: &Mixture) -> LossGradients {
         match self.network.cells() {
             Some(network) if self.recompute => self.by_cell(network, tape, batch, mixture),
             Some(network) => self.whole(tape, batch, mixture, |pass, x| {
@@ -89,30 +98,27 @@ impl Backprop<'_> {
         let pass = Pass::new(self.weights, tape);
         let x = pass.input(batch.image.clone(), batch.shape);
         let judged = logits(&pass, x).into_iter().map(|(y, level)| self.judge(y, batch, level));
-        let sum = judged.reduce(|(sum, scalar), (loss, more)| (sum + loss, scalar + more));
+        let (values, scalars): (Vec<_>, Vec<_>) = judged
+            .map(|(share, loss)| ((share, loss.value), loss.scalar.mul_scalar(share)))
+            .unzip();
         let mut found = LossGradients::none(mixture);
-        if let Some((loss, scalar)) = sum {
-            found.loss = loss;
-            found.collect(pass, mixture, &mut scalar.backward());
+        if let Some(scalar) = scalars.into_iter().reduce(|sum, more| sum + more) {
+            let mut gradients = scalar.backward();
+            found.loss = values.into_iter().map(|(share, value)| share * value.read()).sum();
+            found.collect(pass, mixture, &mut gradients);
         }
         found
     }
 
-    /// The share in the loss of logits at `level`, and a scalar with its gradient.
-    fn judge(&self, logits: Tensor<5>, batch: &Batch, level: usize) -> (f64, Tensor<1>) {
+    /// The loss of logits at `level`, and its share in the whole.
+    fn judge(&self, logits: Tensor<5>, batch: &Batch, level: usize) -> (f64, Attached) {
         let [.., d, h, w] = batch.shape;
         let factor = self.network.layout().grid().factor(level);
         let coarse = (level > 0).then(|| coarse_classes(&batch.classes, [d, h, w], factor));
         let classes = coarse.as_ref().unwrap_or(&batch.classes);
         let lesson = self.lesson.filter(|_| level == 0);
-        let loss = Loss::of_tensor(self.loss, self.target, &logits, classes, lesson);
-        match self.supervision {
-            None => (loss.value, loss.attach(logits)),
-            Some(supervision) => {
-                let share = supervision.share(level);
-                (share * loss.value, loss.attach(logits).mul_scalar(share))
-            }
-        }
+        let share = self.supervision.map_or(1.0, |supervision| supervision.share(level));
+        (share, Attached::new(self.loss, self.target, logits, classes, lesson, self.ranks))
     }
 
     fn by_cell(
@@ -133,9 +139,9 @@ impl Backprop<'_> {
         for head in self.heads(network) {
             let pass = Pass::new(self.weights, tape);
             let read: Vec<_> = head.reads().map(|output| leaf(&outputs[output])).collect();
-            let (loss, scalar) = self.judge(head.forward(&pass, read.clone()), batch, head.level());
-            found.loss += loss;
-            let mut gradients = scalar.backward();
+            let (share, loss) = self.judge(head.forward(&pass, read.clone()), batch, head.level());
+            let mut gradients = loss.scalar.mul_scalar(share).backward();
+            found.loss += share * loss.value.read();
             add_gradients(&mut by_output, head.reads().zip(read), &mut gradients);
             found.collect(pass, mixture, &mut gradients);
         }
@@ -175,13 +181,9 @@ fn add_gradients(
     }
 }
 
-/// A scalar on the tape of `y` whose gradient with respect to `y` is `g`.
-fn through(y: Tensor<5>, g: Tensor<5>) -> Tensor<1> {
-    (y * Tensor::from_inner(g)).sum()
-}
-
 impl LossGradients {
-    fn none(mixture: &Mixture) -> Self {
+    /// Those of no patch.
+    pub(crate) fn none(mixture: &Mixture) -> Self {
         Self { loss: 0.0, weights: BTreeMap::new(), mixture: mixture.no_gradients() }
     }
 

@@ -7,5 +7,6 @@ pub mod deciding;
 pub mod deep_supervision;
 pub mod loss;
 pub mod optimiser;
+mod over_ranks;
 pub mod relaxation;
 pub mod schedule;

@@ -131,6 +131,11 @@ impl MixtureGradients {
         }
     }
 
+    /// dL/dẑ of every operation that ran, in the order of [`Self::edges`].
+    pub fn numbers_mut(&mut self) -> impl Iterator<Item = &mut f64> {
+        self.0.iter_mut().flatten().map(|gradient| &mut gradient.by_z)
+    }
+
     /// The operations that ran, edge by edge, in the order of the architectures.
     pub fn edges(&self) -> impl Iterator<Item = &[EntryGradient]> {
         self.0.iter().map(Vec::as_slice)

@@ -126,6 +126,13 @@ impl Weights {
         self.entries.iter().map(|w| w.value.dims().iter().product::<usize>()).sum()
     }
 
+    /// A CRC-32 of all values.
+    pub fn checksum(&self) -> u32 {
+        let mut crc = crc32fast::Hasher::new();
+        self.entries.iter().for_each(|w| crc.update(w.value.clone().into_data().as_bytes()));
+        crc.finalize()
+    }
+
     /// Sets every weight from the tensor of its name.
     ///
     /// # Errors

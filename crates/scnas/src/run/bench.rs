@@ -17,6 +17,7 @@ use crate::network::size::Size;
 use crate::network::weights::{Pass, Tape, Weights};
 use crate::observer::Observer;
 use crate::random::{Stream, rng};
+use crate::ranks::Alone;
 use crate::run::decide::Decider;
 use crate::run::epochs::{At, Levels, Phase};
 use crate::run::search::Searcher;
@@ -106,7 +107,7 @@ impl Bench<'_> {
     fn iterations(&self, mut search: impl Phase, batches: &Levels<Batch>) -> Timing {
         self.repeat("search iterations", |index| {
             // A few steps from fresh weights do not diverge; a time is all that is wanted of them.
-            let _ = search.step(batches, At { epoch: 0, index, rate: 1.0 });
+            let _ = search.step(batches, At { epoch: 0, index, rate: 1.0 }, &Alone);
         })
     }
 
@@ -127,6 +128,7 @@ impl Bench<'_> {
                 lesson: None,
                 supervision: None,
                 recompute: self.config.network.recompute,
+                ranks: &Alone,
             };
             let found = backprop.gradients(Tape::Weights, &batch, &mixture);
             adam.step(&mut weights, found.weights, config.weights.lr, config.clip());

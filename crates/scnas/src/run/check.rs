@@ -17,6 +17,7 @@ use crate::data::splits::read_unchecked;
 use crate::error::{Error, Result};
 use crate::memory;
 use crate::observer::Observer;
+use crate::ranks::Ranks;
 use crate::settings::Config;
 use crate::store::run_folder::FINDINGS;
 
@@ -96,6 +97,12 @@ impl<'a> Opened<'a> {
         let fit = state.is_some() && std::fs::read_to_string(&remembered).ok() == state;
         let due = Cell::new(!fit);
         Self { planned, check: Check { data, splits, reading, remembered, state, due } }
+    }
+
+    /// With a check that the first of `ranks` does for all.
+    pub fn checked_by_first(self, ranks: &dyn Ranks) -> Self {
+        self.check.due.set(self.check.is_due() && ranks.is_first());
+        self
     }
 
     /// The plan, where there is one.

@@ -47,7 +47,7 @@ pub fn cross_validate(
     wanted: &[usize],
     observer: &dyn Observer,
 ) -> Result<CrossValidated> {
-    let Order { data, folder: out, mut config, device } = order;
+    let Order { data, folder: out, mut config, device, ranks } = order;
     config.data.fold = 0;
     if named.is_none() {
         config.refuse_in_vain()?;
@@ -68,7 +68,7 @@ pub fn cross_validate(
         observer.message(&Message::Fold { fold, of, folder: folder.clone() });
         let done = Plan::new(&cohort, &config).and_then(|plan| {
             let (device, check) = (device.clone(), Some(&check));
-            let job = Job { cohort: &cohort, plan, folder, config, device, check };
+            let job = Job { cohort: &cohort, plan, folder, config, device, check, ranks };
             match named {
                 Some(named) => job.train(named, Start::Scratch, &[], observer),
                 None => job.search(observer),
@@ -107,7 +107,7 @@ pub fn foresee(
     check: bool,
     observer: &dyn Observer,
 ) -> Result<Needs> {
-    let Order { data, folder, config, device } = order;
+    let Order { data, folder, config, device, .. } = order;
     let (cohort, plan, due) = Opened::new(data, config, folder).planned(observer)?;
     if check {
         due.now(observer)?;

@@ -5,14 +5,18 @@
 //! α is not learnt: operations that are left are drawn alike. What they are worth is estimated by
 //! [`Decisions`].
 
+use std::iter;
+
 use crate::data::patches::{Draw, Patches};
 use crate::error::Result;
+use crate::learn::backprop::LossGradients;
 use crate::learn::batch::Batch;
 use crate::learn::deciding::decisions::{Decisions, Rule};
 use crate::learn::relaxation::{Alpha, Sample};
 use crate::network::weights::Tape;
 use crate::observer::{DecideLine, SearchLine};
 use crate::random::{Stream, rng};
+use crate::ranks::{Alone, Ranks};
 use crate::run::course::Course;
 use crate::run::epochs::{At, Kept, Levels, NotFinite, Phase, finite};
 use crate::run::search::Searcher;
@@ -73,6 +77,31 @@ impl Decider {
         }
     }
 
+    /// What is found on each patch of a step by itself, a sample each: here on this rank's share of
+    /// them, then on all ranks.
+    fn judge_patches(
+        &self,
+        own: &Batch,
+        samples: &[Sample],
+        ranks: &dyn Ranks,
+    ) -> Vec<LossGradients> {
+        let (share, mut own) = (ranks.share(samples.len()), own.patches());
+        let judge = |(n, sample): (usize, &Sample)| match share
+            .contains(&n)
+            .then(|| own.next())
+            .flatten()
+        {
+            Some(patch) => self.supernet.gradients(Tape::Architecture, &patch, sample, &Alone),
+            None => LossGradients::none(&sample.mixture(self.supernet.weights.device(), false)),
+        };
+        let mut found: Vec<LossGradients> = samples.iter().enumerate().map(judge).collect();
+        let numbers = found.iter_mut().flat_map(|LossGradients { loss, mixture, .. }| {
+            iter::once(loss).chain(mixture.numbers_mut())
+        });
+        ranks.add_each(numbers.collect());
+        found
+    }
+
     /// Drops what is known to be worse; so much more, the most certain first, that one operation an
     /// edge is left at the end of the last deciding epoch, as many being dropped in each.
     fn drop_worse(&mut self, epoch: usize) {
@@ -129,20 +158,22 @@ impl Phase for Decider {
         &mut self,
         batches: &Levels<Batch>,
         At { epoch, index, rate }: At,
+        ranks: &dyn Ranks,
     ) -> Result<Levels<f64>, NotFinite> {
         let each = self.decide.patches;
         let sample = self.sample(index * (1 + each));
-        let weights = self.supernet.learn(&batches.weights, &sample, rate)?;
+        let weights = self.supernet.learn(&batches.weights, &sample, rate, ranks)?;
 
         let Some(batch) = &batches.alpha else { return Ok(Levels { weights, alpha: None }) };
+        let samples: Vec<Sample> =
+            (0..each).map(|n| self.sample(index * (1 + each) + 1 + n)).collect();
+        let found = self.judge_patches(batch, &samples, ranks);
         let mut sum = 0.0;
-        for (n, patch) in batch.patches().enumerate() {
-            let sample = self.sample(index * (1 + each) + 1 + n);
-            let found = self.supernet.gradients(Tape::Architecture, &patch, &sample);
+        for (n, (sample, found)) in samples.iter().zip(found).enumerate() {
             let squares = found.mixture.edges().flatten().map(|g| g.by_z * g.by_z);
             sum += finite(found.loss, squares.sum::<f64>().sqrt())?;
             let draw = index * each + n;
-            self.decisions.observe(draw, &sample, &found.mixture, self.supernet.space());
+            self.decisions.observe(draw, sample, &found.mixture, self.supernet.space());
         }
         if index + 1 == self.course().before(epoch + 1) {
             self.drop_worse(epoch);

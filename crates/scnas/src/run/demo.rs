@@ -11,6 +11,7 @@ use crate::data::plan::Plan;
 use crate::error::{Error, Result};
 use crate::message::Message;
 use crate::observer::Observer;
+use crate::ranks::Alone;
 use crate::report::evaluation::TOLERANCE_MM;
 use crate::report::scoring::{Scored, Scoring, evaluate};
 use crate::run::predict::{Request, predict};
@@ -78,6 +79,7 @@ pub fn demo(folders: &Folders, device: &Device, observer: &dyn Observer) -> Resu
         config,
         device: device.clone(),
         check: None,
+        ranks: &Alone,
     };
     job.search(observer)?;
 
@@ -87,7 +89,7 @@ pub fn demo(folders: &Folders, device: &Device, observer: &dyn Observer) -> Resu
         out: predictions.clone(),
         ..Request::default()
     };
-    predict(&request, device, observer)?.all()?;
+    predict(&request, device, &Alone, observer)?.all()?;
     let scoring = Scoring {
         predictions: predictions.clone(),
         references: Some(truth.clone()),

@@ -5,6 +5,7 @@
 
 use std::time::Instant;
 
+use medvol::ClassMap;
 use medvol::metrics::mean_sd;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,7 @@ use crate::learn::optimiser::WeightAdam;
 use crate::learn::schedule::Plateau;
 use crate::network::weights::Weights;
 use crate::observer::{EpochLine, Observer, SearchLine};
+use crate::ranks::Ranks;
 use crate::run::course::Course;
 use crate::run::setup::Run;
 use crate::run::validate::{Judged, validate};
@@ -39,11 +41,17 @@ pub(crate) trait Phase {
     /// Those of [`Patches::draw`].
     fn draw(&self, patches: &Patches, epoch: usize) -> Result<Vec<Levels<Vec<Draw>>>>;
 
-    /// Does one step on the batches that were drawn for it; returns their losses.
+    /// Does one step on this rank's share of the batches that were drawn for it; returns the losses
+    /// of all of them. What changes does so on all `ranks` alike.
     ///
     /// # Errors
     /// A loss or gradients that are no finite numbers.
-    fn step(&mut self, batches: &Levels<Batch>, at: At) -> Result<Levels<f64>, NotFinite>;
+    fn step(
+        &mut self,
+        batches: &Levels<Batch>,
+        at: At,
+        ranks: &dyn Ranks,
+    ) -> Result<Levels<f64>, NotFinite>;
 
     /// What a checkpoint holds.
     fn kept(&mut self) -> Kept<'_, Self::State>;
@@ -185,6 +193,10 @@ pub(crate) fn run_until<P: Phase>(
         let mut start = Instant::now();
         let rate = steps(run, phase, &mut place, &mut start, observer)?;
 
+        let ranks = run.ranks;
+        if !ranks.is_alone() && !ranks.agree(phase.kept().weights.checksum().into()) {
+            return Err(Error::RanksDiffer);
+        }
         run.say_what_was_remade(observer);
         let done = place.epoch + 1;
         let due = course.validates_after(done);
@@ -210,7 +222,7 @@ pub(crate) fn run_until<P: Phase>(
         let classes = run.plan.foreground();
         observer.epoch(&line, &classes);
         run.dir.log(line)?;
-        if run.config.log.tensorboard {
+        if run.config.log.tensorboard && ranks.is_first() {
             events::write(run.dir.path(), run.dir.lines(), &classes)?;
         }
         save(run, phase, &place)?;
@@ -228,23 +240,24 @@ fn steps<P: Phase>(
 ) -> Result<f64> {
     let course = phase.course();
     let patches = run.patches(course.augment);
-    let (epoch, before) = (place.epoch, course.before(place.epoch));
+    let (epoch, before, ranks) = (place.epoch, course.before(place.epoch), run.ranks);
     let waiting = Instant::now();
     let draws = phase.draw(&patches, epoch)?;
     place.tally.waited += waiting.elapsed().as_secs_f64();
     let batches = draws.iter().skip(place.step).map(|Levels { weights, alpha }| -> Result<_> {
-        let alpha = alpha.as_deref().map(|draws| patches.batch(draws)).transpose()?;
-        Ok(Levels { weights: patches.batch(weights)?, alpha })
+        let alpha = alpha.as_deref().map(|draws| share(&patches, draws, ranks)).transpose()?;
+        Ok(Levels { weights: share(&patches, weights, ranks)?, alpha })
     });
     let mut rate = 1.0;
     ahead(batches, |batches| {
         for step in place.step..course.steps[epoch] {
-            let stop = observer.stop();
+            let stop = ranks.any(observer.stop());
             if stop || observer.save() {
                 place.tally.add_time(start);
                 save(run, phase, place)?;
             }
             if stop {
+                ranks.stopping();
                 return Err(Error::Stopped);
             }
             let waiting = Instant::now();
@@ -253,7 +266,7 @@ fn steps<P: Phase>(
             place.tally.waited += waiting.elapsed().as_secs_f64();
             let index = before + step;
             rate = course.rate(index, &place.plateau);
-            let losses = phase.step(&batches?, At { epoch, index, rate }).map_err(
+            let losses = phase.step(&batches?, At { epoch, index, rate }, ranks).map_err(
                 |NotFinite { loss, norm }| Error::Diverged {
                     phase: P::NAME,
                     epoch,
@@ -272,19 +285,39 @@ fn steps<P: Phase>(
     Ok(rate)
 }
 
+/// The share of a rank in the patches of a step. A rank that has none takes the first with all its
+/// voxels ignored: it goes the way of the others, and adds nothing to it.
+fn share(patches: &Patches, draws: &[Draw], ranks: &dyn Ranks) -> Result<Batch> {
+    let own = &draws[ranks.share(draws.len())];
+    if !own.is_empty() {
+        return patches.batch(own);
+    }
+    let mut batch = patches.batch(draws.get(..1).unwrap_or_default())?;
+    batch.classes.fill(ClassMap::IGNORED);
+    Ok(batch)
+}
+
 /// The place of the latest checkpoint, from which the phase is restored; the beginning without one.
 fn resume<P: Phase>(run: &Run, phase: &mut P, observer: &dyn Observer) -> Result<Place> {
     let Kept { state, weights, adam, average } = phase.kept();
     let path = run.dir.checkpoint(P::NAME);
-    let Some(saved) = checkpoint::load(&path, weights, adam, average, observer)? else {
-        return Ok(Place::default());
-    };
-    let State { place, own } = saved;
-    *state = own;
-    Ok(place)
+    let saved = checkpoint::load(&path, weights, adam, average, observer)?;
+    let place = saved.map_or_else(Place::default, |State { place, own }| {
+        *state = own;
+        place
+    });
+    // Nor is the next one written before all have read this one.
+    match run.ranks.agree((place.epoch as u64) << 32 | place.step as u64) {
+        true => Ok(place),
+        false => Err(Error::RanksDiffer),
+    }
 }
 
+/// All ranks have the same, and the first writes it.
 fn save<P: Phase>(run: &Run, phase: &mut P, place: &Place) -> Result<()> {
+    if !run.ranks.is_first() {
+        return Ok(());
+    }
     let Kept { state, weights, adam, average } = phase.kept();
     let path = run.dir.checkpoint(P::NAME);
     checkpoint::save(&path, &State { place, own: state }, weights, adam, average.as_deref())

@@ -15,7 +15,7 @@ use crate::predict::image::{ImagePredictor, Options};
 use crate::report::evaluation::{Evaluation, TOLERANCE_MM, score};
 use crate::report::held_out::HeldOut;
 use crate::report::html;
-use crate::report::result::{MadeWith, Origin, RunResult};
+use crate::report::result::{MadeWith, Origin, RunResult, read_run};
 use crate::run::setup::Run;
 use crate::settings::{Config, PredictConfig};
 use crate::store::model::{MODEL, Model};
@@ -42,7 +42,8 @@ pub(super) fn write_report(folder: &Path, config: &Config, observer: &dyn Observ
 
 impl Run<'_> {
     /// Writes the model, predicts the held-out cases on their own grids, and writes predictions,
-    /// evaluation, result and the page about it. `origin` says how the network came to be.
+    /// evaluation, result and the page about it. `origin` says how the network came to be. Of several
+    /// ranks the first does that, and the others read it.
     ///
     /// # Errors
     /// When files cannot be read or written.
@@ -52,6 +53,10 @@ impl Run<'_> {
         model: &Model,
         observer: &dyn Observer,
     ) -> Result<(RunResult, Evaluation)> {
+        if !self.ranks.is_first() {
+            self.ranks.wait();
+            return read_run(self.dir.path());
+        }
         model.write(&self.dir.file(MODEL))?;
         let predictions = self.dir.file("predictions");
         std::fs::create_dir_all(&predictions)
@@ -100,6 +105,7 @@ impl Run<'_> {
         self.dir.write_json(HELD_OUT, &HeldOut::of(&self.held_out_files))?;
         self.dir.write_json("result.json", &result)?;
         write_report(self.dir.path(), &self.config, observer);
+        self.ranks.wait();
         Ok((result, evaluation))
     }
 

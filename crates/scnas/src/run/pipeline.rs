@@ -12,6 +12,7 @@ use crate::data::plan::to_json;
 use crate::error::{Error, Result};
 use crate::message::{Message, RaceMessage};
 use crate::observer::Observer;
+use crate::ranks::Ranks;
 use crate::report::evaluation::Evaluation;
 use crate::report::result::{RunResult, is_complete, read_run};
 use crate::run::check::Opened;
@@ -39,6 +40,8 @@ pub struct Order<'a> {
     pub config: Config,
     /// Where to compute.
     pub device: &'a Device,
+    /// Who does it together: [`Alone`](crate::ranks::Alone), or this process's place among several.
+    pub ranks: &'a dyn Ranks,
 }
 
 /// Searches an architecture, gives it weights as the settings say, and scores it; a complete run is
@@ -48,13 +51,15 @@ pub struct Order<'a> {
 /// Anything wrong with data, settings or folder; too little memory or disk; [`Error::Diverged`];
 /// [`Error::Stopped`] on request, with everything saved.
 pub fn run_search(order: Order, observer: &dyn Observer) -> Result<(RunResult, Evaluation)> {
-    let Order { data, folder, config, device } = order;
+    let Order { data, folder, config, device, ranks } = order;
     config.refuse_in_vain()?;
     let for_check = config.clone();
-    let (cohort, plan, check) = Opened::new(data, &for_check, folder).planned(observer)?;
+    let opened = Opened::new(data, &for_check, folder).checked_by_first(ranks);
+    let (cohort, plan, check) = opened.planned(observer)?;
     let (folder, device, check) = (folder.into(), device.clone(), Some(&check));
-    let shared = config.search.strategy == Strategy::Race;
-    let job = Job { cohort: &cohort, plan, folder, config, device, check };
+    // Ranks that wait for each other cannot wait for other processes too.
+    let shared = config.search.strategy == Strategy::Race && ranks.is_alone();
+    let job = Job { cohort: &cohort, plan, folder, config, device, check, ranks };
     when_free(|_| shared, observer, || job.clone().search(observer))
 }
 
@@ -95,11 +100,12 @@ pub fn run_train(
     teachers: &[PathBuf],
     observer: &dyn Observer,
 ) -> Result<(RunResult, Evaluation)> {
-    let Order { data, folder, config, device } = order;
+    let Order { data, folder, config, device, ranks } = order;
     let for_check = config.clone();
-    let (cohort, plan, check) = Opened::new(data, &for_check, folder).planned(observer)?;
+    let opened = Opened::new(data, &for_check, folder).checked_by_first(ranks);
+    let (cohort, plan, check) = opened.planned(observer)?;
     let (folder, device, check) = (folder.into(), device.clone(), Some(&check));
-    Job { cohort: &cohort, plan, folder, config, device, check }
+    Job { cohort: &cohort, plan, folder, config, device, check, ranks }
         .train(named, start, teachers, observer)
 }
 
@@ -178,13 +184,16 @@ impl Job<'_> {
         network: &str,
         observer: &dyn Observer,
     ) -> Result<Option<(RunResult, Evaluation)>> {
-        if !is_complete(&self.folder) {
+        if !self.ranks.of_first(|| Ok(is_complete(&self.folder)))? {
             return Ok(None);
         }
         if let Some(check) = self.check {
             check.now(observer)?;
         }
-        claim(&RunDir::open(&self.folder, &self.config, &self.plan, observer)?, network)?;
+        claim(
+            &RunDir::open(&self.folder, &self.config, &self.plan, self.ranks, observer)?,
+            network,
+        )?;
         let results = read_run(&self.folder)?;
         observer.message(&Message::Complete { folder: self.folder.clone() });
         Ok(Some(results))

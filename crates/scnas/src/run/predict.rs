@@ -1,7 +1,7 @@
 //! Label maps of many images: which images, which models, where the results go, and one bad image
 //! does not end the work on the others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -14,8 +14,9 @@ use crate::data::files::case_name;
 use crate::error::{Error, Result};
 use crate::memory;
 use crate::message::Message;
-use crate::observer::{Observer, Within};
+use crate::observer::{Observer, Silent, Within};
 use crate::predict::image::{ImagePredictor, Options};
+use crate::ranks::Ranks;
 use crate::report::finished::{Finished, Results, complete_folds};
 pub use crate::run::images::{Job, Request};
 use crate::run::images::{check_headers, compare_channels, plan_jobs, say_what_is_passed_over};
@@ -54,24 +55,32 @@ impl Predicted {
     }
 }
 
-/// Predicts all that can be predicted.
+/// Predicts all that can be predicted. Ranks take the images in turn, and all hear what became of
+/// each.
 ///
 /// # Errors
 /// Anything wrong with models, names and places, before any work; [`Error::AllFailed`] where no
 /// image is fit to be predicted.
-pub fn predict(request: &Request, device: &Device, observer: &dyn Observer) -> Result<Predicted> {
+pub fn predict(
+    request: &Request,
+    device: &Device,
+    ranks: &dyn Ranks,
+    observer: &dyn Observer,
+) -> Result<Predicted> {
     let files = request.models.iter().flat_map(|path| model_files(path));
     let models = files.map(|path| Model::read(&path, device)).collect::<Result<Vec<Model>>>()?;
     let Some(Model { card, .. }) = models.first() else {
         return Err(Error::NoModel);
     };
     let (mut jobs, mut failures) = plan_jobs(request, card.size.channels)?;
-    compare_channels(&request.inputs, card, observer)?;
+    // What is true of all images is said once.
+    let once: &dyn Observer = if ranks.is_first() { observer } else { &Silent };
+    compare_channels(&request.inputs, card, once)?;
     let reading = request.reading.or(card.plan.geometry);
     for source in jobs.iter_mut().flat_map(|job| &mut job.inputs) {
         *source = source.clone().read_by(reading);
     }
-    say_what_is_passed_over(&request.inputs, observer);
+    say_what_is_passed_over(&request.inputs, once);
     let options = Options {
         settings: settings(request, card)?,
         probabilities: request.probabilities,
@@ -86,31 +95,65 @@ pub fn predict(request: &Request, device: &Device, observer: &dyn Observer) -> R
         let errors = failures.into_iter().map(|(_, error)| error).collect();
         return Err(Error::AllFailed { errors });
     }
-    failures.iter().for_each(|(_, error)| observer.failed(error));
+    failures.iter().for_each(|(_, error)| once.failed(error));
 
+    // Nothing is written where others still look for images.
+    ranks.wait();
     make_folder(&request.out)?;
     // Of one image the windows are the steps that can be watched, of several the images.
     let within = Within(observer);
     let (images, windows): (&dyn Observer, &dyn Observer) =
         if jobs.len() == 1 { (&within, observer) } else { (observer, &within) };
-    images.begin("predicting", 0, jobs.len());
-    let (mut written, mut stopped) = (Vec::new(), false);
-    for (done, job) in jobs.into_iter().enumerate() {
+    let own: Vec<usize> = (ranks.rank()..jobs.len()).step_by(ranks.count()).collect();
+    images.begin("predicting", 0, own.len());
+    let (mut outcomes, mut stopped) = (BTreeMap::new(), false);
+    for (done, number) in own.into_iter().enumerate() {
         let start = Instant::now();
-        match predict_one(&predictor, card, &job, windows) {
-            Ok(()) => written.push((job, start.elapsed().as_secs_f64())),
+        let outcome = match predict_one(&predictor, card, &jobs[number], windows) {
+            Ok(()) => Ok(start.elapsed().as_secs_f64()),
             Err(_) if observer.stop() => {
                 stopped = true;
                 break;
             }
             Err(error) => {
-                observer.failed(&error);
-                failures.push((job, error));
+                once.failed(&error);
+                Err(error)
             }
-        }
+        };
+        outcomes.insert(number, outcome);
         images.advance(done + 1);
     }
+    stopped = ranks.any(stopped);
+    add_others(&mut outcomes, ranks, once)?;
+    let mut written = Vec::new();
+    for (number, job) in jobs.into_iter().enumerate() {
+        match outcomes.remove(&number) {
+            Some(Ok(seconds)) => written.push((job, seconds)),
+            Some(Err(error)) => failures.push((job, error)),
+            None => {}
+        }
+    }
     Ok(Predicted { written, failures, total, stopped })
+}
+
+/// Adds what became of the images of other ranks, by their numbers.
+fn add_others(
+    outcomes: &mut BTreeMap<usize, Result<f64>>,
+    ranks: &dyn Ranks,
+    observer: &dyn Observer,
+) -> Result<()> {
+    if ranks.is_alone() {
+        return Ok(());
+    }
+    let text = |outcome: &Result<f64>| outcome.as_ref().copied().map_err(Error::to_string);
+    let own: Vec<(usize, Result<f64, String>)> =
+        outcomes.iter().map(|(&number, outcome)| (number, text(outcome))).collect();
+    for (number, outcome) in ranks.tell(&own)?.into_iter().flatten() {
+        outcomes.entry(number).or_insert_with(|| {
+            outcome.map_err(Error::OnAnotherRank).inspect_err(|error| observer.failed(error))
+        });
+    }
+    Ok(())
 }
 
 /// The first model's settings, changed as the request says.

@@ -40,7 +40,7 @@ pub struct Prospect {
 }
 
 /// Says what a run that begins will need, and refuses one that cannot end. It searches, trains, or
-/// both, an architecture like this.
+/// both, an architecture like this. Of several ranks the first measures itself.
 ///
 /// # Errors
 /// Those of [`Prospect::of`].
@@ -50,7 +50,7 @@ pub fn foresee(
     architecture: &Architecture,
     observer: &dyn Observer,
 ) -> Result<()> {
-    if !run.dir.lines().is_empty() {
+    if !run.dir.lines().is_empty() || !run.ranks.is_first() {
         return Ok(());
     }
     let Prospect { memory, memory_allowed, disk, disk_free, estimate } =
@@ -82,7 +82,8 @@ impl Prospect {
             return Err(Error::Disk { path: folder, needed: disk, free });
         }
 
-        let (config, size, device) = (&run.config, run.size(), &run.device);
+        let (own, size, device) = (run.config_of_a_rank(), run.size(), &run.device);
+        let config = &own;
         let bench = |patch| Bench {
             config,
             size,

@@ -19,6 +19,7 @@ use crate::memory;
 use crate::message::{Message, RaceMessage};
 use crate::network::size::Size;
 use crate::observer::{Observer, Silent};
+use crate::ranks::Ranks;
 use crate::report::evaluation::Evaluation;
 use crate::report::race::cleaned::cleaned;
 use crate::report::race::{Candidate, Entrants, Race, Score, candidates_folder};
@@ -75,7 +76,11 @@ impl<'j> Job<'j> {
         let mut run = Run::without_cases(self, observer)?;
         run.load_cases(check, observer)?;
         let inner = run.plan.inner(run.cohort, config.race.validation, config.seed)?;
-        let entrants = begin(&mut run, &inner, &folder, program, observer)?;
+        let ranks = run.ranks;
+        let entrants = ranks.of_first(|| begin(&mut run, &inner, &folder, program, observer))?;
+        if !ranks.is_first() {
+            volops::memory::keep_pages();
+        }
         Ok((Track { folder, config, inner, entrants, observer }, run))
     }
 }
@@ -125,9 +130,10 @@ fn predict_effort(
     run.config.network.width = own;
     let winner_s = prospect?.estimate.train_s;
 
+    let own = run.config_of_a_rank();
     let step_s = |Candidate { width, architecture, .. }: &Candidate| {
         let size = Size { width: *width, ..run.size() };
-        let (config, patch, device) = (&run.config, run.plan.patch, &run.device);
+        let (config, patch, device) = (&own, run.plan.patch, &run.device);
         let (warm_up, repetitions) = (1, 1);
         let (target, observer) = (&run.plan.target, &Silent);
         Bench { config, size, target, patch, device, warm_up, repetitions, observer }
@@ -157,11 +163,17 @@ impl Track<'_> {
     fn run<'c>(&self, mut stage: Stage<'c>) -> Result<(Race, Stage<'c>)> {
         let mut waiting = false;
         loop {
+            // What the first rank wrote is there for the others.
+            stage.ranks.wait();
             let race = Race::in_folder(&self.folder, self.entrants.clone(), &self.config.race)?;
-            let Some((rung, due)) = race.due() else { return Ok((race, stage)) };
+            let due = stage.ranks.of_first(|| Ok(race.due()))?;
+            let Some((rung, due)) = due else { return Ok((race, stage)) };
             let done;
             (stage, done) = self.judge_one(rung, &due, stage)?;
             if !done {
+                if !stage.ranks.is_alone() {
+                    return Err(Error::InUse { path: candidates_folder(&self.folder) });
+                }
                 if !std::mem::replace(&mut waiting, true) {
                     say(self.observer, RaceMessage::WaitingForCandidates);
                 }
@@ -180,33 +192,54 @@ impl Track<'_> {
         due: &[usize],
         stage: Stage<'c>,
     ) -> Result<(Stage<'c>, bool)> {
-        let Self { folder, config, inner, entrants, observer } = self;
-        for candidate in due.iter().map(|&place| &entrants.candidates[place]) {
-            let config = own_config(config, candidate);
-            let own = candidate.folder(folder);
-            let dir = match RunDir::open(&own, &config, inner, *observer) {
-                Err(Error::InUse { .. }) => continue,
-                dir => dir?,
-            };
-            let file = Score::file(rung);
-            // Since it was found due, another process may have come and gone.
-            if dir.file(&file).exists() {
-                return Ok((stage, true));
-            }
-            let (epochs, rungs) = (config.race.epochs[rung], config.race.epochs.len());
-            let (of, name) = (rungs, candidate.name.clone());
-            say(*observer, RaceMessage::Rung { rung, of, candidate: name.clone(), epochs });
-            let mut run = stage.run(dir, config, inner.clone())?;
-            run.begin()?;
-            let score = judge(&mut run, candidate, epochs, *observer)?;
-            run.dir.write_json(&file, &score)?;
-            if let Some(dice) = score.mean() {
-                let cases = score.dice.len();
-                say(*observer, RaceMessage::Judged { candidate: name, dice, cases });
-            }
-            return Ok((run.leave(), true));
+        let (observer, ranks) = (self.observer, stage.ranks);
+        let mut taken = None;
+        let place = ranks.of_first(|| {
+            taken = self.take(due, ranks)?;
+            Ok(taken.as_ref().map(|(place, _)| *place))
+        })?;
+        let Some(place) = place else { return Ok((stage, false)) };
+        let dir = match taken {
+            Some((_, dir)) => dir,
+            None => self.open(place, ranks)?,
+        };
+        // Since it was found due, another process may have come and gone.
+        let file = Score::file(rung);
+        if ranks.of_first(|| Ok(dir.file(&file).exists()))? {
+            return Ok((stage, true));
         }
-        Ok((stage, false))
+        let candidate = &self.entrants.candidates[place];
+        let config = own_config(&self.config, candidate);
+        let (epochs, of) = (config.race.epochs[rung], config.race.epochs.len());
+        let name = candidate.name.clone();
+        say(observer, RaceMessage::Rung { rung, of, candidate: name.clone(), epochs });
+        let mut run = stage.run(dir, config, self.inner.clone())?;
+        run.begin()?;
+        let score = judge(&mut run, candidate, epochs, observer)?;
+        run.dir.write_json(&file, &score)?;
+        if let Some(dice) = score.mean() {
+            let cases = score.dice.len();
+            say(observer, RaceMessage::Judged { candidate: name, dice, cases });
+        }
+        Ok((run.leave(), true))
+    }
+
+    /// The first of the candidates at the places `due` that nobody else works on, with its folder.
+    fn take(&self, due: &[usize], ranks: &dyn Ranks) -> Result<Option<(usize, RunDir)>> {
+        for &place in due {
+            match self.open(place, ranks) {
+                Err(Error::InUse { .. }) => {}
+                dir => return Ok(Some((place, dir?))),
+            }
+        }
+        Ok(None)
+    }
+
+    fn open(&self, place: usize, ranks: &dyn Ranks) -> Result<RunDir> {
+        let candidate = &self.entrants.candidates[place];
+        let (folder, config) =
+            (candidate.folder(&self.folder), own_config(&self.config, candidate));
+        RunDir::open(&folder, &config, &self.inner, ranks, self.observer)
     }
 
     /// The candidates that went all the way, the winner among them.
@@ -242,13 +275,13 @@ impl Track<'_> {
         let Some(winner) = race.winner() else { return Err(Error::AllDiverged) };
         let Candidate { name, width, architecture, .. } = winner;
         say(*observer, RaceMessage::Winner { candidate: name.clone() });
-        let dir = RunDir::open(folder, config, &plan, *observer)?;
+        let dir = RunDir::open(folder, config, &plan, stage.ranks, *observer)?;
         let mut run = stage.run(dir, config.clone(), plan)?;
         run.begin()?;
         run.config.network.width = *width;
         self.clean(race, winner, &mut run)?;
         run.dir.write_json("race.json", race)?;
-        medvol::atomic_write(run.dir.file(WINNER), run.config.to_toml().as_bytes())?;
+        run.dir.write(WINNER, run.config.to_toml().as_bytes())?;
         run.dir.same_or_new("genotype.json", &to_json(architecture)?)?;
         if config.race.distill {
             run.teachers = self.teachers(race, &run)?;
@@ -285,7 +318,7 @@ fn judge(
     let mut score = Score { epochs, ..Score::default() };
     match train_until(run, &mut model, epochs, observer) {
         Ok(()) => {
-            if epochs == run.config.race.last_epoch() {
+            if epochs == run.config.race.last_epoch() && run.ranks.is_first() {
                 model.write(&run.dir.file(MODEL))?;
             }
             let (network, weights) = (model.network.as_ref(), &model.weights);

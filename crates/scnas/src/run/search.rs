@@ -12,6 +12,7 @@ use crate::learn::relaxation::{Alpha, Sample};
 use crate::network::weights::Tape;
 use crate::observer::SearchLine;
 use crate::random::{Stream, rng};
+use crate::ranks::Ranks;
 use crate::run::course::Course;
 use crate::run::epochs::{At, Kept, Levels, NotFinite, Phase, finite};
 use crate::run::supernet::Supernet;
@@ -83,15 +84,16 @@ impl Phase for Searcher {
         &mut self,
         batches: &Levels<Batch>,
         At { epoch, index, rate }: At,
+        ranks: &dyn Ranks,
     ) -> Result<Levels<f64>, NotFinite> {
         let mut sample = self.sample(epoch, 2 * index);
-        let weights = self.supernet.learn(&batches.weights, &sample, rate)?;
+        let weights = self.supernet.learn(&batches.weights, &sample, rate, ranks)?;
 
         let Some(batch) = &batches.alpha else { return Ok(Levels { weights, alpha: None }) };
         if self.supernet.config.resample_for_alpha {
             sample = self.sample(epoch, 2 * index + 1);
         }
-        let found = self.supernet.gradients(Tape::Architecture, batch, &sample);
+        let found = self.supernet.gradients(Tape::Architecture, batch, &sample, ranks);
         let gradient = sample.gradient(&found.mixture, self.supernet.space().operations.len());
         let (State { alpha, alpha_adam }, config) = (&mut self.state, &self.supernet.config.alpha);
         let norm = alpha_adam.step(config, rate * config.lr, alpha.values_mut(), &gradient);

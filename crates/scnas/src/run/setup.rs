@@ -22,6 +22,7 @@ use crate::message::Message;
 use crate::network::architecture::Architecture;
 use crate::network::size::Size;
 use crate::observer::{Observer, Silent};
+use crate::ranks::{Alone, Ranks};
 use crate::run::check::Check;
 use crate::run::teachers::Teachers;
 use crate::settings::Config;
@@ -45,6 +46,8 @@ pub struct Run<'a> {
     pub held_out: Vec<KeptCase>,
     /// Whom the network in training learns from besides the labels.
     pub teachers: Teachers,
+    /// Who does it together.
+    pub ranks: &'a dyn Ranks,
     /// How patches are varied, with what was to be seen from the training cases.
     augment: AugmentSettings,
     /// Where cases are held that do not fit into memory.
@@ -63,6 +66,7 @@ pub(super) struct Stage<'a> {
     device: Device,
     augment: AugmentSettings,
     cohort: &'a Cohort,
+    pub(super) ranks: &'a dyn Ranks,
 }
 
 /// A run to do, or to go on with, on a data set that is open.
@@ -80,6 +84,8 @@ pub(super) struct Job<'a> {
     pub device: Device,
     /// The check of the data, which may be due.
     pub check: Option<&'a Check<'a>>,
+    /// Who does it together.
+    pub ranks: &'a dyn Ranks,
 }
 
 impl<'a> Run<'a> {
@@ -97,7 +103,7 @@ impl<'a> Run<'a> {
         observer: &dyn Observer,
     ) -> Result<Self> {
         let folder = folder.to_path_buf();
-        Self::of(Job { cohort, plan, folder, config, device, check: None }, observer)
+        Self::of(Job { cohort, plan, folder, config, device, check: None, ranks: &Alone }, observer)
     }
 
     pub(super) fn of(job: Job<'a>, observer: &dyn Observer) -> Result<Self> {
@@ -109,7 +115,7 @@ impl<'a> Run<'a> {
 
     /// Opens the run folder of a run whose cases are still to be [loaded](Self::load).
     pub(super) fn without_cases(job: Job<'a>, observer: &dyn Observer) -> Result<Self> {
-        let Job { cohort, plan, folder, config, device, check: _ } = job;
+        let Job { cohort, plan, folder, config, device, check: _, ranks } = job;
         config.predict.largest_component_structures(&plan.labels, &plan.target)?;
         let (training_files, held_out_files) = plan.split(&cohort.dataset)?;
         if training_files.len() < 2 {
@@ -119,7 +125,7 @@ impl<'a> Run<'a> {
         let mut protected = Protected::default();
         protected.add_data_set(&cohort.dataset);
         protected.check_folder(&folder)?;
-        let dir = RunDir::open(&folder, &config, &plan, observer)?;
+        let dir = RunDir::open(&folder, &config, &plan, ranks, observer)?;
         let recipe = Recipe::new(cohort, &plan, config.data.numbers);
         let cache = Arc::new(Cache::new(config.data.cache_of(&folder), recipe));
         let augment = config.augment.clone();
@@ -132,6 +138,7 @@ impl<'a> Run<'a> {
             training,
             held_out,
             teachers: Teachers::default(),
+            ranks,
             augment,
             cache,
             aside: BTreeMap::new(),
@@ -182,10 +189,11 @@ impl<'a> Run<'a> {
 
     /// The cases, for another folder; this one is free again.
     pub(super) fn leave(self) -> Stage<'a> {
-        let Self { training, held_out, cache, device, augment, mut aside, cohort, .. } = self;
+        let Self { training, held_out, cache, device, augment, mut aside, cohort, ranks, .. } =
+            self;
         let own = training.into_iter().chain(held_out);
         aside.extend(own.map(|case| (case.facts().name.clone(), case)));
-        Stage { cases: aside, cache, device, augment, cohort }
+        Stage { cases: aside, cache, device, augment, cohort, ranks }
     }
 
     /// As [`Run::load`], but a new folder stays without settings until the run
@@ -244,6 +252,17 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// The settings as one rank has them: with its share of the patches of a step, or one more.
+    pub(super) fn config_of_a_rank(&self) -> Config {
+        let (mut config, ranks) = (self.config.clone(), self.ranks.count());
+        let decide = config.search.decide.as_mut().map(|decide| &mut decide.patches);
+        [&mut config.train.batch, &mut config.search.batch]
+            .into_iter()
+            .chain(decide)
+            .for_each(|patches| *patches = patches.div_ceil(ranks));
+        config
+    }
+
     /// Whether all cases are held in memory.
     pub(super) fn in_memory(&self) -> bool {
         self.training.iter().chain(&self.held_out).all(KeptCase::in_memory)
@@ -296,7 +315,7 @@ impl<'a> Stage<'a> {
     /// # Errors
     /// A data set that has lost a case since the plan was made, or a case that was not loaded.
     pub fn run(self, dir: RunDir, config: Config, plan: Plan) -> Result<Run<'a>> {
-        let Self { cases: mut aside, cache, device, augment, cohort } = self;
+        let Self { cases: mut aside, cache, device, augment, cohort, ranks } = self;
         let (training_files, held_out_files) = plan.split(&cohort.dataset)?;
         let mut take = |files: &[CaseFiles]| -> Result<Vec<KeptCase>> {
             let mut case =
@@ -312,6 +331,7 @@ impl<'a> Stage<'a> {
             training,
             held_out,
             teachers: Teachers::default(),
+            ranks,
             augment,
             cache,
             aside,

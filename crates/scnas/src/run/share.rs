@@ -59,7 +59,7 @@ impl FromStr for Share {
 /// # Errors
 /// [`Error::RungOpen`]; [`Error::InUse`]; those of a search.
 pub fn run_share(order: Order, share: Share, observer: &dyn Observer) -> Result<()> {
-    let Order { data, folder, config, device } = order;
+    let Order { data, folder, config, device, ranks } = order;
     config.refuse_in_vain()?;
     if let Share::Place { rung, place } = share
         && let Some(entrants) = Entrants::read(folder)?
@@ -70,7 +70,7 @@ pub fn run_share(order: Order, share: Share, observer: &dyn Observer) -> Result<
     let for_check = config.clone();
     let (cohort, plan, check) = Opened::new(data, &for_check, folder).planned(observer)?;
     let (folder, device, check) = (folder.to_path_buf(), device.clone(), Some(&check));
-    let job = Job { cohort: &cohort, plan, folder, config, device, check };
+    let job = Job { cohort: &cohort, plan, folder, config, device, check, ranks };
     let begun = || job.clone().track(observer);
     let (track, run) = when_free(|path| path == job.folder, observer, begun)?;
     let Share::Place { rung, place } = share else { return Ok(()) };

@@ -12,6 +12,7 @@ use crate::network::cells::Network;
 use crate::network::mixture::Mixture;
 use crate::network::size::Size;
 use crate::network::weights::{Tape, Weights};
+use crate::ranks::Ranks;
 use crate::run::epochs::{Kept, NotFinite, finite};
 use crate::run::validate::Judged;
 use crate::settings::{Config, SearchConfig};
@@ -56,18 +57,31 @@ impl Supernet {
         self.network.space()
     }
 
-    /// Loss and gradients of a batch with the operations that were drawn.
-    pub fn gradients(&self, tape: Tape, batch: &Batch, sample: &Sample) -> LossGradients {
+    /// Loss and gradients of a batch, whose other parts `ranks` have, with the operations that were
+    /// drawn.
+    pub fn gradients(
+        &self,
+        tape: Tape,
+        batch: &Batch,
+        sample: &Sample,
+        ranks: &dyn Ranks,
+    ) -> LossGradients {
         let Self { network, target, weights, config, recompute, .. } = self;
         let mixture = sample.mixture(weights.device(), tape == Tape::Architecture);
-        let (loss, recompute) = (config.loss, *recompute);
-        Backprop { network, weights, loss, target, lesson: None, supervision: None, recompute }
+        let (loss, recompute, lesson, supervision) = (config.loss, *recompute, None, None);
+        Backprop { network, weights, loss, target, lesson, supervision, recompute, ranks }
             .gradients(tape, batch, &mixture)
     }
 
     /// A step of Θ, with this factor on its learning rate; the loss before it.
-    pub fn learn(&mut self, batch: &Batch, sample: &Sample, rate: f64) -> Result<f64, NotFinite> {
-        let found = self.gradients(Tape::Weights, batch, sample);
+    pub fn learn(
+        &mut self,
+        batch: &Batch,
+        sample: &Sample,
+        rate: f64,
+        ranks: &dyn Ranks,
+    ) -> Result<f64, NotFinite> {
+        let found = self.gradients(Tape::Weights, batch, sample, ranks);
         let (lr, clip) = (rate * self.config.weights.lr, self.config.clip());
         let norm = self.adam.step(&mut self.weights, found.weights, lr, clip);
         finite(found.loss, norm)

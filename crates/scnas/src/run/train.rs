@@ -13,6 +13,7 @@ use crate::learn::loss::Lesson;
 use crate::learn::optimiser::WeightAdam;
 use crate::network::weights::Tape;
 use crate::random::{Stream, rng};
+use crate::ranks::Ranks;
 use crate::run::course::Course;
 use crate::run::epochs::{At, Kept, Levels, NotFinite, Phase, finite};
 use crate::run::setup::Run;
@@ -92,6 +93,7 @@ impl Phase for Trainer<'_> {
         &mut self,
         batches: &Levels<Batch>,
         At { index, rate, .. }: At,
+        ranks: &dyn Ranks,
     ) -> Result<Levels<f64>, NotFinite> {
         let mut rng = rng(self.seed, Stream::DropPath, index as u64);
         let (architecture, device) = (&self.model.card.architecture, self.model.weights.device());
@@ -107,6 +109,7 @@ impl Phase for Trainer<'_> {
             lesson,
             supervision: self.supervision.as_ref(),
             recompute: self.recompute,
+            ranks,
         };
         let found = backprop.gradients(Tape::Weights, &batches.weights, &mixture);
         let (lr, clip) = (rate * self.config.weights.lr, self.config.clip());

@@ -1,6 +1,8 @@
 //! Scores of a network that is not done yet on the held-out cases, between epochs and rungs.
 
 use medvol::metrics::mean_sd;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::data::kept::KeptCase;
 use crate::error::Result;
@@ -20,8 +22,9 @@ pub(super) struct Judged<'a> {
     pub mixture: Mixture,
 }
 
-/// What `score` says of each held-out case of a run, in their order, with the memory there is.
-pub(super) fn scores<T>(
+/// What `score` says of each held-out case of a run, in their order, with the memory there is. Ranks
+/// take them in turn.
+pub(super) fn scores<T: Serialize + DeserializeOwned>(
     run: &Run,
     judged: &Judged,
     score: impl Fn(&Predictor, &KeptCase, Option<u64>) -> Result<T>,
@@ -38,7 +41,14 @@ pub(super) fn scores<T>(
         mirror: Run::UNMIRRORED,
     };
     let memory = run.config.data.memory_free();
-    run.held_out.iter().map(|case| score(&predictor, case, memory)).collect()
+    let (rank, count) = (run.ranks.rank(), run.ranks.count());
+    let own = run.held_out.iter().skip(rank).step_by(count);
+    let own = own.map(|case| score(&predictor, case, memory)).collect::<Result<Vec<T>>>()?;
+    if run.ranks.is_alone() {
+        return Ok(own);
+    }
+    let mut of_ranks: Vec<_> = run.ranks.tell(&own)?.into_iter().map(Vec::into_iter).collect();
+    Ok((0..run.held_out.len()).filter_map(|case| of_ranks[case % count].next()).collect())
 }
 
 /// Mean Dice per foreground class, or region, of the held-out cases, on the preprocessed grid.

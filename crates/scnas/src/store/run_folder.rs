@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::data::plan::{Plan, to_json};
 use crate::error::{Difference, Error, Result};
 use crate::observer::{EpochLine, Observer};
+use crate::ranks::Ranks;
 use crate::settings::Config;
 use crate::store::lock::Lock;
 
@@ -35,13 +36,14 @@ pub fn settings_file(folder: &Path) -> PathBuf {
 pub struct RunDir {
     path: PathBuf,
     lines: Vec<EpochLine>,
-    /// Held as long as the folder is open.
-    _lock: Lock,
+    /// Held as long as the folder is open, by the rank that writes; the others only read.
+    lock: Option<Lock>,
 }
 
 impl RunDir {
     /// Opens and locks a run folder, new or to be resumed with the same settings and plan. A new one
-    /// stays without them until it [begins](Self::begin).
+    /// stays without them until it [begins](Self::begin). Of several ranks the first does so; for the
+    /// others nothing is ever written.
     ///
     /// # Errors
     /// When the folder holds another run, is in use, or cannot be written.
@@ -49,16 +51,11 @@ impl RunDir {
         path: &Path,
         config: &Config,
         plan: &Plan,
+        ranks: &dyn Ranks,
         observer: &dyn Observer,
     ) -> Result<Self> {
-        std::fs::create_dir_all(path.join("checkpoint"))
-            .map_err(|e| Error::file("create", path, e))?;
-        let lock = Lock::take(path, observer)?;
-        ["", "checkpoint", "predictions"]
-            .into_iter()
-            .for_each(|folder| medvol::remove_leftovers(path.join(folder)));
-        let dir =
-            Self { path: path.into(), lines: read_log(&path.join("log.jsonl"))?, _lock: lock };
+        let lock = ranks.is_first().then(|| made_and_locked(path, observer)).transpose()?;
+        let dir = Self { path: path.into(), lines: read_log(&path.join("log.jsonl"))?, lock };
         let settings = dir.file("config.toml");
         if settings.exists() {
             same_settings(&settings, config)?;
@@ -76,7 +73,7 @@ impl RunDir {
     pub fn begin(&self, config: &Config, plan: &Plan) -> Result<()> {
         let settings = self.file("config.toml");
         if !settings.exists() {
-            medvol::atomic_write(&settings, config.to_toml().as_bytes())?;
+            self.write("config.toml", config.to_toml().as_bytes())?;
         }
         self.same_or_new("plan.json", &to_json(plan)?)
     }
@@ -117,7 +114,7 @@ impl RunDir {
             text.extend(serde_json::to_vec(line)?);
             text.push(b'\n');
         }
-        Ok(medvol::atomic_write(self.file("log.jsonl"), &text)?)
+        self.write("log.jsonl", &text)
     }
 
     /// All lines so far.
@@ -130,7 +127,18 @@ impl RunDir {
     /// # Errors
     /// When the file cannot be written.
     pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
-        Ok(medvol::atomic_write(self.file(name), &to_json(value)?)?)
+        self.write(name, &to_json(value)?)
+    }
+
+    /// Writes a file.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        match self.lock {
+            Some(_) => Ok(medvol::atomic_write(self.file(name), bytes)?),
+            None => Ok(()),
+        }
     }
 
     /// Writes a file that says what the run is, or checks that it is there with the same content.
@@ -140,7 +148,7 @@ impl RunDir {
     pub fn same_or_new(&self, name: &str, bytes: &[u8]) -> Result<()> {
         match self.is_same(name, bytes)? {
             true => Ok(()),
-            false => Ok(medvol::atomic_write(self.file(name), bytes)?),
+            false => self.write(name, bytes),
         }
     }
 
@@ -163,6 +171,16 @@ impl RunDir {
             Err(e) => Err(Error::file("read", &path, e)),
         }
     }
+}
+
+/// Makes and locks a run folder, and removes what was left behind in it.
+fn made_and_locked(path: &Path, observer: &dyn Observer) -> Result<Lock> {
+    std::fs::create_dir_all(path.join("checkpoint")).map_err(|e| Error::file("create", path, e))?;
+    let lock = Lock::take(path, observer)?;
+    ["", "checkpoint", "predictions"]
+        .into_iter()
+        .for_each(|folder| medvol::remove_leftovers(path.join(folder)));
+    Ok(lock)
 }
 
 /// Checks that a run's `config.toml` holds these settings; a key that an older file lacks has its

@@ -8,4 +8,5 @@ mod decide;
 mod loss;
 mod network;
 mod race;
+mod ranks;
 mod run;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use medvol::phantom::{PhantomTask, write_task};
+use scnas::ranks::Alone;
 use scnas::report::evaluation::Evaluation;
 use scnas::report::race::Race;
 use scnas::report::result::RunResult;
@@ -45,7 +46,8 @@ fn race(
     observer: &dyn Observer,
 ) -> Result<(RunResult, Evaluation), Error> {
     let device = scnas::device("cpu").unwrap();
-    run_search(Order { data, folder, config: config.clone(), device: &device }, observer)
+    let (config, device, ranks) = (config.clone(), &device, &Alone);
+    run_search(Order { data, folder, config, device, ranks }, observer)
 }
 
 fn phantoms(folder: &Path) -> PathBuf {

@@ -1,17 +1,17 @@
 //! The kernels of [`crate::gpu`] for tensors of `f32` on a GPU.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 
 use super::{
     Kernels, NormGradients, NormTerm, Summand, WholeSums, check_weights,
     cube::{buffer, sum as sum_of, tensor},
 };
 use crate::{
-    AdamStep, AdamUpdate, ConvSpec, DepthwiseSpec, PoolSpec,
+    AdamStep, AdamUpdate, ClassLoss, ConvSpec, DepthwiseSpec, PoolSpec,
     gpu::{
         Buffer, Sum, concat,
         conv::{Gate, Operand, Order, correlate, grad_weight, spread},
-        depthwise, elementwise,
+        depthwise, elementwise, loss,
         many::{self, Parameters},
         pool::{Pooling, pool, pool_gradients},
         reduce,
@@ -278,6 +278,24 @@ impl Kernels for Gpu {
             (tensor(p, shape), tensor(m, shape), tensor(v, shape))
         });
         updated.collect()
+    }
+
+    fn class_loss(
+        &self,
+        logits: &Tensor<5>,
+        classes: &[u8],
+        loss: &ClassLoss,
+    ) -> Option<(Tensor<5>, Tensor<1>)> {
+        let shape @ [batch, outputs, d, h, w] = logits.dims();
+        if outputs > loss::MOST_OUTPUTS {
+            return None;
+        }
+        let voxels = batch * d * h * w;
+        assert_eq!(classes.len(), voxels, "as many classes as there are voxels");
+        let classes = TensorData::new(classes.iter().map(|&c| f32::from(c)).collect(), [voxels]);
+        let classes = buffer(Tensor::<1>::from_data(classes, &logits.device()));
+        let (gradient, value) = loss::class_loss(&read(logits), shape, &classes, loss);
+        Some((tensor(gradient, shape), tensor(value, [1])))
     }
 
     fn squared_norm(&self, tensors: &[Tensor<5>]) -> f64 {

@@ -26,7 +26,9 @@ use burn::{
     tensor::{DType, Gradients, Tensor},
 };
 
-use crate::{AdamStep, AdamUpdate, ConvSpec, DepthwiseSpec, PoolSpec, composition, map_indices};
+use crate::{
+    AdamStep, AdamUpdate, ClassLoss, ConvSpec, DepthwiseSpec, PoolSpec, composition, map_indices,
+};
 
 /// What operations compute with.
 ///
@@ -260,6 +262,16 @@ pub trait Kernels: Debug + Send + Sync {
             })
         });
         updated.into_iter().flatten().collect()
+    }
+
+    /// See [`class_loss`](crate::class_loss).
+    fn class_loss(
+        &self,
+        _logits: &Tensor<5>,
+        _classes: &[u8],
+        _loss: &ClassLoss,
+    ) -> Option<(Tensor<5>, Tensor<1>)> {
+        None
     }
 
     /// The sum of the squares of all elements.

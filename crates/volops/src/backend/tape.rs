@@ -29,6 +29,7 @@ use burn::{
     tensor::{Shape, Tensor},
 };
 
+use super::Summand;
 use crate::node::{Kept, Node};
 
 /// What backend `B` has of a tensor that is on it.
@@ -215,28 +216,62 @@ where
         let wanted: Vec<bool> = ops.parents[..read.len()].iter().map(Option::is_some).collect();
         let mut value = |id| lift::<B>(checkpointer.retrieve_node_output::<FloatTensor<B>>(id));
         let inputs = read.into_iter().map(|Read { shape, node }| (shape, node.map(&mut value)));
-        node.backward(g, inputs.collect(), kept, &wanted, &mut |i, mut by_input| {
+        let kernels = node.kernels;
+        let together = if kernels.whole_sums().is_some() { MOST_TOGETHER } else { 1 };
+        // Adds gradients of a parent to that of its other readers, should there be any yet.
+        let add = |grads: &mut Gradients, parent: usize, found: Vec<Tensor<5>>| {
+            let Some(parent) = &ops.parents[parent] else { return };
+            let is_first = WAITING.with_borrow_mut(|waiting| {
+                if waiting.len() == MOST_WAITING {
+                    waiting.clear();
+                }
+                waiting.insert(parent.id)
+            });
+            let waiting = (!is_first).then(|| lift::<B>(grads.consume::<B>(parent)));
+            let mut terms = waiting.map(Tensor::from_dispatch).into_iter().chain(found);
+            let sum = match kernels.whole_sums() {
+                Some(sums) => {
+                    let terms = terms.map(|term| (Summand::Plain(term), None));
+                    Some(sums.sum(terms.collect()).0)
+                }
+                None => terms.next().map(|first| {
+                    terms.fold(first, |sum, term| kernels.add_scaled(Some(sum), term, None))
+                }),
+            };
+            sum.into_iter().for_each(|sum| {
+                grads.register::<B>(parent.id, lower::<B>(sum.into_dispatch()));
+            });
+        };
+        // Parents by their first index, as several inputs may be one tensor.
+        let mut gathered: Vec<(usize, Vec<Tensor<5>>)> = Vec::new();
+        node.backward(g, inputs.collect(), kept, &wanted, &mut |i, by_input| {
             let Some(parent) = &ops.parents[i] else { return };
             // A leaf has no parents. Its gradient stays where it is, so that only Burn can add to
             // it. The weight of a term is one number.
-            let burn_adds = parent.parents.is_empty() || by_input.shape().num_dims() == 1;
-            let is_first = burn_adds
-                || WAITING.with_borrow_mut(|waiting| {
-                    if waiting.len() == MOST_WAITING {
-                        waiting.clear();
-                    }
-                    waiting.insert(parent.id)
-                });
-            if !is_first {
-                let waiting = Tensor::from_dispatch(lift::<B>(grads.consume::<B>(parent)));
-                let sum =
-                    node.kernels.add_scaled(Some(waiting), Tensor::from_dispatch(by_input), None);
-                by_input = sum.into_dispatch();
+            if parent.parents.is_empty() || by_input.shape().num_dims() == 1 {
+                return grads.register::<B>(parent.id, lower::<B>(by_input));
             }
-            grads.register::<B>(parent.id, lower::<B>(by_input));
+            let is_same = |other: usize| {
+                ops.parents[other].as_ref().is_some_and(|other| other.id == parent.id)
+            };
+            let known = gathered.iter().position(|(other, _)| is_same(*other));
+            let known = known.unwrap_or_else(|| {
+                gathered.push((i, Vec::new()));
+                gathered.len() - 1
+            });
+            gathered[known].1.push(Tensor::from_dispatch(by_input));
+            if gathered[known].1.len() == together {
+                let (parent, found) = gathered.swap_remove(known);
+                add(grads, parent, found);
+            }
         });
+        gathered.into_iter().for_each(|(parent, found)| add(grads, parent, found));
     }
 }
+
+/// Gradients of one input that are added up in one launch, where kernels make whole sums: so many
+/// are in memory together.
+const MOST_TOGETHER: usize = 4;
 
 thread_local! {
     /// Nodes of Burn's graph with a gradient from one of their readers, to which the next reader's

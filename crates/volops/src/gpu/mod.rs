@@ -19,6 +19,7 @@ pub mod concat;
 pub mod conv;
 pub mod depthwise;
 pub mod elementwise;
+pub mod loss;
 pub mod many;
 pub mod pool;
 pub mod reduce;

@@ -3,6 +3,7 @@
 
 mod adam;
 mod avg_pool3d;
+mod class_loss;
 mod concat;
 mod conv3d;
 mod conv_transpose3d;
@@ -16,6 +17,7 @@ mod upsample;
 
 pub use adam::{AdamUpdate, adam, adam_all, squared_norm};
 pub use avg_pool3d::{AvgPool3d, avg_pool3d};
+pub use class_loss::{ClassLoss, class_loss};
 pub use concat::{Concat, concat};
 pub use conv_transpose3d::{ConvTranspose3d, conv_transpose3d};
 pub use conv3d::{Conv3d, conv3d};

@@ -2,8 +2,8 @@
 
 use burn::tensor::{Device, Tensor};
 use volops::{
-    AdamStep, AdamUpdate, AvgPool3d, Conv3d, ConvSpec, DepthwiseSpec, MaxPool3d, Normed, PoolSpec,
-    Term, count_work, weighted_sum,
+    AdamStep, AdamUpdate, AvgPool3d, ClassLoss, Conv3d, ConvSpec, DepthwiseSpec, MaxPool3d, Normed,
+    PoolSpec, Term, class_loss, count_work, weighted_sum,
 };
 
 use crate::support::{assert_close, devices, gradients, inputs, random};
@@ -120,6 +120,82 @@ fn the_norm_of_many_tensors_is_that_of_all_their_elements() {
         assert!((found / expected - 1.0).abs() < 1e-5, "{found} for {expected}");
     }
     assert_eq!(volops::squared_norm(&[]), 0.0);
+}
+
+/// The definition of a loss, of logits `[batch, outputs, voxels]`.
+fn loss_of(logits: &[f64], outputs: usize, classes: &[u8], loss: &ClassLoss) -> f64 {
+    let voxels = logits.len() / outputs / BATCH;
+    let (mut dice, mut surprise, mut known) = (vec![[0.0; 3]; outputs], 0.0, 0.0);
+    for (at, &class) in
+        classes.iter().enumerate().filter(|(_, class)| usize::from(**class) < outputs)
+    {
+        let logit = |c: usize| logits[(at / voxels * outputs + c) * voxels + at % voxels];
+        let sum: f64 = (0..outputs).map(|c| logit(c).exp()).sum();
+        surprise += sum.ln() - logit(class.into());
+        known += 1.0;
+        for (c, [both, said, is]) in dice.iter_mut().enumerate() {
+            let (p, t) = (logit(c).exp() / sum, f64::from(u8::from(c == usize::from(class))));
+            (*both, *said, *is) = (*both + p * t, *said + p, *is + t);
+        }
+    }
+    let smooth = f64::from(loss.smooth);
+    let scored: Vec<f64> = dice[1..]
+        .iter()
+        .filter(|[.., is]| *is > 0.0)
+        .map(|[both, said, is]| 1.0 - (2.0 * both + smooth) / (said + is + smooth))
+        .collect();
+    let dice = scored.iter().sum::<f64>() / scored.len().max(1) as f64;
+    f64::from(loss.dice) * dice + f64::from(loss.cross_entropy) * surprise / known
+}
+
+const BATCH: usize = 2;
+
+#[test]
+fn a_loss_on_a_device_is_its_definition_and_the_gradient_that_of_finite_differences() {
+    const OUTPUTS: usize = 4;
+    let shape = [BATCH, OUTPUTS, 3, 4, 5];
+    // Of four classes one does not occur, and some voxels are ignored.
+    let classes: Vec<u8> =
+        (0..120_u32).map(|i| [0, 1, 3, 255, 3, 0, 1][i as usize * 5 % 7]).collect();
+    for device in devices() {
+        for (dice, cross_entropy) in [(1.0, 0.0), (0.0, 1.0), (0.7, 1.3)] {
+            let loss = ClassLoss { dice, cross_entropy, smooth: 1e-5, least: 1e-18 };
+            let logits = random(shape, 1, &device);
+            let Some((gradient, value)) = class_loss(&logits, &classes, &loss) else {
+                assert_eq!(device, Device::flex());
+                continue;
+            };
+            let mut logits: Vec<f64> = logits.into_data().iter().collect();
+            let mut at = |i: usize, more: f64| {
+                logits[i] += more;
+                let value = loss_of(&logits, OUTPUTS, &classes, &loss);
+                logits[i] -= more;
+                value
+            };
+            let value = f64::from(value.into_scalar::<f32>());
+            assert!((value - at(0, 0.0)).abs() < 1e-6, "{value} for {}", at(0, 0.0));
+            for (i, found) in gradient.into_data().iter::<f64>().enumerate() {
+                let expected = (at(i, 1e-4) - at(i, -1e-4)) / 2e-4;
+                assert!((found - expected).abs() < 1e-7, "{i}: {found} for {expected}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_loss_of_many_voxels_is_its_definition_too() {
+    let shape = [BATCH, 3, 40, 44, 40];
+    let voxels = shape[2..].iter().product::<usize>();
+    let classes: Vec<u8> = (0..BATCH * voxels).map(|i| (i / 7 % 5 % 3) as u8).collect();
+    let loss = ClassLoss { dice: 1.0, cross_entropy: 1.0, smooth: 1e-5, least: 1e-18 };
+    for device in devices().into_iter().filter(|device| *device != Device::flex()) {
+        let logits = random(shape, 2, &device);
+        let (_, value) = class_loss(&logits, &classes, &loss).expect("kernels of a GPU");
+        let logits: Vec<f64> = logits.into_data().iter().collect();
+        let (found, expected) =
+            (f64::from(value.into_scalar::<f32>()), loss_of(&logits, 3, &classes, &loss));
+        assert!((found / expected - 1.0).abs() < 1e-6, "{found} for {expected}");
+    }
 }
 
 #[test]

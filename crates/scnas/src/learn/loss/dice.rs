@@ -4,7 +4,7 @@ use super::chunk::Chunk;
 use super::{Gradient, Term, Whole};
 
 /// Added to the numerator and denominator of Dice.
-const SMOOTH: f64 = 1e-5;
+pub(super) const SMOOTH: f64 = 1e-5;
 
 /// One minus the mean over the foreground classes, or the regions, of `2 Σ p·t / (Σ p + Σ t)`, each
 /// sum over the batch as a whole. A structure absent from all of it takes no part, where it could

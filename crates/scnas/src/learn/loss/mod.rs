@@ -1,14 +1,17 @@
 //! The loss of logits and its exact gradient: a weighted sum of terms (paper section 4).
 //!
 //! Value and gradient are computed here, in f64 sums over chunks of fixed size, so that they do not
-//! depend on the number of threads. [`Loss::attach`] puts the gradient on the tape: the scalar Σ
-//! logits · gradient has exactly that gradient.
+//! depend on the number of threads. [`Attached`] puts the gradient on the tape: the scalar Σ
+//! logits · gradient has exactly that gradient. GPUs compute the same from f32 sums.
 
+use std::iter::once;
 use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::{Tensor, TensorData};
 use medvol::Target;
 use volops::map_indices;
+
+use crate::ranks::{Alone, Ranks};
 
 mod chunk;
 mod cross_entropy;
@@ -52,6 +55,14 @@ struct Whole {
 /// respect to the probabilities, and what it is with respect to the logits besides.
 type Gradient = Box<dyn Fn(&Chunk, &mut [f32], &mut [f32]) + Send + Sync>;
 
+/// What logits are judged by.
+struct Judging<'a> {
+    terms: LossTerms,
+    target: &'a Target,
+    lesson: Option<Lesson<'a>>,
+    ranks: &'a dyn Ranks,
+}
+
 /// A loss and its gradient with respect to the logits.
 #[derive(Clone, Debug)]
 pub struct Loss {
@@ -92,6 +103,18 @@ impl Loss {
         outputs: usize,
         lesson: Option<Lesson>,
     ) -> Self {
+        let of = Judging { terms, target, lesson, ranks: &Alone };
+        Self::judged(of, logits, classes, batch, outputs)
+    }
+
+    /// Where the batch is shared out among ranks, value and gradient are those of all of it.
+    fn judged(
+        Judging { terms, target, lesson, ranks }: Judging,
+        logits: &[f32],
+        classes: &[u8],
+        batch: usize,
+        outputs: usize,
+    ) -> Self {
         let teaching = lesson.map(|lesson| (lesson.weight, &Teaching as &dyn Term));
         let active = || terms.active().chain(teaching);
         let voxels = classes.len() / batch;
@@ -114,15 +137,22 @@ impl Loss {
             (chunk, sums)
         });
         let known: usize = parts.iter().map(|(chunk, _)| chunk.known).sum();
+        let of_term = |i: usize| sum_up(parts.iter().map(|(_, sums)| &sums[i][..]));
+        let totals: Vec<Vec<f64>> = (0..active().count()).map(of_term).collect();
+        let mut all: Vec<f64> =
+            once(known as f64).chain(totals.iter().flatten().copied()).collect();
+        ranks.add(&mut all);
+        let (known, mut all) = (all[0] as usize, &all[1..]);
         let whole = match target {
             Target::Classes => Whole { first_structure: 1, decisions: known },
             Target::Regions(_) => Whole { first_structure: 0, decisions: known * outputs },
         };
         let mut value = 0.0;
         let mut gradients: Vec<Gradient> = Vec::new();
-        for (i, (weight, term)) in active().enumerate() {
-            let total = sum_up(parts.iter().map(|(_, sums)| &sums[i][..]));
-            let (of_term, gradient) = term.judge(&total, weight, &whole);
+        for ((weight, term), own) in active().zip(&totals) {
+            let total;
+            (total, all) = all.split_at(own.len());
+            let (of_term, gradient) = term.judge(total, weight, &whole);
             value += of_term;
             gradients.push(gradient);
         }
@@ -146,7 +176,8 @@ impl Loss {
     }
 
     /// Loss of the logits `[batch, outputs, depth, height, width]` of a network against class
-    /// indices `classes` `[batch, depth, height, width]`, and what teachers say.
+    /// indices `classes` `[batch, depth, height, width]`, and what teachers say. `ranks` have the
+    /// other parts of the batch.
     ///
     /// # Panics
     /// If the shapes do not fit together, or a class index is too large.
@@ -156,20 +187,79 @@ impl Loss {
         logits: &Tensor<5>,
         classes: &[u8],
         lesson: Option<Lesson>,
+        ranks: &dyn Ranks,
     ) -> Self {
         let [batch, outputs, ..] = logits.dims();
         let data = logits.clone().into_data();
         let logits = data.as_slice::<f32>().unwrap_or_else(|e| panic!("logits are f32: {e:?}"));
-        Self::taught(terms, target, logits, classes, batch, outputs, lesson)
+        let of = Judging { terms, target, lesson, ranks };
+        Self::judged(of, logits, classes, batch, outputs)
     }
+}
 
-    /// A scalar on the tape of `logits` whose gradient is this loss's.
-    pub fn attach(self, logits: Tensor<5>) -> Tensor<1> {
-        let shape = logits.dims();
-        let gradient =
-            Tensor::<5>::from_data(TensorData::new(self.gradient, shape), &logits.device().inner());
-        (logits * Tensor::from_inner(gradient)).sum()
+/// A loss on the tape of its logits.
+#[derive(Debug)]
+pub struct Attached {
+    /// What it is.
+    pub value: Value,
+    /// Has the gradient of the loss, and another value.
+    pub scalar: Tensor<1>,
+}
+
+/// The value of a loss.
+#[derive(Debug)]
+pub enum Value {
+    /// Known.
+    Here(f64),
+    /// Left on a device.
+    OnDevice(Tensor<1>),
+}
+
+impl Value {
+    /// The number. This waits for all that a device was told before.
+    pub fn read(self) -> f64 {
+        match self {
+            Self::Here(value) => value,
+            Self::OnDevice(value) => value.into_scalar::<f32>().into(),
+        }
     }
+}
+
+impl Attached {
+    /// The loss that [`Loss::of_tensor`] finds, computed on the device of the logits where it can be.
+    ///
+    /// # Panics
+    /// As [`Loss::of_tensor`].
+    pub fn new(
+        terms: LossTerms,
+        target: &Target,
+        logits: Tensor<5>,
+        classes: &[u8],
+        lesson: Option<Lesson>,
+        ranks: &dyn Ranks,
+    ) -> Self {
+        let on_device = match (target, lesson) {
+            (Target::Classes, None) if ranks.is_alone() => {
+                volops::class_loss(&logits, classes, &terms.of_classes(LEAST))
+            }
+            _ => None,
+        };
+        let (value, gradient) = match on_device {
+            Some((gradient, value)) => (Value::OnDevice(value), gradient),
+            None => {
+                let Loss { value, gradient } =
+                    Loss::of_tensor(terms, target, &logits, classes, lesson, ranks);
+                let gradient = TensorData::new(gradient, logits.dims());
+                (Value::Here(value), Tensor::from_data(gradient, &logits.device().inner()))
+            }
+        };
+        Self { value, scalar: through(logits, gradient) }
+    }
+}
+
+/// A scalar on the tape of `y` whose gradient with respect to `y` is `g`.
+pub fn through(y: Tensor<5>, g: Tensor<5>) -> Tensor<1> {
+    (y * Tensor::from_inner(g)).sum()
 }
 
 /// Sums of equal length, added up one after the other.

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use volops::ClassLoss;
 
 use super::Term;
 use super::cross_entropy::CrossEntropy;
-use super::dice::Dice;
+use super::dice::{Dice, SMOOTH};
 
 /// Every term, by its name in settings. A new one is a file beside these and a line here.
 const TERMS: [(&str, &dyn Term); 2] = [("dice", &Dice), ("cross-entropy", &CrossEntropy)];
@@ -30,6 +31,12 @@ enum Setting {
 }
 
 impl LossTerms {
+    /// The same for kernels that know classes.
+    pub(super) fn of_classes(&self, least: f32) -> ClassLoss {
+        let [dice, cross_entropy] = self.weights.map(|weight| weight as f32);
+        ClassLoss { dice, cross_entropy, smooth: SMOOTH as f32, least }
+    }
+
     /// The terms that are not left out, with their weights.
     pub(super) fn active(&self) -> impl Iterator<Item = (f64, &'static dyn Term)> {
         let terms = self.weights.into_iter().zip(TERMS);

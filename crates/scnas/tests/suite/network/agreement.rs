@@ -10,6 +10,7 @@ use scnas::network::cells::Network;
 use scnas::network::size::Size;
 use scnas::network::weights::{Pass, Tape, Weights};
 use scnas::random::{Stream, rng};
+use scnas::ranks::Alone;
 use scnas::space::topology::{DecoderOrder, Share, Space, Upsample};
 
 use super::reference::Reference;
@@ -45,9 +46,10 @@ fn every_relaxation_order_upsampling_sharing_and_grid_agrees_with_the_reference_
         let x = pass.input(random_values(shape.iter().product(), seed), shape);
         let target = random_classes(seed + 9);
         let fast = network.forward(&pass, x.clone(), &mixture);
-        let mut fast_grads = Loss::of_tensor(loss(), &Target::Classes, &fast, &target, None)
-            .attach(fast.clone())
-            .backward();
+        let mut fast_grads =
+            Loss::of_tensor(loss(), &Target::Classes, &fast, &target, None, &Alone)
+                .attach(fast.clone())
+                .backward();
 
         let leaves: BTreeMap<String, Tensor<5>> = weights
             .iter()
@@ -56,9 +58,10 @@ fn every_relaxation_order_upsampling_sharing_and_grid_agrees_with_the_reference_
         let reference = Reference { space: &space, grids, weights: leaves.clone() };
         let slow_mixture = sample.mixture(&device(), true);
         let slow = reference.forward(x, &slow_mixture);
-        let mut slow_grads = Loss::of_tensor(loss(), &Target::Classes, &slow, &target, None)
-            .attach(slow.clone())
-            .backward();
+        let mut slow_grads =
+            Loss::of_tensor(loss(), &Target::Classes, &slow, &target, None, &Alone)
+                .attach(slow.clone())
+                .backward();
         assert!(
             largest_difference(&fast.inner(), &slow.inner()) < 2e-3,
             "{relaxation:?} {decoder_order:?} {upsample:?}"

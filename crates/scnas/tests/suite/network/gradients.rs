@@ -11,6 +11,7 @@ use scnas::network::mixture::Mixture;
 use scnas::network::size::Size;
 use scnas::network::weights::{Tape, Weights};
 use scnas::random::{Stream, rng};
+use scnas::ranks::Alone;
 use scnas::space::genotype::Genotype;
 use scnas::space::topology::{DecoderOrder, Space};
 
@@ -33,7 +34,7 @@ fn the_gradient_of_alpha_through_the_network_is_that_of_finite_differences() {
             let sample = draw(alpha);
             let mixture = sample.mixture(&device(), tape == Tape::Architecture);
             let logits = forward(&network, &weights, &mixture, tape);
-            let loss = Loss::of_tensor(loss(), &Target::Classes, &logits, &target, None);
+            let loss = Loss::of_tensor(loss(), &Target::Classes, &logits, &target, None, &Alone);
             (sample, mixture, logits, loss)
         };
         let (sample, mixture, logits, value) = loss(&alpha, Tape::Architecture);
@@ -66,7 +67,7 @@ fn backprop<'a>(
     recompute: bool,
 ) -> Backprop<'a> {
     let (loss, target, lesson) = (loss(), &Target::Classes, None);
-    Backprop { network, weights, loss, target, lesson, supervision, recompute }
+    Backprop { network, weights, loss, target, lesson, supervision, recompute, ranks: &Alone }
 }
 
 /// The slope of the loss along the gradient of the weights that are `moved` is its norm.

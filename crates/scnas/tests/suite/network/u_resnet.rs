@@ -12,6 +12,7 @@ use scnas::network::architecture::Architecture;
 use scnas::network::mixture::Mixture;
 use scnas::network::size::Size;
 use scnas::network::weights::{Pass, Tape, Weights};
+use scnas::ranks::Alone;
 use scnas::settings::Config;
 use scnas::space::operation::SLOPE;
 use scnas::store::model::{Card, Model};
@@ -122,9 +123,10 @@ fn agrees(grids: Grids) {
     assert_eq!(fast.dims(), [1, SIZE.classes, PATCH[0], PATCH[1], PATCH[2]]);
     assert!(largest_difference(&fast, &slow.clone().inner()) < 2e-3);
 
-    let mut slow_grads = Loss::of_tensor(loss(), &Target::Classes, &slow, &batch.classes, None)
-        .attach(slow)
-        .backward();
+    let mut slow_grads =
+        Loss::of_tensor(loss(), &Target::Classes, &slow, &batch.classes, None, &Alone)
+            .attach(slow)
+            .backward();
     let gradients = |recompute| {
         let loss = loss();
         Backprop {
@@ -135,6 +137,7 @@ fn agrees(grids: Grids) {
             lesson: None,
             supervision: None,
             recompute,
+            ranks: &Alone,
         }
         .gradients(Tape::Weights, &batch, &Mixture::none())
     };
@@ -176,6 +179,7 @@ fn gradients_of_other_networks_of_the_family_are_those_of_finite_differences() {
                     lesson: None,
                     supervision: None,
                     recompute: false,
+                    ranks: &Alone,
                 }
                 .gradients(Tape::Weights, &batch, &Mixture::none())
             };
@@ -213,6 +217,7 @@ fn the_gradients_of_the_u_resnet_do_not_depend_on_the_number_of_threads() {
             lesson: None,
             supervision: None,
             recompute: false,
+            ranks: &Alone,
         };
         let found =
             pool.install(|| backprop.gradients(Tape::Weights, &random_batch(), &Mixture::none()));

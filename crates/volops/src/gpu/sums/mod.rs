@@ -97,9 +97,11 @@ pub fn sum(norms: &[Norm], plain: &[Plain], xs: [usize; 5]) -> (Buffer, Option<B
     let (rows, terms) = (xs[0] * xs[1], norms.len() + plain.len());
     let statistics = (!norms.is_empty()).then(|| statistics(norms, xs));
     let moments = statistics.as_ref().map(|_| like.empty(norms.len() * rows * MOMENTS));
-    let factors = like.empty(terms * rows * FACTORS);
+    // Of volumes as they are nothing is to be known.
+    let as_they_are = norms.is_empty() && plain.iter().all(|plain| plain.z.is_none());
+    let factors = (!as_they_are).then(|| like.empty(terms * rows * FACTORS));
     let group = group_len(like, 3, 3);
-    for first in (0..terms).step_by(group) {
+    for (first, factors) in (0..terms).step_by(group).zip(factors.iter().cycle()) {
         let of = |range: std::ops::Range<usize>, before: usize, len: usize| {
             let within = |i: usize| i.saturating_sub(before).min(len);
             within(range.start)..within(range.end)
@@ -137,7 +139,7 @@ pub fn sum(norms: &[Norm], plain: &[Plain], xs: [usize; 5]) -> (Buffer, Option<B
             cubes(voxels(xs), UNITS * VISITS as u32, rows),
             CubeDim::new_1d(UNITS),
             all(volumes.by_ref()),
-            factors.arg(),
+            optional(factors.as_ref()),
             out.arg(),
             voxels(xs),
             rows,
@@ -270,7 +272,7 @@ fn factors_kernel(
 #[cube(launch_unchecked)]
 fn sum_kernel(
     xs: Sequence<&'static [f32]>,
-    factors: &[f32],
+    factors: ComptimeOption<&[f32]>,
     out: &mut [f32],
     count: usize,
     rows: usize,
@@ -284,8 +286,19 @@ fn sum_kernel(
     }
     #[unroll]
     for term in 0..xs.len() {
-        let at = (term * rows + row()) * FACTORS;
-        let (origin, factor, shift) = (factors[at], factors[at + 1], factors[at + 2]);
+        let mut origin = 0.0f32;
+        let mut factor = 1.0f32;
+        let mut shift = 0.0f32;
+        #[comptime]
+        match factors {
+            ComptimeOption::Some(factors) => {
+                let at = (term * rows + row()) * FACTORS;
+                origin = factors[at];
+                factor = factors[at + 1];
+                shift = factors[at + 2];
+            }
+            ComptimeOption::None => {}
+        }
         #[unroll]
         for i in 0..VISITS {
             let place = first + comptime!(i * UNITS as usize);
