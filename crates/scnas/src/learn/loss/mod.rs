@@ -175,13 +175,8 @@ impl Loss {
         Self { value, gradient }
     }
 
-    /// Loss of the logits `[batch, outputs, depth, height, width]` of a network against class
-    /// indices `classes` `[batch, depth, height, width]`, and what teachers say. `ranks` have the
-    /// other parts of the batch.
-    ///
-    /// # Panics
-    /// If the shapes do not fit together, or a class index is too large.
-    pub fn of_tensor(
+    /// See [`Attached::new`].
+    fn of_tensor(
         terms: LossTerms,
         target: &Target,
         logits: &Tensor<5>,
@@ -212,7 +207,7 @@ pub enum Value {
     /// Known.
     Here(f64),
     /// Left on a device.
-    OnDevice(Tensor<1>),
+    OnDevice(Box<Tensor<1>>),
 }
 
 impl Value {
@@ -226,10 +221,12 @@ impl Value {
 }
 
 impl Attached {
-    /// The loss that [`Loss::of_tensor`] finds, computed on the device of the logits where it can be.
+    /// Loss of the logits `[batch, outputs, depth, height, width]` of a network against class
+    /// indices `classes` `[batch, depth, height, width]`, and what teachers say. `ranks` have the
+    /// other parts of the batch. It is computed on the device of the logits where it can be.
     ///
     /// # Panics
-    /// As [`Loss::of_tensor`].
+    /// If the shapes do not fit together, or a class index is too large.
     pub fn new(
         terms: LossTerms,
         target: &Target,
@@ -245,7 +242,7 @@ impl Attached {
             _ => None,
         };
         let (value, gradient) = match on_device {
-            Some((gradient, value)) => (Value::OnDevice(value), gradient),
+            Some((gradient, value)) => (Value::OnDevice(value.into()), gradient),
             None => {
                 let Loss { value, gradient } =
                     Loss::of_tensor(terms, target, &logits, classes, lesson, ranks);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
 use medvol::Target;
-use scnas::learn::loss::Loss;
+use scnas::learn::loss::Attached;
 use scnas::learn::relaxation::Relaxation;
 use scnas::network::cells::Network;
 use scnas::network::size::Size;
@@ -47,8 +47,8 @@ fn every_relaxation_order_upsampling_sharing_and_grid_agrees_with_the_reference_
         let target = random_classes(seed + 9);
         let fast = network.forward(&pass, x.clone(), &mixture);
         let mut fast_grads =
-            Loss::of_tensor(loss(), &Target::Classes, &fast, &target, None, &Alone)
-                .attach(fast.clone())
+            Attached::new(loss(), &Target::Classes, fast.clone(), &target, None, &Alone)
+                .scalar
                 .backward();
 
         let leaves: BTreeMap<String, Tensor<5>> = weights
@@ -59,8 +59,8 @@ fn every_relaxation_order_upsampling_sharing_and_grid_agrees_with_the_reference_
         let slow_mixture = sample.mixture(&device(), true);
         let slow = reference.forward(x, &slow_mixture);
         let mut slow_grads =
-            Loss::of_tensor(loss(), &Target::Classes, &slow, &target, None, &Alone)
-                .attach(slow.clone())
+            Attached::new(loss(), &Target::Classes, slow.clone(), &target, None, &Alone)
+                .scalar
                 .backward();
         assert!(
             largest_difference(&fast.inner(), &slow.inner()) < 2e-3,

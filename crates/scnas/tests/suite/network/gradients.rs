@@ -4,7 +4,7 @@
 use medvol::Target;
 use scnas::learn::backprop::{Backprop, LossGradients};
 use scnas::learn::deep_supervision::DeepSupervision;
-use scnas::learn::loss::Loss;
+use scnas::learn::loss::Attached;
 use scnas::learn::relaxation::{Alpha, Relaxation, Sample};
 use scnas::network::cells::Network;
 use scnas::network::mixture::Mixture;
@@ -34,12 +34,12 @@ fn the_gradient_of_alpha_through_the_network_is_that_of_finite_differences() {
             let sample = draw(alpha);
             let mixture = sample.mixture(&device(), tape == Tape::Architecture);
             let logits = forward(&network, &weights, &mixture, tape);
-            let loss = Loss::of_tensor(loss(), &Target::Classes, &logits, &target, None, &Alone);
-            (sample, mixture, logits, loss)
+            let loss = Attached::new(loss(), &Target::Classes, logits, &target, None, &Alone);
+            (sample, mixture, loss)
         };
-        let (sample, mixture, logits, value) = loss(&alpha, Tape::Architecture);
+        let (sample, mixture, value) = loss(&alpha, Tape::Architecture);
         let gradient = sample.gradient(
-            &mixture.take_gradients(&mut value.attach(logits).backward()),
+            &mixture.take_gradients(&mut value.scalar.backward()),
             space.operations.len(),
         );
         let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
@@ -52,7 +52,7 @@ fn the_gradient_of_alpha_through_the_network_is_that_of_finite_differences() {
                 same_operations(&draw(&moved), &sample),
                 "the step must not change what is drawn"
             );
-            loss(&moved, Tape::Weights).3.value
+            loss(&moved, Tape::Weights).2.value.read()
         };
         let slope = (along(1.0) - along(-1.0)) / (2.0 * h);
         assert!((slope - norm).abs() < 0.05 * norm, "{relaxation:?}: {slope} against {norm}");

@@ -7,7 +7,7 @@ use burn::tensor::{Tensor, activation::sigmoid};
 use medvol::Target;
 use scnas::learn::backprop::Backprop;
 use scnas::learn::batch::Batch;
-use scnas::learn::loss::Loss;
+use scnas::learn::loss::Attached;
 use scnas::network::architecture::Architecture;
 use scnas::network::mixture::Mixture;
 use scnas::network::size::Size;
@@ -124,8 +124,8 @@ fn agrees(grids: Grids) {
     assert!(largest_difference(&fast, &slow.clone().inner()) < 2e-3);
 
     let mut slow_grads =
-        Loss::of_tensor(loss(), &Target::Classes, &slow, &batch.classes, None, &Alone)
-            .attach(slow)
+        Attached::new(loss(), &Target::Classes, slow, &batch.classes, None, &Alone)
+            .scalar
             .backward();
     let gradients = |recompute| {
         let loss = loss();
