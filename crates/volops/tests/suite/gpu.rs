@@ -188,7 +188,7 @@ fn the_loss_of_many_voxels_is_its_definition_too() {
     let voxels = shape[2..].iter().product::<usize>();
     let classes: Vec<u8> = (0..BATCH * voxels).map(|i| (i / 7 % 5 % 3) as u8).collect();
     let loss = ClassLoss { dice: 1.0, cross_entropy: 1.0, smooth: 1e-5, least: 1e-18 };
-    for device in devices().into_iter().filter(|device| *device != Device::flex()) {
+    for device in devices().filter(|device| *device != Device::flex()) {
         let logits = random(shape, 2, &device);
         let (_, value) = class_loss(&logits, &classes, &loss).expect("kernels of a GPU");
         let logits: Vec<f64> = logits.into_data().iter().collect();
