@@ -368,6 +368,23 @@ fn endings_are_known_in_capitals() {
 }
 
 #[test]
+fn words_of_space_with_marks_in_them_are_carried_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, mask] = ["image.nrrd", "mask.nrrd"].map(|name| folder.path().join(name));
+    let header = "NRRD0005\ntype: uchar\ndimension: 3\nsizes: 2 1 2\nencoding: raw\n\
+                  units: \"two words\" a\"b \"\"\n\n";
+    std::fs::write(&path, [header.as_bytes(), &[0, 1, 2, 3]].concat()).unwrap();
+    let opened = open(&path).unwrap();
+    let header = opened.header().clone();
+    let labels = opened.labels().unwrap();
+    io::create(&mask).unwrap().like(&header).labels(&labels).unwrap();
+    assert_eq!(open(&mask).unwrap().labels().unwrap(), labels);
+    let written = std::fs::read(&mask).unwrap();
+    let units = b"units: \"two words\" a\"b \"\"\n";
+    assert!(written.windows(units.len()).any(|bytes| bytes == units));
+}
+
+#[test]
 fn a_segmentation_that_is_cropped_is_put_back_onto_its_image() {
     let folder = tempfile::tempdir().unwrap();
     let image = folder.path().join("image.nrrd");

@@ -134,7 +134,7 @@ fn softmax(
     }
     #[unroll]
     for c in 0..outputs {
-        probabilities[c] = probabilities[c] / sum;
+        probabilities[c] /= sum;
     }
     largest + sum.ln()
 }

@@ -68,7 +68,8 @@ impl SpaceWords {
             let Some(text) = fields.get(name) else { continue };
             let all = split(text);
             let of_axis = |&axis: &usize| match (all.get(axis).copied()?, name) {
-                (unit, "units") => Some(format!("\"{unit}\"")),
+                // One that holds a mark was not within marks, and cannot be.
+                (unit, "units") if !unit.contains('"') => Some(format!("\"{unit}\"")),
                 (word, _) => Some(word.to_string()),
             };
             let in_space = axes.in_space.iter().map(of_axis).collect::<Option<_>>()?;
