@@ -199,6 +199,11 @@ fn a_patient_with_two_series_is_told_their_names_and_the_others_are_predicted() 
         assert!(said.contains(part), "{said}");
     }
     assert!(dir.join("out/phantom_007.nii.gz").exists());
+    // Where there is no other patient, too.
+    std::fs::create_dir(dir.join("alone")).unwrap();
+    std::fs::rename(dir.join("data/imagesTs/p3"), dir.join("alone/p3")).unwrap();
+    let parts = ["alone/p3: expected one series", "SE0, SE1"];
+    refuse(&dir, &["predict", "alone", "--model", "run", "--out", "out"], &parts);
 }
 
 #[test]

@@ -70,35 +70,34 @@ pub(super) fn plan_jobs(request: &Request, channels: usize) -> Result<(Vec<Job>,
     let mut single_files = Vec::new();
     let mut protected = Protected::default();
     for input in &request.inputs {
-        let found = if Dataset::is_at(input) {
-            let dataset = Dataset::open(input)?;
-            protected.add_data_set(&dataset);
-            let training = dataset.cases.iter().filter(|_| *training);
-            let cases = dataset.test.iter().chain(training);
-            cases.map(|case| (case.name.clone(), case.images.clone())).collect()
-        } else if let Some(name) = folder_name(input) {
-            protected.add_folder(input);
-            single_files.push((name, input.clone()));
-            continue;
-        } else if input.is_dir() {
-            protected.add_folder(input);
-            match join_channels(images_in(input)?, channels) {
-                found if found.is_empty() => of_patients(input, channels, &mut faults)?,
-                found => {
-                    let several = several_series_in(input).into_iter();
-                    faults.extend(several.map(|(patient, folder, found)| {
-                        several_images(patient, folder, "series", found)
-                    }));
-                    found
+        let found =
+            if Dataset::is_at(input) {
+                let dataset = Dataset::open(input)?;
+                protected.add_data_set(&dataset);
+                let training = dataset.cases.iter().filter(|_| *training);
+                let cases = dataset.test.iter().chain(training);
+                cases.map(|case| (case.name.clone(), case.images.clone())).collect()
+            } else if let Some(name) = folder_name(input) {
+                protected.add_folder(input);
+                single_files.push((name, input.clone()));
+                continue;
+            } else if input.is_dir() {
+                protected.add_folder(input);
+                let several = several_series_in(input).into_iter();
+                faults.extend(several.map(|(patient, folder, found)| {
+                    several_images(patient, folder, "series", found)
+                }));
+                match join_channels(images_in(input)?, channels) {
+                    found if found.is_empty() => of_patients(input, channels, &mut faults)?,
+                    found => found,
                 }
-            }
-        } else if let Some(name) = case_name(input) {
-            std::fs::metadata(input).map_err(|e| Error::file("read", input, e))?;
-            single_files.push((name, input.clone()));
-            continue;
-        } else {
-            return Err(Error::place(input, Place::NoImage));
-        };
+            } else if let Some(name) = case_name(input) {
+                std::fs::metadata(input).map_err(|e| Error::file("read", input, e))?;
+                single_files.push((name, input.clone()));
+                continue;
+            } else {
+                return Err(Error::place(input, Place::NoImage));
+            };
         if found.is_empty() && faults.is_empty() {
             return Err(Error::place(input, Place::NoImages { training: *training }));
         }
@@ -152,6 +151,9 @@ fn of_patients(
 ) -> Result<Vec<Named>> {
     let mut images = Vec::new();
     for (patient, folder) in folders_in(input) {
+        if faults.iter().any(|((_, sources), _)| sources[0].path() == folder) {
+            continue;
+        }
         let mut found = join_channels(images_in(&folder)?, channels);
         if found.len() > 1 {
             let names = found.into_iter().map(|(name, _)| name).collect();
