@@ -1,9 +1,9 @@
 //! Whether a found network beats random ones, in words.
 
 use scnas::report::against_random::{AgainstRandom, Rival};
-use scnas::report::cells::{PAIRED_HEAD, number, paired_cells, with_error};
+use scnas::report::cells::{PAIRED_HEAD, paired_cells};
 use scnas::report::procedures::Procedures;
-use scnas::report::table::aligned;
+use scnas::report::table::{aligned, number, with_error};
 use serde_json::{Value, json};
 
 /// A table, and a sentence that sums it up.

@@ -1,9 +1,8 @@
 //! A race in words: who ran, how the rungs went, what was gained.
 
 use scnas::memory;
-use scnas::report::cells::{number, with_error};
 use scnas::report::race::{Candidate, Race, Rung};
-use scnas::report::table::aligned;
+use scnas::report::table::{aligned, number, with_error};
 use scnas::settings::Count;
 
 /// The candidates with their costs, a table a rung, and what was gained.

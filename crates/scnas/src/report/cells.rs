@@ -1,7 +1,8 @@
-//! Cells of tables: numbers that may not be known, and paired comparisons.
+//! Cells of tables about comparisons.
 
 use crate::report::procedures::Procedures;
 use crate::report::statistics::Paired;
+use crate::report::table::with_error;
 
 /// Cells of a comparison of networks, cases being the sample.
 pub fn paired_cells(comparison: Option<&Paired>) -> Vec<String> {
@@ -39,21 +40,10 @@ pub fn procedure_cells(found: &Procedures) -> Vec<String> {
 pub const PROCEDURE_HEAD: [&str; 5] =
     ["networks", "folds", "difference ± SE", "95 % interval", "Student p"];
 
-/// `+0.0031 ± 0.0012`: a mean and its standard error, where that is known.
-pub fn with_error(mean: f64, standard_error: Option<f64>) -> String {
-    let error = standard_error.map_or_else(|| "?".into(), |error| format!("{error:.4}"));
-    format!("{mean:+.4} ± {error}")
-}
-
 fn interval([low, high]: [f64; 2]) -> String {
     format!("{low:+.4} to {high:+.4}")
 }
 
 fn p_value(p: f64) -> String {
     if p < 1e-4 { "< 0.0001".into() } else { format!("{p:.4}") }
-}
-
-/// A number with so many decimals, – where it is not known.
-pub fn number(value: Option<f64>, decimals: usize) -> String {
-    value.map_or_else(|| "–".into(), |value| format!("{value:.decimals$}"))
 }

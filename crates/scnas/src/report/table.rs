@@ -1,4 +1,4 @@
-//! Text tables with aligned columns, and lines of CSV.
+//! Text tables with aligned columns, lines of CSV, and cells of numbers that may not be known.
 
 /// One line per row, columns two blanks apart: the first `left` columns flush left, the others
 /// flush right. A short row leaves its last columns out.
@@ -30,6 +30,17 @@ pub fn csv_line(cells: &[String]) -> String {
         }
     };
     cells.iter().map(quote).collect::<Vec<_>>().join(",") + "\n"
+}
+
+/// `+0.0031 ± 0.0012`: a mean and its standard error, where that is known.
+pub fn with_error(mean: f64, standard_error: Option<f64>) -> String {
+    let error = standard_error.map_or_else(|| "?".into(), |error| format!("{error:.4}"));
+    format!("{mean:+.4} ± {error}")
+}
+
+/// A number with so many decimals, – where it is not known.
+pub fn number(value: Option<f64>, decimals: usize) -> String {
+    value.map_or_else(|| "–".into(), |value| format!("{value:.decimals$}"))
 }
 
 #[cfg(test)]

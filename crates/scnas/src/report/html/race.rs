@@ -1,10 +1,10 @@
 //! A race: what each candidate costs and reaches, and which no other beats in both.
 
 use crate::memory;
-use crate::report::cells::{number, with_error};
 use crate::report::html::markup::{note, sentence, table};
 use crate::report::html::plot::{Axis, Plot};
 use crate::report::race::{Race, Rung, Standing};
+use crate::report::table::{number, with_error};
 use crate::settings::Count;
 
 /// The front of the latest rung, the way there, and the standings.

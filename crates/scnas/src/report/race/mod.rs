@@ -15,9 +15,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::report::cells::with_error;
 pub use crate::report::race::entrants::{Candidate, Entrants, Family, Score, candidates_folder};
 use crate::report::race::schedule::{Difference, Runner, front, survivors, winner};
+use crate::report::table::with_error;
 use crate::settings::{Config, RaceConfig};
 
 /// A candidate in a rung.
