@@ -178,14 +178,11 @@ fn header(line: &EpochLine, classes: &[String]) -> String {
     classes.iter().for_each(|class| column(class));
     column("Dice");
     if let Some(search) = &line.search {
-        let state = match search.decide {
-            None => ["tau", "entropy"],
-            Some(_) => ["ops", "r"],
+        let state: &[&str] = match search.decide {
+            None => &["tau", "entropy"],
+            Some(_) => &["ops"],
         };
-        state.into_iter().chain(["zero", "ident.", "pool"]).for_each(&mut column);
-        if search.decide.is_some() {
-            column("same");
-        }
+        state.iter().chain(&["r", "same", "zero", "ident.", "pool"]).for_each(|name| column(name));
     }
     column("seconds");
     column("left");
@@ -210,25 +207,20 @@ fn row(line: &EpochLine, classes: usize, left: Option<Duration>) -> String {
         None => (0..=classes).for_each(|_| column(String::new())),
     }
     if let Some(search) = &line.search {
-        let agreement = search.decide.as_ref().and_then(|decide| decide.agreement);
-        let unknown = || "–".to_string();
         match &search.decide {
             None => {
                 column(format!("{:.3}", search.tau));
                 column(format!("{:.3}", search.entropy));
             }
-            Some(decide) => {
-                column(format!("{:.2}", decide.left));
-                column(agreement.map_or_else(unknown, |agreement| format!("{:.2}", agreement.r)));
-            }
+            Some(decide) => column(format!("{:.2}", decide.left)),
         }
+        let said =
+            |Agreement { r, same, edges, .. }| [format!("{r:.2}"), format!("{same}/{edges}")];
+        let unknown = || ["–", "–"].map(String::from);
+        search.agreement.map_or_else(unknown, said).into_iter().for_each(&mut column);
         [search.zero, search.identity, search.pool]
             .into_iter()
             .for_each(|share| column(format!("{:.0}%", 100.0 * share)));
-        if search.decide.is_some() {
-            let same = |Agreement { same, edges, .. }| format!("{same}/{edges}");
-            column(agreement.map_or_else(unknown, same));
-        }
     }
     column(format!("{:.1}", line.seconds));
     column(left.map_or_else(|| "–".into(), clock));

@@ -110,6 +110,9 @@ pub struct SearchLine {
     /// The current architecture: the operations on the edges of each cell, as in `genotype.json`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub cells: BTreeMap<String, Vec<String>>,
+    /// Whether two halves of what the gradients said say the same; `None` while nothing was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<Agreement>,
     /// Only in a search that drops operations when it knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decide: Option<DecideLine>,
@@ -120,6 +123,4 @@ pub struct SearchLine {
 pub struct DecideLine {
     /// Operations that are left on an edge, on the mean.
     pub left: f64,
-    /// Whether two halves of what was seen say the same; `None` while nothing was.
-    pub agreement: Option<Agreement>,
 }

@@ -1,5 +1,6 @@
 //! How networks learn: the loss and its gradients, α and its relaxations, optimisers and schedules.
 
+pub mod agreement;
 pub mod average;
 pub mod backprop;
 pub mod batch;

@@ -141,6 +141,8 @@ pub enum Message {
     },
     /// A deciding search is over: how sure it is.
     Decided(Sureness),
+    /// How sure a search by α is of what it found.
+    Learnt(Agreement),
     /// There is nothing to do for a run.
     Complete {
         /// Its folder.
@@ -230,6 +232,7 @@ impl Message {
             | Self::FoldInUse { .. }
             | Self::Repaired { .. }
             | Self::Decided(_)
+            | Self::Learnt(_)
             | Self::Complete { .. }
             | Self::Strips { .. } => false,
             Self::EarlierCheckpoint { .. }
@@ -325,6 +328,7 @@ impl fmt::Display for Message {
                 "cell {cell}: a node had no input; edge {edge} got {operation} instead of zero"
             ),
             Self::Decided(sureness) => sureness.fmt(f),
+            Self::Learnt(agreement) => agreement.fmt(f),
             Self::Race(message) => message.fmt(f),
             Self::Complete { folder } => write!(f, "{}: this run is complete", folder.display()),
             Self::Strips { image, strips, windows, more } => write!(

@@ -1,4 +1,4 @@
-//! How sure a deciding search is.
+//! How sure a search is.
 
 use std::fmt;
 
@@ -37,10 +37,16 @@ impl fmt::Display for Sureness {
             f,
             "decided: {shown} of {dropped} dropped operations were worse by {errors} standard errors"
         )?;
-        let Some(Agreement { r, same, by_chance, edges }) = agreement else { return Ok(()) };
+        agreement.map_or(Ok(()), |agreement| write!(f, "; {agreement}"))
+    }
+}
+
+impl fmt::Display for Agreement {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Self { r, same, by_chance, edges } = self;
         write!(
             f,
-            "; two halves of the gradients correlate by {r:.2} and choose the same operation on \
+            "two halves of the gradients correlate by {r:.2} and choose the same operation on \
              {same} of {edges} edges (by chance {by_chance:.1})"
         )
     }

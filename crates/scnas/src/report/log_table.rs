@@ -41,7 +41,7 @@ pub fn csv(runs: &[PathBuf]) -> Result<String> {
     let classes: Vec<&String> =
         logs.iter().flat_map(|log| &log.classes).filter(|class| known.insert(*class)).collect();
     let head = ["run", "phase", "epoch", "epochs", "loss", "mean_dice", "learning_rate"];
-    let of_search = ["alpha_loss", "tau", "entropy", "zero", "identity", "pool"];
+    let of_search = ["alpha_loss", "tau", "entropy", "r", "zero", "identity", "pool"];
     let head = head.into_iter().chain(of_search).chain(["seconds", "waited_seconds"]);
     let dice = classes.iter().map(|class| format!("dice {class}"));
     let mut text = csv_line(&head.map(String::from).chain(dice).collect::<Vec<_>>());
@@ -78,6 +78,7 @@ fn cells(run: &str, line: &EpochLine) -> Vec<String> {
         search.and_then(|search| search.alpha_loss),
         search.map(|search| search.tau),
         search.map(|search| search.entropy),
+        search.and_then(|search| Some(search.agreement?.r)),
         search.map(|search| search.zero),
         search.map(|search| search.identity),
         search.map(|search| search.pool),

@@ -197,9 +197,20 @@ impl Phase for Decider {
         // Those that are left are drawn alike, as with equal α, and no temperature sharpens ẑ.
         let entropy = mean(left.iter().map(|left| left.ln()).collect());
         let agreement = self.decisions.agreement(self.supernet.space());
-        let decide = Some(DecideLine { left: mean(left.clone()), agreement });
+        let decide = Some(DecideLine { left: mean(left.clone()) });
         let cells = genotype.cells();
-        Some(SearchLine { alpha_loss, tau: 1.0, entropy, zero, identity, pool, cells, decide })
+        let tau = 1.0;
+        Some(SearchLine {
+            alpha_loss,
+            tau,
+            entropy,
+            zero,
+            identity,
+            pool,
+            cells,
+            agreement,
+            decide,
+        })
     }
 }
 

@@ -49,6 +49,9 @@ fn learn_alpha(run: &mut Run, supernet: Supernet, observer: &dyn Observer) -> Re
     let (genotype, repairs) = searcher.genotype();
     run.dir.write_json("genotype.json", &genotype)?;
     run.dir.write_json("alpha.json", &searcher.state.alpha)?;
+    if let Some(agreement) = searcher.agreement() {
+        observer.message(&Message::Learnt(agreement));
+    }
     Ok(Found { genotype, repairs, weights: searcher.supernet.weights })
 }
 

@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::patches::{Draw, Patches};
 use crate::error::Result;
+use crate::learn::agreement::Halves;
 use crate::learn::batch::Batch;
 use crate::learn::optimiser::AlphaAdam;
 use crate::learn::relaxation::{Alpha, Sample};
+use crate::message::Agreement;
 use crate::network::weights::Tape;
 use crate::observer::SearchLine;
 use crate::random::{Stream, rng};
@@ -34,13 +36,17 @@ pub(crate) struct State {
     /// The logits.
     pub alpha: Alpha,
     alpha_adam: AlphaAdam,
+    /// How sure it is. A checkpoint of an earlier version has none.
+    #[serde(default)]
+    halves: Halves,
 }
 
 impl Searcher {
     /// A search at its beginning.
     pub fn new(supernet: Supernet) -> Self {
         let alpha = Alpha::new(supernet.space(), supernet.seed);
-        let state = State { alpha_adam: AlphaAdam::new(alpha.len()), alpha };
+        let alpha_adam = AlphaAdam::new(alpha.len());
+        let state = State { alpha, alpha_adam, halves: Halves::default() };
         Self { supernet, state }
     }
 
@@ -49,6 +55,11 @@ impl Searcher {
         let Supernet { config, seed, .. } = &self.supernet;
         let mut rng = rng(*seed, Stream::Sampling, draw as u64);
         self.state.alpha.sample(config.relaxation, config.tau_at(epoch), &mut rng)
+    }
+
+    /// Whether two halves of α's gradients say the same; `None` until both were heard.
+    pub fn agreement(&self) -> Option<Agreement> {
+        self.state.halves.agreement(self.supernet.space().operations.len())
     }
 
     /// The architecture as α stands.
@@ -95,7 +106,9 @@ impl Phase for Searcher {
         }
         let found = self.supernet.gradients(Tape::Architecture, batch, &sample, ranks);
         let gradient = sample.gradient(&found.mixture, self.supernet.space().operations.len());
-        let (State { alpha, alpha_adam }, config) = (&mut self.state, &self.supernet.config.alpha);
+        self.state.halves.add(index, &gradient);
+        let (State { alpha, alpha_adam, .. }, config) =
+            (&mut self.state, &self.supernet.config.alpha);
         let norm = alpha_adam.step(config, rate * config.lr, alpha.values_mut(), &gradient);
         Ok(Levels { weights, alpha: Some(finite(found.loss, norm)?) })
     }
@@ -112,7 +125,17 @@ impl Phase for Searcher {
         let (genotype, _) = self.genotype();
         let EdgeShares { zero, identity, pool } = EdgeShares::of(&genotype);
         let (tau, entropy) = (self.supernet.config.tau_at(epoch), self.state.alpha.mean_entropy());
-        let cells = genotype.cells();
-        Some(SearchLine { alpha_loss, tau, entropy, zero, identity, pool, cells, decide: None })
+        let (cells, agreement) = (genotype.cells(), self.agreement());
+        Some(SearchLine {
+            alpha_loss,
+            tau,
+            entropy,
+            zero,
+            identity,
+            pool,
+            cells,
+            agreement,
+            decide: None,
+        })
     }
 }

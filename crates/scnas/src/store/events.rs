@@ -81,11 +81,13 @@ fn scalars(line: &EpochLine, classes: &[String]) -> Vec<(String, f64)> {
     .collect();
     let dice = line.dice.iter().flatten().zip(classes);
     scalars.extend(dice.filter_map(|(dice, class)| Some((format!("dice/{class}"), (*dice)?))));
-    if let Some(SearchLine { alpha_loss, tau, entropy, zero, identity, pool, .. }) = &line.search {
+    if let Some(search) = &line.search {
+        let SearchLine { alpha_loss, tau, entropy, agreement, zero, identity, pool, .. } = search;
         let all = [
             ("alpha_loss", *alpha_loss),
             ("tau", Some(*tau)),
             ("entropy", Some(*entropy)),
+            ("r", agreement.map(|agreement| agreement.r)),
             ("zero", Some(*zero)),
             ("identity", Some(*identity)),
             ("pool", Some(*pool)),

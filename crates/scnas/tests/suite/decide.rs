@@ -31,8 +31,7 @@ fn a_deciding_search_stopped_again_and_again_on_any_number_of_threads_ends_with_
         search.clone().map(|line| line["decide"]["left"].as_f64().unwrap()).collect();
     assert!(left.len() == 6 && left[0] == 8.0 && left[3..] == [1.0; 3], "{left:?}");
     assert!(left.is_sorted_by(|a, b| a >= b), "{left:?}");
-    let agreements: Vec<bool> =
-        search.map(|line| line["decide"]["agreement"]["r"].is_number()).collect();
+    let agreements: Vec<bool> = search.map(|line| line["agreement"]["r"].is_number()).collect();
     assert_eq!(agreements, [false, true, true, true, true, true]);
 
     // What is found is what is left.

@@ -1,10 +1,9 @@
 //! Which operations are still candidates of an edge, what was seen of them, and which are dropped.
 
-use std::collections::BTreeMap;
-
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::learn::agreement::agreement;
 use crate::learn::deciding::comparisons::Comparisons;
 use crate::learn::deciding::effects::Effects;
 use crate::learn::relaxation::Sample;
@@ -157,34 +156,12 @@ impl Decisions {
         if self.halves.iter().any(|half| half.draws() == 0) {
             return None;
         }
-        let halves = self.halves.each_ref().map(|half| Effects::of(half, space));
-        let [first, second] = halves.each_ref().map(|effects| {
-            effects.edges().iter().flat_map(|edge| edge.means().iter().copied()).collect::<Vec<_>>()
+        let halves = self.halves.each_ref().map(|half| {
+            let effects = Effects::of(half, space);
+            effects.edges().iter().flat_map(|edge| edge.means().to_vec()).collect::<Vec<_>>()
         });
-        let chosen = halves.each_ref().map(|effects| {
-            let best = |means: &[f64]| {
-                (0..means.len()).min_by(|&a, &b| means[a].total_cmp(&means[b])).unwrap_or(0)
-            };
-            effects.edges().iter().map(|edge| best(edge.means())).collect::<Vec<_>>()
-        });
-        let edges = chosen[0].len();
-        let same = chosen[0].iter().zip(&chosen[1]).filter(|(a, b)| a == b).count();
-        let shares = chosen.map(|chosen| {
-            let mut counts = BTreeMap::new();
-            chosen.into_iter().for_each(|op| *counts.entry(op).or_insert(0.0) += 1.0);
-            counts
-        });
-        let both = shares[0].iter().filter_map(|(op, n)| Some(n * shares[1].get(op)?));
-        let by_chance = both.sum::<f64>() / edges as f64;
-        Some(Agreement { r: correlation(&first, &second), same, by_chance, edges })
+        Some(agreement(halves.each_ref().map(Vec::as_slice), space.operations.len()))
     }
-}
-
-/// Pearson's correlation of values whose means are 0; 0 where one of the two does not vary.
-fn correlation(a: &[f64], b: &[f64]) -> f64 {
-    let product = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
-    let scale = (product(a, a) * product(b, b)).sqrt();
-    if scale > 0.0 { product(a, b) / scale } else { 0.0 }
 }
 
 #[cfg(test)]

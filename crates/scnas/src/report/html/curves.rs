@@ -66,6 +66,13 @@ pub fn section(subject: &Subject) -> String {
         ),
         entropy(&networks, subject.config()),
         plot(
+            "How sure the search is",
+            "correlation of two halves of its gradients",
+            &networks,
+            vec![Curve::new("r", 0, |line| Some(line.search.as_ref()?.agreement?.r))],
+            &[(0.0, "chance"), (1.0, "certain")],
+        ),
+        plot(
             "What the edges are",
             "share of the edges",
             &networks,
@@ -93,7 +100,13 @@ fn entropy(networks: &[&Network], config: Option<&Config>) -> String {
         true => &[(most, "nothing decided"), (0.0, "all decided")],
         false => &[(0.0, "all decided")],
     };
-    plot("How sure the search is", "entropy of a choice, nats", networks, vec![curve], undecided)
+    plot(
+        "How undecided the search is",
+        "entropy of a choice, nats",
+        networks,
+        vec![curve],
+        undecided,
+    )
 }
 
 /// One plot; nothing where no line has any of its curves. `rules` are values to reach, with what
