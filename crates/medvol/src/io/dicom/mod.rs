@@ -64,7 +64,7 @@ impl Format for Dicom {
     }
 
     fn probe(&self, source: &Source, start: &[u8]) -> bool {
-        object::has_mark(start) || series::any_in(source.path())
+        object::has_mark(start) || series::is_in(source.path())
     }
 
     fn is_image(&self, folder: &Path) -> bool {
