@@ -163,6 +163,7 @@ pub fn examine(dataset: &Dataset, case: &CaseFiles) -> (Examination, Loaded) {
         if let Some(first) = first {
             examiner.same_grid(first, (source, &header), Kind::AffineMismatch);
         }
+        examiner.names(source, &header);
         facts.labels = examiner.labels(source, &labels);
         if facts.digest.is_some() {
             let images = readable().map(|(source, (_, image))| (source, image));

@@ -58,6 +58,11 @@ pub trait Format: Debug + Sync {
         None
     }
 
+    /// What a label map says by itself that its values mean, as far as it says so.
+    fn labels(&self, _header: &Header) -> Vec<Label> {
+        Vec::new()
+    }
+
     /// Whether a label map with this header may be cut from the larger grid of its image.
     fn may_be_cropped(&self, _header: &Header) -> bool {
         false

@@ -102,6 +102,11 @@ impl Format for Dicom {
         Ok((Header { grid, place, format: self, own }, stored))
     }
 
+    fn labels(&self, header: &Header) -> Vec<Label> {
+        let own = header.own.downcast_ref::<OfSegmentation>();
+        own.map_or_else(Vec::new, |OfSegmentation(labels)| labels.clone())
+    }
+
     /// Writers of segmentations leave out planes without a label.
     fn may_be_cropped(&self, header: &Header) -> bool {
         header.own.is::<OfSegmentation>()
@@ -142,8 +147,8 @@ struct Opened {
     own: Arc<dyn Any + Send + Sync>,
 }
 
-/// What a segmentation leaves in its header: that it is one.
-struct OfSegmentation;
+/// What a segmentation leaves in its header: that it is one, and its segments.
+struct OfSegmentation(Vec<Label>);
 
 fn of_segmentation(segmentation: Segmentation) -> Opened {
     Opened {
@@ -152,11 +157,12 @@ fn of_segmentation(segmentation: Segmentation) -> Opened {
         numbers: NumberType::U16,
         scale: (1.0, 0.0),
         planes: reader(segmentation.planes()),
-        own: Arc::new(OfSegmentation),
+    let own = Arc::new(OfSegmentation(segmentation.labels.clone()));
     }
 }
 
 fn of_series(series: Series) -> Opened {
+        own,
     Opened {
         grid: series.grid,
         place: Place { others: Vec::new(), remarks: series.remarks() },
