@@ -160,6 +160,18 @@ pub fn is_part_of_another(path: &Path) -> bool {
     }
 }
 
+/// What compressed files end in.
+const PACKED: [&str; 10] = ["gz", "bz2", "xz", "zst", "zip", "7z", "rar", "lz4", "lzma", "z"];
+
+/// Whether a file's name is that of an image that is compressed in a way that is not read.
+pub fn is_packed(file: &str) -> bool {
+    let packed = |(stem, last): (&str, &str)| {
+        PACKED.iter().any(|ending| last.eq_ignore_ascii_case(ending))
+            && !stem_and_ending(stem).1.is_empty()
+    };
+    stem_and_ending(file).1.is_empty() && file.rsplit_once('.').is_some_and(packed)
+}
+
 /// Whether a file has the name that programs give to the voxels of a text header which is there.
 fn is_data_file(path: &Path) -> bool {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };

@@ -422,9 +422,13 @@ fn label_maps_of_test_cases_are_not_left_out_in_silence() {
 fn what_lies_beside_the_images_is_not_left_out_in_silence() {
     let (_folder, root) = small(&described());
     fs::write(root.join("imagesTr/notes.txt"), "").unwrap();
+    fs::write(root.join("imagesTr/packed.nii.bz2"), "").unwrap();
+    fs::create_dir(root.join("imagesTr/more")).unwrap();
+    fs::copy(task::image_path(&root, 0), root.join("imagesTr/more/a.nii.gz")).unwrap();
     fs::copy(task::image_path(&root, 0), root.join("imagesTr/late.NII.GZ")).unwrap();
     let found = said(&root);
-    assert!(found.contains("warning imagesTr/late.NII.GZ belongs to no case"), "{found}");
+    assert!(found.contains("such as imagesTr/late.NII.GZ, imagesTr/more: each belongs"), "{found}");
+    assert!(found.contains("warning imagesTr/packed.nii.bz2 is compressed in a way"), "{found}");
     assert!(found.contains("note imagesTr/notes.txt is in no format"), "{found}");
 }
 
