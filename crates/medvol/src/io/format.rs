@@ -73,6 +73,15 @@ pub trait Format: Debug + Sync {
         true
     }
 
+    /// Refuses what cannot be written like an image with this header, before there is anything to
+    /// write.
+    ///
+    /// # Errors
+    /// What the format cannot hold.
+    fn check_reference(&self, _path: &Path, _reference: &Header) -> Result<()> {
+        Ok(())
+    }
+
     /// Writes a file, complete or not at all.
     ///
     /// # Errors
@@ -151,15 +160,6 @@ pub fn stem_and_ending(file: &str) -> (&str, &str) {
     name.split_at(endings().find_map(stem).unwrap_or(name.len()))
 }
 
-/// Whether a file is only a part of an image that is known by another file which is there: the
-/// voxels beside their header.
-pub fn is_part_of_another(path: &Path) -> bool {
-    match by_ending(path) {
-        Some(format) => format.is_part_of(path).is_some(),
-        None => is_data_file(path),
-    }
-}
-
 /// What compressed files end in.
 const PACKED: [&str; 10] = ["gz", "bz2", "xz", "zst", "zip", "7z", "rar", "lz4", "lzma", "z"];
 
@@ -170,6 +170,15 @@ pub fn is_packed(file: &str) -> bool {
             && !stem_and_ending(stem).1.is_empty()
     };
     stem_and_ending(file).1.is_empty() && file.rsplit_once('.').is_some_and(packed)
+}
+
+/// Whether a file is only a part of an image that is known by another file which is there: the
+/// voxels beside their header.
+pub fn is_part_of_another(path: &Path) -> bool {
+    match by_ending(path) {
+        Some(format) => format.is_part_of(path).is_some(),
+        None => is_data_file(path),
+    }
 }
 
 /// Whether a file has the name that programs give to the voxels of a text header which is there.

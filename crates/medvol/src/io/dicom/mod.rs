@@ -112,6 +112,12 @@ impl Format for Dicom {
         header.own.is::<OfSegmentation>()
     }
 
+    /// Only a series can be referred to.
+    fn check_reference(&self, path: &Path, reference: &Header) -> Result<()> {
+        let series = reference.own.downcast_ref::<Series>();
+        series.map(|_| ()).ok_or_else(|| dicom(path, Problem::NoSeries))
+    }
+
     /// A segmentation of the series that is the reference.
     fn write(&self, path: &Path, content: &Content) -> Result<()> {
         let failed = |problem| dicom(path, problem);
@@ -151,18 +157,18 @@ struct Opened {
 struct OfSegmentation(Vec<Label>);
 
 fn of_segmentation(segmentation: Segmentation) -> Opened {
+    let own = Arc::new(OfSegmentation(segmentation.labels.clone()));
     Opened {
         grid: segmentation.grid,
         place: Place::default(),
         numbers: NumberType::U16,
         scale: (1.0, 0.0),
+        own,
         planes: reader(segmentation.planes()),
-    let own = Arc::new(OfSegmentation(segmentation.labels.clone()));
     }
 }
 
 fn of_series(series: Series) -> Opened {
-        own,
     Opened {
         grid: series.grid,
         place: Place { others: Vec::new(), remarks: series.remarks() },
