@@ -91,12 +91,12 @@ pub(super) fn said(training: &[Found], validation: &[Found], said: &mut Said) ->
         );
         return Vec::new();
     }
-    if numbers.iter().enumerate().any(|(n, number)| n as u64 != u64::from(*number)) {
+    let misnumbered = (0..).zip(&numbers).find(|(n, number)| n != *number);
+    if let Some((n, number)) = misnumbered {
         said.notice(
             format!(
                 "the folds of the cases are numbered {numbers:?}, and are counted from 0 here: fold \
-                 0 holds out the cases of {}",
-                numbers[0]
+                 {n} holds out the cases of {number}"
             ),
             "number the folds 0, 1, … so that both say the same",
         );
