@@ -91,7 +91,14 @@ fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
     // Temporary files are private by default; a result should be as readable as the umask allows.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
+    builder.tempfile_in(folder).map_err(of_system)
+}
+
+/// What the system says, without the name of the temporary file.
+fn of_system(error: Error) -> Error {
+    let within = error.get_ref().and_then(std::error::Error::source);
+    let number = within.and_then(|e| e.downcast_ref::<Error>()).and_then(Error::raw_os_error);
+    number.map_or(error, Error::from_raw_os_error)
 }
 
 fn write_and_rename(

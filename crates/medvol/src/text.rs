@@ -23,6 +23,9 @@ pub fn read_text(path: impl AsRef<Path>) -> Result<String> {
     };
     let broken = || Error::new(ErrorKind::InvalidData, "expected UTF-16, as its first bytes say");
     match bytes.as_slice() {
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => {
+            Err(Error::new(ErrorKind::InvalidData, "is UTF-32; save the file as UTF-8"))
+        }
         [0xff, 0xfe, text @ ..] => sixteen(text, u16::from_le_bytes).ok_or_else(broken),
         [0xfe, 0xff, text @ ..] => sixteen(text, u16::from_be_bytes).ok_or_else(broken),
         [0xef, 0xbb, 0xbf, text @ ..] => utf8(text),
@@ -94,6 +97,8 @@ mod tests {
         let message = read(b"a\nb\nM\xfcller").unwrap_err().to_string();
         assert!(message.contains("line 3") && message.contains("UTF-8"), "{message}");
         assert!(read(b"\xff\xfea").unwrap_err().to_string().contains("UTF-16"));
+        let utf_32 = b"\xff\xfe\0\0{\0\0\0}\0\0\0";
+        assert!(read(utf_32).unwrap_err().to_string().contains("UTF-32"));
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! `scnas evaluate`: Dice and other metrics of predictions against references.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
 use medvol::io::Reading;
-use medvol::metrics::Metric;
 use scnas::error::shortened;
 use scnas::report::evaluation::{Evaluation, TOLERANCE_MM, mean_and_sd};
 use scnas::report::scoring::{Scored, Scoring, evaluate};
@@ -63,6 +62,8 @@ pub fn run(args: &EvaluateArgs, output: Output) -> Result<ExitCode> {
     };
     if let Some(path) = &args.csv {
         scoring.refuse_to_overwrite(path)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        medvol::can_write_in(folder.unwrap_or(Path::new(".")))?;
     }
     let progress = Progress::new(output);
     let scored = evaluate(&scoring, &progress)?;
@@ -102,10 +103,9 @@ pub fn print(scored: Scored, output: Output) -> Result<ExitCode> {
 /// All scores, their means, and the headline last, where a terminal leaves the eye.
 fn text(evaluation: &Evaluation) -> String {
     let (dice, all) = (mean_and_sd(evaluation.foreground()), evaluation.cases.len());
-    // Of a case without any structure there is no score.
-    let cases = match evaluation.cases.iter().filter(|case| case.mean(Metric::Dice).is_some()) {
-        scored if scored.clone().count() == all => all.to_string(),
-        scored => format!("{} of {all}", scored.count()),
+    let cases = match evaluation.scored() {
+        scored if scored == all => all.to_string(),
+        scored => format!("{scored} of {all}"),
     };
     format!(
         "{}\n{}\nmean foreground Dice {dice} over {cases} cases",

@@ -144,8 +144,14 @@ pub fn examine(dataset: &Dataset, case: &CaseFiles) -> (Examination, Loaded) {
         }
     }
     if read.iter().all(Option::is_some) {
-        examiner.channels(case, facts.intensities.len());
-        examiner.contrast(&case.images[0], &facts.intensities);
+        let found: Vec<usize> = readable().map(|(_, (_, image))| image.channels()).collect();
+        examiner.channels(case, &found);
+        let channels: Vec<_> =
+            readable().flat_map(|(_, (_, image))| image.voxels.outer_iter()).collect();
+        // Of channels too many it is said that they are too many.
+        let expected = channels.len() == dataset.channels.len();
+        let alike = |a: usize, b: usize| expected && channels[a] == channels[b];
+        examiner.contrast(&case.images, &facts.intensities, alike);
         if facts.intensities.iter().any(|channel| !channel.is_constant()) {
             facts.digest = Some(digest(readable().map(|(_, (_, image))| image)));
         }
@@ -157,6 +163,7 @@ pub fn examine(dataset: &Dataset, case: &CaseFiles) -> (Examination, Loaded) {
         if let Some(first) = first {
             examiner.same_grid(first, (source, &header), Kind::AffineMismatch);
         }
+        examiner.names(source, &header);
         facts.labels = examiner.labels(source, &labels);
         if facts.digest.is_some() {
             let images = readable().map(|(source, (_, image))| (source, image));
@@ -285,11 +292,22 @@ impl Examiner<'_> {
         }
     }
 
-    fn channels(&mut self, case: &CaseFiles, found: usize) {
-        let expected = self.dataset.channels.len();
-        if expected > 0 && found != expected {
+    /// `found` is the number of channels in each file.
+    fn channels(&mut self, case: &CaseFiles, found: &[usize]) {
+        let (expected, all) = (self.dataset.channels.len(), found.iter().sum::<usize>());
+        if expected > 0 && all != expected {
+            // Of several files, those that hold more than their one channel.
+            let more = case.images.iter().zip(found).filter(|(_, of_file)| **of_file > 1);
+            let named: Vec<String> = more
+                .map(|(source, of_file)| format!("{} ({of_file})", self.shown(source)))
+                .collect();
+            let of_files = match found.len() {
+                1 => String::new(),
+                n if named.is_empty() => format!(" in {n} files"),
+                n => format!(" in {n} files, of them several in {}", named.join(", ")),
+            };
             let message = format!(
-                "{}: expected {expected} channel(s), found {found}",
+                "{}: expected {expected} channel(s), found {all}{of_files}",
                 self.shown(&case.images[0])
             );
             let remedy = "give all channels in the order of the description, one 4-D file or one \

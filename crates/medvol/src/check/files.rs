@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::{Finding, Kind};
 use crate::class_map::Label;
 use crate::dataset::{CaseFiles, Dataset, Notice};
-use crate::io::{Source, is_part_of_another, stem_and_ending};
+use crate::io::{Source, is_image, is_packed, is_part_of_another, stem_and_ending};
 
 /// Files that are named where many are found.
 const NAMED: usize = 3;
@@ -39,7 +39,9 @@ pub(super) fn counts(dataset: &Dataset) -> Vec<Finding> {
             remedy,
         ));
     }
-    for (n, label) in dataset.labels.iter().enumerate() {
+    // Values of regions are called like the regions they lie in.
+    let labels = dataset.labels.iter().filter(|_| dataset.target.is_classes());
+    for (n, label) in labels.enumerate() {
         let same = |before: &&Label| before.name == label.name;
         if let Some(before) = dataset.labels[..n].iter().find(same) {
             let (first, second, name) = (before.value, label.value, &label.name);
@@ -47,6 +49,15 @@ pub(super) fn counts(dataset: &Dataset) -> Vec<Finding> {
             let remedy = "give each its own name, so that tables tell them apart";
             findings.push(Finding::warning(Kind::Unused, message, remedy));
         }
+    }
+    let labelled = dataset.test.iter().filter(|case| case.label.is_some()).count();
+    if labelled > 0 {
+        let message = format!(
+            "the label maps of {labelled} test case(s) are not used: test cases are only predicted"
+        );
+        let remedy = "to score predictions of them: scnas evaluate PREDICTIONS with the folder of \
+                      these label maps";
+        findings.push(Finding::note(Kind::Unused, message, remedy));
     }
     for Notice { text, remedy } in &dataset.notices {
         findings.push(Finding::warning(Kind::Unused, text, *remedy));
@@ -117,7 +128,7 @@ pub(super) fn unlisted(dataset: &Dataset, labelled_only: bool) -> Vec<Finding> {
         .filter_map(|source| source.path().parent())
         .filter(|folder| folder.starts_with(&dataset.root) && *folder != dataset.root)
         .collect();
-    let [mut odd, mut images, mut others] = [Vec::new(), Vec::new(), Vec::new()];
+    let [mut odd, mut images, mut packed, mut others] = [const { Vec::new() }; 4];
     for path in folders.into_iter().flat_map(visible) {
         let holds_used = || path.is_dir() && used.iter().any(|file| file.starts_with(&path));
         if used.contains(path.as_path()) || holds_used() || is_part_of_another(&path) {
@@ -126,8 +137,10 @@ pub(super) fn unlisted(dataset: &Dataset, labelled_only: bool) -> Vec<Finding> {
         let name = path.file_name().unwrap_or_default();
         if name.to_str().is_none() {
             odd.push(path);
-        } else if !stem_and_ending(&name.to_string_lossy()).1.is_empty() {
+        } else if !stem_and_ending(&name.to_string_lossy()).1.is_empty() || holds_images(&path) {
             images.push(path);
+        } else if is_packed(&name.to_string_lossy()) {
+            packed.push(path);
         } else {
             others.push(path);
         }
@@ -158,6 +171,11 @@ pub(super) fn unlisted(dataset: &Dataset, labelled_only: bool) -> Vec<Finding> {
         Finding::warning(Kind::UnlistedFile, message, remedy)
     };
     say(images, image, "belongs to no case and is left out");
+    let compressed = |message| {
+        let remedy = "decompress it if it should be used";
+        Finding::warning(Kind::UnlistedFile, message, remedy)
+    };
+    say(packed, compressed, "is compressed in a way that is not read, and is left out");
     let other = |message| {
         let remedy = "convert it if it is an image that should be used";
         Finding::note(Kind::UnlistedFile, message, remedy)
@@ -171,6 +189,15 @@ pub(super) fn unlisted(dataset: &Dataset, labelled_only: bool) -> Vec<Finding> {
         findings.push(Finding::note(Kind::UnlistedFile, message, remedy));
     }
     findings
+}
+
+/// Whether a folder is an image, or has some in it.
+fn holds_images(path: &Path) -> bool {
+    let is_named = |file: &PathBuf| {
+        let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
+        name.is_some_and(|name| !stem_and_ending(&name).1.is_empty())
+    };
+    path.is_dir() && (is_image(path) || visible(path).iter().any(is_named))
 }
 
 /// Folders of images in the data set's own folder of which no case has a file.

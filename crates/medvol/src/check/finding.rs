@@ -78,6 +78,8 @@ kinds! {
     LabelNotInteger = "label-not-integer",
     /// Label values that the description does not list.
     UnlistedLabel = "unlisted-label",
+    /// Label values that the label map itself calls otherwise than the description.
+    LabelNames = "label-names",
     /// A listed label that no case holds, or one of few that do not.
     MissingLabel = "missing-label",
     /// Nothing but background.

@@ -98,22 +98,29 @@ fn as_labels(sorted: &[f32]) -> Option<usize> {
 }
 
 impl Examiner<'_> {
-    /// Channels without contrast, voxels far from all others, and CT in other units.
-    pub(super) fn contrast(&mut self, source: &Source, channels: &[Intensity]) {
-        let shown = self.shown(source);
+    /// Channels without contrast, voxels far from all others, channels that are copies, and CT in
+    /// other units. `alike` compares the voxels of two channels.
+    pub(super) fn contrast(
+        &mut self,
+        sources: &[Source],
+        channels: &[Intensity],
+        alike: impl Fn(usize, usize) -> bool,
+    ) {
+        let names = sources.iter().map(|source| self.shown(source)).collect();
+        let files = Files::of(names, channels.len());
         let names = self.dataset.channels.iter();
         let normalisation: Vec<_> = names.map(|name| Normalisation::of_channel(name)).collect();
-        let found = contrast(&shown, channels).into_iter();
-        found
-            .chain(other_units(&shown, channels, &normalisation))
-            .for_each(|finding| self.add(finding));
+        let mut found = contrast(&files, channels);
+        found.extend(copies(&files, channels, alike));
+        found.extend(other_units(&files, channels, &normalisation));
+        found.into_iter().for_each(|finding| self.add(finding));
     }
 }
 
 /// Channels that are normalised as CT and hold no Hounsfield units: without their intercept,
 /// scaled, or of another modality.
 pub(super) fn other_units(
-    shown: &str,
+    files: &Files,
     channels: &[Intensity],
     normalisation: &[Normalisation],
 ) -> Vec<Finding> {
@@ -123,6 +130,7 @@ pub(super) fn other_units(
     let channels = channels.iter().zip(normalisation).enumerate().filter(of_ct);
     let wrong = channels.filter(|(_, (channel, _))| channel.min > LEAST_DENSE);
     let finding = |(n, (channel, _)): (usize, (&Intensity, _))| {
+        let shown = files.of_channel(n);
         let message = format!(
             "{shown}: channel {n} is CT, but its values, {} to {}, are no Hounsfield units: in \
              these air is -1000 and fat -100",
@@ -136,20 +144,24 @@ pub(super) fn other_units(
 }
 
 /// Channels without contrast, those that look like label maps, and voxels far from all others.
-pub(super) fn contrast(shown: &str, channels: &[Intensity]) -> Vec<Finding> {
+pub(super) fn contrast(files: &Files, channels: &[Intensity]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let constant: Vec<usize> = (0..channels.len()).filter(|&n| channels[n].is_constant()).collect();
     if constant.len() == channels.len() {
         let value = channels.first().map_or(0.0, |channel| channel.max);
-        let message = format!("{shown}: all voxels are {value}");
+        let message = format!("{}: all voxels are {value}", files.of_channel(0));
         let remedy = "export the image again, or leave the case out";
         findings.push(Finding::error(Kind::ConstantImage, message, remedy));
-    } else if !constant.is_empty() {
-        let message = format!("{shown}: all voxels of channel(s) {constant:?} are the same");
-        let remedy = "check whether this channel was recorded";
-        findings.push(Finding::warning(Kind::ConstantImage, message, remedy));
+    } else {
+        for of_file in constant.chunk_by(|a, b| files.of_channel(*a) == files.of_channel(*b)) {
+            let shown = files.of_channel(of_file[0]);
+            let message = format!("{shown}: all voxels of channel(s) {of_file:?} are the same");
+            let remedy = "check whether this channel was recorded";
+            findings.push(Finding::warning(Kind::ConstantImage, message, remedy));
+        }
     }
     for (n, channel) in channels.iter().enumerate() {
+        let shown = files.of_channel(n);
         if let Some(values) = channel.as_labels {
             let message = format!(
                 "{shown}: channel {n} holds {values} values, all of them whole numbers, as a label \
@@ -168,4 +180,48 @@ pub(super) fn contrast(shown: &str, channels: &[Intensity]) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Channels that are one and the same; `alike` compares the voxels of two whose statistics are equal.
+pub(super) fn copies(
+    files: &Files,
+    channels: &[Intensity],
+    alike: impl Fn(usize, usize) -> bool,
+) -> Vec<Finding> {
+    // A file that is listed twice is said to be.
+    let listed_twice = |m, n| files.by_channel && files.of_channel(m) == files.of_channel(n);
+    let is_first =
+        |m: usize, n: usize| channels[m] == channels[n] && !listed_twice(m, n) && alike(m, n);
+    let first = |n: usize| (0..n).find(|&m| is_first(m, n));
+    let twice = (0..channels.len()).filter(|&n| !channels[n].is_constant());
+    let finding = |n: usize| {
+        let other = first(n)?;
+        let message = format!(
+            "{}: channel {n} has the voxels of channel {other} ({})",
+            files.of_channel(n),
+            files.of_channel(other)
+        );
+        let remedy = "one is a copy of the other: give each channel its own image";
+        Some(Finding::warning(Kind::DuplicateImage, message, remedy))
+    };
+    twice.filter_map(finding).collect()
+}
+
+/// How the files of an image are called in messages.
+pub(super) struct Files {
+    names: Vec<String>,
+    /// Whether each channel has its own.
+    by_channel: bool,
+}
+
+impl Files {
+    pub(super) fn of(names: Vec<String>, channels: usize) -> Self {
+        let by_channel = names.len() == channels;
+        Self { names, by_channel }
+    }
+
+    /// The file of a channel, or the first of all.
+    fn of_channel(&self, channel: usize) -> &str {
+        self.names.get(if self.by_channel { channel } else { 0 }).map_or("", String::as_str)
+    }
 }

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::examine::Examiner;
 use super::{Finding, Fix, Kind};
+use crate::class_map::Label;
 use crate::dataset::Dataset;
 use crate::digits::significant;
-use crate::io::{INTEGER_TOLERANCE, Source};
+use crate::io::{Header, INTEGER_TOLERANCE, Source};
 use crate::volume::Image;
 
 /// Fewer voxels of foreground than this are no structure.
@@ -110,6 +111,28 @@ impl Examiner<'_> {
             self.listed(&shown, &labels);
         }
         Some(labels)
+    }
+
+    /// Compares what a label map calls its values with what the description does: programs number
+    /// segments as they were drawn.
+    pub(super) fn names(&mut self, source: &Source, header: &Header) {
+        let same = |a: &Label, b: &Label| a.name.trim().eq_ignore_ascii_case(b.name.trim());
+        let listed = self.dataset.labels.iter().filter(|_| self.dataset.target.is_classes());
+        let listed: Vec<&Label> = listed.collect();
+        let other = |own: &Label| {
+            let called = || listed.iter().filter(|label| same(label, own));
+            let other = called().find(|label| label.value != own.value)?;
+            let says = format!("{} {:?}, which is {}", own.value, own.name, other.value);
+            called().all(|label| label.value != own.value).then_some(says)
+        };
+        let others: Vec<String> = header.labels().iter().filter_map(other).collect();
+        if !others.is_empty() {
+            let shown = self.shown(source);
+            let message = format!("{shown} calls {} in the description", others.join(", and "));
+            let remedy = "give its segments the values of the description: programs number them in \
+                          the order in which they were made";
+            self.add(Finding::error(Kind::LabelNames, message, remedy));
+        }
     }
 
     /// Compares label values with those listed, and looks whether there are any.

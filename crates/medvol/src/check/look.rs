@@ -2,10 +2,10 @@
 //! spacing of the grid that a model works on.
 
 use super::geometry::{CHECK_UNIT, directions, implausible, said_of};
-use super::intensity::{Intensity, contrast, other_units};
+use super::intensity::{Files, Intensity, contrast, copies, other_units};
 use super::{Finding, Kind, Severity};
 use crate::digits::lengths_mm;
-use crate::io::{Header, Source, Weight};
+use crate::io::{Header, Remark, Source, Weight};
 use crate::normalisation::Normalisation;
 use crate::orient::Orientation;
 use crate::raw::RawImage;
@@ -19,8 +19,8 @@ const OTHER_SPACING: f64 = 12.0;
 const OTHER_SIZE: f64 = 5.0;
 
 /// What makes it doubtful that anything sound can be predicted from an image that was read: what
-/// [`look_at`] says, and a header that contradicts itself. Empty where there is nothing to say.
-/// `sources` are the files of its channels.
+/// [`look_at`] says, a header that contradicts itself, and files that were left out. Empty where
+/// there is nothing to say. `sources` are the files of its channels.
 ///
 /// Voxels that are not finite are for [`Opened::checked`](crate::io::Opened::checked) to refuse.
 pub fn look(
@@ -31,15 +31,19 @@ pub fn look(
     normalisation: &[Normalisation],
 ) -> Vec<Finding> {
     let shown = sources.first().map_or_else(String::new, Source::to_string);
-    let remarks = header.place.remarks.iter().filter(|remark| remark.weight() > Weight::Note);
+    let to_be_said = |remark: &&Remark| {
+        remark.weight() > Weight::Note || matches!(remark, Remark::LeftOut { .. })
+    };
+    let remarks = header.place.remarks.iter().filter(to_be_said);
     let mut findings: Vec<Finding> = remarks.map(|remark| said_of(&shown, remark)).collect();
-    findings.extend(look_at(&shown, image, spacing_mm, normalisation));
+    let names = sources.iter().map(Source::to_string).collect();
+    findings.extend(look_at_files(names, image, spacing_mm, normalisation));
     findings
 }
 
 /// What makes it doubtful that anything sound can be predicted from an image, which is called
 /// `shown`: voxels that are all the same, in the whole image or a channel, or few whole numbers; a
-/// few far from all others; a spacing that cannot be, or is far from `spacing_mm` (depth, height,
+/// few far from all others; a channel that is a copy of another one; a spacing that cannot be, or is far from `spacing_mm` (depth, height,
 /// width in canonical orientation); axes that are turned far or sheared; channels that
 /// `normalisation` takes for CT and that are none.
 pub fn look_at(
@@ -48,6 +52,17 @@ pub fn look_at(
     spacing_mm: [f64; 3],
     normalisation: &[Normalisation],
 ) -> Vec<Finding> {
+    look_at_files(vec![shown.to_string()], image, spacing_mm, normalisation)
+}
+
+/// The same of an image in files that are called so.
+fn look_at_files(
+    names: Vec<String>,
+    image: &RawImage,
+    spacing_mm: [f64; 3],
+    normalisation: &[Normalisation],
+) -> Vec<Finding> {
+    let shown = names.first().map_or("", String::as_str);
     let directions = directions(shown, &image.affine).into_iter();
     let mut findings: Vec<Finding> =
         directions.filter(|finding| finding.severity > Severity::Note).collect();
@@ -69,8 +84,11 @@ pub fn look_at(
     let intensities: Vec<Intensity> = (0..channels)
         .map(|channel| Intensity::measured(sizes.iter().product(), || view.values(channel)))
         .collect();
-    findings.extend(contrast(shown, &intensities));
-    findings.extend(other_units(shown, &intensities, normalisation));
+    let alike = |a: usize, b: usize| view.values(a).eq(view.values(b));
+    let files = Files::of(names, channels);
+    findings.extend(contrast(&files, &intensities));
+    findings.extend(copies(&files, &intensities, alike));
+    findings.extend(other_units(&files, &intensities, normalisation));
     findings
 }
 

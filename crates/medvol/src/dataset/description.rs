@@ -124,6 +124,7 @@ impl Description {
                  own format",
             );
         }
+        pass_over_others(&mut object, said);
         Self {
             name,
             channels,
@@ -217,9 +218,28 @@ fn described(document: Value) -> Result<(Map<String, Value>, bool), String> {
     }
 }
 
-/// A key that may be left out, or be null.
+/// A key that may be left out, or be null; in other capitals, where it is not there as it is.
 fn take(object: &mut Map<String, Value>, key: &str) -> Option<Value> {
-    object.remove(key).filter(|value| !value.is_null())
+    let alike = |object: &Map<String, Value>| {
+        object.keys().find(|other| other.trim().eq_ignore_ascii_case(key)).cloned()
+    };
+    let own = if object.contains_key(key) { Some(key.to_string()) } else { alike(object) };
+    object.remove(&own?).filter(|value| !value.is_null())
+}
+
+/// Says which lists of cases have another name than those that are read, and takes them out.
+fn pass_over_others(object: &mut Map<String, Value>, said: &mut Said) {
+    let is_case = |item: &Value| item.as_object().is_some_and(is_labelled);
+    object.retain(|key, value| {
+        let count = value.as_array().map_or(0, |items| items.iter().filter(|i| is_case(i)).count());
+        if count > 0 {
+            said.notice(
+                format!("the {count} labelled case(s) under {key:?} are not used"),
+                "list them under \"training\", \"validation\" or \"test\", if they should be used",
+            );
+        }
+        count == 0
+    });
 }
 
 fn is_empty(value: &Value) -> bool {

@@ -48,11 +48,18 @@ impl Entry {
             Value::String(_) | Value::Array(_) => entry.images = files(place, "image", item)?,
             Value::Object(case) => {
                 let mut case = case.clone();
-                let Some((key, image)) = take(&mut case, Word::Image) else {
+                let image = take(&mut case, Word::Image).or_else(|| numbered(&mut case));
+                let Some((key, image)) = image else {
                     let keys = case.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
                     return Err(format!("{place}: expected a key \"image\", found {keys:?}"));
                 };
                 entry.images = files(place, &key, &image)?;
+                if let Some(channel) = case.keys().find(|key| is_numbered(key)) {
+                    return Err(format!(
+                        "{place}: {channel:?} cannot be used beside the others; number the channels \
+                         image_0, image_1, … without gaps, or list their files under \"image\""
+                    ));
+                }
                 entry.label = label(place, take(&mut case, Word::Label))?;
                 let mut word = |word| match take(&mut case, word) {
                     Some((key, value)) => text(&value).map(Some).ok_or_else(|| {
@@ -124,9 +131,36 @@ fn take(case: &mut Map<String, Value>, word: Word) -> Option<(String, Value)> {
     Some((key, value))
 }
 
-/// The number of a fold, also one that is written as text.
+/// The words before the number of a channel, as tables have them.
+const NUMBERED: [&str; 2] = ["image_", "channel_"];
+
+/// The files of channels that have a key each, `image_0`, `image_1`, …, as a list.
+fn numbered(case: &mut Map<String, Value>) -> Option<(String, Value)> {
+    NUMBERED.iter().find_map(|word| {
+        let channel = |n| case.remove(&format!("{word}{n}"));
+        let files: Vec<Value> = (0..).map_while(channel).collect();
+        (!files.is_empty()).then(|| (format!("{word}0"), Value::Array(files)))
+    })
+}
+
+fn is_numbered(key: &str) -> bool {
+    let number = |word: &&str| Some(key.strip_prefix(*word)?.parse::<usize>().is_ok());
+    NUMBERED.iter().find_map(number).unwrap_or(false)
+}
+
+/// The number of a fold, also one that is written as text, such as `fold_1`.
 pub(super) fn fold(value: &Value) -> Option<u32> {
-    integer(value)?.try_into().ok()
+    let plain = || integer(value)?.try_into().ok();
+    plain().or_else(|| {
+        value
+            .as_str()?
+            .trim()
+            .to_lowercase()
+            .strip_prefix("fold")?
+            .trim_start_matches(['_', '-', ' '])
+            .parse()
+            .ok()
+    })
 }
 
 /// The files of an image: one, or a list of one a channel.

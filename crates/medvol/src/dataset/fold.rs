@@ -91,6 +91,16 @@ pub(super) fn said(training: &[Found], validation: &[Found], said: &mut Said) ->
         );
         return Vec::new();
     }
+    let misnumbered = (0..).zip(&numbers).find(|(n, number)| n != *number);
+    if let Some((n, number)) = misnumbered {
+        said.notice(
+            format!(
+                "the folds of the cases are numbered {numbers:?}, and are counted from 0 here: fold \
+                 {n} holds out the cases of {number}"
+            ),
+            "number the folds 0, 1, … so that both say the same",
+        );
+    }
     let in_fold = |number: u32| {
         let of_fold = training.iter().filter(move |case| case.fold == Some(number));
         of_fold.map(|case| case.files.name.as_str()).collect::<Vec<_>>()

@@ -83,8 +83,23 @@ pub(super) fn document(text: &str) -> Result<Value, String> {
         Err(error) => {
             let line = text.lines().nth(error.line().saturating_sub(1)).unwrap_or("");
             let rest: String = line.chars().skip(error.column().saturating_sub(1)).collect();
-            let comment = ["//", "/*", "#"].iter().any(|mark| rest.trim_start().starts_with(mark));
-            let hint = if comment { "; JSON knows no comments: take them out" } else { "" };
+            // Where a word begins that is wrong in its second letter.
+            let before: String = line.chars().skip(error.column().saturating_sub(2)).collect();
+            let begins = |marks: &[&str]| {
+                [&rest, &before]
+                    .iter()
+                    .any(|text| marks.iter().any(|mark| text.trim_start().starts_with(mark)))
+            };
+            let hint = if begins(&["//", "/*", "#"]) {
+                "; JSON knows no comments: take them out"
+            } else if begins(&["'"]) {
+                "; JSON wants double quotes, as in \"name\""
+            } else if begins(&["None", "True", "False", "NaN", "nan", "Infinity", "-Infinity"]) {
+                "; JSON writes null, true and false, and has no NaN: write it with json.dump of \
+                 Python"
+            } else {
+                ""
+            };
             Err(format!(
                 "expected a JSON object: {error}, in `{}`{hint}",
                 around(line, error.column())
@@ -98,6 +113,7 @@ pub(super) fn document(text: &str) -> Result<Value, String> {
 pub(super) fn label_keys(text: &str) -> Vec<String> {
     #[derive(Deserialize)]
     struct Labelled {
+        #[serde(alias = "Labels", alias = "LABELS")]
         labels: Keys,
     }
     serde_json::from_str(text).map(|Labelled { labels: Keys(keys) }| keys).unwrap_or_default()

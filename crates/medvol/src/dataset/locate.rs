@@ -125,7 +125,7 @@ impl Locator {
     /// at least a folder and a name.
     fn below_root(&self, path: &str) -> Option<PathBuf> {
         let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
-        (1..parts.len().saturating_sub(1))
+        (0..parts.len().saturating_sub(1))
             .find_map(|from| self.alike(&self.root.join(parts[from..].join("/"))))
     }
 

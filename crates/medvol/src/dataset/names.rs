@@ -204,7 +204,8 @@ fn ignored(named: &mut Vec<Named>, said: &mut Said) -> Option<u16> {
 }
 
 fn judge(named: &[Named], has_regions: bool, said: &mut Said) {
-    let background = named.iter().find(|(_, values)| values.contains(&0));
+    let alone = named.iter().find(|(_, values)| values.len() == 1 && values.contains(&0));
+    let background = alone.or_else(|| named.iter().find(|(_, values)| values.contains(&0)));
     match background {
         Some((name, values)) if values.len() > 1 => said.problem(format!(
             "label {name:?} stands for {values:?}; voxels of 0 are always the background, which is \
@@ -223,6 +224,15 @@ fn judge(named: &[Named], has_regions: bool, said: &mut Said) {
         ),
         Some(_) => {}
         None => said.problem("the labels must include 0, the background"),
+    }
+    let first = background.map(|(name, _)| name);
+    for (name, values) in named.iter().filter(|(name, _)| Some(name) != first) {
+        if values.contains(&0) && has_regions {
+            said.problem(format!(
+                "label {name:?} stands for {values:?}; voxels of 0 are always the background, \
+                 which is part of no region: take the 0 out of it"
+            ));
+        }
     }
     if !has_regions {
         for [(first, values), (second, _)] in named.array_windows().filter(|[a, b]| a.1 == b.1) {
@@ -286,7 +296,7 @@ fn label(key: &str, entry: &Value) -> Result<Named, String> {
     }
 }
 
-/// The number that a key is.
+/// The number that a key is, also one that is written as `1.0`.
 fn number(key: &str) -> Option<i64> {
-    key.trim().parse().ok()
+    integer(&Value::from(key))
 }

@@ -134,14 +134,21 @@ impl<'a> Folder<'a> {
     fn call_as(&mut self, images: &Self, said: &mut Said) {
         let cases = images.cases(|_| true, &BTreeSet::new());
         let has_image = |name: &str| cases.contains(name) || images.is_unnumbered(name);
+        let in_other_capitals = |stem: &str| {
+            let lower = stem.to_lowercase();
+            let mut alike = cases.iter().filter(|case| case.to_lowercase() == lower);
+            alike.next().filter(|_| alike.next().is_none()).cloned()
+        };
         let own = self.files.keys().filter(|stem| !has_image(stem));
         let called = own.filter_map(|stem| {
-            let case = stem.strip_suffix("_0000").or_else(|| case_of_label_map(stem))?;
-            (has_image(case) && !self.files.contains_key(case)).then_some((case, stem.clone()))
+            let case = stem.strip_suffix("_0000").or_else(|| case_of_label_map(stem));
+            let case = case.filter(|case| has_image(case));
+            let case = case.map(str::to_string).or_else(|| in_other_capitals(stem))?;
+            (!self.files.contains_key(&case)).then_some((case, stem.clone()))
         });
         let mut by_case: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (case, stem) in called {
-            by_case.entry(case.to_string()).or_default().push(stem);
+            by_case.entry(case).or_default().push(stem);
         }
         by_case.retain(|_, stems| stems.len() == 1);
         if let Some((case, stems)) = by_case.first_key_value() {

@@ -44,6 +44,15 @@ impl Destination<'_> {
         Destination { path: self.path, format: self.format, reference: Some(reference) }
     }
 
+    /// Refuses what cannot be written like the image that it is to be [like](Self::like), before
+    /// there is anything to write.
+    ///
+    /// # Errors
+    /// What the format cannot hold.
+    pub fn check(&self) -> Result<()> {
+        self.reference.map_or(Ok(()), |header| self.format.check_reference(&self.path, header))
+    }
+
     /// Writes a label map `[depth, height, width]` as u8 if no value is above 255, else as u16.
     ///
     /// # Errors

@@ -58,6 +58,11 @@ pub trait Format: Debug + Sync {
         None
     }
 
+    /// What a label map says by itself that its values mean, as far as it says so.
+    fn labels(&self, _header: &Header) -> Vec<Label> {
+        Vec::new()
+    }
+
     /// Whether a label map with this header may be cut from the larger grid of its image.
     fn may_be_cropped(&self, _header: &Header) -> bool {
         false
@@ -66,6 +71,15 @@ pub trait Format: Debug + Sync {
     /// Whether it writes images, and not only label maps of an image it has read.
     fn writes_images(&self) -> bool {
         true
+    }
+
+    /// Refuses what cannot be written like an image with this header, before there is anything to
+    /// write.
+    ///
+    /// # Errors
+    /// What the format cannot hold.
+    fn check_reference(&self, _path: &Path, _reference: &Header) -> Result<()> {
+        Ok(())
     }
 
     /// Writes a file, complete or not at all.
@@ -144,6 +158,18 @@ pub fn stem_and_ending(file: &str) -> (&str, &str) {
         end.eq_ignore_ascii_case(ending).then_some(stem.len())
     };
     name.split_at(endings().find_map(stem).unwrap_or(name.len()))
+}
+
+/// What compressed files end in.
+const PACKED: [&str; 10] = ["gz", "bz2", "xz", "zst", "zip", "7z", "rar", "lz4", "lzma", "z"];
+
+/// Whether a file's name is that of an image that is compressed in a way that is not read.
+pub fn is_packed(file: &str) -> bool {
+    let packed = |(stem, last): (&str, &str)| {
+        PACKED.iter().any(|ending| last.eq_ignore_ascii_case(ending))
+            && !stem_and_ending(stem).1.is_empty()
+    };
+    stem_and_ending(file).1.is_empty() && file.rsplit_once('.').is_some_and(packed)
 }
 
 /// Whether a file is only a part of an image that is known by another file which is there: the

@@ -8,6 +8,7 @@ use super::place::Place;
 use super::remark::Weight;
 use super::source::Source;
 use crate::affine::Affine;
+use crate::class_map::Label;
 use crate::error::{Error, Result};
 
 /// How far volumes that belong together may lie apart, as a part of the smallest spacing.
@@ -48,6 +49,11 @@ pub struct Header {
 }
 
 impl Header {
+    /// What a label map says by itself that its values mean, as far as it says so.
+    pub fn labels(&self) -> Vec<Label> {
+        self.format.labels(self)
+    }
+
     /// Whether another volume on a grid of the same shape lies where this one does, by any reading
     /// of both headers.
     pub fn lies_on(&self, other: &Self) -> bool {

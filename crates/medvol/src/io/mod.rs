@@ -50,7 +50,7 @@ pub use create::{Destination, create, image_as_nifti, labels_as_nifti};
 pub use fault::{HeaderFault, Unsupported};
 pub use format::{
     Content, FORMATS, Format, Join, default_ending, ending_like, endings, image_ending_like,
-    is_image, is_part_of_another, stem_and_ending,
+    is_image, is_packed, is_part_of_another, stem_and_ending,
 };
 pub use grid::{Grid, Header};
 pub use opened::{Opened, open};

@@ -209,8 +209,11 @@ impl fmt::Debug for Opened {
 impl Part {
     fn open(source: &Source) -> Result<Self> {
         let stream = Stream::open(source)?;
-        let format = of_source(source, stream.start())
-            .ok_or_else(|| Error::UnknownFormat { path: source.path().to_path_buf() })?;
+        let unknown = || match source.path().is_dir() {
+            true => no_file(source, "expected an image, found a folder without slices of DICOM"),
+            false => Error::UnknownFormat { path: source.path().to_path_buf() },
+        };
+        let format = of_source(source, stream.start()).ok_or_else(unknown)?;
         let start = stream.start().to_vec();
         let by_name = !format.probe(source, &start);
         let opened = format.open(stream).map_err(|error| {
@@ -219,9 +222,8 @@ impl Part {
             }
             // What it is says more than where the reader of its ending stumbled.
             if source.path().is_dir() {
-                let reason = "expected a file, found a folder; give the file that is in it";
-                let reason = IoError::new(ErrorKind::InvalidInput, reason);
-                return Error::Read { path: source.path().to_path_buf(), source: reason };
+                let what = "expected a file, found a folder; give the file that is in it";
+                return no_file(source, what);
             }
             foreign(&start).map_or(error, |what| Unsupported::Foreign { what }.of(source.path()))
         });
@@ -280,6 +282,12 @@ impl Part {
         };
         Ok(LabelMap { voxels, affine: header.grid.affine })
     }
+}
+
+/// The error of a folder where there should be a file.
+fn no_file(source: &Source, what: &str) -> Error {
+    let reason = IoError::new(ErrorKind::InvalidInput, what);
+    Error::Read { path: source.path().to_path_buf(), source: reason }
 }
 
 fn as_image(labels: LabelMap) -> Image {

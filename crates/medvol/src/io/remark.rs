@@ -181,6 +181,16 @@ pub enum Remark {
         left_out: LeftOut,
     },
 
+    /// DICOM files that share an identifier and are no copies.
+    #[error(
+        "{slices} of its slices have the identifier (SOPInstanceUID) of another one: they are told \
+         apart by their places"
+    )]
+    SharedIdentifiers {
+        /// How many.
+        slices: usize,
+    },
+
     /// Many bytes behind the voxels that a header announces.
     #[error(
         "{surplus} bytes follow the {voxels} of the voxels that its header announces: its sizes or \
@@ -238,6 +248,7 @@ impl Remark {
             | Self::UnitIgnored { .. }
             | Self::NoSpacing { .. }
             | Self::NoTransform { .. }
+            | Self::SharedIdentifiers { .. }
             | Self::Surplus { .. }
             | Self::LongDirections { .. }
             | Self::OthersFollow
@@ -287,6 +298,9 @@ impl Remark {
                 "write the header again with a TransformMatrix of unit vectors"
             }
             Self::LeftOut { .. } => "none needed if no slices are among them",
+            Self::SharedIdentifiers { .. } => {
+                "none needed for the voxels; a segmentation in DICOM cannot refer to single slices"
+            }
             Self::OthersFollow => {
                 "none needed if the image looks right; compress it again to be rid of them"
             }

@@ -354,6 +354,7 @@ fn a_sheared_grid_and_channels_on_different_grids_are_found() {
     )
     .unwrap();
     let mut moved = task::volumes(1).0;
+    moved.voxels.mapv_inplace(|value| 500.0 - value);
     moved.affine = Affine::from_spacing([3.6, 3.0, 3.3]);
     write_image(root.join("imagesTr/moved.nii.gz"), &moved).unwrap();
     task::change_description(&root, |json| {

@@ -183,7 +183,13 @@ fn the_files_of_a_case_may_be_a_list_of_one_a_channel() {
     let mut description = with("training", (0..CASES).map(files).collect());
     description["modality"] = json!({"0": "T1", "1": "T2"});
     let (_folder, root) = small(&description);
-    task::copy_folder(&root.join("imagesTr"), &root.join("T2"));
+    fs::create_dir(root.join("T2")).unwrap();
+    for case in 0..CASES {
+        let file = root.join(format!("T2/{}.nii.gz", name(case)));
+        let mut image = volumes(case).0;
+        image.voxels.mapv_inplace(|value| 500.0 - value);
+        write_image(file, &image).unwrap();
+    }
     let dataset = is_clean(&root);
     assert_eq!(names(&dataset.cases), (0..CASES).map(name).collect::<Vec<_>>());
     assert_eq!(dataset.load(&dataset.cases[0]).unwrap().0.channels(), 2);
@@ -323,12 +329,106 @@ fn what_a_description_says_in_vain_is_said() {
 }
 
 #[test]
+fn keys_may_have_other_capitals_and_lists_of_other_names_are_said_to_be_left_out() {
+    let mut description = with("training", (0..3).map(entry).collect());
+    let list = json!([entry(3)]);
+    description["Validation"] = list.clone();
+    let labels = description.as_object_mut().unwrap().remove("labels").unwrap();
+    description["Labels"] = labels;
+    let (_folder, root) = small(&description);
+    assert_eq!(is_clean(&root).folds[0].held_out, [name(3)]);
+    description.as_object_mut().unwrap().remove("Validation");
+    description["held_out"] = list;
+    let (_folder, root) = small(&description);
+    let found = said(&root);
+    let left_out = "warning the 1 labelled case(s) under \"held_out\" are not used";
+    assert!(found.contains(left_out), "{found}");
+}
+
+#[test]
+fn channels_of_a_listed_case_may_have_a_key_each_without_gaps() {
+    let channels = |keys: [&str; 2]| {
+        let case = |case: usize| {
+            let entry = entry(case);
+            let [first, second] = [&entry["image"], &entry["label"]];
+            json!({keys[0]: first, keys[1]: second, "label": entry["label"]})
+        };
+        let mut description = with("training", (0..CASES).map(case).collect());
+        description["modality"] = json!(["T1", "T2"]);
+        description
+    };
+    let (_folder, root) = small(&channels(["image_0", "image_1"]));
+    let dataset = Dataset::open(&root).unwrap();
+    assert_eq!(dataset.cases[2].images[1].path(), task::label_path(&root, 2));
+    for keys in [["image_0", "image_2"], ["image", "image_1"]] {
+        assert!(refusal(&channels(keys)).contains("without gaps"), "{keys:?}");
+    }
+}
+
+#[test]
+fn a_path_may_begin_at_the_folder_of_the_data_set() {
+    let entry = |case: usize| {
+        let mut entry = entry(case);
+        for file in entry.as_object_mut().unwrap().values_mut() {
+            *file = json!(file.as_str().unwrap().trim_start_matches('.'));
+        }
+        entry
+    };
+    let (_folder, root) = small(&with("training", (0..CASES).map(entry).collect()));
+    assert!(said(&root).contains("warning 8 path(s) of another machine or folder"));
+    assert_eq!(Dataset::open(&root).unwrap().cases[1].images[0].path(), task::image_path(&root, 1));
+}
+
+#[test]
+fn what_python_writes_instead_of_json_is_refused_with_the_right_words() {
+    let text = described().to_string();
+    for (text, hint) in [
+        (text.replace('"', "'"), "double quotes"),
+        (text.replacen("\"Toy\"", "None", 1), "writes null, true and false"),
+        (text.replacen("\"Toy\"", "NaN", 1), "has no NaN"),
+    ] {
+        let (_folder, root) = small(&described());
+        fs::write(root.join("dataset.json"), &text).unwrap();
+        assert!(said(&root).contains(hint), "{text}: {}", said(&root));
+    }
+}
+
+#[test]
+fn label_maps_of_nnunet_may_differ_from_their_images_in_capitals() {
+    let (_folder, root) = small(&described());
+    for case in 0..CASES {
+        let image = root.join(format!("imagesTr/{}_0000.nii.gz", name(case)));
+        fs::rename(task::image_path(&root, case), image).unwrap();
+        let label = root.join(format!("labelsTr/{}.nii.gz", name(case).to_uppercase()));
+        fs::rename(task::label_path(&root, case), label).unwrap();
+    }
+    task::change_description(&root, |json| {
+        json.as_object_mut().unwrap().remove("training");
+        json["file_ending"] = json!(".nii.gz");
+    });
+    assert_eq!(Dataset::open(&root).unwrap().cases.len(), CASES);
+    assert!(said(&root).contains("warning 4 label map(s) have another name than their case"));
+}
+
+#[test]
+fn label_maps_of_test_cases_are_not_left_out_in_silence() {
+    let (_folder, root) = small(&with("training", (0..3).map(entry).collect()));
+    task::change_description(&root, |json| json["test"] = json!([entry(3)]));
+    let found = said(&root);
+    assert!(found.contains("note the label maps of 1 test case(s) are not used"), "{found}");
+}
+
+#[test]
 fn what_lies_beside_the_images_is_not_left_out_in_silence() {
     let (_folder, root) = small(&described());
     fs::write(root.join("imagesTr/notes.txt"), "").unwrap();
+    fs::write(root.join("imagesTr/packed.nii.bz2"), "").unwrap();
+    fs::create_dir(root.join("imagesTr/more")).unwrap();
+    fs::copy(task::image_path(&root, 0), root.join("imagesTr/more/a.nii.gz")).unwrap();
     fs::copy(task::image_path(&root, 0), root.join("imagesTr/late.NII.GZ")).unwrap();
     let found = said(&root);
-    assert!(found.contains("warning imagesTr/late.NII.GZ belongs to no case"), "{found}");
+    assert!(found.contains("such as imagesTr/late.NII.GZ, imagesTr/more: each belongs"), "{found}");
+    assert!(found.contains("warning imagesTr/packed.nii.bz2 is compressed in a way"), "{found}");
     assert!(found.contains("note imagesTr/notes.txt is in no format"), "{found}");
 }
 

@@ -3,8 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+use medvol::check::look;
 use medvol::io::dicom::{Problem, Series};
-use medvol::io::{self, Source};
+use medvol::io::{self, Remark, Source};
 use medvol::{Affine, Error, Image, Label, LabelMap};
 use ndarray::Array3;
 
@@ -148,8 +149,126 @@ fn what_cannot_be_read_is_refused_by_name() {
     assert!(matches!(problem("bad_jpeg_extended_12"), Problem::Decode { codec: "JPEG", .. }));
     assert!(matches!(problem("bad_seg_fractional"), Problem::Value { .. }));
     let empty = tempfile::tempdir().unwrap();
-    let error = Source::from(empty.path()).open().unwrap_err();
-    assert!(matches!(error, Error::UnknownFormat { .. }), "{error}");
+    let error = Source::from(empty.path()).open().unwrap_err().to_string();
+    assert!(error.contains("found a folder without slices of DICOM"), "{error}");
+}
+
+/// A copy of a series, whose files are changed.
+fn changed(name: &str, change: impl Fn(usize, Vec<u8>) -> Vec<u8>) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut files: Vec<_> =
+        fixture(name).read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    for (n, file) in files.into_iter().enumerate() {
+        let bytes = change(n, std::fs::read(&file).unwrap());
+        std::fs::write(folder.path().join(file.file_name().unwrap()), bytes).unwrap();
+    }
+    folder
+}
+
+/// The bytes with every `from` made a `to` as long.
+fn replaced(mut bytes: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let found: Vec<usize> =
+        (0..=bytes.len() - from.len()).filter(|&at| bytes[at..].starts_with(from)).collect();
+    assert!(!found.is_empty());
+    found.into_iter().for_each(|at| bytes[at..at + to.len()].copy_from_slice(to));
+    bytes
+}
+
+/// An explicit element of text.
+fn element(group: u16, number: u16, text: &str) -> Vec<u8> {
+    let length = (text.len() as u16).to_le_bytes();
+    [&group.to_le_bytes()[..], &number.to_le_bytes(), b"DS", &length, text.as_bytes()].concat()
+}
+
+#[test]
+fn a_number_that_is_none_is_refused_and_never_left_out() {
+    for (number, from, to, named) in [
+        (0x1052, "-1024 ", "-1,024", "RescaleIntercept"),
+        (0x1052, "-1024 ", "-10\\24", "RescaleIntercept"),
+        (0x1052, "-1024 ", " HU   ", "RescaleIntercept"),
+        (0x1053, "1 ", "1,", "RescaleSlope"),
+        (0x0030, "0.7\\0.9 ", "0,7\\0,9 ", "PixelSpacing"),
+    ] {
+        let (from, to) = (element(0x28, number, from), element(0x28, number, to));
+        let folder = changed("explicit", |_, bytes| replaced(bytes, &from, &to));
+        let error = Source::from(folder.path()).open().unwrap_err();
+        let Error::Dicom { problem, .. } = &error else { panic!("{error}") };
+        assert!(matches!(**problem, Problem::Value { .. }), "{error}");
+        let value = String::from_utf8_lossy(&to[8..]).trim().escape_debug().to_string();
+        assert!(error.to_string().contains(named) && error.to_string().contains(&value), "{error}");
+    }
+    // What is empty is as good as missing.
+    let blank =
+        |bytes| replaced(bytes, &element(0x28, 0x1052, "-1024 "), &element(0x28, 0x1052, "      "));
+    let folder = changed("explicit", |_, bytes| blank(bytes));
+    let raw = Source::from(folder.path()).open().unwrap().image().unwrap();
+    assert_eq!(raw.voxels, image("explicit").unwrap().voxels + 1024.0);
+}
+
+#[test]
+fn slices_that_share_an_identifier_are_told_apart_by_their_places_and_voxels() {
+    const ROOT: &[u8] = b"1.2.826.0.1.3680043.8.498.1.";
+    let one = |_: usize, mut bytes: Vec<u8>| {
+        let ends = (ROOT.len()..bytes.len()).filter(|&at| bytes[..at].ends_with(ROOT));
+        // The identifiers of the file itself, and not that of its series.
+        let ends: Vec<usize> = ends.filter(|&at| bytes[at] != b'1').collect();
+        ends.into_iter().for_each(|at| bytes[at] = b'9');
+        bytes
+    };
+    let folder = changed("explicit", one);
+    let opened = Source::from(folder.path()).open().unwrap();
+    let said = opened.header().place.remarks.clone();
+    assert!(matches!(said[..], [Remark::SharedIdentifiers { slices: 5 }]), "{said:?}");
+    assert_eq!(opened.image().unwrap(), image("explicit").unwrap());
+    // A copy is left out; what only calls itself so is another slice at the same place.
+    let copy = folder.path().join("i99");
+    let mut bytes = std::fs::read(folder.path().join("i06")).unwrap();
+    std::fs::write(&copy, &bytes).unwrap();
+    assert_eq!(Series::open(folder.path()).unwrap().left_out().copies, 1);
+    let last = bytes.len() - 2;
+    bytes[last] ^= 1;
+    std::fs::write(&copy, &bytes).unwrap();
+    let error = Source::from(folder.path()).open().unwrap_err();
+    assert!(error.to_string().contains("lie at the same place"), "{error}");
+}
+
+#[test]
+fn a_slice_that_lost_its_place_is_named_and_not_left_out() {
+    // At the end of the series, where no gap tells of it.
+    let position = [0x20, 0, 0x32, 0, b'D', b'S'];
+    for lost in 0..5 {
+        let folder = changed("explicit", |n, bytes| match n == lost {
+            true => replaced(bytes, &position, &[0x21, 0, 0x32, 0, b'D', b'S']),
+            false => bytes,
+        });
+        let error = Source::from(folder.path()).open().unwrap_err();
+        let Error::Dicom { path, problem } = &error else { panic!("{error}") };
+        assert!(path.is_file() && matches!(**problem, Problem::Missing { .. }), "{error}");
+    }
+}
+
+#[test]
+fn files_that_lost_the_mark_of_the_format_are_named_where_they_are_called_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = std::fs::read(fixture("explicit").join("i02")).unwrap();
+    std::fs::write(folder.path().join("slice.dcm"), &bytes[132..]).unwrap();
+    let error = Source::from(folder.path()).open().unwrap_err().to_string();
+    assert!(error.contains("slice.dcm is no DICOM file"), "{error}");
+}
+
+#[test]
+fn who_looks_at_a_series_hears_what_was_left_out() {
+    let said = |name: &str| {
+        let sources = [Source::from(fixture(name))];
+        let opened = sources[0].open().unwrap();
+        let header = opened.header().clone();
+        let found = look(&sources, &header, &opened.raw().unwrap(), [2.5, 0.7, 0.9], &[]);
+        found.iter().map(|finding| finding.message.clone()).collect::<String>()
+    };
+    assert!(said("with_others").contains("1 copies of another file"), "{}", said("with_others"));
+    assert!(!said("explicit").contains("left out"));
 }
 
 #[test]

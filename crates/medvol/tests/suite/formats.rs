@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::common::task;
+use medvol::check::{Options, check};
 use medvol::io::{self, HeaderFault, Source, Unsupported};
 use medvol::{Affine, Error, Image, Label, LabelMap};
 use ndarray::{Array3, Array4};
@@ -194,6 +196,36 @@ fn segments_have_their_names_and_values() {
     io::create(&path).unwrap().labels(&read).unwrap();
     let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
     assert!(text.contains("Segment0_Name:=Segment_7\n") && !text.contains("Segment1"), "{text}");
+}
+
+#[test]
+fn segments_that_are_numbered_otherwise_than_the_description_says_are_an_error() {
+    let labels = |names: [&str; 3]| {
+        let label = |(value, name): (u16, &str)| Label { value, name: name.into() };
+        (0..).zip(names).map(label).collect::<Vec<Label>>()
+    };
+    let found = |names: [&str; 3]| {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        task::write_task(root);
+        let path = root.join("labelsTr/case_03.seg.nrrd");
+        let (_, map) = task::volumes(3);
+        let classes = map.voxels.mapv(|value| value as u8);
+        io::create(&path).unwrap().classes(&classes, &labels(names), map.affine).unwrap();
+        task::change_description(root, |json| {
+            json["training"][3]["label"] = "labelsTr/case_03.seg.nrrd".into();
+        });
+        std::fs::remove_file(task::label_path(root, 3)).unwrap();
+        let report = check(root, &Options::default(), |_, _| true).unwrap().unwrap();
+        report.findings.iter().map(|f| format!("{} {}", f.severity, f.message)).collect::<String>()
+    };
+    // Names of one's own, or those of the description, are fine.
+    assert_eq!(found(["background", "Segment_1", "Nodule"]), "");
+    assert_eq!(
+        found(["background", "nodule", "Organ"]),
+        "error labelsTr/case_03.seg.nrrd calls 1 \"nodule\", which is 2, and 2 \"Organ\", which \
+         is 1 in the description"
+    );
 }
 
 #[test]

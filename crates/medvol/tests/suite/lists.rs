@@ -43,10 +43,20 @@ fn the_folds_of_the_cases_are_the_folds() {
     let mut entries: Vec<Value> = (0..3).map(|case| folded(case, json!(1 + case % 2))).collect();
     entries[1]["fold"] = json!("2");
     entries.push(entry(3));
-    let (_folder, root) = small(&with("training", json!(entries)));
+    let (_folder, root) = small(&with("training", json!(&entries)));
     let dataset = Dataset::open(&root).unwrap();
     let unplaced = "warning 1 case(s), such as case_03, are held out in no fold";
-    assert!(said(&root).starts_with(unplaced), "{}", said(&root));
+    assert!(said(&root).contains(unplaced), "{}", said(&root));
+    // Who asks for fold 1 is to know which it is.
+    let numbered = "warning the folds of the cases are numbered [1, 2], and are counted from 0";
+    assert!(said(&root).contains(numbered), "{}", said(&root));
+    task::change_description(&root, |json| {
+        for (entry, fold) in json["training"].as_array_mut().unwrap().iter_mut().zip(0..) {
+            entry["fold"] = json!(format!("fold_{}", fold % 2));
+        }
+    });
+    assert_eq!(held_out(&is_clean(&root)).len(), 2);
+    task::change_description(&root, |json| json["training"] = json!(entries));
     assert_eq!(held_out(&dataset), [vec![name(0), name(2)], vec![name(1)]]);
     assert_eq!(dataset.folds[1].training, [name(0), name(2), name(3)]);
     // One fold of all cases leaves nothing to train with.

@@ -45,6 +45,51 @@ fn expected(endings: &[&str]) -> Vec<(String, Vec<String>)> {
     (0..CASES).map(|case| (name(case), of(case))).collect()
 }
 
+/// A task of two channels in files of their own, the second of which is what `second` makes of the
+/// first.
+fn of_two_channels(second: impl Fn(&mut medvol::Image)) -> tempfile::TempDir {
+    let folder = with(json!({"modality": ["T1", "T2"], "test": null}));
+    let root = folder.path();
+    for case in 0..CASES {
+        let mut image = volumes(case).0;
+        second(&mut image);
+        write_image(root.join(format!("imagesTr/second_{case}.nii.gz")), &image).unwrap();
+    }
+    change_description(root, |json| {
+        for (case, entry) in json["training"].as_array_mut().unwrap().iter_mut().enumerate() {
+            entry["image"] = json!([entry["image"], format!("imagesTr/second_{case}.nii.gz")]);
+        }
+    });
+    folder
+}
+
+#[test]
+fn a_channel_that_is_a_copy_of_another_is_not_taken_in_silence() {
+    let folder = of_two_channels(|_| {});
+    let found = said(folder.path(), &Options::default());
+    let expected = "warning imagesTr/second_3.nii.gz: channel 1 has the voxels of channel 0 \
+                    (imagesTr/case_03.nii.gz)";
+    assert!(found.contains(expected), "{found}");
+    let folder = of_two_channels(|image| image.voxels.mapv_inplace(|value| 3.0 - value));
+    assert!(!said(folder.path(), &Options::default()).contains("has the voxels"));
+}
+
+#[test]
+fn what_is_wrong_with_a_channel_is_said_of_its_own_file() {
+    let folder = of_two_channels(|image| image.voxels.fill(4.0));
+    let found = said(folder.path(), &Options::default());
+    let expected = "imagesTr/second_3.nii.gz: all voxels of channel(s) [1] are the same";
+    assert!(found.contains(expected), "{found}");
+    let two = |image: &mut medvol::Image| {
+        let views = [image.voxels.view(), image.voxels.view()];
+        image.voxels = ndarray::concatenate(ndarray::Axis(0), &views).unwrap();
+    };
+    let found = said(of_two_channels(two).path(), &Options::default());
+    let expected = "expected 2 channel(s), found 3 in 2 files, of them several in \
+                    imagesTr/second_3.nii.gz (2)";
+    assert!(found.contains(expected), "{found}");
+}
+
 #[test]
 fn images_of_one_channel_need_no_number() {
     let of_nnu_net = json!({"file_ending": ".nii.gz", "training": null, "test": null});

@@ -138,6 +138,12 @@ fn what_of_regions_cannot_be_understood_is_refused_with_what_was_found_and_a_rem
             r#""labels": {"everything": [0, 1, 2], "core": 2}, "regions_class_order": [2]"#,
             &["everything", "part of no region"],
         ),
+        // One region with the background in it would otherwise be missing among as many as there are
+        // values.
+        (
+            r#""labels": {"background": 0, "everything": [0, 1, 2], "whole": [1, 2]}, "regions_class_order": [1]"#,
+            &["\"everything\" stands for {0, 1, 2}", "take the 0 out"],
+        ),
         (
             r#""labels": {"background": 0, "ignore": 1, "organ": 2}"#,
             &["\"ignore\"", "go up to 2", "found {1}", "value 3"],

@@ -220,10 +220,12 @@ fn a_file_that_stands_for_two_things_is_found() {
 
 #[test]
 fn a_case_to_train_with_and_to_be_tested_is_named_as_both() {
-    let said = only(|root| {
+    let said = said(|root| {
         fs::remove_dir_all(root.join("imagesTs")).unwrap();
         change_description(root, |json| json["test"] = json!([json["training"][2]]));
     });
+    let [not_used, said] = &said[..] else { panic!("{said:#?}") };
+    assert!(not_used.contains("the label maps of 1 test case(s) are not used"));
     assert!(said.starts_with("case_02 (test): warning") && said.ends_with("the image of case_02"));
 }
 

@@ -136,3 +136,33 @@ fn the_label_map_in_the_folder_of_each_patient_is_scored() {
     assert!(said.contains("references/phantom_002: expected one label map"), "{said}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("over 2 cases"), "{output:?}");
 }
+
+#[test]
+fn evaluate_sees_before_the_work_that_a_table_cannot_be_written() {
+    let dir = folder("evaluate-table");
+    task(&dir);
+    refuse(
+        &dir,
+        &["evaluate", "data/labelsTr", "data/labelsTr", "--csv", "no/such/scores.csv"],
+        &["no/such: No such file"],
+    );
+    refuse(&dir, &["evaluate", "nowhere", "data/labelsTr"], &["nowhere: No such file"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_label_map_whose_name_is_no_text_does_not_keep_the_others_from_being_scored() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let dir = folder("evaluate-odd-name");
+    let map = task(&dir).join("labelsTr/phantom_001.nii.gz");
+    let predictions = dir.join("predictions");
+    std::fs::create_dir(&predictions).unwrap();
+    let odd = std::ffi::OsStr::from_bytes(b"M\xfcller.nii.gz");
+    for name in ["phantom_001.nii.gz".as_ref(), odd] {
+        std::fs::copy(&map, predictions.join(name)).unwrap();
+    }
+    let output = scnas(&dir, &["evaluate", "predictions", "--data", "data"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("phantom_001"), "{output:?}");
+    assert!(stderr(&output).contains("1 of 2 cases could not be scored"), "{output:?}");
+}

@@ -161,6 +161,36 @@ fn the_image_in_the_folder_of_each_patient_is_predicted() {
 }
 
 #[test]
+fn an_image_that_is_given_twice_is_predicted_once() {
+    let dir = folder("given-twice");
+    model(&dir);
+    let args = ["predict", "data/imagesTs/phantom_007.nii.gz", "data/../data/imagesTs"];
+    let text = succeed(&dir, &[&args[..], &["--model", "run", "--out", "out"]].concat());
+    assert_eq!(text.lines().count(), 2, "{text}");
+}
+
+#[test]
+fn what_is_compressed_otherwise_is_named_and_a_format_that_cannot_be_is_refused_before_the_work() {
+    let dir = folder("compressed-otherwise");
+    model(&dir);
+    std::fs::create_dir(dir.join("images")).unwrap();
+    let image = bytes(dir.join("data/imagesTs/phantom_007.nii.gz"));
+    for name in ["a.nii.gz", "b.nii.bz2", "c.mha.gz"] {
+        std::fs::write(dir.join("images").join(name), &image).unwrap();
+    }
+    let output =
+        scnas(&dir, &["predict", "images", "--model", "run", "--out", "out"]).output().unwrap();
+    let said = stderr(&output);
+    assert!(said.contains("compressed in a way that is not read: images/b.nii.bz2, images/c"));
+    refuse(
+        &dir,
+        &["predict", "images/a.nii.gz", "--model", "run", "--out", "out/a.dcm"],
+        &["a.dcm", "refers to the DICOM series"],
+    );
+    refuse(&dir, &["predict", "nowhere", "--model", "run", "--out", "out"], &["No such file"]);
+}
+
+#[test]
 fn an_image_of_voxels_far_too_large_is_refused_before_the_work() {
     let dir = folder("coarse");
     model(&dir);

@@ -201,6 +201,20 @@ pub enum Message {
         /// The files.
         files: Vec<PathBuf>,
     },
+    /// Images in a folder that are compressed in a way that is not read.
+    Packed {
+        /// The files.
+        files: Vec<PathBuf>,
+    },
+    /// An image that takes long.
+    Long {
+        /// Name of the image.
+        image: String,
+        /// Its windows.
+        windows: usize,
+        /// Seconds that they take, by the first of them.
+        seconds: f64,
+    },
     /// Something about predictions that is no fault and may be a mistake.
     Doubt(Doubt),
     /// An image from which hardly anything sound can be predicted.
@@ -234,7 +248,8 @@ impl Message {
             | Self::Decided(_)
             | Self::Learnt(_)
             | Self::Complete { .. }
-            | Self::Strips { .. } => false,
+            | Self::Strips { .. }
+            | Self::Long { .. } => false,
             Self::EarlierCheckpoint { .. }
             | Self::Remade { .. }
             | Self::NoLocks { .. }
@@ -243,6 +258,7 @@ impl Message {
             | Self::SeenCases { .. }
             | Self::TaughtCases { .. }
             | Self::NoImages { .. }
+            | Self::Packed { .. }
             | Self::Doubt(_)
             | Self::Doubtful(_)
             | Self::Header { .. } => true,
@@ -362,6 +378,19 @@ impl fmt::Display for Message {
                 let names: Vec<String> =
                     files.iter().map(|file| file.display().to_string()).collect();
                 write!(f, "left out, as they are no images: {}", shortened(&names))
+            }
+            Self::Packed { files } => {
+                let names: Vec<String> =
+                    files.iter().map(|file| file.display().to_string()).collect();
+                write!(
+                    f,
+                    "left out, as they are compressed in a way that is not read: {}; decompress \
+                     them, or compress them with gzip as .nii.gz",
+                    shortened(&names)
+                )
+            }
+            Self::Long { image, windows, seconds } => {
+                write!(f, "{image}: {windows} windows, which take about {}", duration(*seconds))
             }
             Self::Doubt(doubt) => doubt.fmt(f),
             Self::Doubtful(finding) => write!(f, "{}; {}", finding.message, finding.remedy),

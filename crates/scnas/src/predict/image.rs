@@ -7,6 +7,7 @@
 //! strips.
 
 use std::cell::Cell;
+use std::time::Instant;
 
 use medvol::components::{Connectivity, keep_largest_of};
 use medvol::io::Grid;
@@ -27,6 +28,9 @@ use crate::observer::Observer;
 use crate::predict::windows::Predictor;
 use crate::settings::PredictConfig;
 use crate::store::model::{Card, Model};
+
+/// Seconds from which on it is said how long an image takes.
+const LONG_S: f64 = 60.0;
 
 /// How images are to be predicted.
 #[derive(Clone, Debug)]
@@ -210,7 +214,9 @@ impl<'a> ImagePredictor<'a> {
         // how it gets known.
         memory::forget_peak();
         let before = memory::in_use().unwrap_or(0);
+        let start = Instant::now();
         let mut first = Some(score([0; 3])?);
+        let first_s = start.elapsed().as_secs_f64();
         let window =
             self.window.get().unwrap_or_else(|| memory::peak().unwrap_or(0).saturating_sub(before));
         self.window.set(Some(window));
@@ -228,6 +234,12 @@ impl<'a> ImagePredictor<'a> {
             let more = total - sliding.windows(1);
             let (image, windows) = (name.into(), total - more);
             observer.message(&Message::Strips { image, strips, windows, more });
+        }
+
+        let seconds = total as f64 * first_s;
+        if seconds > LONG_S {
+            let image = name.into();
+            observer.message(&Message::Long { image, windows: total, seconds });
         }
 
         let [depth, height, width] = image.shape();

@@ -73,7 +73,7 @@ impl CleanUp {
 /// Mean and standard deviation of Dice.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Dice {
-    /// Folds or cases.
+    /// Folds or cases that the mean is over: those with a Dice.
     pub count: usize,
     /// Of each foreground class; `None` where it is never scored.
     pub per_class: Vec<Option<MeanSd>>,
@@ -99,12 +99,12 @@ impl CrossValidation {
         Some(Self {
             of,
             over_folds: Dice {
-                count: results.len(),
+                count: results.iter().filter(|result| result.mean_dice.is_some()).count(),
                 per_class: (0..classes.len()).map(|class| of_folds(&class_of(class))).collect(),
                 mean_foreground: of_folds(&|r| r.mean_dice.map(|d| d.mean)),
             },
             over_cases: Dice {
-                count: pooled.cases.len(),
+                count: pooled.scored(),
                 per_class: (0..classes.len()).map(|class| pooled.class(class)).collect(),
                 mean_foreground: pooled.foreground(),
             },
@@ -364,6 +364,13 @@ mod tests {
         assert!((cv.over_folds.per_class[0].unwrap().sd - 0.2 / 2.0_f64.sqrt()).abs() < 1e-12);
         assert_eq!((cv.over_folds.count, cv.over_cases.count, cv.seconds), (2, 4, 120.0));
         assert_eq!(CrossValidation::new(Vec::new(), 5), None);
+        // Who has no structure is in no mean.
+        let cv = CrossValidation::new(
+            vec![fold(0, &[[Some(0.5), None], [None, None]], 1.0), fold(1, &[[None, None]], 1.0)],
+            2,
+        );
+        let cv = cv.unwrap();
+        assert_eq!((cv.over_folds.count, cv.over_cases.count), (1, 1));
     }
 
     #[test]

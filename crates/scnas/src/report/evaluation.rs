@@ -140,6 +140,11 @@ impl Evaluation {
         spread(self.cases.iter().filter_map(|case| case.mean(metric)))
     }
 
+    /// Cases with a Dice: those without any structure have none.
+    pub fn scored(&self) -> usize {
+        self.cases.iter().filter(|case| case.mean(Metric::Dice).is_some()).count()
+    }
+
     fn metric_summary(&self, metric: Metric) -> MetricSummary {
         let classes = 0..self.classes.len();
         let scored =

@@ -40,16 +40,24 @@ pub(super) fn label_maps(path: &Path) -> Result<Maps> {
         ..Maps::default()
     };
     if !path.is_dir() {
-        let name = case_name(path).ok_or_else(|| Error::place(path, Place::NoLabelMap))?;
         std::fs::metadata(path).map_err(|e| Error::file("read", path, e))?;
+        let name = case_name(path).ok_or_else(|| Error::place(path, Place::NoLabelMap))?;
         return Ok(single(name, path));
     }
     let mut files = maps_in(path)?;
+    let mut faults = Vec::new();
+    // One that cannot be named does not keep the others from being scored.
+    files.retain(|(_, path)| match refuse_odd_name(path) {
+        Ok(()) => true,
+        Err(fault) => {
+            faults.push(fault);
+            false
+        }
+    });
     if let Some(name) = folder_name(path).filter(|_| files.len() != 1) {
         return Ok(single(name, path));
     }
-    let mut faults = Vec::new();
-    if files.is_empty() {
+    if files.is_empty() && faults.is_empty() {
         for (patient, folder) in folders_in(path) {
             match only_map(&folder) {
                 Ok(map) => files.extend(map.map(|map| (composed(&patient), map))),
@@ -70,13 +78,13 @@ fn maps_in(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     let files = images_in(folder)?.into_iter().map(|(name, path)| (composed(&name), path));
     let mut files: Vec<(String, PathBuf)> = files.collect();
     files.retain(|(name, _)| !name.ends_with("_probabilities"));
-    files.iter().try_for_each(|(_, path)| refuse_odd_name(path))?;
     Ok(files)
 }
 
 /// The only label map in the folder of a patient, or the only one that is called so.
 fn only_map(folder: &Path) -> Result<Option<PathBuf>> {
     let files = maps_in(folder)?;
+    files.iter().try_for_each(|(_, path)| refuse_odd_name(path))?;
     let called = files.iter().filter(|(name, _)| case_of_label_map(name).is_some());
     let called: Vec<&(String, PathBuf)> = called.collect();
     match (files.as_slice(), called.as_slice()) {

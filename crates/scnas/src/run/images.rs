@@ -1,6 +1,7 @@
 //! Which images are predicted and where the results go, from names and headers: all that can be known
 //! before any work.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use medvol::io::{self, Opened, Reading, Source};
@@ -96,6 +97,7 @@ pub(super) fn plan_jobs(request: &Request, channels: usize) -> Result<(Vec<Job>,
                 single_files.push((name, input.clone()));
                 continue;
             } else {
+                std::fs::metadata(input).map_err(|e| Error::file("read", input, e))?;
                 return Err(Error::place(input, Place::NoImage));
             };
         if found.is_empty() && faults.is_empty() {
@@ -104,6 +106,15 @@ pub(super) fn plan_jobs(request: &Request, channels: usize) -> Result<(Vec<Job>,
         files.extend(found);
     }
     files.extend(join_channels(single_files, channels));
+    // A file that was given twice, perhaps by another spelling of its path, is one image.
+    let full = |source: &Source| {
+        let path = source.path();
+        path.canonicalize().unwrap_or_else(|_| path.to_path_buf())
+    };
+    let mut seen = BTreeSet::new();
+    files.retain(|(name, sources)| {
+        seen.insert((name.clone(), sources.iter().map(full).collect::<Vec<PathBuf>>()))
+    });
     protected.add(files.iter().flat_map(|(_, sources)| sources).map(Source::path));
 
     let single = case_name(out).is_some();
@@ -214,7 +225,7 @@ pub(super) fn check_headers(jobs: Vec<Job>, card: &Card) -> (Vec<Job>, Vec<Failu
             continue;
         }
         match io::open(&job.inputs).and_then(|opened| opened.checked(expected)) {
-            Ok(opened) => match refuse_too_coarse(&job, &opened, card) {
+            Ok(opened) => match is_fit(&job, &opened, card) {
                 Ok(()) => good.push(job),
                 Err(error) => bad.push((job, error)),
             },
@@ -227,6 +238,12 @@ pub(super) fn check_headers(jobs: Vec<Job>, card: &Card) -> (Vec<Job>, Vec<Failu
         }
     }
     (good, bad)
+}
+
+/// Refuses what its header says cannot be predicted, or not be written as asked for.
+fn is_fit(job: &Job, opened: &Opened, card: &Card) -> Result<()> {
+    io::create(&job.labels)?.like(opened.header()).check()?;
+    refuse_too_coarse(job, opened, card)
 }
 
 /// Refuses an image whose voxels are so much larger than those of the model's grid that almost all
@@ -251,7 +268,12 @@ pub(super) fn say_what_is_passed_over(inputs: &[PathBuf], observer: &dyn Observe
     let of_images =
         |input: &&PathBuf| input.is_dir() && !Dataset::is_at(input) && folder_name(input).is_none();
     for folder in inputs.iter().filter(of_images) {
-        let files = others_in(folder);
+        let is_packed =
+            |file: &PathBuf| io::is_packed(&file.file_name().unwrap_or_default().to_string_lossy());
+        let (packed, files): (Vec<_>, Vec<_>) = others_in(folder).into_iter().partition(is_packed);
+        if !packed.is_empty() {
+            observer.message(&Message::Packed { files: packed });
+        }
         if !files.is_empty() {
             observer.message(&Message::NoImages { files });
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::attributes::{Attribute, Vr};
+use super::problem::Problem;
 
 /// The attributes of an object, or of an item of a sequence.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -89,6 +90,42 @@ impl DataSet {
         self.number(attribute)
             .filter(|number| number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(number))
             .map(|number| number as u32)
+    }
+
+    /// One number, where there is a value.
+    ///
+    /// # Errors
+    /// A value that is not one number: what it would have changed cannot be known.
+    pub fn given(&self, attribute: Attribute) -> Result<Option<f64>, Problem> {
+        self.checked(attribute, self.number(attribute), "one number")
+    }
+
+    /// One integer that is not negative, where there is a value.
+    ///
+    /// # Errors
+    /// A value that is none.
+    pub fn given_count(&self, attribute: Attribute) -> Result<Option<u32>, Problem> {
+        self.checked(attribute, self.count(attribute), "one whole number, 0 or more")
+    }
+
+    fn checked<T>(
+        &self,
+        attribute: Attribute,
+        number: Option<T>,
+        expected: &'static str,
+    ) -> Result<Option<T>, Problem> {
+        match (number, self.shown(attribute)) {
+            (None, Some(found)) => Err(Problem::Value { attribute, found, expected }),
+            (number, _) => Ok(number),
+        }
+    }
+
+    /// A value as messages show it; none where it is empty or missing.
+    pub fn shown(&self, attribute: Attribute) -> Option<String> {
+        match self.elements.get(&attribute.tag)?.vr.word() {
+            1 => self.text(attribute).map(|text| format!("{text:?}")),
+            _ => self.numbers(attribute).map(|numbers| format!("{numbers:?}")),
+        }
     }
 
     /// The items of a sequence; none where it is missing.

@@ -199,7 +199,7 @@ fn slice(
         groups.filter_map(|groups| groups.items(sequence).first()).next().unwrap_or(data)
     };
     let values = group(tags::PIXEL_VALUE_TRANSFORMATION);
-    let slope = values.number(tags::RESCALE_SLOPE).unwrap_or(1.0);
+    let slope = values.given(tags::RESCALE_SLOPE)?.unwrap_or(1.0);
     if slope == 0.0 {
         return Err(Problem::Value {
             attribute: tags::RESCALE_SLOPE,
@@ -214,7 +214,7 @@ fn slice(
             group(tags::PLANE_ORIENTATION),
             group(tags::PIXEL_MEASURES),
         )?,
-        scale: (slope, values.number(tags::RESCALE_INTERCEPT).unwrap_or(0.0)),
+        scale: (slope, values.given(tags::RESCALE_INTERCEPT)?.unwrap_or(0.0)),
         apart: APART.map(|attribute| own.unwrap_or(data).anywhere(attribute)),
     })
 }

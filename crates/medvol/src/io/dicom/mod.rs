@@ -64,7 +64,7 @@ impl Format for Dicom {
     }
 
     fn probe(&self, source: &Source, start: &[u8]) -> bool {
-        object::has_mark(start) || series::any_in(source.path())
+        object::has_mark(start) || series::is_in(source.path())
     }
 
     fn is_image(&self, folder: &Path) -> bool {
@@ -102,9 +102,20 @@ impl Format for Dicom {
         Ok((Header { grid, place, format: self, own }, stored))
     }
 
+    fn labels(&self, header: &Header) -> Vec<Label> {
+        let own = header.own.downcast_ref::<OfSegmentation>();
+        own.map_or_else(Vec::new, |OfSegmentation(labels)| labels.clone())
+    }
+
     /// Writers of segmentations leave out planes without a label.
     fn may_be_cropped(&self, header: &Header) -> bool {
         header.own.is::<OfSegmentation>()
+    }
+
+    /// Only a series can be referred to.
+    fn check_reference(&self, path: &Path, reference: &Header) -> Result<()> {
+        let series = reference.own.downcast_ref::<Series>();
+        series.map(|_| ()).ok_or_else(|| dicom(path, Problem::NoSeries))
     }
 
     /// A segmentation of the series that is the reference.
@@ -142,17 +153,18 @@ struct Opened {
     own: Arc<dyn Any + Send + Sync>,
 }
 
-/// What a segmentation leaves in its header: that it is one.
-struct OfSegmentation;
+/// What a segmentation leaves in its header: that it is one, and its segments.
+struct OfSegmentation(Vec<Label>);
 
 fn of_segmentation(segmentation: Segmentation) -> Opened {
+    let own = Arc::new(OfSegmentation(segmentation.labels.clone()));
     Opened {
         grid: segmentation.grid,
         place: Place::default(),
         numbers: NumberType::U16,
         scale: (1.0, 0.0),
+        own,
         planes: reader(segmentation.planes()),
-        own: Arc::new(OfSegmentation),
     }
 }
 

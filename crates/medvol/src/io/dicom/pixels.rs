@@ -39,7 +39,7 @@ pub(super) struct PixelFormat {
 impl PixelFormat {
     /// Of an image with one sample a pixel.
     pub fn of(data: &DataSet) -> Result<Self, Problem> {
-        let samples = data.count(tags::SAMPLES_PER_PIXEL).unwrap_or(1);
+        let samples = data.given_count(tags::SAMPLES_PER_PIXEL)?.unwrap_or(1);
         let photometric = data.text(tags::PHOTOMETRIC).unwrap_or_else(|| "MONOCHROME2".into());
         if samples != 1 || !photometric.starts_with("MONOCHROME") {
             return Err(Problem::Colour { photometric, samples });
@@ -56,15 +56,23 @@ impl PixelFormat {
         let size = "the size of its frames must be known";
         let bits = "the type of its pixels must be known";
         let allocated = count(tags::BITS_ALLOCATED, bits)?;
-        let stored = data.count(tags::BITS_STORED).unwrap_or(allocated);
+        let stored = data.given_count(tags::BITS_STORED)?.unwrap_or(allocated);
+        let signed = data.given_count(tags::PIXEL_REPRESENTATION)?.unwrap_or(0);
+        if signed > 1 {
+            return Err(Problem::Value {
+                attribute: tags::PIXEL_REPRESENTATION,
+                found: signed.to_string(),
+                expected: "0 or 1",
+            });
+        }
         let format = Self {
             rows: count(tags::ROWS, size)?,
             columns: count(tags::COLUMNS, size)?,
-            frames: data.count(tags::NUMBER_OF_FRAMES).unwrap_or(1),
+            frames: data.given_count(tags::NUMBER_OF_FRAMES)?.unwrap_or(1),
             allocated,
             stored,
-            high_bit: data.count(tags::HIGH_BIT).unwrap_or(stored.saturating_sub(1)),
-            signed: data.count(tags::PIXEL_REPRESENTATION).unwrap_or(0) == 1,
+            high_bit: data.given_count(tags::HIGH_BIT)?.unwrap_or(stored.saturating_sub(1)),
+            signed: signed == 1,
         };
         format.check()?;
         Ok(format)

@@ -19,6 +19,9 @@ const SAME_PLACE_MM: f64 = 1e-3;
 /// How far slices may be stacked off their normal, in degrees. Rounding stays below.
 const TILT_TOLERANCE_DEGREES: f64 = 0.1;
 
+/// Why a place is needed.
+const NEEDED: &str = "an image needs a place in space";
+
 /// The plane of a slice. Millimetres, in DICOM's axes: x to the patient's left, y to the back, z to
 /// the head.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,10 +46,13 @@ impl Place {
         orientation: &DataSet,
         measures: &DataSet,
     ) -> Result<Self, Problem> {
-        let needed = "an image needs a place in space";
-        let missing = |attribute| Problem::Missing { attribute, needed };
-        let [a, b, c, d, e, f] =
-            orientation.vector(tags::ORIENTATION).ok_or_else(|| missing(tags::ORIENTATION))?;
+        let unusable = |set: &DataSet, attribute, expected| match set.shown(attribute) {
+            Some(found) => Problem::Value { attribute, found, expected },
+            None => Problem::Missing { attribute, needed: NEEDED },
+        };
+        let [a, b, c, d, e, f] = orientation
+            .vector(tags::ORIENTATION)
+            .ok_or_else(|| unusable(orientation, tags::ORIENTATION, "six numbers"))?;
         let (row, column) = ([a, b, c], [d, e, f]);
         let unit = |v| (norm(v) - 1.0).abs() <= DIRECTION_TOLERANCE;
         if !(unit(row) && unit(column) && dot(row, column).abs() <= DIRECTION_TOLERANCE) {
@@ -56,8 +62,9 @@ impl Place {
                 expected: "two directions of length 1 at a right angle",
             });
         }
-        let pixel_spacing: [f64; 2] =
-            measures.vector(tags::PIXEL_SPACING).ok_or_else(|| missing(tags::PIXEL_SPACING))?;
+        let pixel_spacing: [f64; 2] = measures
+            .vector(tags::PIXEL_SPACING)
+            .ok_or_else(|| unusable(measures, tags::PIXEL_SPACING, "two distances in mm"))?;
         if !pixel_spacing.iter().all(|mm| (1e-6..1e6).contains(mm)) {
             return Err(Problem::Value {
                 attribute: tags::PIXEL_SPACING,
@@ -73,7 +80,7 @@ impl Place {
             position: position
                 .vector(tags::POSITION)
                 .filter(|position: &[f64; 3]| position.iter().all(|mm| mm.abs() < 1e6))
-                .ok_or_else(|| missing(tags::POSITION))?,
+                .ok_or_else(|| unusable(position, tags::POSITION, "three numbers of mm"))?,
             along_row: row.map(|v| v / norm(row)),
             along_column: column.map(|v| v / norm(column)),
             pixel_spacing,
@@ -90,6 +97,12 @@ impl Place {
     pub fn orientation(&self) -> [f64; 6] {
         let ([a, b, c], [d, e, f]) = (self.along_row, self.along_column);
         [a, b, c, d, e, f]
+    }
+
+    /// Whether a slice lies where this one does.
+    pub fn is_at(&self, other: &Self) -> bool {
+        norm(difference(self.position, other.position)) <= SAME_PLACE_MM
+            && self.differs(other).is_none()
     }
 
     /// How far a slice lies along this one's normal, in mm.

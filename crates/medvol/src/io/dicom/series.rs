@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::attributes as tags;
 use super::data_set::DataSet;
 use super::head::{Head, Kind, Slice};
-use super::object::{START, has_mark};
+use super::object::{Object, START, has_mark};
 use super::pixels::PixelFormat;
 use super::place::{Place, Unstackable, stack};
 use super::problem::{Difference, LeftOut, Problem, SeriesSummary};
@@ -67,6 +67,11 @@ impl Series {
         let [first, ..] = placed.as_slice() else {
             return Err(dicom(Problem::NoImages { left_out }));
         };
+        if let Some(head) = unplaced(&heads, &placed) {
+            let needed = "other slices of its series have a place in space";
+            let problem = Problem::Missing { attribute: tags::POSITION, needed };
+            return Err(self::dicom(&head.path, problem));
+        }
         check_alike(&placed).map_err(dicom)?;
         let places: Vec<_> = placed.iter().map(|placed| placed.slice.place).collect();
         let paths: Vec<_> = placed.iter().map(|placed| placed.head.path.as_path()).collect();
@@ -117,10 +122,24 @@ impl Series {
         if !self.left_out.is_empty() {
             remarks.push(Remark::LeftOut { left_out: self.left_out.clone() });
         }
+        let shared = self.shared_identifiers();
+        if shared > 0 {
+            remarks.push(Remark::SharedIdentifiers { slices: shared });
+        }
         if self.planes.len() == 1 && !self.place.tells_spacing() {
             remarks.push(Remark::NoThickness);
         }
         remarks
+    }
+
+    /// How many slices are of a file whose identifier another one has, too.
+    fn shared_identifiers(&self) -> usize {
+        let mut files: BTreeMap<&ObjectId, BTreeSet<&Path>> = BTreeMap::new();
+        let slices = || self.objects.iter().zip(&self.planes);
+        for (id, plane) in slices().filter(|(id, _)| !id.instance.is_empty()) {
+            files.entry(id).or_default().insert(&plane.path);
+        }
+        slices().filter(|(id, _)| files.get(id).is_some_and(|files| files.len() > 1)).count()
     }
 }
 
@@ -134,16 +153,17 @@ impl ObjectId {
     }
 }
 
-/// Whether a path is a folder with a DICOM file.
-pub(super) fn any_in(path: &Path) -> bool {
-    files_in(path).is_ok_and(|files| {
+/// Whether a path is a folder with a DICOM file, or with files that are called so.
+pub(super) fn is_in(path: &Path) -> bool {
+    let any = files_in(path).is_ok_and(|files| {
         files.iter().any(|file| {
             let mut start = Vec::new();
             crate::open_file(file)
                 .is_ok_and(|opened| opened.take(START).read_to_end(&mut start).is_ok())
                 && has_mark(&start)
         })
-    })
+    });
+    any || is_image(path)
 }
 
 /// Whether the images of a folder are slices of one. Several objects of many frames each are an
@@ -164,11 +184,16 @@ pub(super) fn is_image(folder: &Path) -> bool {
     objects == 1 || (objects + segmentations == 0 && faulty)
 }
 
-/// The files of a folder, in the order of their names.
+/// The visible files of a folder but for its list of contents, in the order of their names.
 fn files_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let entries: std::io::Result<Vec<PathBuf>> =
         folder.read_dir()?.map(|entry| entry.map(|entry| entry.path())).collect();
-    let mut files: Vec<PathBuf> = entries?.into_iter().filter(|path| path.is_file()).collect();
+    let passed_over = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        name.starts_with(b".") || name.eq_ignore_ascii_case(b"DICOMDIR")
+    };
+    let mut files: Vec<PathBuf> =
+        entries?.into_iter().filter(|path| path.is_file() && !passed_over(path)).collect();
     files.sort();
     Ok(files)
 }
@@ -200,15 +225,15 @@ fn heads(path: &Path) -> Result<(Vec<Head>, LeftOut)> {
     Ok((heads, left_out))
 }
 
-/// Whether a file is visible and has the ending of DICOM: a slice, should it be damaged.
+/// Whether a file has the ending of DICOM: a slice, should it be damaged.
 fn is_called_dicom(file: &Path) -> bool {
     let name = file.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    !name.starts_with('.') && [".dcm", ".ima"].iter().any(|ending| name.ends_with(ending))
+    [".dcm", ".ima"].iter().any(|ending| name.ends_with(ending))
 }
 
 /// The slices of all images; what else there is, and copies, are counted.
 fn images<'a>(heads: &'a [Head], left_out: &mut LeftOut) -> Vec<Placed<'a>> {
-    let mut seen = BTreeSet::new();
+    let mut seen: BTreeMap<String, Vec<&Head>> = BTreeMap::new();
     let mut placed = Vec::new();
     for head in heads {
         match &head.kind {
@@ -217,15 +242,45 @@ fn images<'a>(heads: &'a [Head], left_out: &mut LeftOut) -> Vec<Placed<'a>> {
             Kind::NotPlaced | Kind::NoPixels => left_out.not_placed += 1,
             Kind::Image { format, slices } => {
                 let id = ObjectId::of(&head.data).instance;
-                if !id.is_empty() && !seen.insert(id) {
+                let alike = seen.entry(id.clone()).or_default();
+                if !id.is_empty() && alike.iter().any(|other| is_copy(other, head)) {
                     left_out.copies += 1;
                     continue;
                 }
+                alike.push(head);
                 placed.extend(slices.iter().map(|slice| Placed { head, format: *format, slice }));
             }
         }
     }
     placed
+}
+
+/// Whether an object is another one over again: not only by its identifier, which careless
+/// programs give to all slices.
+fn is_copy(first: &Head, other: &Head) -> bool {
+    let (Kind::Image { format, slices }, Kind::Image { format: of_other, slices: others }) =
+        (&first.kind, &other.kind)
+    else {
+        return false;
+    };
+    let alike = |(a, b): (&Slice, &Slice)| {
+        a.place.is_at(&b.place) && a.scale == b.scale && {
+            let values = |head: &Head, format: &PixelFormat, slice: &Slice| {
+                let mut object = Object::open(&head.path).ok()?;
+                format.frame(&mut object, slice.frame).ok()
+            };
+            let first = values(first, format, a);
+            first.is_some() && first == values(other, of_other, b)
+        }
+    };
+    slices.len() == others.len() && slices.iter().zip(others).all(alike)
+}
+
+/// A picture without a place, of a series whose others have one.
+fn unplaced<'a>(heads: &'a [Head], placed: &[Placed]) -> Option<&'a Head> {
+    let of_series = |head: &Head| [tags::SERIES_INSTANCE, tags::SOP_CLASS].map(|a| head.text(a));
+    let series = of_series(placed.first()?.head);
+    heads.iter().find(|head| matches!(head.kind, Kind::NotPlaced) && of_series(head) == series)
 }
 
 fn check_one_series(placed: &[Placed]) -> std::result::Result<(), Problem> {

@@ -15,6 +15,7 @@ mod write;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::class_map::Label;
 use crate::error::Result;
 use crate::io::data_files;
 use crate::io::format::{Content, Format, Join};
@@ -83,6 +84,11 @@ impl Format for Nrrd {
     fn join<'a>(&self, source: &'a Source, header: &'a Header) -> Option<Join<'a>> {
         let own = header.own.downcast_ref::<Own>().filter(|own| own.layered)?;
         Some(Box::new(|layers| segments::joined(source.path(), &own.segments, layers)))
+    }
+
+    fn labels(&self, header: &Header) -> Vec<Label> {
+        let own = header.own.downcast_ref::<Own>();
+        own.map_or_else(Vec::new, |own| own.segments.iter().map(Segment::label).collect())
     }
 
     fn may_be_cropped(&self, header: &Header) -> bool {

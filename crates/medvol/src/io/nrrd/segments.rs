@@ -20,6 +20,13 @@ pub(super) struct Segment {
     layer: usize,
 }
 
+impl Segment {
+    /// What its value means.
+    pub(super) fn label(&self) -> Label {
+        Label { value: self.value, name: self.name.clone() }
+    }
+}
+
 /// The segments that the keys of a header list, in their order.
 ///
 /// # Errors

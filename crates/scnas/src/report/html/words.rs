@@ -51,7 +51,7 @@ fn done(subject: &Subject) -> String {
             };
             (all.over_cases.count, of)
         }
-        Results::Scores(evaluation) => (evaluation.cases.len(), String::new()),
+        Results::Scores(evaluation) => (evaluation.scored(), String::new()),
     };
     // Scores do not say what was held out.
     let (network, noun) = match &finished.results {

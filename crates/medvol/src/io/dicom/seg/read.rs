@@ -3,9 +3,10 @@
 //! The grid is that of the frames: planes between them that have none are empty. Writers leave out
 //! frames without a label, so it may be smaller than that of the image.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::super::attributes as tags;
+use super::super::attributes::{self as tags, Attribute};
 use super::super::data_set::DataSet;
 use super::super::head::{is_segmentation, slices};
 use super::super::object::Object;
@@ -14,6 +15,7 @@ use super::super::place::stack;
 use super::super::problem::Problem;
 use super::super::series::{dicom, irregular};
 use super::CREATOR;
+use crate::class_map::Label;
 use crate::error::Result;
 use crate::io::Grid;
 
@@ -21,6 +23,8 @@ use crate::io::Grid;
 pub(in super::super) struct Segmentation {
     /// In space.
     pub grid: Grid,
+    /// What its values mean.
+    pub labels: Vec<Label>,
     /// Frames of each plane, with the label of a binary frame.
     planes: Vec<Vec<Layer>>,
     format: PixelFormat,
@@ -79,7 +83,15 @@ impl Segmentation {
             .collect();
         let shape = [planes.len(), format.rows as usize, format.columns as usize];
         let grid = Grid { channels: 1, shape, affine: stacked.affine };
-        Ok(Self { grid, planes, format, object, path: path.to_path_buf() })
+        let labels = segments(&object.data)?;
+        Ok(Self {
+            grid,
+            labels: labels.into_values().collect(),
+            planes,
+            format,
+            object,
+            path: path.to_path_buf(),
+        })
     }
 
     /// Its labels as little-endian u16, plane by plane.
@@ -128,21 +140,31 @@ impl Segmentation {
     }
 }
 
+/// Why segments are needed.
+const NEEDED: &str = "each frame must be of a segment";
+
+fn short(set: &DataSet, attribute: Attribute) -> std::result::Result<u16, Problem> {
+    set.count(attribute)
+        .and_then(|number| u16::try_from(number).ok())
+        .ok_or(Problem::Missing { attribute, needed: NEEDED })
+}
+
+/// The segments by their numbers: what they are called, and the values that they were written for.
+fn segments(data: &DataSet) -> std::result::Result<BTreeMap<u16, Label>, Problem> {
+    let segment = |segment: &DataSet| {
+        let number = short(segment, tags::SEGMENT_NUMBER)?;
+        let own = segment.text(tags::LABEL_VALUE_CREATOR).is_some_and(|creator| creator == CREATOR);
+        let value = if own { short(segment, tags::LABEL_VALUE)? } else { number };
+        let name = segment.text(tags::SEGMENT_LABEL).unwrap_or_default();
+        Ok((number, Label { value, name }))
+    };
+    data.items(tags::SEGMENTS).iter().map(segment).collect()
+}
+
 /// The label of each frame of a binary segmentation: the value that its segment was written for, or
 /// the segment's number.
 fn frame_labels(data: &DataSet) -> std::result::Result<Vec<u16>, Problem> {
-    let needed = "each frame must be of a segment";
-    let short = |set: &DataSet, attribute| {
-        set.count(attribute)
-            .and_then(|number| u16::try_from(number).ok())
-            .ok_or(Problem::Missing { attribute, needed })
-    };
-    let mut values = std::collections::BTreeMap::new();
-    for segment in data.items(tags::SEGMENTS) {
-        let number = short(segment, tags::SEGMENT_NUMBER)?;
-        let own = segment.text(tags::LABEL_VALUE_CREATOR).is_some_and(|creator| creator == CREATOR);
-        values.insert(number, if own { short(segment, tags::LABEL_VALUE)? } else { number });
-    }
+    let segments = segments(data)?;
     let shared = data.items(tags::SHARED_GROUPS).first();
     let groups = data.items(tags::PER_FRAME_GROUPS).iter();
     groups
@@ -151,12 +173,13 @@ fn frame_labels(data: &DataSet) -> std::result::Result<Vec<u16>, Problem> {
                 .into_iter()
                 .flatten()
                 .find_map(|groups| groups.items(tags::SEGMENT_IDENTIFICATION).first());
-            let missing = Problem::Missing { attribute: tags::SEGMENT_IDENTIFICATION, needed };
+            let missing =
+                Problem::Missing { attribute: tags::SEGMENT_IDENTIFICATION, needed: NEEDED };
             let number = short(identification.ok_or(missing)?, tags::REFERENCED_SEGMENT)?;
-            values
+            segments
                 .get(&number)
-                .copied()
-                .ok_or(Problem::Missing { attribute: tags::SEGMENT_NUMBER, needed })
+                .map(|label| label.value)
+                .ok_or(Problem::Missing { attribute: tags::SEGMENT_NUMBER, needed: NEEDED })
         })
         .collect()
 }
