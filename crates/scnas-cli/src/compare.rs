@@ -7,8 +7,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use scnas::report::cells::{PAIRED_HEAD, PROCEDURE_HEAD, paired_cells, procedure_cells};
-use scnas::report::comparison::{Compared, Comparison, NETWORKS, PROCEDURES, headed};
+use scnas::report::cells::{
+    NETWORKS, PAIRED_HEAD, PROCEDURE_HEAD, PROCEDURES, paired_cells, procedure_cells,
+};
+use scnas::report::comparison::{Compared, Comparison, headed};
 use scnas::report::finished::Results;
 use scnas::report::procedures::Groups;
 use scnas::report::table::aligned;
@@ -103,6 +105,7 @@ fn compared(run: &Compared) -> Value {
     let result = match &finished.results {
         Results::Run(result) => json!(result),
         Results::Folds(all) => json!(all),
+        Results::Seeds(all) => json!(all),
         Results::Scores(evaluation) => json!(evaluation.summary()),
     };
     json!({

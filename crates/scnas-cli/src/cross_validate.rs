@@ -1,5 +1,6 @@
 //! `scnas cross-validate`: every fold a run of its own, and the table over all of them.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,8 +9,11 @@ use clap::Args;
 use scnas::ranks::Alone;
 use scnas::report::against_random::AgainstRandom;
 use scnas::report::cross_validation::CrossValidation;
-use scnas::run::cross_validate::{CrossValidated, cross_validate, foresee, gather, planned};
+use scnas::report::finished::fold_folder;
+use scnas::run::cross_validate::{CrossValidated, cross_validate, gather, planned};
 use scnas::run::pipeline::Order;
+use scnas::run::ready::foresee;
+use scnas::run::seeds::{Seed, SeedsValidated, cross_validate_seeds, gather_seeds};
 use scnas::store::named::{Named, settings_of};
 use scnas::{Config, Device, Error};
 use serde_json::json;
@@ -38,6 +42,11 @@ use crate::typed::Typed;
 /// in several processes at once, also on several machines that share the folder: a fold that
 /// another process works on is left out. Whoever ends last writes the whole table.
 ///
+/// With --seeds it is done with each of several seeds, on the same folds: the folders are
+/// DIR/seed-S/fold-K, DIR/seed-S is what a single seed gives, and seeds.json, .csv and .tex say
+/// mean ± SD over seeds, over folds and over cases, and how far the mean may be off for these networks and
+/// for what made them.
+///
 /// On a cluster, --launch slurm submits the folds as an array of jobs and the table behind them;
 /// `scnas plan-jobs` lists the same tasks for other schedulers. `scnas status DIR` says how they
 /// stand.
@@ -48,9 +57,11 @@ Examples:
   scnas cross-validate DATA/Task04_Hippocampus --out runs/random-1 --arch random:1
   scnas cross-validate DATA/Task04_Hippocampus --out runs/u-resnet --arch u-resnet
   scnas cross-validate DATA/Task04_Hippocampus --folds 0,2 --splits splits_final.json
+  scnas cross-validate DATA/Task04_Hippocampus --out runs/study --seeds 0,1,2
   scnas cross-validate DATA/Task04_Hippocampus --out runs/found --launch slurm --threads 8
   scnas compare runs/found runs/random-1 runs/u-resnet
-The folder is runs/<data>/cross-validation-<search or architecture> if --out does not name another.")]
+The folder is runs/<data>/cross-validation-<search or architecture>, with -seeds behind it where there
+are several, if --out does not name another.")]
 pub struct CrossValidateArgs {
     /// Data set: an MSD or nnU-Net raw folder, a JSON file with MONAI's lists,
     /// or a CSV file of image/label pairs
@@ -66,6 +77,10 @@ pub struct CrossValidateArgs {
     /// Only these folds, such as 0,2 [default: all]
     #[arg(long, value_name = "K,K", value_delimiter = ',')]
     pub folds: Vec<usize>,
+    /// Once with each of these seeds, such as 0,1,2, on the folds of the setting `seed`
+    /// [default: once, with that seed]
+    #[arg(long, value_name = "S,S", value_delimiter = ',')]
+    pub seeds: Vec<u64>,
     /// Who is held out in each fold: a splits_final.json of nnU-Net; short for --set
     /// data.splits=FILE [default: seeded folds]
     #[arg(long, value_name = "FILE")]
@@ -86,6 +101,8 @@ pub struct Prepared {
     pub config: Config,
     /// The architecture that is trained; `None` where one is searched.
     pub named: Option<Named>,
+    /// With `--seeds`, each of them once.
+    pub seeds: Vec<Seed>,
     pub out: PathBuf,
 }
 
@@ -109,22 +126,34 @@ impl Prepared {
         }
         // Of all folds, until one is taken up.
         config.data.fold = 0;
-        let named = args
-            .arch
-            .as_ref()
-            .map(|text| Named::resolve(text, &config.network.space(), config.seed, device))
-            .transpose()?;
+        let named_with = |seed: u64| {
+            let resolve =
+                |text: &String| Named::resolve(text, &config.network.space(), seed, device);
+            args.arch.as_ref().map(resolve).transpose()
+        };
+        let named = named_with(config.seed)?;
+        let seeds: BTreeSet<u64> = args.seeds.iter().copied().collect();
+        let seeds = seeds.into_iter().map(|seed| Ok(Seed { seed, named: named_with(seed)? }));
+        let seeds = seeds.collect::<scnas::Result<Vec<Seed>>>()?;
         if named.is_none() {
             config.refuse_in_vain()?;
         }
-        let kind = named
-            .as_ref()
-            .map_or_else(|| search_kind(&config).into(), |named| named.name.replace(':', "-"));
-        let out = args
-            .out
-            .clone()
-            .unwrap_or_else(|| default_folder(&args.data, &format!("cross-validation-{kind}")));
-        Ok(Self { config, named, out })
+        let kind = match (&named, seeds.is_empty()) {
+            (None, _) => search_kind(&config).into(),
+            // Each seed draws another one.
+            (Some(_), false) if args.arch.as_deref() == Some("random") => "random".into(),
+            (Some(named), _) => named.name.replace(':', "-"),
+        };
+        let several = if seeds.is_empty() { "" } else { "-seeds" };
+        let out = args.out.clone().unwrap_or_else(|| {
+            default_folder(&args.data, &format!("cross-validation-{kind}{several}"))
+        });
+        Ok(Self { config, named, seeds, out })
+    }
+
+    /// The folder of a run: the cache lies beside it, or, of several seeds, beside theirs.
+    pub fn run(&self) -> PathBuf {
+        fold_folder(&self.out, 0)
     }
 
     /// What the library is asked to do.
@@ -147,15 +176,29 @@ pub fn run(
         let progress = Progress::new(output);
         let folds = planned(&order(), &args.folds, &progress)?;
         drop(progress);
-        let tasks = of_cross_validation(args, typed, &prepared.out, &folds)?;
-        let named = prepared.named.as_ref();
-        let needs = |check, progress: &Progress| foresee(&order(), named, check, progress);
+        let tasks = of_cross_validation(args, typed, &prepared, &folds)?;
+        let (run, named) = (prepared.run(), prepared.named.as_ref());
+        let needs = |check, progress: &Progress| foresee(&order(), &run, named, check, progress);
         let work = Work { submit: &args.submit, out: &prepared.out, tasks: &tasks, needs: &needs };
         return slurm::launch(work, typed, output);
     }
-    let Prepared { config, named, out } = &prepared;
+    let Prepared { config, named, seeds, out } = &prepared;
     let progress = Progress::saving_every(output, args.settings.save_every);
     let found_in = args.arch.as_ref().map(Path::new);
+    if !seeds.is_empty() {
+        let numbers: Vec<u64> = seeds.iter().map(|of| of.seed).collect();
+        let reached = match args.gather {
+            true => gather_seeds(out, config, &numbers, &args.folds, &progress)?,
+            false => cross_validate_seeds(order(), seeds, found_in, &args.folds, &progress)?,
+        };
+        drop(progress);
+        print_seeds(&reached, out, output)?;
+        let missing = reached.missing;
+        return match args.gather && !missing.is_empty() {
+            true => Err(Error::SeedsMissing { path: out.clone(), missing }.into()),
+            false => Ok(ExitCode::SUCCESS),
+        };
+    }
     let reached = match args.gather {
         true => gather(out, config, &args.folds, &progress)?,
         false => cross_validate(order(), named.as_ref(), found_in, &args.folds, &progress)?,
@@ -187,6 +230,43 @@ fn print(reached: &CrossValidated, out: &Path, output: Output) -> Result<()> {
             "in_use": in_use,
             "missing": missing,
             "against_random": random,
+        })
+    })
+}
+
+fn print_seeds(reached: &SeedsValidated, out: &Path, output: Output) -> Result<()> {
+    let SeedsValidated { all, in_use, missing } = reached;
+    let (there, of) = (all.networks(), all.of * all.seeds.len());
+    if there < of {
+        warn(format_args!("the table is of {there} of {of} folds of {} seeds", all.seeds.len()));
+    }
+    let random = AgainstRandom::of(out);
+    let dice = all.over_seeds.mean_foreground;
+    let dice = dice.map_or_else(|| "not scored".into(), |m| format!("{:.4} ± {:.4}", m.mean, m.sd));
+    let mut text = format!(
+        "{}\n{}{}: mean foreground Dice {dice} over {} seeds, {} cases; {:.1} minutes; {}",
+        all.table(),
+        all.clean_up_text(),
+        all.network,
+        all.over_seeds.count,
+        all.over_cases.count,
+        all.seconds / 60.0,
+        out.join("seeds.json").display()
+    );
+    if let Some(random) = &random {
+        text = format!("{text}\n\n{}", against_random::text(random));
+    }
+    let folds = |folds: &[(u64, usize)]| {
+        let of = |(seed, fold): &(u64, usize)| json!({ "seed": seed, "fold": fold });
+        folds.iter().map(of).collect::<Vec<_>>()
+    };
+    output.result(text, || {
+        json!({
+            "folder": out,
+            "seeds": all,
+            "in_use": folds(in_use),
+            "missing": folds(missing),
+            "against_random": random.as_ref().map(against_random::json),
         })
     })
 }

@@ -48,6 +48,7 @@ pub fn said(error: &scnas::Error) -> String {
         E::InUse { .. } | E::Disk { .. } => {
             format!("{error}, or give another folder with --out")
         }
+        E::OtherSeeds { .. } => format!("{error} with --out"),
         E::CacheDisk { half_fits, coarser, .. } => {
             let half = half_fits.then(|| "--set data.numbers=f16 for half of it".to_string());
             let grid = coarser.map(|spacing| {
@@ -71,7 +72,7 @@ pub fn said(error: &scnas::Error) -> String {
         }
         E::NoModel | E::UnlikeModels { .. } => format!("--model: {error}"),
         E::NoFold { .. } => format!("--folds: {error}"),
-        E::FoldsMissing { path, .. } if path.join(FILE).exists() => {
+        E::FoldsMissing { path, .. } | E::SeedsMissing { path, .. } if path.join(FILE).exists() => {
             format!("{error}; `{}` says why", hint(path))
         }
         E::Unfit { data, splits, first, more } => {

@@ -9,8 +9,8 @@ use scnas::Device;
 use scnas::ranks::{Alone, Ranks};
 use scnas::report::evaluation::Evaluation;
 use scnas::report::result::RunResult;
-use scnas::run::cross_validate::foresee;
 use scnas::run::pipeline::{Order, run_search};
+use scnas::run::ready::foresee;
 use scnas::run::share::{Share, run_share};
 use scnas::settings::{Config, Strategy, Then};
 use serde_json::json;
@@ -109,7 +109,7 @@ pub fn run(args: &SearchArgs, typed: &Typed, device: &Device, output: Output) ->
     if args.submit.scheduler == Some(Scheduler::Slurm) {
         let tasks = of_search(typed, &folder, &config)?;
         let order = order(args, &folder, config, device, &Alone);
-        let needs = |check, progress: &Progress| foresee(&order, None, check, progress);
+        let needs = |check, progress: &Progress| foresee(&order, &folder, None, check, progress);
         let work = Work { submit: &args.submit, out: &folder, tasks: &tasks, needs: &needs };
         return slurm::launch(work, typed, output);
     }
@@ -137,7 +137,8 @@ fn search(
     Ok((folder, found))
 }
 
-fn order<'a>(
+/// What the library is asked to do.
+pub fn order<'a>(
     args: &'a SearchArgs,
     folder: &'a Path,
     config: Config,

@@ -26,8 +26,8 @@ TINY = {
 
 
 def command(*words, **options):
-    """The command that stands beside this Python."""
-    program = Path(sys.executable).with_name("scnas")
+    """The command that stands beside this Python, or that SCNAS_COMMAND names."""
+    program = os.environ.get("SCNAS_COMMAND", Path(sys.executable).with_name("scnas"))
     return subprocess.run([program, *map(str, words)], capture_output=True, text=True, **options)
 
 

@@ -31,7 +31,8 @@ pub enum Kind {
 pub struct Task {
     /// Its place in the list, from 0.
     pub number: usize,
-    /// What it is called; those that can be done at once differ in the number at its end only.
+    /// What it is called: a path, of which those that can be done at once have the same last word but
+    /// for the number at its end.
     pub name: String,
     /// What tells that it is done.
     pub kind: Kind,
@@ -46,11 +47,12 @@ pub struct Task {
 }
 
 impl Task {
-    /// The name without the number of its own.
+    /// The last word of its name, without the number.
     pub fn stage(&self) -> &str {
-        match self.name.rsplit_once('-') {
+        let word = self.name.rsplit('/').next().unwrap_or_default();
+        match word.rsplit_once('-') {
             Some((stage, number)) if number.bytes().all(|byte| byte.is_ascii_digit()) => stage,
-            _ => &self.name,
+            _ => word,
         }
     }
 
@@ -168,6 +170,8 @@ mod tests {
         assert_eq!(difference(&list, &list[..1]).unwrap(), "2 tasks, now 1");
         assert_eq!(list[0].command_line(), "scnas cross-validate 'a b'");
         assert_eq!(list[1].stage(), "task");
+        let of_seed = Task { name: "seed-3/fold-1".into(), ..task(0, &[]) };
+        assert_eq!(of_seed.stage(), "fold");
     }
 
     #[test]

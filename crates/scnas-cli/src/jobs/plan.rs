@@ -7,19 +7,21 @@ use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Subcommand};
 use scnas::Device;
 use scnas::ranks::Alone;
-use scnas::report::finished::fold_folder;
+use scnas::report::finished::{fold_folder, seed_folder};
 use scnas::report::table::aligned;
 use scnas::run::cross_validate::planned;
 use scnas::run::needs::running;
+use scnas::run::ready::bring_to_disk;
+use scnas::run::seeds::Seed;
 use scnas::run::share::Share;
 use scnas::settings::{Config, Strategy};
 use serde_json::json;
 
 use crate::cross_validate::{CrossValidateArgs, Prepared};
-use crate::jobs::list::{Kind, Task, write};
+use crate::jobs::list::{self, Kind, Task};
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::search::SearchArgs;
+use crate::search::{self, SearchArgs};
 use crate::typed::Typed;
 
 /// List the tasks that a command is made of, for whatever is to start them
@@ -40,7 +42,7 @@ pub struct PlanJobsArgs {
     #[command(subcommand)]
     pub of: Planned,
     /// Write the list as jobs.json into the folder of the command, for `scnas worker` and `scnas
-    /// status`
+    /// status`; cases that runs would hold on disk are brought there
     #[arg(long, global = true)]
     pub write: bool,
 }
@@ -52,13 +54,14 @@ pub enum Planned {
 }
 
 /// What is no part of the work itself, by the names of the arguments.
-const ASIDE: [&str; 11] = [
+const ASIDE: [&str; 12] = [
     "help",
     "threads",
     "quiet",
     "json",
     "write",
     "folds",
+    "seeds",
     "gather",
     "share",
     "scheduler",
@@ -80,22 +83,33 @@ pub fn run(
         alone && submits.scheduler.is_none(),
         "expected the arguments of the work alone; leave --launch, --gather and --share out"
     );
+    let progress = Progress::new(output);
     let (out, tasks) = match &args.of {
         Planned::CrossValidate(of) => {
             let prepared = Prepared::of(of, device)?;
-            let progress = Progress::new(output);
-            let folds = planned(&prepared.order(&of.data, device), &of.folds, &progress)?;
-            let tasks = of_cross_validation(of, typed, &prepared.out, &folds)?;
+            let order = prepared.order(&of.data, device);
+            let folds = planned(&order, &of.folds, &progress)?;
+            let tasks = of_cross_validation(of, typed, &prepared, &folds)?;
+            if args.write {
+                list::refuse_others(&prepared.out, &tasks)?;
+                bring_to_disk(&order, &prepared.run(), &progress)?;
+            }
             (prepared.out, tasks)
         }
         Planned::Search(of) => {
             let (config, out) = of.prepared(&Alone)?;
             let tasks = of_search(typed, &out, &config)?;
+            if args.write {
+                list::refuse_others(&out, &tasks)?;
+                let order = search::order(of, &out, config, device, &Alone);
+                bring_to_disk(&order, &out, &progress)?;
+            }
             (out, tasks)
         }
     };
+    drop(progress);
     if args.write {
-        write(&out, &tasks)?;
+        list::write(&out, &tasks)?;
     }
     output.result(text(&tasks), || json!(tasks))?;
     Ok(ExitCode::SUCCESS)
@@ -139,23 +153,37 @@ impl Maker {
     }
 }
 
-/// The folds, then the table.
+/// The folds, of every seed where there are several, then the table.
 pub fn of_cross_validation(
     args: &CrossValidateArgs,
     typed: &Typed,
-    out: &Path,
+    Prepared { out, seeds, .. }: &Prepared,
     folds: &[usize],
 ) -> Result<Vec<Task>> {
     let mut maker = Maker::of(typed, out)?;
-    for &fold in folds {
-        let own = vec![format!("--folds={fold}")];
-        maker.add(format!("fold-{fold}"), Kind::Run, fold_folder(out, fold), own, &[]);
+    let mut fold_tasks = |before: &str, cross_validation: &Path, given: &[String]| {
+        for &fold in folds {
+            let (name, folder) =
+                (format!("{before}fold-{fold}"), fold_folder(cross_validation, fold));
+            let own = [given, &[format!("--folds={fold}")]].concat();
+            maker.add(name, Kind::Run, folder, own, &[]);
+        }
+    };
+    for Seed { seed, .. } in seeds {
+        let given = [format!("--seeds={seed}")];
+        fold_tasks(&format!("seed-{seed}/"), &seed_folder(out, *seed), &given);
     }
-    let wanted: Vec<String> = args.folds.iter().map(usize::to_string).collect();
-    let wanted = (!wanted.is_empty()).then(|| format!("--folds={}", wanted.join(",")));
-    let own = wanted.into_iter().chain(["--gather".to_string()]).collect();
+    if seeds.is_empty() {
+        fold_tasks("", out, &[]);
+    }
+    let list = |name: &str, numbers: Vec<String>| {
+        (!numbers.is_empty()).then(|| format!("--{name}={}", numbers.join(",")))
+    };
+    let seeds = list("seeds", seeds.iter().map(|of| of.seed.to_string()).collect());
+    let wanted = list("folds", args.folds.iter().map(usize::to_string).collect());
+    let own = seeds.into_iter().chain(wanted).chain(["--gather".to_string()]).collect();
     let needs: Vec<usize> = (0..maker.tasks.len()).collect();
-    maker.add("table".into(), Kind::Table, out.into(), own, &needs);
+    maker.add("table".into(), Kind::Table, out.clone(), own, &needs);
     Ok(maker.tasks)
 }
 
@@ -201,7 +229,7 @@ mod tests {
     #[test]
     fn tasks_say_nothing_of_how_they_are_started() {
         let words = "cross-validate data --launch slurm --slurm-option=--mem=1G --dry-run \
-                     --threads 2 --folds 0,1 --quiet --json --arch conv3";
+                     --threads 2 --folds 0,1 --seeds 0,1 --quiet --json --arch conv3";
         let words: Vec<String> = words.split_whitespace().map(String::from).collect();
         let typed = Typed::parse(&words).unwrap();
         assert_eq!(typed.given(&ASIDE).unwrap(), ["cross-validate", "data", "--arch=conv3"]);

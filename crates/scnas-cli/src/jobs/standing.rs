@@ -136,9 +136,10 @@ impl<'a> Status<'a> {
     }
 }
 
-/// The mean Dice that the table of a cross-validation says.
+/// The mean Dice that the table of a cross-validation says, of one seed or of several.
 fn table(folder: &Path) -> Option<Stage> {
-    let bytes = std::fs::read(folder.join("cross-validation.json")).ok()?;
+    let tables = ["cross-validation.json", "seeds.json"].map(|name| folder.join(name));
+    let bytes = tables.iter().find_map(|table| std::fs::read(table).ok())?;
     let table: Value = serde_json::from_slice(&bytes).ok()?;
     let dice = table.pointer("/over_folds/mean_foreground/mean").and_then(Value::as_f64);
     Some(Stage::Complete { dice })

@@ -20,7 +20,7 @@ fn planned<'a>(out: &'a str, settings: &[&'a str]) -> Vec<&'a str> {
     [vec!["plan-jobs"], trained(out, settings)].concat()
 }
 
-fn read_json(path: impl AsRef<Path>) -> Value {
+pub fn read_json(path: impl AsRef<Path>) -> Value {
     serde_json::from_slice(&bytes(path)).unwrap()
 }
 
@@ -38,7 +38,7 @@ pub fn timeless(mut document: Value) -> Value {
 }
 
 /// The states of all tasks.
-fn states(status: &Value) -> Vec<&str> {
+pub fn states(status: &Value) -> Vec<&str> {
     status.as_array().unwrap().iter().map(|task| task["state"].as_str().unwrap()).collect()
 }
 
@@ -286,7 +286,7 @@ pub fn submitted(launched: &Value) -> Value {
 /// A folder with programs of the names of Slurm's: one notes what is submitted and numbers it, the
 /// other says what a file says.
 #[cfg(unix)]
-fn stand_in(dir: &Path) -> String {
+pub fn stand_in(dir: &Path) -> String {
     use std::os::unix::fs::PermissionsExt as _;
     let programs = dir.join("programs");
     std::fs::create_dir_all(&programs).unwrap();

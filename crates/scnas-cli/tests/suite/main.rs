@@ -24,6 +24,7 @@ mod race;
 mod regions;
 mod report;
 mod runs;
+mod seeds;
 #[cfg(unix)]
 mod slurm;
 mod view;

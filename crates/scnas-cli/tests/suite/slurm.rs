@@ -1,11 +1,13 @@
-//! A cross-validation on a real Slurm, which `scripts/slurm.sh` sets up.
+//! Cross-validations and a race on a real Slurm, which `scripts/slurm.sh` sets up.
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::common::{bytes, folder, json, same_run, succeed, tiny};
-use crate::jobs::timeless;
+use crate::jobs::{states as states_of, timeless};
+use crate::race::{race, same_race};
 use medvol::phantom::{PhantomTask, write_task};
 use serde_json::{Value, json};
 
@@ -43,13 +45,68 @@ fn epochs(dir: &Path) -> usize {
     (8.0 / line["seconds"].as_f64().unwrap()).clamp(12.0, 1000.0) as usize
 }
 
-#[test]
-#[ignore = "needs a Slurm whose jobs run here; scripts/slurm.sh sets one up and runs this"]
-fn a_real_slurm_runs_folds_that_are_signalled_cancelled_or_fail_to_the_table_of_one_process() {
+fn expect_slurm() {
     assert!(
         std::env::var_os("SCNAS_TEST_SLURM").is_some(),
         "SCNAS_TEST_SLURM is not set: expected to be run by scripts/slurm.sh"
     );
+}
+
+/// One after the other: they look at one queue.
+static ALONE: Mutex<()> = Mutex::new(());
+
+#[test]
+#[ignore = "needs a Slurm whose jobs run here; scripts/slurm.sh sets one up and runs this"]
+fn a_real_slurm_runs_a_race_to_the_winner_and_seeds_to_the_table_of_one_process() {
+    expect_slurm();
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let dir = folder("slurm_others");
+    crate::common::task(&dir);
+    let launch = |command: &[&str]| json(&dir, &[command, &["--launch", "slurm"]].concat());
+
+    succeed(&dir, &race("whole"));
+    let launched = launch(&race("run"));
+    let stages = launched["submitted"].as_array().unwrap().iter().map(|s| s["stage"].clone());
+    assert!(stages.eq(["candidates", "rung-1", "rung-2", "winner"]), "{launched}");
+    // The table of a search's folds waits for nothing of these: both are in the queue at once.
+    let seeds = |out| {
+        let command = [
+            "cross-validate",
+            "data",
+            "--out",
+            out,
+            "--arch",
+            "random",
+            "--seeds",
+            "0,1",
+            "--threads",
+            "1",
+        ];
+        tiny(&command, &["data.keep=disk"])
+    };
+    let launched = launch(&seeds("study"));
+    assert_eq!(launched["submitted"][0]["tasks"], json!([0, 1, 2, 3, 4, 5]), "{launched}");
+    succeed(&dir, &seeds("one"));
+    wait("for race and seeds", || queue().trim().is_empty());
+
+    assert_eq!(states_of(&json(&dir, &["status", "run"])), ["done"; 8]);
+    same_race(&dir.join("run"), &dir.join("whole"));
+    assert_eq!(states_of(&json(&dir, &["status", "study"])), ["done"; 7]);
+    let table = |out: &str| {
+        let file = dir.join(out).join("seeds.json");
+        timeless(serde_json::from_slice(&bytes(file)).unwrap())
+    };
+    assert_eq!(table("study"), table("one"));
+    for name in ["seed-0/fold-2", "seed-1/fold-0"] {
+        same_run(&dir.join("study").join(name), &dir.join("one").join(name));
+    }
+}
+
+#[test]
+#[ignore = "needs a Slurm whose jobs run here; scripts/slurm.sh sets one up and runs this"]
+fn a_real_slurm_runs_folds_that_are_signalled_cancelled_or_fail_to_the_table_of_one_process() {
+    expect_slurm();
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = folder("slurm");
     let phantoms = PhantomTask { seed: 3, cases: 10, test_cases: 1, coarseness: 3.0 };
     write_task(dir.join("data"), &phantoms).unwrap();

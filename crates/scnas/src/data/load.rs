@@ -32,12 +32,20 @@ impl Loading<'_> {
     /// data set; [`Error::Memory`] or [`Error::CacheDisk`] where there is no room for all;
     /// [`Error::Stopped`].
     pub fn load(self) -> Result<LoadedCases> {
-        let Room { keep, cache, .. } = &self.room;
+        let Room { keep, .. } = &self.room;
         if *keep == Keep::Disk || (self.may_go_to_disk() && self.all_cached()?) {
-            cache.begin()?;
-            return Fill::new(&self).run(LoadedCases::default());
+            return self.to_disk();
         }
         self.into_memory()
+    }
+
+    /// Reads and preprocesses all cases that are not on disk yet, and holds all there.
+    ///
+    /// # Errors
+    /// Those of [`Loading::load`].
+    pub fn to_disk(&self) -> Result<LoadedCases> {
+        self.room.cache.begin()?;
+        Fill::new(self).run(LoadedCases::default())
     }
 
     fn all_cached(&self) -> Result<bool> {

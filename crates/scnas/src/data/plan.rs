@@ -106,7 +106,10 @@ impl Plan {
 
         let (path, splits) = match said {
             Some((path, folds)) => (Some(path), folds),
-            None => (None, splits::seeded(&groups, data.folds, config.seed)),
+            None => {
+                let seed = data.folds_seed.unwrap_or(config.seed);
+                (None, splits::seeded(&groups, data.folds, seed))
+            }
         };
         let Some(Fold { training, .. }) = splits.get(data.fold) else {
             let expected = Expected::Fold { of: splits.len(), splits: path.map(Path::to_path_buf) };

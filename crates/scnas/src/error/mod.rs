@@ -32,7 +32,7 @@ pub use text::shortened;
 pub use unlike::{ModelFact, Unlike};
 
 use crate::memory::text as bytes;
-use text::{bracketed, indented, joined, numbered, worked_on};
+use text::{bracketed, indented, joined, number_of_seeds, numbered, numbered_by_seed, worked_on};
 
 /// Errors of this crate. Sizes are in bytes, paths as they were given.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +74,14 @@ pub enum Error {
     /// The user asked to stop; everything is saved.
     #[error("stopped by request; everything is saved, the same command goes on from here")]
     Stopped,
+    /// What went wrong with a seed of a cross-validation.
+    #[error("seed {seed}")]
+    Seed {
+        /// The seed.
+        seed: u64,
+        /// What went wrong.
+        source: Box<Error>,
+    },
     /// What went wrong in a fold of a cross-validation.
     #[error("fold {fold}")]
     Fold {
@@ -302,6 +310,23 @@ pub enum Error {
         path: PathBuf,
         /// Their numbers.
         missing: Vec<usize>,
+    },
+    /// The table of several seeds lacks folds.
+    #[error("{}: expected a table of all seeds and folds that are wanted; {} not complete; run what is missing and tabulate once more", path.display(), numbered_by_seed(missing))]
+    SeedsMissing {
+        /// The folder of the cross-validation.
+        path: PathBuf,
+        /// Seeds and numbers of folds.
+        missing: Vec<(u64, usize)>,
+    },
+    /// A folder holds a cross-validation of one seed where several are wanted, or the other way
+    /// round.
+    #[error("{}: expected the folds of {}; found those of {}; repeat the command that wrote them, or give another folder", path.display(), number_of_seeds(*several), number_of_seeds(!*several))]
+    OtherSeeds {
+        /// The folder of the cross-validation.
+        path: PathBuf,
+        /// Whether several were wanted.
+        several: bool,
     },
     /// Folds of different networks or data in one folder.
     #[error("{}: expected folds of one network and data set; fold {} is {} on {}, fold {} is {} on {}; remove what does not belong there", path.display(), folds[0].0, folds[0].1, folds[0].2, folds[1].0, folds[1].1, folds[1].2)]

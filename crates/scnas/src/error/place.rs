@@ -1,5 +1,7 @@
 //! What can be wrong with the inputs and outputs of predictions and evaluations.
 
+use std::path::PathBuf;
+
 use medvol::{lengths_mm, significant};
 
 use super::text::shortened;
@@ -55,6 +57,12 @@ pub enum Place {
     NoCase {
         /// Name of the case.
         case: String,
+    },
+    /// A cross-validation with several seeds, where one is looked at.
+    #[error("expected one seed; found several; give the folder of one, such as {}", seed.display())]
+    SeveralSeeds {
+        /// The folder of one.
+        seed: PathBuf,
     },
     /// A name that is no text.
     #[error("expected a name in UTF-8; rename this file")]

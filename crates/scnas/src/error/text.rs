@@ -31,6 +31,20 @@ pub(super) fn numbered(folds: &[usize]) -> String {
     }
 }
 
+/// Folds of several seeds.
+pub(super) fn numbered_by_seed(folds: &[(u64, usize)]) -> String {
+    let of_seed = |of: &[(u64, usize)]| {
+        let folds: Vec<usize> = of.iter().map(|(_, fold)| *fold).collect();
+        format!("of seed {} {}", of[0].0, numbered(&folds))
+    };
+    folds.chunk_by(|(a, _), (b, _)| a == b).map(of_seed).collect::<Vec<_>>().join(", ")
+}
+
+/// One seed, or several.
+pub(super) fn number_of_seeds(several: bool) -> &'static str {
+    if several { "several seeds" } else { "one seed" }
+}
+
 /// Who works on folds, if anybody does.
 pub(super) fn worked_on(folds: &[usize]) -> String {
     if folds.is_empty() { String::new() } else { format!("; others work on {folds:?}") }

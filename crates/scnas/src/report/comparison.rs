@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::slice;
 
 use crate::error::Result;
-use crate::report::cells::{PAIRED_HEAD, PROCEDURE_HEAD, paired_cells, procedure_cells};
+use crate::report::cells::{
+    NETWORKS, PAIRED_HEAD, PROCEDURE_HEAD, PROCEDURES, paired_cells, procedure_cells,
+};
 use crate::report::evaluation::mean_and_sd;
 use crate::report::finished::Finished;
 use crate::report::procedures::{Groups, Procedures};
@@ -58,12 +60,6 @@ impl Comparison {
         Ok(Self { runs: read.into_iter().map(compared).collect::<Result<_>>()? })
     }
 }
-
-/// What a comparison speaks of, where it is of networks.
-pub const NETWORKS: &str = "these networks: cases are the sample";
-
-/// What a comparison speaks of, where it is of what made them.
-pub const PROCEDURES: &str = "what made them: networks are the sample";
 
 /// Tables of a comparison, each with its head; the first columns are text.
 impl Comparison {

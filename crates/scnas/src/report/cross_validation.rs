@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::report::evaluation::{CaseScore, Evaluation, MeanSd, Metric, mean_and_sd, spread};
 use crate::report::result::RunResult;
 use crate::report::table::{aligned, csv_line};
+use crate::report::tex;
 
 /// The folds that are complete.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -51,6 +52,11 @@ pub struct CleanUp {
 }
 
 impl CleanUp {
+    /// Of every class that the cases say it of.
+    pub(super) fn of_all(evaluation: &Evaluation) -> Vec<Self> {
+        (0..evaluation.classes.len()).filter_map(|class| Self::of(evaluation, class)).collect()
+    }
+
     /// Of one class, over the cases that say both; `None` where none does.
     fn of(evaluation: &Evaluation, class: usize) -> Option<Self> {
         let both = |case: &CaseScore| {
@@ -81,6 +87,13 @@ pub struct Dice {
     pub mean_foreground: Option<MeanSd>,
 }
 
+impl Dice {
+    /// Of each class, then of the mean over them.
+    pub(super) fn values(&self) -> impl Iterator<Item = Option<MeanSd>> {
+        self.per_class.iter().copied().chain([self.mean_foreground])
+    }
+}
+
 impl CrossValidation {
     /// Of complete folds, in their order; `None` of none. `of` is the number of all folds.
     pub fn new(folds: Vec<(RunResult, Evaluation)>, of: usize) -> Option<Self> {
@@ -108,7 +121,7 @@ impl CrossValidation {
                 per_class: (0..classes.len()).map(|class| pooled.class(class)).collect(),
                 mean_foreground: pooled.foreground(),
             },
-            clean_up: (0..classes.len()).filter_map(|class| CleanUp::of(&pooled, class)).collect(),
+            clean_up: CleanUp::of_all(&pooled),
             parameters_m: of_folds(&|r| Some(r.parameters_m)),
             gflops: of_folds(&|r| Some(r.gflops)),
             seconds: results.iter().map(|r| r.seconds).sum(),
@@ -155,8 +168,7 @@ impl CrossValidation {
             );
         }
         let summary = |name: &str, dice: &Dice| {
-            let values =
-                dice.per_class.iter().copied().chain([dice.mean_foreground]).map(mean_and_sd);
+            let values = dice.values().map(mean_and_sd);
             [name.to_string(), dice.count.to_string()].into_iter().chain(values).collect::<Vec<_>>()
         };
         let cost =
@@ -168,16 +180,7 @@ impl CrossValidation {
 
     /// A line about the largest component of each class; empty where the evaluations do not say it.
     pub fn clean_up_text(&self) -> String {
-        let class = |CleanUp { class, dice, dice_largest, changed, helps }: &CleanUp| {
-            let verdict = if *helps { "better" } else { "not better" };
-            format!("{class} {dice:.4} -> {dice_largest:.4} ({changed} cases change, {verdict})")
-        };
-        let classes: Vec<String> = self.clean_up.iter().map(class).collect();
-        if classes.is_empty() {
-            String::new()
-        } else {
-            format!("largest component only: {}\n", classes.join("; "))
-        }
+        clean_up_text(&self.clean_up)
     }
 
     /// CSV: one line a fold with the means over its cases, then mean and SD over folds and over
@@ -204,12 +207,7 @@ impl CrossValidation {
         }
         for (over, dice) in [("folds", &self.over_folds), ("cases", &self.over_cases)] {
             for (what, of) in [("mean", (|v| v.mean) as fn(MeanSd) -> f64), ("SD", |v| v.sd)] {
-                let cells = dice
-                    .per_class
-                    .iter()
-                    .copied()
-                    .chain([dice.mean_foreground])
-                    .map(|v| exact(v.map(of)));
+                let cells = dice.values().map(|v| exact(v.map(of)));
                 let cost = [self.parameters_m, self.gflops]
                     .map(|v| exact(v.filter(|_| over == "folds").map(of)));
                 let time = mean_sd(self.folds.iter().map(|r| r.seconds))
@@ -231,74 +229,38 @@ impl CrossValidation {
 
     /// A LaTeX table (plain `tabular`): one row over folds, one over cases.
     pub fn tex(&self) -> String {
-        let value = |v: Option<MeanSd>, digits: usize| {
-            v.map_or_else(
-                || "--".into(),
-                |MeanSd { mean, sd }| format!("${mean:.digits$} \\pm {sd:.digits$}$"),
-            )
+        let Self { network, dataset, classes, of, over_folds, over_cases, .. } = self;
+        let row = |over: &str, dice: &Dice, cost| {
+            let name = format!("{network}, over {} {over}", dice.count);
+            tex::Row { name, dice: dice.values().collect(), cost }
         };
-        let classes = self.classes.iter().map(|class| tex_escape(class));
-        let head: Vec<String> = ["Network".to_string()]
-            .into_iter()
-            .chain(classes)
-            .chain(["Mean", "Parameters (M)", "GFLOPs"].map(String::from))
-            .collect();
-        let row = |name: &str, dice: &Dice, cost: [String; 2]| {
-            let values =
-                dice.per_class.iter().copied().chain([dice.mean_foreground]).map(|v| value(v, 4));
-            [tex_escape(&self.network) + name]
-                .into_iter()
-                .chain(values)
-                .chain(cost)
-                .collect::<Vec<_>>()
-                .join(" & ")
-                + " \\\\\n"
-        };
-        let over_folds = row(
-            &format!(", over {} folds", self.over_folds.count),
-            &self.over_folds,
-            [value(self.parameters_m, 2), value(self.gflops, 2)],
-        );
-        let over_cases = row(
-            &format!(", over {} cases", self.over_cases.count),
-            &self.over_cases,
-            [String::new(), String::new()],
-        );
-        format!(
-            "% Dice on {} (mean and standard deviation), folds {} of \
-             {}\n\\begin{{tabular}}{{l{}}}\n\\hline\n{} \
-             \\\\\n\\hline\n{over_folds}{over_cases}\\hline\n\\end{{tabular}}\n",
-            self.dataset.replace('\n', " "),
-            self.fold_list(),
-            self.of,
-            "r".repeat(head.len() - 1),
-            head.join(" & "),
-        )
+        let cost = Some([self.parameters_m, self.gflops]);
+        let rows = [row("folds", over_folds, cost), row("cases", over_cases, None)];
+        tex::table(&format!("{dataset}, folds {} of {of}", self.fold_list()), classes, &rows)
+    }
+}
+
+/// A line about the largest component of each class; empty of none.
+pub(super) fn clean_up_text(classes: &[CleanUp]) -> String {
+    let class = |CleanUp { class, dice, dice_largest, changed, helps }: &CleanUp| {
+        let verdict = if *helps { "better" } else { "not better" };
+        format!("{class} {dice:.4} -> {dice_largest:.4} ({changed} cases change, {verdict})")
+    };
+    let classes: Vec<String> = classes.iter().map(class).collect();
+    if classes.is_empty() {
+        String::new()
+    } else {
+        format!("largest component only: {}\n", classes.join("; "))
     }
 }
 
 /// One number where all folds agree, `mean ± SD` otherwise.
-fn short(value: Option<MeanSd>) -> String {
+pub(super) fn short(value: Option<MeanSd>) -> String {
     match value {
         Some(MeanSd { mean, sd }) if sd < 0.005 => format!("{mean:.2}"),
         Some(MeanSd { mean, sd }) => format!("{mean:.2} ± {sd:.2}"),
         None => "–".into(),
     }
-}
-
-fn tex_escape(text: &str) -> String {
-    let mut out = String::new();
-    for c in text.chars() {
-        match c {
-            '&' | '%' | '$' | '#' | '_' | '{' | '}' => out.extend(['\\', c]),
-            '\\' => out.push_str("\\textbackslash{}"),
-            '~' => out.push_str("\\textasciitilde{}"),
-            '^' => out.push_str("\\textasciicircum{}"),
-            '\n' => out.push(' '),
-            _ => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

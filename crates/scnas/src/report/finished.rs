@@ -1,8 +1,9 @@
 //! Results that are there to be compared: the folder of a finished run, that of a cross-validation
-//! with the folds that are complete, or a table of scores.
+//! with the folds that are complete, of one seed or of several, or a table of scores.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use crate::data::files::name_of_folder;
 use crate::data::plan::Plan;
@@ -10,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::report::cross_validation::CrossValidation;
 use crate::report::evaluation::{Evaluation, MeanSd, Metric};
 use crate::report::result::{RunResult, read_run};
+use crate::report::seeds::{OfSeed, Seeds, mean_over_networks};
 use crate::report::statistics::{Paired, paired};
 use crate::settings::Config;
 use crate::store::run_folder::settings_file;
@@ -21,6 +23,8 @@ pub enum Results {
     Run(RunResult),
     /// Of the complete folds of a cross-validation.
     Folds(CrossValidation),
+    /// Of the complete folds of a cross-validation with several seeds.
+    Seeds(Seeds),
     /// Of whatever made the predictions.
     Scores(Evaluation),
 }
@@ -32,7 +36,7 @@ pub struct Finished {
     pub name: String,
     /// What was reached.
     pub results: Results,
-    /// Mean foreground Dice by held-out case; of all folds.
+    /// Mean foreground Dice by held-out case; of all folds, the mean over seeds.
     pub dice: BTreeMap<String, f64>,
     /// What it was made with, where that is known; of a cross-validation, its first complete fold.
     settings: Option<Config>,
@@ -66,6 +70,15 @@ impl Finished {
                 None => Err(Error::NoFoldComplete { path: folder.into(), in_use: Vec::new() }),
             };
         }
+        if !folder.join("result.json").exists() && !seed_folders(folder).is_empty() {
+            let Some((all, cases)) = several_seeds(folder)? else {
+                return Err(Error::NoFoldComplete { path: folder.into(), in_use: Vec::new() });
+            };
+            let first = seed_folders(folder).into_values().flat_map(|seed| complete_folds(&seed));
+            let settings = first.take(1).find_map(|fold| settings(&fold));
+            let (dice, results) = (dice_by_case(&cases), Results::Seeds(all));
+            return Ok(Self { name, results, dice, settings });
+        }
         let (result, evaluation) = read_run(folder)?;
         Ok(Self {
             name,
@@ -80,6 +93,7 @@ impl Finished {
         match &self.results {
             Results::Run(result) => &result.network,
             Results::Folds(all) => &all.network,
+            Results::Seeds(all) => &all.network,
             Results::Scores(_) => "–",
         }
     }
@@ -89,6 +103,7 @@ impl Finished {
         match &self.results {
             Results::Run(result) => &result.dataset,
             Results::Folds(all) => &all.dataset,
+            Results::Seeds(all) => &all.dataset,
             Results::Scores(_) => "–",
         }
     }
@@ -98,6 +113,7 @@ impl Finished {
         match &self.results {
             Results::Run(result) => &result.classes,
             Results::Folds(all) => &all.classes,
+            Results::Seeds(all) => &all.classes,
             Results::Scores(evaluation) => &evaluation.classes,
         }
     }
@@ -107,6 +123,7 @@ impl Finished {
         match &self.results {
             Results::Run(result) => result.fold.to_string(),
             Results::Folds(all) => all.fold_list(),
+            Results::Seeds(all) => all.fold_list(),
             Results::Scores(_) => "–".into(),
         }
     }
@@ -116,6 +133,7 @@ impl Finished {
         match &self.results {
             Results::Run(result) => result.dice.get(class).copied().flatten(),
             Results::Folds(all) => all.over_cases.per_class.get(class).copied().flatten(),
+            Results::Seeds(all) => all.over_cases.per_class.get(class).copied().flatten(),
             Results::Scores(evaluation) => evaluation.class(class),
         }
     }
@@ -125,6 +143,7 @@ impl Finished {
         match &self.results {
             Results::Run(result) => result.mean_dice,
             Results::Folds(all) => all.over_cases.mean_foreground,
+            Results::Seeds(all) => all.over_cases.mean_foreground,
             Results::Scores(evaluation) => evaluation.foreground(),
         }
     }
@@ -134,6 +153,7 @@ impl Finished {
         match &self.results {
             Results::Run(result) => [result.parameters_m, result.gflops].map(Some),
             Results::Folds(all) => [all.parameters_m, all.gflops].map(|of| of.map(|of| of.mean)),
+            Results::Seeds(all) => [all.parameters_m, all.gflops].map(|of| of.map(|of| of.mean)),
             Results::Scores(_) => [None; 2],
         }
     }
@@ -143,6 +163,7 @@ impl Finished {
         match &self.results {
             Results::Run(result) => Some(result.seconds / 60.0),
             Results::Folds(all) => Some(all.seconds / 60.0),
+            Results::Seeds(all) => Some(all.seconds / 60.0),
             Results::Scores(_) => None,
         }
     }
@@ -177,7 +198,9 @@ impl Finished {
 pub fn networks(path: &Path) -> Result<Vec<Finished>> {
     let all = Finished::read(path)?;
     match all.results {
-        Results::Folds(_) => complete_folds(path).iter().map(|fold| Finished::read(fold)).collect(),
+        Results::Folds(_) | Results::Seeds(_) => {
+            complete_networks(path).iter().map(|fold| Finished::read(fold)).collect()
+        }
         _ => Ok(vec![all]),
     }
 }
@@ -201,13 +224,40 @@ pub fn fold_folder(folder: &Path, fold: usize) -> PathBuf {
     folder.join(format!("fold-{fold}"))
 }
 
+/// The folder of a seed of a cross-validation with several.
+pub fn seed_folder(folder: &Path, seed: u64) -> PathBuf {
+    folder.join(format!("seed-{seed}"))
+}
+
 /// The folders of folds in a folder, by number.
 pub fn fold_folders(folder: &Path) -> BTreeMap<usize, PathBuf> {
+    numbered(folder, "fold-")
+}
+
+/// The folders of seeds in a folder, by seed: those that are cross-validations.
+pub fn seed_folders(folder: &Path) -> BTreeMap<u64, PathBuf> {
+    let mut seeds = numbered(folder, "seed-");
+    seeds.retain(|_, seed| !fold_folders(seed).is_empty());
+    seeds
+}
+
+/// The folders in a folder that are called so, with a number behind it.
+fn numbered<N: FromStr + Ord>(folder: &Path, name: &str) -> BTreeMap<N, PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let numbered = entries.filter_map(|entry| {
-        Some((entry.file_name().to_str()?.strip_prefix("fold-")?.parse().ok()?, entry.path()))
+        Some((entry.file_name().to_str()?.strip_prefix(name)?.parse().ok()?, entry.path()))
     });
     numbered.filter(|(_, path)| path.is_dir()).collect()
+}
+
+/// The folders of the complete folds of a cross-validation, of one seed or of several, in order.
+pub fn complete_networks(folder: &Path) -> Vec<PathBuf> {
+    match complete_folds(folder) {
+        folds if folds.is_empty() => {
+            seed_folders(folder).values().flat_map(|seed| complete_folds(seed)).collect()
+        }
+        folds => folds,
+    }
 }
 
 /// The folders of folds that are complete, in order.
@@ -246,4 +296,21 @@ pub fn cross_validation(
     let Some((first, _)) = folds.first() else { return Ok(None) };
     let of = Plan::read(&fold_folder(folder, first.fold).join("plan.json"))?.folds.len();
     Ok(CrossValidation::new(folds, of))
+}
+
+/// What is complete of a cross-validation with several seeds, and what each case reached, its mean
+/// over seeds; `None` where nothing is.
+///
+/// # Errors
+/// Results that cannot be read, or that do not belong together.
+pub fn several_seeds(folder: &Path) -> Result<Option<(Seeds, Evaluation)>> {
+    let (mut seeds, mut evaluations) = (Vec::new(), Vec::new());
+    for (seed, folder) in seed_folders(folder) {
+        let folds = read_folds(&folder)?;
+        evaluations.extend(folds.iter().map(|(_, evaluation)| evaluation.clone()));
+        let all = cross_validation(&folder, folds)?;
+        seeds.extend(all.map(|cross_validation| OfSeed { seed, cross_validation }));
+    }
+    let cases = mean_over_networks(&evaluations);
+    Ok(cases.and_then(|cases| Some((Seeds::new(seeds, &cases)?, cases))))
 }

@@ -7,7 +7,7 @@ use crate::data::files::name_of_folder;
 use crate::data::plan::Plan;
 use crate::error::{Error, Result};
 use crate::observer::EpochLine;
-use crate::report::finished::fold_folders;
+use crate::report::finished::{fold_folders, seed_folders};
 use crate::report::table::csv_line;
 use crate::store::run_folder::read_log;
 
@@ -18,18 +18,24 @@ struct Log {
     lines: Vec<EpochLine>,
 }
 
-/// A line an epoch of each run, of each fold of a cross-validation. Classes that a run does not
+/// A line an epoch of each run, of each fold and seed of a cross-validation. Classes that a run does not
 /// have, and what an epoch did not measure, are empty cells.
 ///
 /// # Errors
 /// Files that cannot be read or understood; a folder without a log ([`Error::NoLog`]).
 pub fn csv(runs: &[PathBuf]) -> Result<String> {
     let mut logs = Vec::new();
-    for run in runs {
-        let folds = fold_folders(run);
+    let named = |run: &PathBuf| {
         let name = name_of_folder(run);
+        let seeds = seed_folders(run).into_iter();
+        let seeds: Vec<(String, PathBuf)> =
+            seeds.map(|(seed, folder)| (format!("{name}/seed-{seed}"), folder)).collect();
+        if seeds.is_empty() { vec![(name, run.clone())] } else { seeds }
+    };
+    for (name, run) in &runs.iter().flat_map(named).collect::<Vec<_>>() {
+        let folds = fold_folders(run);
         if folds.is_empty() {
-            logs.push(Log::read(run, name)?);
+            logs.push(Log::read(run, name.clone())?);
         } else {
             let named = |fold| format!("{name}/fold-{fold}");
             let begun = folds.into_iter().filter(|(_, folder)| folder.join("log.jsonl").exists());

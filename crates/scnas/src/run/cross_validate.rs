@@ -4,16 +4,19 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use burn::tensor::Device;
+
+use crate::data::cohort::Cohort;
 use crate::data::files::name_of_folder;
 use crate::data::plan::{Plan, to_json};
 use crate::error::{Error, Result};
 use crate::message::Message;
 use crate::observer::Observer;
+use crate::ranks::Ranks;
 use crate::report::cross_validation::CrossValidation;
-use crate::report::finished::{cross_validation, fold_folder, read_folds};
-use crate::run::check::Opened;
+use crate::report::finished::{cross_validation, fold_folder, read_folds, seed_folders};
+use crate::run::check::{Check, Opened};
 use crate::run::finish::write_report;
-use crate::run::needs::Needs;
 use crate::run::pipeline::Order;
 use crate::run::setup::Job;
 use crate::run::start::Start;
@@ -38,8 +41,8 @@ pub struct CrossValidated {
 /// `found_in` is the run that the architecture was found in, if it is one.
 ///
 /// # Errors
-/// [`Error::NoFold`]; those of a run, with the fold's number ([`Error::Fold`]);
-/// [`Error::NoFoldComplete`] where others work on all.
+/// [`Error::NoFold`]; [`Error::OtherSeeds`]; those of a run, with the fold's number
+/// ([`Error::Fold`]); [`Error::NoFoldComplete`] where others work on all.
 pub fn cross_validate(
     order: Order,
     named: Option<&Named>,
@@ -52,38 +55,85 @@ pub fn cross_validate(
     if named.is_none() {
         config.refuse_in_vain()?;
     }
-    // What is asked for wrongly is said before anything is read or written.
-    let opened = Opened::new(data, &config, out);
-    opened.plan().map_or(Ok(Vec::new()), |plan| folds(wanted, plan.folds.len()))?;
-    let (cohort, plan, check) = opened.planned(observer)?;
+    if !seed_folders(out).is_empty() {
+        return Err(Error::OtherSeeds { path: out.into(), several: false });
+    }
+    let (walk, wanted) = Walk::begin(data, out, &config, (device, ranks), wanted, observer)?;
     if let Some(run) = found_in {
-        warn_of_seen_cases(run, &plan, observer);
+        warn_of_seen_cases(run, &walk.plan, observer);
     }
-    let of = plan.folds.len();
-    let mut in_use = Vec::new();
-    for fold in folds(wanted, of)? {
-        let folder = fold_folder(out, fold);
-        let mut config = config.clone();
-        config.data.fold = fold;
-        observer.message(&Message::Fold { fold, of, folder: folder.clone() });
-        let done = Plan::new(&cohort, &config).and_then(|plan| {
-            let (device, check) = (device.clone(), Some(&check));
-            let job = Job { cohort: &cohort, plan, folder, config, device, check, ranks };
-            match named {
-                Some(named) => job.train(named, Start::Scratch, &[], observer),
-                None => job.search(observer),
+    let in_use = walk.folds(out, &fold_folder(out, 0), &config, named, &wanted, observer)?;
+    summarize(out, &config, &wanted, in_use, observer)
+}
+
+/// The data set of a cross-validation, on which its folds are walked.
+pub(super) struct Walk<'a> {
+    cohort: Cohort,
+    /// Of the first fold.
+    pub plan: Plan,
+    check: Check<'a>,
+    device: &'a Device,
+    ranks: &'a dyn Ranks,
+}
+
+impl<'a> Walk<'a> {
+    /// Opens it, and says which folds those of `wanted` are (all, if empty). In `out` it is
+    /// remembered that the data were found fit.
+    pub fn begin(
+        data: &'a Path,
+        out: &Path,
+        config: &'a Config,
+        (device, ranks): (&'a Device, &'a dyn Ranks),
+        wanted: &[usize],
+        observer: &dyn Observer,
+    ) -> Result<(Self, Vec<usize>)> {
+        // What is asked for wrongly is said before anything is read or written.
+        let opened = Opened::new(data, config, out);
+        opened.plan().map_or(Ok(Vec::new()), |plan| folds(wanted, plan.folds.len()))?;
+        let (cohort, plan, check) = opened.planned(observer)?;
+        let wanted = folds(wanted, plan.folds.len())?;
+        Ok((Self { cohort, plan, check, device, ranks }, wanted))
+    }
+
+    /// Works on these folds of the cross-validation in `out`, and says which of them other processes
+    /// work on. The cache, where the settings name none, lies beside `beside`.
+    pub fn folds(
+        &self,
+        out: &Path,
+        beside: &Path,
+        config: &Config,
+        named: Option<&Named>,
+        folds: &[usize],
+        observer: &dyn Observer,
+    ) -> Result<Vec<usize>> {
+        let Self { cohort, plan, check, device, ranks } = self;
+        let of = plan.folds.len();
+        let mut in_use = Vec::new();
+        for &fold in folds {
+            let folder = fold_folder(out, fold);
+            let mut config = config.clone();
+            config.data.fold = fold;
+            observer.message(&Message::Fold { fold, of, folder: folder.clone() });
+            let done = Plan::new(cohort, &config).and_then(|plan| {
+                let (beside, device, check) = (beside.into(), (*device).clone(), Some(check));
+                let ranks = *ranks;
+                let job = Job { cohort, plan, folder, beside, config, device, check, ranks };
+                match named {
+                    Some(named) => job.train(named, Start::Scratch, &[], observer),
+                    None => job.search(observer),
+                }
+            });
+            match done {
+                Ok(_) => {}
+                Err(Error::InUse { .. }) => {
+                    observer.message(&Message::FoldInUse { fold });
+                    in_use.push(fold);
+                }
+                Err(error) => return Err(Error::Fold { fold, source: Box::new(error) }),
             }
-        });
-        match done {
-            Ok(_) => {}
-            Err(Error::InUse { .. }) => {
-                observer.message(&Message::FoldInUse { fold });
-                in_use.push(fold);
-            }
-            Err(error) => return Err(Error::Fold { fold, source: Box::new(error) }),
         }
+        Ok(in_use)
     }
-    summarize(out, &config, wanted, in_use, observer)
 }
 
 /// The folds of `wanted` (all, if empty) that [`cross_validate`] would work on.
@@ -94,26 +144,6 @@ pub fn planned(order: &Order, wanted: &[usize], observer: &dyn Observer) -> Resu
     let Order { data, folder, config, .. } = order;
     let (_, plan, _) = Opened::new(data, config, folder).planned(observer)?;
     folds(wanted, plan.folds.len())
-}
-
-/// Measures what a fold takes, and, where `check` says so, looks at the data once for all folds, as a
-/// run does before it begins. Nothing is written but what was found fit.
-///
-/// # Errors
-/// Those of [`planned`] and of [`Needs::of`]; [`Error::Unfit`]; [`Error::Stopped`].
-pub fn foresee(
-    order: &Order,
-    named: Option<&Named>,
-    check: bool,
-    observer: &dyn Observer,
-) -> Result<Needs> {
-    let Order { data, folder, config, device, .. } = order;
-    let (cohort, plan, due) = Opened::new(data, config, folder).planned(observer)?;
-    if check {
-        due.now(observer)?;
-    }
-    let architecture = named.map(|named| &named.architecture);
-    Needs::of(&cohort, &plan, config, architecture, device)
 }
 
 /// Writes the table of the folds that are complete, without working on any.
@@ -133,7 +163,7 @@ pub fn gather(
 }
 
 /// The folds to run, each once.
-fn folds(wanted: &[usize], of: usize) -> Result<Vec<usize>> {
+pub(super) fn folds(wanted: &[usize], of: usize) -> Result<Vec<usize>> {
     if let Some(&fold) = wanted.iter().find(|fold| **fold >= of) {
         return Err(Error::NoFold { fold, of });
     }
@@ -144,7 +174,7 @@ fn folds(wanted: &[usize], of: usize) -> Result<Vec<usize>> {
 }
 
 /// An architecture that was found with cases held out here may be flattered by them.
-fn warn_of_seen_cases(run: &Path, plan: &Plan, observer: &dyn Observer) {
+pub(super) fn warn_of_seen_cases(run: &Path, plan: &Plan, observer: &dyn Observer) {
     let Ok(source) = Plan::read(&run.join("plan.json")) else { return };
     // A network that was only trained, such as a random one, was not chosen by its cases.
     if source.dataset == plan.dataset && run.join("alpha.json").exists() {
@@ -155,7 +185,7 @@ fn warn_of_seen_cases(run: &Path, plan: &Plan, observer: &dyn Observer) {
 
 /// Writes the table of all folds in the folder that are complete, and says which of `wanted` (all,
 /// if empty) are not.
-fn summarize(
+pub(super) fn summarize(
     out: &Path,
     config: &Config,
     wanted: &[usize],

@@ -76,6 +76,7 @@ pub fn demo(folders: &Folders, device: &Device, observer: &dyn Observer) -> Resu
         cohort: &cohort,
         plan,
         folder: run.clone(),
+        beside: run.clone(),
         config,
         device: device.clone(),
         check: None,

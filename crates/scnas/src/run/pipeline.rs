@@ -56,10 +56,11 @@ pub fn run_search(order: Order, observer: &dyn Observer) -> Result<(RunResult, E
     let for_check = config.clone();
     let opened = Opened::new(data, &for_check, folder).checked_by_first(ranks);
     let (cohort, plan, check) = opened.planned(observer)?;
-    let (folder, device, check) = (folder.into(), device.clone(), Some(&check));
+    let (folder, beside) = (folder.into(), folder.into());
+    let (device, check) = (device.clone(), Some(&check));
     // Ranks that wait for each other cannot wait for other processes too.
     let shared = config.search.strategy == Strategy::Race && ranks.is_alone();
-    let job = Job { cohort: &cohort, plan, folder, config, device, check, ranks };
+    let job = Job { cohort: &cohort, plan, folder, beside, config, device, check, ranks };
     when_free(|_| shared, observer, || job.clone().search(observer))
 }
 
@@ -104,8 +105,9 @@ pub fn run_train(
     let for_check = config.clone();
     let opened = Opened::new(data, &for_check, folder).checked_by_first(ranks);
     let (cohort, plan, check) = opened.planned(observer)?;
-    let (folder, device, check) = (folder.into(), device.clone(), Some(&check));
-    Job { cohort: &cohort, plan, folder, config, device, check, ranks }
+    let (folder, beside) = (folder.into(), folder.into());
+    let (device, check) = (device.clone(), Some(&check));
+    Job { cohort: &cohort, plan, folder, beside, config, device, check, ranks }
         .train(named, start, teachers, observer)
 }
 

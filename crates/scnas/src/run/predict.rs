@@ -17,7 +17,7 @@ use crate::message::Message;
 use crate::observer::{Observer, Silent, Within};
 use crate::predict::image::{ImagePredictor, Options};
 use crate::ranks::Ranks;
-use crate::report::finished::{Finished, Results, complete_folds};
+use crate::report::finished::{Finished, Results, complete_networks};
 pub use crate::run::images::{Job, Request};
 use crate::run::images::{check_headers, compare_channels, plan_jobs, say_what_is_passed_over};
 use crate::settings::{LabelKey, PredictConfig};
@@ -174,10 +174,11 @@ fn settings(request: &Request, card: &Card) -> Result<PredictConfig> {
     Ok(settings)
 }
 
-/// The model in a folder, or those of the complete folds of a cross-validation; a file is itself.
+/// The model in a folder, or those of the complete folds of a cross-validation, of all its seeds; a
+/// file is itself.
 pub fn model_files(path: &Path) -> Vec<PathBuf> {
     let model = |path: &Path| if path.is_dir() { path.join(MODEL) } else { path.into() };
-    match complete_folds(path) {
+    match complete_networks(path) {
         folds if folds.is_empty() => vec![model(path)],
         folds => folds.iter().map(|fold| model(fold)).collect(),
     }
@@ -187,9 +188,13 @@ pub fn model_files(path: &Path) -> Vec<PathBuf> {
 /// component.
 fn cleaned_classes(folders: &[PathBuf]) -> Result<BTreeSet<String>> {
     let mut classes = BTreeSet::new();
-    for folder in folders.iter().filter(|folder| !complete_folds(folder).is_empty()) {
-        let Results::Folds(all) = Finished::read(folder)?.results else { continue };
-        let helped = all.clean_up.into_iter().filter(|class| class.helps);
+    for folder in folders.iter().filter(|folder| !complete_networks(folder).is_empty()) {
+        let clean_up = match Finished::read(folder)?.results {
+            Results::Folds(all) => all.clean_up,
+            Results::Seeds(all) => all.clean_up,
+            _ => continue,
+        };
+        let helped = clean_up.into_iter().filter(|class| class.helps);
         classes.extend(helped.map(|class| class.class));
     }
     Ok(classes)

@@ -78,6 +78,8 @@ pub(super) struct Job<'a> {
     pub plan: Plan,
     /// The run folder.
     pub folder: PathBuf,
+    /// What the cache lies beside, where the settings name none.
+    pub beside: PathBuf,
     /// The settings.
     pub config: Config,
     /// Where it computes.
@@ -102,8 +104,9 @@ impl<'a> Run<'a> {
         device: Device,
         observer: &dyn Observer,
     ) -> Result<Self> {
-        let folder = folder.to_path_buf();
-        Self::of(Job { cohort, plan, folder, config, device, check: None, ranks: &Alone }, observer)
+        let (folder, beside) = (folder.to_path_buf(), folder.to_path_buf());
+        let (check, ranks) = (None, &Alone);
+        Self::of(Job { cohort, plan, folder, beside, config, device, check, ranks }, observer)
     }
 
     pub(super) fn of(job: Job<'a>, observer: &dyn Observer) -> Result<Self> {
@@ -115,7 +118,7 @@ impl<'a> Run<'a> {
 
     /// Opens the run folder of a run whose cases are still to be [loaded](Self::load).
     pub(super) fn without_cases(job: Job<'a>, observer: &dyn Observer) -> Result<Self> {
-        let Job { cohort, plan, folder, config, device, check: _, ranks } = job;
+        let Job { cohort, plan, folder, beside, config, device, check: _, ranks } = job;
         config.predict.largest_component_structures(&plan.labels, &plan.target)?;
         let (training_files, held_out_files) = plan.split(&cohort.dataset)?;
         if training_files.len() < 2 {
@@ -127,7 +130,7 @@ impl<'a> Run<'a> {
         protected.check_folder(&folder)?;
         let dir = RunDir::open(&folder, &config, &plan, ranks, observer)?;
         let recipe = Recipe::new(cohort, &plan, config.data.numbers);
-        let cache = Arc::new(Cache::new(config.data.cache_of(&folder), recipe));
+        let cache = Arc::new(Cache::new(config.data.cache_of(&beside), recipe));
         let augment = config.augment.clone();
         let (training, held_out) = (Vec::new(), Vec::new());
         Ok(Self {

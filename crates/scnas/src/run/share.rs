@@ -69,8 +69,9 @@ pub fn run_share(order: Order, share: Share, observer: &dyn Observer) -> Result<
     }
     let for_check = config.clone();
     let (cohort, plan, check) = Opened::new(data, &for_check, folder).planned(observer)?;
-    let (folder, device, check) = (folder.to_path_buf(), device.clone(), Some(&check));
-    let job = Job { cohort: &cohort, plan, folder, config, device, check, ranks };
+    let (folder, beside) = (folder.to_path_buf(), folder.to_path_buf());
+    let (device, check) = (device.clone(), Some(&check));
+    let job = Job { cohort: &cohort, plan, folder, beside, config, device, check, ranks };
     let begun = || job.clone().track(observer);
     let (track, run) = when_free(|path| path == job.folder, observer, begun)?;
     let Share::Place { rung, place } = share else { return Ok(()) };

@@ -111,6 +111,16 @@ impl Config {
         both.filter(|(_, [here, there])| here != there).collect()
     }
 
+    /// These settings with another seed and the same folds.
+    pub fn with_seed(&self, seed: u64) -> Self {
+        let mut other = self.clone();
+        if seed != self.seed {
+            other.data.folds_seed = Some(self.data.folds_seed.unwrap_or(self.seed));
+            other.seed = seed;
+        }
+        other
+    }
+
     /// Refuses a search that would choose nothing.
     ///
     /// # Errors

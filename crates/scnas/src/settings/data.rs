@@ -19,6 +19,9 @@ pub struct DataConfig {
     pub folds: usize,
     /// The fold held out for evaluation, 0-based; never seen by search or training.
     pub fold: usize,
+    /// Seed of the folds; absent: `seed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folds_seed: Option<u64>,
     /// File that says who is held out in each fold, in the form of nnU-Net's `splits_final.json`,
     /// instead of those that the data set itself says, or of `folds` seeded ones.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -104,6 +104,7 @@ mod tests {
             }
         }
         let overrides = [
+            "data.folds_seed=1",
             "data.splits=x",
             "data.spacing=[1, 1, 1]",
             "data.patch=[8, 8, 8]",

@@ -14,13 +14,16 @@ pub(super) mod plane;
 mod plot;
 pub(super) mod race;
 mod scores;
+mod seeds;
 pub(super) mod subject;
 pub(super) mod words;
 
 use std::path::{Path, PathBuf};
 
+use crate::data::files::name_of_folder;
 use crate::error::Result;
 use crate::report::comparison::Comparison;
+use crate::report::finished::seed_folders;
 use crate::report::held_out::HeldOut;
 use crate::report::html::markup::{escape, section};
 use crate::report::html::subject::Subject;
@@ -36,26 +39,48 @@ pub(super) const STYLE: &str = include_str!("page.css");
 pub(super) const SCRIPT: &str = include_str!("page.js");
 
 /// The page about folders of runs or cross-validations, finished or not, and CSV files of
-/// evaluations; several are also compared with the first. `data` is the data set whose images are
+/// evaluations; several are also compared with the first. Of a cross-validation with several seeds
+/// there is a part for each seed, and where nothing else is on the page the seeds are compared. `data` is the data set whose images are
 /// shown, where it does not lie where the runs found it.
 ///
 /// # Errors
 /// Files that cannot be read or understood; a path without anything of a run.
 pub fn page(paths: &[PathBuf], data: Option<&Path>) -> Result<String> {
-    let subjects = paths.iter().map(|path| Subject::read(path)).collect::<Result<Vec<_>>>()?;
     let data = data.map(HeldOut::of_data).transpose()?;
-    let finished: Vec<PathBuf> = subjects
-        .iter()
-        .filter(|subject| subject.finished.is_some())
-        .map(|subject| subject.path.clone())
-        .collect();
+    let (mut subjects, mut finished, mut links) = (Vec::new(), Vec::new(), Vec::new());
+    let mut body = String::new();
+    for (n, path) in paths.iter().enumerate() {
+        let seeds = seed_folders(path);
+        let own = match seeds.is_empty() {
+            true => vec![Subject::read(path)?],
+            false => seeds.values().map(|seed| Subject::read(seed)).collect::<Result<Vec<_>>>()?,
+        };
+        let complete = own.iter().filter(|subject| subject.finished.is_some());
+        let complete: Vec<PathBuf> = complete.map(|subject| subject.path.clone()).collect();
+        match (seeds.is_empty() || paths.len() == 1, complete.is_empty()) {
+            (true, _) => finished.extend(complete),
+            (false, false) => finished.push(path.clone()),
+            (false, true) => {}
+        }
+        let name = name_of_folder(path);
+        let of_seeds = if seeds.is_empty() { String::new() } else { seeds::section(path)? };
+        if !of_seeds.is_empty() {
+            let title = format!("Seeds of {name}");
+            body += &section(&format!("s{n}"), &title, &of_seeds);
+            links.push((format!("s{n}"), title));
+        }
+        subjects.extend(own.into_iter().map(|mut subject| {
+            if !seeds.is_empty() {
+                subject.name = format!("{name}, {}", subject.name);
+            }
+            subject
+        }));
+    }
     let compared = match finished.len() {
         0 | 1 => String::new(),
         _ => comparison::section(&Comparison::of(&finished)?),
     };
     let several = subjects.len() > 1;
-    let mut links = Vec::new();
-    let mut body = String::new();
     if !compared.is_empty() {
         links.push(("comparison".to_string(), "Comparison".to_string()));
         body += &section("comparison", "Comparison", &compared);
@@ -69,7 +94,7 @@ pub fn page(paths: &[PathBuf], data: Option<&Path>) -> Result<String> {
         });
         body += &html;
     }
-    let names: Vec<&str> = subjects.iter().map(|subject| subject.name.as_str()).collect();
+    let names: Vec<String> = paths.iter().map(|path| name_of_folder(path)).collect();
     Ok(document(&names.join(", "), &links, &body))
 }
 

@@ -90,9 +90,9 @@ impl Subject {
             true => Some(Finished::read(path)?),
             false => None,
         };
-        // Folds have theirs beside them.
-        let beside = path.parent().unwrap_or(Path::new(""));
-        let findings = [path, beside].map(|folder| folder.join(FINDINGS));
+        // Folds have theirs beside them, and of several seeds beside these.
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.into());
+        let findings = absolute.ancestors().take(3).map(|folder| folder.join(FINDINGS));
         let findings = findings.into_iter().find(|file| path.is_dir() && file.exists());
         let evaluation = match finished.as_ref().map(|finished| &finished.results) {
             Some(Results::Scores(evaluation)) => Some(evaluation.clone()),

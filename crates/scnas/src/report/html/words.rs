@@ -51,6 +51,9 @@ fn done(subject: &Subject) -> String {
             };
             (all.over_cases.count, of)
         }
+        Results::Seeds(all) => {
+            (all.over_cases.count, format!(" ({})", counted(all.networks(), "network")))
+        }
         Results::Scores(evaluation) => (evaluation.scored(), String::new()),
     };
     // Scores do not say what was held out.

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use medvol::io;
 
 use crate::error::{Error, Place, Result};
+use crate::report::finished::seed_folders;
 use crate::report::held_out::HeldOut;
 use crate::report::html;
 use crate::report::html::markup::escape;
@@ -78,6 +79,9 @@ impl View {
     /// Files that cannot be read or understood; a folder without anything of a run.
     pub fn of_run(path: &Path, data: Option<&Path>) -> Result<Self> {
         // What is wrong is said at once.
+        if let Some(seed) = seed_folders(path).into_values().next() {
+            return Err(Error::place(path, Place::SeveralSeeds { seed }));
+        }
         let subject = Subject::read(path)?;
         let data = data.map(HeldOut::of_data).transpose()?;
         let shown = Shown::Run { path: path.into(), data, cases: Mutex::default() };
