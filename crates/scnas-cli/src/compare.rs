@@ -7,12 +7,11 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use scnas::report::cells::{
-    NETWORKS, PAIRED_HEAD, PROCEDURE_HEAD, PROCEDURES, paired_cells, procedure_cells,
-};
+use scnas::report::cells::{PAIRED_HEAD, PROCEDURE_HEAD, paired_cells, procedure_cells};
 use scnas::report::comparison::{Compared, Comparison, headed};
 use scnas::report::finished::Results;
 use scnas::report::procedures::Groups;
+use scnas::report::statistics::{NETWORKS, PROCEDURES};
 use scnas::report::table::aligned;
 use serde_json::{Value, json};
 

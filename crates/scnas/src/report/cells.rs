@@ -4,12 +4,6 @@ use crate::report::procedures::Procedures;
 use crate::report::statistics::Paired;
 use crate::report::table::with_error;
 
-/// What figures speak of, where it is of networks.
-pub const NETWORKS: &str = "these networks: cases are the sample";
-
-/// What figures speak of, where it is of what made them.
-pub const PROCEDURES: &str = "what made them: networks are the sample";
-
 /// Cells of a comparison of networks, cases being the sample.
 pub fn paired_cells(comparison: Option<&Paired>) -> Vec<String> {
     let Some(paired) = comparison else { return vec!["0".into()] };

@@ -4,13 +4,11 @@ use std::path::PathBuf;
 use std::slice;
 
 use crate::error::Result;
-use crate::report::cells::{
-    NETWORKS, PAIRED_HEAD, PROCEDURE_HEAD, PROCEDURES, paired_cells, procedure_cells,
-};
+use crate::report::cells::{PAIRED_HEAD, PROCEDURE_HEAD, paired_cells, procedure_cells};
 use crate::report::evaluation::mean_and_sd;
 use crate::report::finished::Finished;
 use crate::report::procedures::{Groups, Procedures};
-use crate::report::statistics::Paired;
+use crate::report::statistics::{NETWORKS, PROCEDURES, Paired};
 use crate::report::table::number;
 
 /// Finished runs held against the first of them.

@@ -11,11 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use medvol::metrics::mean_sd;
 use serde::Serialize;
 
-use crate::report::cells::{NETWORKS, PROCEDURES};
 use crate::report::cross_validation::{CleanUp, CrossValidation, Dice, clean_up_text, short};
 use crate::report::evaluation::{CaseScore, Evaluation, MeanSd, Metric, mean_and_sd, spread};
 use crate::report::result::RunResult;
-use crate::report::statistics::standard_error;
+use crate::report::statistics::{NETWORKS, PROCEDURES, standard_error};
 use crate::report::student::within_95;
 use crate::report::table::{aligned, csv_line};
 use crate::report::tex;

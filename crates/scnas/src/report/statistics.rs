@@ -9,6 +9,12 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde::Serialize;
 
+/// What figures speak of, where it is of networks.
+pub const NETWORKS: &str = "these networks: cases are the sample";
+
+/// What figures speak of, where it is of what made them.
+pub const PROCEDURES: &str = "what made them: networks are the sample";
+
 /// Up to this many differences that are not 0, Wilcoxon's test is exact (as SciPy's is without
 /// ties).
 const EXACT_UP_TO: usize = 50;
