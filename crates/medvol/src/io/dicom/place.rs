@@ -229,7 +229,8 @@ fn check_even(distances: &[f64], planes: &[(f64, Vec<usize>)]) -> Result<(), Uns
         return Ok(());
     }
     let whole = |step: f64| {
-        (step / spacing_mm - (step / spacing_mm).round()).abs() <= 2.0 * PLACE_TOLERANCE
+        let steps = step / spacing_mm;
+        steps.round() >= 1.0 && (steps - steps.round()).abs() <= 2.0 * PLACE_TOLERANCE
     };
     match steps.iter().position(|&step| step == largest_mm) {
         Some(at) if steps.iter().all(|&step| whole(step)) => Err(Unstackable::Gap {
@@ -267,4 +268,30 @@ impl Place {
 
 fn difference(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
     [a[0] - b[0], a[1] - b[1], a[2] - b[2]]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is irregular of slices at these places along their normal, in mm.
+    fn irregular(along: &[f64]) -> Option<Unstackable> {
+        let place = |&z: &f64| Place {
+            position: [0.0, 0.0, z],
+            along_row: [1.0, 0.0, 0.0],
+            along_column: [0.0, 1.0, 0.0],
+            pixel_spacing: [1.0; 2],
+            told_spacing: None,
+        };
+        stack(&along.iter().map(place).collect::<Vec<_>>(), false).err()
+    }
+
+    #[test]
+    fn a_slice_far_too_close_to_another_is_no_gap() {
+        assert!(irregular(&[0.0, 1.0, 2.0, 3.0]).is_none());
+        let gap = irregular(&[0.0, 1.0, 2.0, 5.0]);
+        assert!(matches!(gap, Some(Unstackable::Gap { missing: 2, .. })));
+        let close = irregular(&[0.0, 0.01, 1.01, 2.01, 5.01]);
+        assert!(matches!(close, Some(Unstackable::Uneven { .. })));
+    }
 }
