@@ -12,8 +12,9 @@ feature=${device%%:*}
 mkdir -p "$out"
 
 echo "building with --features $feature" >&2
-cargo build --release -p scnas-cli --features "$feature" 2>"$out/build.log"
-cargo build --release -p volops --features "$feature" --example rates 2>>"$out/build.log"
+# One command: two would compile Burn twice, for other features.
+cargo build --release --workspace --bin scnas --example rates \
+    --features "scnas-cli/$feature,volops/$feature" 2>"$out/build.log"
 scnas=target/release/scnas
 
 "$scnas" devices | tee "$out/devices.txt"

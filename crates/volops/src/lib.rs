@@ -23,7 +23,7 @@
 //! | `step.rs` | the steps that operations are written down in for other programs |
 //! | `backend/mod.rs` | [`Kernels`], the seam: what operations compute with |
 //! | `backend/cpu.rs` | `Kernels` for `f32` on the CPU |
-//! | `backend/gpu.rs` | `Kernels` for `f32` on GPUs |
+//! | `backend/gpu/` | `Kernels` for `f32` on GPUs |
 //! | `backend/tape.rs` | how a node is plugged into Burn's autodiff |
 //! | `kernel/` | the CPU kernels, on plain slices: no tensors, no autodiff |
 //! | `gpu/` | the GPU kernels, on plain buffers |
@@ -35,7 +35,7 @@
 //!
 //! A new operation of a node is a file in `ops/` with an [`Operation`], from stock Burn operations
 //! at first. A faster one is a method of [`Kernels`], its default the composition, and its override
-//! in `backend/cpu.rs` with a kernel in `kernel/`, or in `backend/gpu.rs` with one in `gpu/`.
+//! in `backend/cpu.rs` with a kernel in `kernel/`, or in `backend/gpu/` with one in `gpu/`.
 
 mod backend;
 pub mod composition;
@@ -51,7 +51,7 @@ mod step;
 mod work;
 
 pub use backend::{Kernels, NormGradients, NormTerm, Stock, Summand, WholeSums};
-pub use device::{DeviceError, Listed, device, devices};
+pub use device::{DeviceError, Listed, device, devices, most_bytes};
 pub use kernel::{
     conv::ConvSpec, depthwise::DepthwiseSpec, elementwise::AdamStep, parallel::map_indices,
     pool::PoolSpec,

@@ -13,6 +13,8 @@ pub struct Work {
     /// Bytes of the buffers that the kernels of this crate were given, each launch's once: what has
     /// to be read and written at least.
     pub bytes: u64,
+    /// Bytes of the largest buffer that the kernels of this crate filled.
+    pub largest: u64,
 }
 
 impl Work {
@@ -33,7 +35,7 @@ pub fn count_work<R>(f: impl FnOnce() -> R) -> (R, Work) {
 
     use cubecl::logging::{LaunchObservation, LaunchObserver};
 
-    use crate::gpu::bytes_given;
+    use crate::gpu::{bytes_given, largest_made};
 
     struct Launches {
         thread: ThreadId,
@@ -51,10 +53,12 @@ pub fn count_work<R>(f: impl FnOnce() -> R) -> (R, Work) {
 
     let launches = Arc::new(Launches { thread: thread::current().id(), of: Mutex::default() });
     let before = bytes_given();
+    largest_made();
     let observation = LaunchObservation::new(launches.clone());
     let result = f();
     drop(observation);
-    let mut work = Work { bytes: bytes_given() - before, ..Work::default() };
+    let bytes = bytes_given() - before;
+    let mut work = Work { bytes, largest: largest_made(), ..Work::default() };
     for (name, count) in launches.of.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         *work.launches.entry(short(name)).or_default() += count;
     }

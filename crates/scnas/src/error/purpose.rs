@@ -30,6 +30,8 @@ pub enum Purpose {
         recompute: bool,
         /// Whether the network could be narrower.
         narrower: bool,
+        /// Whether it is a GPU that cannot hold the largest of their volumes.
+        one_volume: bool,
     },
     /// The prediction of an image; all in bytes.
     Image {
@@ -78,6 +80,9 @@ impl Purpose {
         match self {
             Self::Cases { .. } => "for its cases, which are all held in memory".into(),
             Self::Case { .. } => "to read and preprocess it".into(),
+            Self::Steps { one_volume: true, .. } => {
+                "for one volume on the GPU, as steps on smaller patches say".into()
+            }
             Self::Steps { .. } => "as steps on smaller patches say".into(),
             Self::Image { program, image, result, window, sums, .. } => format!(
                 "program {}, image {}, result {}, one window {}, sums of windows {}",

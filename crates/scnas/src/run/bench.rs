@@ -71,6 +71,8 @@ pub struct Launches {
     pub all: f64,
     /// Bytes that the kernels of `volops` read and write at least.
     pub bytes: f64,
+    /// Bytes of the largest buffer that they filled.
+    pub largest: u64,
     /// Launches of each kernel.
     pub kernels: BTreeMap<String, f64>,
 }
@@ -79,9 +81,9 @@ impl Launches {
     /// That of one of `repetitions`; none if there was nothing.
     fn of(work: Work, repetitions: usize) -> Option<Self> {
         let each = |count: u64| count as f64 / repetitions as f64;
-        let (all, bytes) = (each(work.total()), each(work.bytes));
+        let (all, bytes, largest) = (each(work.total()), each(work.bytes), work.largest);
         let kernels = work.launches.into_iter().map(|(name, count)| (name, each(count))).collect();
-        (all > 0.0).then_some(Self { all, bytes, kernels })
+        (all > 0.0).then_some(Self { all, bytes, largest, kernels })
     }
 }
 

@@ -12,7 +12,7 @@ use crate::observer::Silent;
 use crate::report::race::schedule::most_survivors;
 use crate::run::bench::Bench;
 use crate::run::candidates::largest;
-use crate::run::preflight::check_memory;
+use crate::run::preflight::{check_device, check_memory};
 use crate::run::workload::Workload;
 use crate::settings::{Config, RaceConfig, Strategy, Then};
 use crate::space::genotype::Genotype;
@@ -60,10 +60,13 @@ impl Needs {
             repetitions: 1,
             observer: &Silent,
         };
-        let step = |patch| {
-            let iteration = searches.then(|| bench(patch).search().median_s);
-            [iteration.unwrap_or(0.0), bench(patch).train(&architecture).median_s]
+        let timings = |patch| {
+            let iteration = searches.then(|| bench(patch).search());
+            [iteration, Some(bench(patch).train(&architecture))]
         };
+        let step =
+            |patch| timings(patch).map(|timing| timing.map_or(0.0, |timing| timing.median_s));
+        check_device(plan, config, device, timings)?;
         check_memory(plan, config, |patch| {
             memory::forget_peak();
             step(patch);

@@ -3,6 +3,8 @@
 
 use std::iter::successors;
 
+use burn::tensor::Device;
+
 use crate::data::plan::Plan;
 use crate::disk;
 use crate::error::{Error, Purpose, Result};
@@ -12,7 +14,7 @@ use crate::network::architecture::Architecture;
 use crate::network::cells::Network;
 use crate::network::layout::Layout;
 use crate::observer::{Observer, Silent};
-use crate::run::bench::Bench;
+use crate::run::bench::{Bench, Timing};
 use crate::run::setup::Run;
 use crate::run::workload::{Estimate, Workload};
 use crate::settings::Config;
@@ -96,6 +98,10 @@ impl Prospect {
         };
         let step =
             |patch| (search.then(|| bench(patch).search()), bench(patch).train(architecture));
+        check_device(&run.plan, config, device, |patch| {
+            let (search, train) = step(patch);
+            [search, Some(train)]
+        })?;
         check_memory(&run.plan, config, |patch| {
             memory::forget_peak();
             step(patch);
@@ -111,7 +117,7 @@ impl Prospect {
         {
             let per_voxel = needed as f64 / volume(patch);
             let needed = |patch| (per_voxel * volume(patch)) as u64;
-            return Err(too_large(&run.plan, config, needed, allowed));
+            return Err(too_large(&run.plan, config, needed, allowed, false));
         }
         let prediction = bench(patch).predict(architecture).median_s;
         run.check_scoring(architecture)?;
@@ -136,23 +142,51 @@ pub(super) fn check_memory(
     peak_of: impl Fn([usize; 3]) -> Option<u64>,
 ) -> Result<()> {
     let (patch, smallest) = (plan.patch, plan.grid.step());
-    let half = [0, 1, 2].map(|axis| (patch[axis] / 2).max(1).next_multiple_of(smallest[axis]));
-    let larger = |tried: &[usize; 3]| {
-        (*tried != half).then(|| [0, 1, 2].map(|axis| half[axis].min(2 * tried[axis])))
-    };
     let Some(fixed) = peak_of(smallest) else { return Ok(()) };
     let mut per_voxel = 0.0;
-    for next in successors(larger(&smallest), larger).chain([patch]) {
+    for next in larger_patches(plan) {
         let needed = |patch| fixed + (per_voxel * (volume(patch) - volume(smallest))) as u64;
         if let Some(allowed) =
             config.data.memory_allowed().filter(|&allowed| needed(next) > allowed)
         {
-            return Err(too_large(plan, config, needed, allowed));
+            return Err(too_large(plan, config, needed, allowed, false));
         }
         if next != patch {
             let Some(peak) = peak_of(next) else { return Ok(()) };
             per_voxel = peak.saturating_sub(fixed) as f64 / (volume(next) - volume(smallest));
         }
+    }
+    Ok(())
+}
+
+/// From the smallest patch on, that one not among them: up to half the extents, then the patch itself.
+fn larger_patches(plan: &Plan) -> impl Iterator<Item = [usize; 3]> {
+    let (patch, smallest) = (plan.patch, plan.grid.step());
+    let half = [0, 1, 2].map(|axis| (patch[axis] / 2).max(1).next_multiple_of(smallest[axis]));
+    let larger = move |tried: &[usize; 3]| {
+        (*tried != half).then(|| [0, 1, 2].map(|axis| half[axis].min(2 * tried[axis])))
+    };
+    successors(larger(&smallest), larger).chain([patch])
+}
+
+/// Refuses a patch of which the GPU could not hold the largest volume, as ever larger patches say,
+/// none of which is tried before those before it say that it can.
+pub(super) fn check_device(
+    plan: &Plan,
+    config: &Config,
+    device: &Device,
+    step: impl Fn([usize; 3]) -> [Option<Timing>; 2],
+) -> Result<()> {
+    let Some(most) = volops::most_bytes(device) else { return Ok(()) };
+    let mut tried = plan.grid.step();
+    for next in larger_patches(plan) {
+        let launches = step(tried).into_iter().flatten().filter_map(|timing| timing.launches);
+        let largest = launches.map(|launches| launches.largest).max().unwrap_or(0);
+        let needed = |patch| (largest as f64 * (volume(patch) / volume(tried))) as u64;
+        if needed(next) > most {
+            return Err(too_large(plan, config, needed, most, true));
+        }
+        tried = next;
     }
     Ok(())
 }
@@ -167,6 +201,7 @@ fn too_large(
     config: &Config,
     needed: impl Fn([usize; 3]) -> u64,
     allowed: u64,
+    one_volume: bool,
 ) -> Error {
     let step = plan.grid.step();
     let mut fits = plan.patch;
@@ -185,8 +220,9 @@ fn too_large(
         purpose: Purpose::Steps {
             patch: plan.patch,
             smaller: (needed(fits) <= allowed_with_margin && divides(fits)).then_some(fits),
-            recompute: !config.network.recompute,
+            recompute: !config.network.recompute && !one_volume,
             narrower: config.network.width > NODES,
+            one_volume,
         },
         needed: needed(plan.patch),
         allowed,

@@ -274,6 +274,11 @@ pub trait Kernels: Debug + Send + Sync {
         None
     }
 
+    /// See [`most_bytes`](crate::most_bytes); of the device of `x`.
+    fn most_bytes(&self, _x: &Tensor<5>) -> Option<u64> {
+        None
+    }
+
     /// The sum of the squares of all elements.
     fn squared_norm(&self, tensors: &[Tensor<5>]) -> f64 {
         map_indices(tensors.len(), elements(tensors.iter()), |i| squares(&tensors[i])).iter().sum()
@@ -327,6 +332,13 @@ pub trait WholeSums: Debug + Send + Sync {
         norms: &[NormTerm],
         moments: &Tensor<5>,
     ) -> Vec<NormGradients>;
+
+    /// The sum of tensors of one shape, of which there is one at least.
+    fn added(&self, terms: Vec<Tensor<5>>) -> Tensor<5>;
+
+    /// Runs `f`, and launches what its kernels do when it ends, or when one of these kernels reads
+    /// it: what is alike goes out together. Until then only these kernels can use what they return.
+    fn together(&self, f: &mut dyn FnMut());
 }
 
 /// What a term adds to a sum, but for its weight.

@@ -29,7 +29,6 @@ use burn::{
     tensor::{Shape, Tensor},
 };
 
-use super::Summand;
 use crate::node::{Kept, Node};
 
 /// What backend `B` has of a tensor that is on it.
@@ -152,11 +151,14 @@ where
     };
     match tape.stateful() {
         OpsKind::Tracked(mut tape) => {
+            let is_whole = node.kernels.whole_sums().is_some();
             let read = inputs.iter().zip(node.reads(&wanted));
             let read = read
                 .map(|(input, read)| Read {
                     shape: input.shape(),
                     node: read.then(|| tape.checkpoint(input)),
+                    number: (is_whole && input.rank() == 1 && input.is_tracked())
+                        .then(|| input.clone()),
                 })
                 .collect();
             let (sum, kept) = forward(inputs);
@@ -193,16 +195,19 @@ struct Step<B>(PhantomData<B>);
 /// What the tape keeps of an input: its shape, and where to find the tensor if the backward pass
 /// reads it.
 #[derive(Debug, Clone)]
-struct Read {
+struct Read<B: Backend> {
     shape: Shape,
     node: Option<NodeId>,
+    /// The weight of a term where kernels make whole sums: of other tensors Burn lets nobody take a
+    /// gradient out again, and a weight that cells share gets one from each.
+    number: Option<Tracked<B, NoCheckpointing>>,
 }
 
 impl<B: Backend, const N: usize> Backward<B, N> for Step<B>
 where
     DispatchTensor: DispatchKindConversion<B>,
 {
-    type State = (Arc<Node>, Vec<Read>, Vec<Kept>);
+    type State = (Arc<Node>, Vec<Read<B>>, Vec<Kept>);
 
     fn backward(
         self,
@@ -215,63 +220,85 @@ where
         WAITING.with_borrow_mut(|waiting| waiting.remove(&ops.node.id));
         let wanted: Vec<bool> = ops.parents[..read.len()].iter().map(Option::is_some).collect();
         let mut value = |id| lift::<B>(checkpointer.retrieve_node_output::<FloatTensor<B>>(id));
-        let inputs = read.into_iter().map(|Read { shape, node }| (shape, node.map(&mut value)));
+        let (inputs, numbers): (Vec<_>, Vec<_>) = read
+            .into_iter()
+            .map(|Read { shape, node, number }| ((shape, node.map(&mut value)), number))
+            .unzip();
         let kernels = node.kernels;
-        let together = if kernels.whole_sums().is_some() { MOST_TOGETHER } else { 1 };
-        // Adds gradients of a parent to that of its other readers, should there be any yet.
-        let add = |grads: &mut Gradients, parent: usize, found: Vec<Tensor<5>>| {
-            let Some(parent) = &ops.parents[parent] else { return };
-            let is_first = WAITING.with_borrow_mut(|waiting| {
-                if waiting.len() == MOST_WAITING {
-                    waiting.clear();
-                }
-                waiting.insert(parent.id)
+        let Some(sums) = kernels.whole_sums() else {
+            node.backward(g, inputs, kept, &wanted, &mut |i, by_input| {
+                let Some(parent) = &ops.parents[i] else { return };
+                // A leaf has no parents. Its gradient stays where it is, so that only Burn can add to
+                // it. The weight of a term is one number.
+                let is_left_to_burn = parent.parents.is_empty() || is_number(&by_input);
+                let sum = if is_left_to_burn || is_first(parent.id) {
+                    by_input
+                } else {
+                    let sum = Tensor::from_dispatch(lift::<B>(grads.consume::<B>(parent)));
+                    let by_input = Tensor::from_dispatch(by_input);
+                    kernels.add_scaled(Some(sum), by_input, None).into_dispatch()
+                };
+                grads.register::<B>(parent.id, lower::<B>(sum));
             });
-            let waiting = (!is_first).then(|| lift::<B>(grads.consume::<B>(parent)));
-            let mut terms = waiting.map(Tensor::from_dispatch).into_iter().chain(found);
-            let sum = match kernels.whole_sums() {
-                Some(sums) => {
-                    let terms = terms.map(|term| (Summand::Plain(term), None));
-                    Some(sums.sum(terms.collect()).0)
-                }
-                None => terms.next().map(|first| {
-                    terms.fold(first, |sum, term| kernels.add_scaled(Some(sum), term, None))
-                }),
-            };
-            sum.into_iter().for_each(|sum| {
-                grads.register::<B>(parent.id, lower::<B>(sum.into_dispatch()));
-            });
+            return;
         };
-        // Parents by their first index, as several inputs may be one tensor.
-        let mut gathered: Vec<(usize, Vec<Tensor<5>>)> = Vec::new();
-        node.backward(g, inputs.collect(), kept, &wanted, &mut |i, by_input| {
-            let Some(parent) = &ops.parents[i] else { return };
-            // A leaf has no parents. Its gradient stays where it is, so that only Burn can add to
-            // it. The weight of a term is one number.
-            if parent.parents.is_empty() || by_input.shape().num_dims() == 1 {
-                return grads.register::<B>(parent.id, lower::<B>(by_input));
-            }
-            let is_same = |other: usize| {
-                ops.parents[other].as_ref().is_some_and(|other| other.id == parent.id)
-            };
-            let known = gathered.iter().position(|(other, _)| is_same(*other));
-            let known = known.unwrap_or_else(|| {
-                gathered.push((i, Vec::new()));
-                gathered.len() - 1
+        // All gradients of a parent, by its first index, as several inputs may be one tensor.
+        let found = node.together(|| {
+            let mut found: Vec<(usize, bool, Vec<Tensor<5>>)> = Vec::new();
+            node.backward(g, inputs, kept, &wanted, &mut |i, by_input| {
+                let id = |i: usize| ops.parents[i].as_ref().map(|parent| parent.id);
+                let known = found.iter().position(|(other, ..)| id(*other) == id(i));
+                let known = known.unwrap_or_else(|| {
+                    found.push((i, is_number(&by_input), Vec::new()));
+                    found.len() - 1
+                });
+                found[known].2.push(volume(by_input));
             });
-            gathered[known].1.push(Tensor::from_dispatch(by_input));
-            if gathered[known].1.len() == together {
-                let (parent, found) = gathered.swap_remove(known);
-                add(grads, parent, found);
-            }
+            let add = |(i, is_number, mut terms): (usize, bool, Vec<Tensor<5>>)| {
+                let parent = ops.parents[i].as_ref()?;
+                let waiting = match &numbers[i] {
+                    Some(number) => grads.remove::<B>(number),
+                    None if parent.parents.is_empty() || is_first(parent.id) => None,
+                    None => Some(grads.consume::<B>(parent)),
+                };
+                terms.splice(..0, waiting.map(|waiting| volume(lift::<B>(waiting))));
+                let sum = sums.added(terms);
+                let sum = match is_number {
+                    true => sum.reshape([1]).into_dispatch(),
+                    false => sum.into_dispatch(),
+                };
+                Some((parent.id, sum))
+            };
+            found.into_iter().filter_map(add).collect::<Vec<_>>()
         });
-        gathered.into_iter().for_each(|(parent, found)| add(grads, parent, found));
+        for (id, sum) in found {
+            grads.register::<B>(id, lower::<B>(sum));
+        }
     }
 }
 
-/// Gradients of one input that are added up in one launch, where kernels make whole sums: so many
-/// are in memory together.
-const MOST_TOGETHER: usize = 4;
+/// Whether it is the gradient of the weight of a term.
+fn is_number(gradient: &DispatchTensor) -> bool {
+    gradient.shape().num_dims() == 1
+}
+
+/// A gradient, a number as a volume.
+fn volume(gradient: DispatchTensor) -> Tensor<5> {
+    match is_number(&gradient) {
+        true => Tensor::<1>::from_dispatch(gradient).reshape([1; 5]),
+        false => Tensor::from_dispatch(gradient),
+    }
+}
+
+/// Whether no reader of the node `id` has given it a gradient yet; from now on one has.
+fn is_first(id: NodeId) -> bool {
+    WAITING.with_borrow_mut(|waiting| {
+        if waiting.len() == MOST_WAITING {
+            waiting.clear();
+        }
+        waiting.insert(id)
+    })
+}
 
 thread_local! {
     /// Nodes of Burn's graph with a gradient from one of their readers, to which the next reader's

@@ -8,7 +8,9 @@ mod gpus;
 
 use std::{error::Error, fmt};
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
+
+use crate::backend::kernels_of;
 
 /// Names of the GPU devices, which are also the Cargo features that compile them in.
 const GPUS: [&str; 6] = ["gpu", "cuda", "rocm", "metal", "vulkan", "wgpu"];
@@ -68,6 +70,12 @@ pub fn devices() -> Vec<Listed> {
         })
     });
     [cpu].into_iter().chain(gpus).collect()
+}
+
+/// Bytes of the largest tensor that kernels can work on, of a GPU; of the CPU there is no such limit.
+pub fn most_bytes(device: &Device) -> Option<u64> {
+    let x = Tensor::zeros([1; 5], device);
+    kernels_of(&x).most_bytes(&x)
 }
 
 /// Why [`device`] has no device of the name it was given.

@@ -8,6 +8,8 @@ use cubecl::{
     prelude::{BufferArg, ComptimeOptionArgs},
 };
 
+use super::together::{awaits, settle, settle_for};
+
 /// A run of `f32` on a device.
 #[derive(Clone, Debug)]
 pub struct Buffer {
@@ -17,6 +19,9 @@ pub struct Buffer {
 impl Buffer {
     /// The elements of a tensor of `f32`, width fastest: a copy if they lie otherwise.
     pub fn of(tensor: CubeTensor) -> Self {
+        if !tensor.is_contiguous() {
+            settle();
+        }
         Self { tensor: burn_cubecl::kernel::into_contiguous(tensor) }
     }
 
@@ -29,7 +34,9 @@ impl Buffer {
     /// `len` elements on the same device, whatever they are.
     pub fn empty(&self, len: usize) -> Self {
         let CubeTensor { client, device, dtype, .. } = &self.tensor;
-        let handle = client.empty(len * size_of::<f32>());
+        let bytes = len * size_of::<f32>();
+        LARGEST.set(LARGEST.get().max(bytes as u64));
+        let handle = client.empty(bytes);
         let tensor = CubeTensor::new_contiguous(
             client.clone(),
             device.clone(),
@@ -40,14 +47,28 @@ impl Buffer {
         Self { tensor }
     }
 
+    /// Bytes of the largest buffer that the device can give a kernel.
+    pub fn most_bytes(&self) -> u64 {
+        self.client().properties().memory.max_page_size
+    }
+
     /// Whether nothing else refers to these elements, so that they may be overwritten.
     pub fn is_unique(&self) -> bool {
-        self.tensor.can_mut()
+        self.tensor.can_mut() && !awaits(self)
     }
 
     /// The elements to be overwritten: these when nothing else refers to them, else a copy.
     pub fn overwritable(self) -> Self {
-        if self.is_unique() { self } else { Self { tensor: self.tensor.copy() } }
+        if self.is_unique() {
+            return self;
+        }
+        settle_for(&self);
+        Self { tensor: self.tensor.copy() }
+    }
+
+    /// What tells its memory from other memory.
+    pub(super) fn id(&self) -> usize {
+        self.tensor.handle.memory.descriptor().id.value
     }
 
     /// The least number of elements, `len` at least, behind which a [part](Self::part) may begin.
@@ -75,9 +96,15 @@ impl Buffer {
         &self.tensor.client
     }
 
-    /// As an argument of a kernel.
+    /// As an argument of a kernel, once what fills it has been launched.
     pub(super) fn arg(&self) -> BufferArg {
         BYTES.with(|bytes| bytes.set(bytes.get() + (self.len() * size_of::<f32>()) as u64));
+        settle_for(self);
+        self.unread()
+    }
+
+    /// As an argument that the kernel does nothing with.
+    pub(super) fn unread(&self) -> BufferArg {
         self.tensor.clone().into_buffer_arg()
     }
 }
@@ -85,6 +112,8 @@ impl Buffer {
 thread_local! {
     /// Bytes of all buffers that kernels were given by this thread.
     static BYTES: Cell<u64> = const { Cell::new(0) };
+    /// Bytes of the largest buffer that this thread asked for.
+    static LARGEST: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Bytes of all buffers that kernels were given by this thread since it began.
@@ -95,4 +124,9 @@ pub fn bytes_given() -> u64 {
 /// A buffer as an argument of a kernel that can do without.
 pub(super) fn optional(buffer: Option<&Buffer>) -> ComptimeOptionArgs<&'static [f32]> {
     buffer.map(Buffer::arg).into()
+}
+
+/// Bytes of the largest buffer that this thread asked for since this was asked last.
+pub fn largest_made() -> u64 {
+    LARGEST.replace(0)
 }

@@ -24,11 +24,13 @@ pub mod many;
 pub mod pool;
 pub mod reduce;
 pub mod sums;
+mod together;
 pub mod upsample;
 
 use cubecl::prelude::*;
 
-pub use buffer::{Buffer, bytes_given};
+pub use buffer::{Buffer, bytes_given, largest_made};
+pub use together::together;
 
 /// Units of a cube, unless a kernel says otherwise. Every device has as many.
 const UNITS: u32 = 256;
@@ -43,13 +45,58 @@ const MOST_ALONG: usize = 65_535;
 /// How many parts a launch may have that have `buffers` buffers each, besides `more` that they have
 /// together.
 fn group_len(like: &Buffer, buffers: usize, more: usize) -> usize {
-    // One more binding is for the numbers among the arguments.
-    let most = like.client().properties().hardware.max_bindings as usize;
-    (most.saturating_sub(more + 1) / buffers).clamp(1, MOST_PARTS)
+    (bindings(like).saturating_sub(more) / buffers).clamp(1, MOST_PARTS)
+}
+
+/// Most buffers of a launch on the device of `like`.
+fn bindings(like: &Buffer) -> usize {
+    // One more is for the numbers among the arguments.
+    (like.client().properties().hardware.max_bindings as usize).saturating_sub(1)
 }
 
 /// Most parts of a launch, on a device that could take more: their code is written out for each.
 const MOST_PARTS: usize = 16;
+
+/// Places in a launch of `parts` of at most `most`. A kernel is compiled for some numbers of places
+/// only, so some may be empty.
+fn places(parts: usize, most: usize) -> usize {
+    parts.next_power_of_two().min(most)
+}
+
+/// A buffer of each of `tasks`, as arguments for so many `places`.
+fn buffers<'a, T, B: LaunchArg<RuntimeArg = BufferArg>>(
+    tasks: &[&'a T],
+    places: usize,
+    of: impl Fn(&'a T) -> &'a Buffer,
+) -> SequenceArg<B> {
+    let given = tasks.iter().map(|task| of(task).arg());
+    let empty = tasks.len()..places;
+    given.chain(empty.map(|_| of(tasks[0]).unread())).collect()
+}
+
+/// [`buffers`] that either all tasks have or none.
+fn optional_buffers<'a, T, B: LaunchArg<RuntimeArg = BufferArg>>(
+    tasks: &[&'a T],
+    places: usize,
+    of: impl Fn(&'a T) -> Option<&'a Buffer>,
+) -> SequenceArg<B> {
+    let given: Vec<&Buffer> = tasks.iter().filter_map(|task| of(task)).collect();
+    if given.is_empty() { SequenceArg::new() } else { buffers(&given, places, |buffer| buffer) }
+}
+
+/// A number of each of `tasks`, as arguments for so many `places`.
+fn numbers<T, N: LaunchArg<RuntimeArg = N>>(
+    tasks: &[&T],
+    places: usize,
+    of: impl Fn(&T) -> N,
+) -> SequenceArg<N> {
+    (0..places).map(|i| of(tasks[i.min(tasks.len() - 1)])).collect()
+}
+
+/// The tasks of each launch, of at most `most`, whose `rows` lie one behind the other.
+fn groups<'a, T>(tasks: &'a [&'a T], most: usize, rows: usize) -> std::slice::Chunks<'a, &'a T> {
+    tasks.chunks(most.min(MOST_ALONG / rows.max(1)).max(1))
+}
 
 /// Extents of a volume: depth, height, width.
 #[derive(CubeType, CubeLaunch, Clone, Copy, Debug)]
@@ -134,13 +181,19 @@ fn activated(x: f32, slope: f32, #[comptime] is_activated: bool) -> f32 {
     if comptime!(is_activated) { select(x > 0.0, x, x * slope) } else { x }
 }
 
-/// `value`, times the gradient of the LeakyReLU that stood before the result, if one did.
+/// `value`, times the gradient of the LeakyReLU that stood before the result of task `n`, if one did.
 #[cube]
-fn gated(value: f32, gate: ComptimeOption<&[f32]>, slope: f32, at: usize) -> f32 {
-    #[comptime]
-    match gate {
-        ComptimeOption::Some(x) => select(x[at] > 0.0, value, value * slope),
-        ComptimeOption::None => value,
+fn gated(
+    value: f32,
+    gates: &Sequence<&'static [f32]>,
+    #[comptime] n: usize,
+    slope: f32,
+    at: usize,
+) -> f32 {
+    if comptime!(gates.len() > 0) {
+        select(gates[n][at] > 0.0, value, value * slope)
+    } else {
+        value
     }
 }
 

@@ -77,6 +77,12 @@ pub trait Operation: Debug + Send + Sync + 'static {
     ) {
     }
 
+    /// Whether what kernels return to it goes to kernels and to the node only. Then they may put their
+    /// work [off](crate::WholeSums::together) until that of other terms is known.
+    fn hands_on(&self) -> bool {
+        false
+    }
+
     /// What it does, one step after the other, if those of [`Step`] can say it.
     fn steps(&self) -> Option<Vec<Step>> {
         None
@@ -303,7 +309,7 @@ impl Node {
     pub fn forward(&self, inputs: Vec<DispatchTensor>, wanted: &[bool]) -> (Tensor<5>, Vec<Kept>) {
         let keeps = wanted.contains(&true);
         if let Some(sums) = self.kernels.whole_sums() {
-            return self.forward_whole(sums, inputs, keeps);
+            return self.together(|| self.forward_whole(sums, inputs, keeps));
         }
         let mut inputs = inputs.into_iter();
         let mut sum = None;
@@ -316,6 +322,19 @@ impl Node {
             kept.push(saved);
         }
         (sum.expect("a sum has at least one term"), kept)
+    }
+
+    /// The result of `f`, in which kernels may put off their work if all parts let them.
+    pub fn together<R>(&self, f: impl FnOnce() -> R) -> R {
+        let sums = self.kernels.whole_sums();
+        match sums.filter(|_| self.parts.iter().all(|part| part.operation.hands_on())) {
+            Some(sums) => {
+                let (mut f, mut result) = (Some(f), None);
+                sums.together(&mut || result = f.take().map(|f| f()));
+                result.expect("`together` runs what it is given")
+            }
+            None => f(),
+        }
     }
 
     /// Which inputs [`Node::backward`] reads, given those whose gradient is wanted.

@@ -22,6 +22,10 @@ pub fn avg_pool3d(x: Tensor<5>, spec: PoolSpec) -> Tensor<5> {
 pub struct AvgPool3d(pub PoolSpec);
 
 impl Operation for AvgPool3d {
+    fn hands_on(&self) -> bool {
+        true
+    }
+
     fn steps(&self) -> Option<Vec<Step>> {
         Some(vec![Step::AvgPool(self.0)])
     }

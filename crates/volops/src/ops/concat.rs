@@ -26,6 +26,10 @@ const CHANNELS: usize = 1;
 pub struct Concat;
 
 impl Operation for Concat {
+    fn hands_on(&self) -> bool {
+        true
+    }
+
     fn steps(&self) -> Option<Vec<Step>> {
         Some(vec![Step::Concat])
     }

@@ -29,6 +29,10 @@ impl Filter for Conv3d {
         behind(slope, Step::Convolution { kernel, stride, dilation: 1, depthwise: false })
     }
 
+    fn filter_hands_on(&self) -> bool {
+        true
+    }
+
     fn convolve(&self, kernels: &dyn Kernels, x: &Tensor<5>, weight: &Tensor<5>) -> Tensor<5> {
         kernels.conv3d(x, weight, self.0)
     }

@@ -30,6 +30,10 @@ impl Filter for ConvTranspose3d {
         behind(slope, Step::Transposed { kernel, stride })
     }
 
+    fn filter_hands_on(&self) -> bool {
+        true
+    }
+
     fn convolve(&self, kernels: &dyn Kernels, x: &Tensor<5>, weight: &Tensor<5>) -> Tensor<5> {
         kernels.conv_transpose3d(x, weight, self.0)
     }

@@ -29,6 +29,10 @@ impl Filter for Depthwise3d {
         behind(slope, Step::Convolution { kernel, stride, dilation, depthwise: true })
     }
 
+    fn filter_hands_on(&self) -> bool {
+        true
+    }
+
     fn convolve(&self, kernels: &dyn Kernels, x: &Tensor<5>, weight: &Tensor<5>) -> Tensor<5> {
         kernels.depthwise3d(x, weight, self.0)
     }

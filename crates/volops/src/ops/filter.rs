@@ -19,6 +19,11 @@ pub trait Filter: Debug + Send + Sync + 'static {
     /// What it does.
     fn filter_steps(&self) -> Vec<Step>;
 
+    /// See [`Operation::hands_on`].
+    fn filter_hands_on(&self) -> bool {
+        false
+    }
+
     /// The result.
     ///
     /// # Panics
@@ -42,6 +47,10 @@ impl<F: Filter> Operation for F {
 
     fn is_cheap(&self) -> bool {
         false
+    }
+
+    fn hands_on(&self) -> bool {
+        self.filter_hands_on()
     }
 
     fn forward(

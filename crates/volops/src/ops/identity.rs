@@ -12,6 +12,10 @@ use crate::{
 pub struct Identity;
 
 impl Operation for Identity {
+    fn hands_on(&self) -> bool {
+        true
+    }
+
     fn steps(&self) -> Option<Vec<Step>> {
         Some(Vec::new())
     }

@@ -23,6 +23,10 @@ pub struct LeakyRelu {
 }
 
 impl Operation for LeakyRelu {
+    fn hands_on(&self) -> bool {
+        true
+    }
+
     fn steps(&self) -> Option<Vec<Step>> {
         Some(vec![Step::LeakyRelu { slope: self.slope }])
     }

@@ -22,6 +22,10 @@ pub fn max_pool3d(x: Tensor<5>, spec: PoolSpec) -> Tensor<5> {
 pub struct MaxPool3d(pub PoolSpec);
 
 impl Operation for MaxPool3d {
+    fn hands_on(&self) -> bool {
+        true
+    }
+
     fn steps(&self) -> Option<Vec<Step>> {
         Some(vec![Step::MaxPool(self.0)])
     }

@@ -47,6 +47,10 @@ impl Normed {
 }
 
 impl Operation for Normed {
+    fn hands_on(&self) -> bool {
+        self.filters.iter().all(|filter| filter.filter_hands_on())
+    }
+
     fn steps(&self) -> Option<Vec<Step>> {
         let filters = self.filters.iter().flat_map(|filter| filter.filter_steps());
         Some(filters.chain([Step::InstanceNorm { epsilon: EPSILON }]).collect())

@@ -26,6 +26,10 @@ pub struct Upsample {
 }
 
 impl Operation for Upsample {
+    fn hands_on(&self) -> bool {
+        true
+    }
+
     fn steps(&self) -> Option<Vec<Step>> {
         Some(vec![Step::Upsample { factor: self.factor }])
     }

@@ -2,8 +2,8 @@
 
 use burn::tensor::{Device, Tensor};
 use volops::{
-    AdamStep, AdamUpdate, AvgPool3d, ClassLoss, Conv3d, ConvSpec, DepthwiseSpec, MaxPool3d, Normed,
-    PoolSpec, Term, class_loss, count_work, weighted_sum,
+    AdamStep, AdamUpdate, AvgPool3d, ClassLoss, Conv3d, ConvSpec, DepthwiseSpec, Kept, Kernels,
+    MaxPool3d, Normed, Operation, PoolSpec, Term, Work, class_loss, count_work, weighted_sum,
 };
 
 use crate::support::{assert_close, devices, gradients, inputs, random};
@@ -198,22 +198,150 @@ fn the_loss_of_many_voxels_is_its_definition_too() {
     }
 }
 
+/// Launches of `f`, after one that compiles its kernels.
+fn launches(f: impl Fn() -> Tensor<5>) -> Work {
+    drop(f());
+    let (y, work) = count_work(f);
+    drop(y);
+    println!("{:?}", work.launches);
+    work
+}
+
 #[test]
-fn the_norms_of_a_node_are_added_in_three_launches() {
-    for device in devices() {
+fn what_is_alike_in_a_node_goes_out_together() {
+    for device in devices().filter(|device| *device != Device::flex()) {
         let inputs = of_node(&device);
-        // Kernels are compiled before they are counted.
-        drop(node(inputs.clone()));
-        let (y, work) = count_work(|| node(inputs));
-        drop(y);
-        let name = |name: &str| work.launches.get(name).copied().unwrap_or(0);
-        let sums = ["StatisticsKernel", "FactorsKernel", "SumKernel"].map(name);
-        if device == Device::flex() {
-            continue;
+        let forward = launches(|| node(inputs.clone()));
+        // The dense convolutions, depthwise ones, pointwise ones, poolings, and of the norms the
+        // factors, which small volumes get with their statistics, and the sum.
+        assert_eq!(forward.total(), 6, "{:?}", forward.launches);
+        let once = ["CorrelateKernel", "FactorsKernel", "SumKernel"];
+        let found = once.map(|name| forward.launches.get(name).copied());
+        assert_eq!(found, [Some(2), Some(1), Some(1)], "{:?}", forward.launches);
+        let both = launches(|| gradients(&inputs, node).0);
+        let backward = both.total() - forward.total();
+        assert!(backward <= 40, "{backward}: {:?}", both.launches);
+    }
+}
+
+/// Some terms halve the grid, others read what is halved already; dilations differ.
+fn halving_node([x, small, dense, depthwise, pointwise, gamma, beta]: [Tensor<5>; 7]) -> Tensor<5> {
+    let dense_spec = |stride| ConvSpec { kernel: [3; 3], stride: [stride; 3], slope: Some(0.01) };
+    let term = |i: usize| {
+        let (stride, x) = if i % 2 == 0 { (2, x.clone()) } else { (1, small.clone()) };
+        let norm = [gamma.clone(), beta.clone()];
+        match i / 2 % 4 {
+            0 => Term::new(
+                Normed::of(Conv3d(dense_spec(stride))),
+                [&[x, dense.clone()][..], &norm].concat(),
+            ),
+            1 => {
+                let dilation = i / 8 + 1;
+                let spec = DepthwiseSpec {
+                    kernel: [3; 3],
+                    dilation,
+                    stride: [stride; 3],
+                    slope: Some(0.01),
+                };
+                let weights = [x, depthwise.clone(), pointwise.clone()];
+                Term::new(Normed::separable(spec), [&weights[..], &norm].concat())
+            }
+            2 => Term::new(MaxPool3d(PoolSpec::cube(stride)), [x]),
+            _ => Term::new(AvgPool3d(PoolSpec::cube(stride)), [x]),
         }
-        println!("{:?}", work.launches);
-        assert_eq!(sums, [1; 3], "{:?}", work.launches);
-        // Two dense convolutions, two separable ones, four poolings, and the sum.
-        assert_eq!(work.total(), 2 + 4 + 4 + 3, "{:?}", work.launches);
+    };
+    weighted_sum((0..28).map(term).collect())
+}
+
+#[test]
+fn a_node_that_halves_the_grid_has_the_gradients_that_it_has_on_the_cpu() {
+    let scale = [1, 6, 1, 1, 1];
+    let shapes = [
+        [2, 6, 9, 10, 7],
+        [2, 6, 5, 5, 4],
+        [6, 6, 3, 3, 3],
+        [6, 1, 3, 3, 3],
+        [6, 6, 1, 1, 1],
+        scale,
+        scale,
+    ];
+    let (y, of) = gradients(&inputs(shapes, &Device::flex()), halving_node);
+    for device in devices() {
+        let (found, of_found) = gradients(&inputs(shapes, &device), halving_node);
+        assert_close("a node that halves", found, y.clone(), 1e-5);
+        for (found, expected) in of_found.into_iter().zip(&of) {
+            assert_close("its gradients", found, expected.clone(), 2e-4);
+        }
+    }
+}
+
+#[test]
+fn many_readers_of_a_tensor_and_of_a_weight_add_to_its_gradient() {
+    let readers = |[x, z]: [Tensor<5>; 2]| {
+        let z = z.reshape([1]);
+        let read = |y: Tensor<5>, by: Tensor<5>| {
+            let terms = vec![
+                Term::identity(y.clone()),
+                Term {
+                    z: Some(z.clone()),
+                    ..Term::new(AvgPool3d(PoolSpec::cube(1)), [by.clone()])
+                },
+                Term { z: Some(z.clone()), ..Term::identity(by) },
+            ];
+            weighted_sum(terms)
+        };
+        let sum = (0..3).fold(x.clone(), |y, _| read(y, x.clone()));
+        // More than are added up at a time.
+        let many: [Tensor<5>; 28] =
+            std::array::from_fn(|i| if i % 3 == 0 { sum.clone() } else { x.clone() });
+        volops::concat(many)
+    };
+    let shapes = [[2, 2, 3, 4, 5], [1; 5]];
+    let (y, of) = gradients(&inputs(shapes, &Device::flex()), readers);
+    for device in devices() {
+        let (found, of_found) = gradients(&inputs(shapes, &device), readers);
+        assert_close("readers", found, y.clone(), 1e-5);
+        for (found, expected) in of_found.into_iter().zip(&of) {
+            assert_close("their gradients", found, expected.clone(), 1e-5);
+        }
+    }
+}
+
+/// Uses the result of a kernel of a GPU in an operation of Burn, and says nothing of it.
+#[derive(Debug)]
+struct Waves;
+
+impl Operation for Waves {
+    fn forward(
+        &self,
+        kernels: &dyn Kernels,
+        sum: Option<Tensor<5>>,
+        z: Option<&Tensor<1>>,
+        inputs: Vec<Tensor<5>>,
+        _: bool,
+    ) -> (Tensor<5>, Kept) {
+        let spec = DepthwiseSpec { kernel: [3; 3], dilation: 1, stride: [1; 3], slope: None };
+        let y = kernels.depthwise3d(&inputs[0], &inputs[1], spec).sin();
+        (kernels.add_scaled(sum, y, z), Kept::new())
+    }
+}
+
+#[test]
+fn an_operation_may_do_with_the_result_of_a_kernel_what_it_likes() {
+    let both = |[x, w]: [Tensor<5>; 2]| {
+        weighted_sum(vec![
+            Term::new(Waves, [x.clone(), w.clone()]),
+            Term::new(AvgPool3d(PoolSpec::cube(1)), [x.clone()]),
+            Term::new(Waves, [x, w]),
+        ])
+    };
+    let shapes = [[2, 4, 6, 5, 7], [4, 1, 3, 3, 3]];
+    let (y, of) = gradients(&inputs(shapes, &Device::flex()), both);
+    for device in devices() {
+        let (found, of_found) = gradients(&inputs(shapes, &device), both);
+        assert_close("waves", found, y.clone(), 1e-5);
+        for (found, expected) in of_found.into_iter().zip(&of) {
+            assert_close("their gradients", found, expected.clone(), 1e-5);
+        }
     }
 }

@@ -5,7 +5,12 @@ use cubecl::prelude::*;
 use super::{Operand, coarse};
 use crate::{
     ConvSpec,
-    gpu::{Buffer, CUBES, Extent, activated, extent, reduce::reduce, row},
+    gpu::{
+        Buffer, CUBES, Extent, activated, buffers, extent, group_len, groups, places,
+        reduce::reduce,
+        row,
+        together::{Task, launch},
+    },
 };
 
 /// Channels of either side that a cube takes, a unit for each pair.
@@ -34,53 +39,110 @@ fn segment(stride: [usize; 3]) -> usize {
 /// `[coarse, fine, taps]`: sums of the products of `coarse` with `fine` where a tap of the
 /// convolution of `spec` leads to it. At most one of them has a slope.
 pub fn grad_weight(fine: Operand, coarse_side: Operand, spec: &ConvSpec) -> Buffer {
-    let (channels, [batch, _, d, h, w]) =
-        ([coarse_side.shape[1], fine.shape[1]], coarse_side.shape);
-    debug_assert_eq!(coarse_side.shape, coarse(fine.shape, channels[0], spec));
-    let pairs: usize = channels.map(|channels| channels.div_ceil(SIDE)).iter().product();
-    let segments = batch * d * h * w.div_ceil(segment(spec.stride));
-    let shares = (CUBES / pairs).clamp(1, segments.div_ceil(4));
-    let len = channels[0] * channels[1] * spec.kernel.iter().product::<usize>();
-    let out = fine.data.empty(shares * len);
     let activated = match (fine.slope, coarse_side.slope) {
         (Some(_), _) => Activated::Fine,
         (_, Some(_)) => Activated::Coarse,
         _ => Activated::None,
     };
-    // SAFETY: only voxels and channels that are there are read, and each cube has a share of its
-    // own.
-    unsafe {
-        grad_weight_kernel::launch_unchecked(
-            out.client(),
-            CubeCount::Static(shares as u32, pairs as u32, 1),
-            CubeDim::new_1d(PAIRS),
-            fine.data.arg(),
-            coarse_side.data.arg(),
-            out.arg(),
-            extent(fine.shape),
-            extent(coarse_side.shape),
-            batch,
-            channels[1],
-            channels[0],
-            fine.slope.or(coarse_side.slope).unwrap_or(1.0),
-            spec.kernel,
-            spec.stride,
-            activated,
-        );
-    }
+    let (fs, cs) = (fine.shape, coarse_side.shape);
+    debug_assert_eq!(cs, coarse(fs, cs[1], spec));
+    let shares = shares(fs, cs, spec);
+    let len = cs[1] * fs[1] * spec.kernel.iter().product::<usize>();
+    let out = fine.data.empty(shares * len);
+    launch(Products {
+        fine: fine.data.clone(),
+        coarse: coarse_side.data.clone(),
+        out: out.clone(),
+        fs,
+        cs,
+        spec: ConvSpec { slope: fine.slope.or(coarse_side.slope), ..*spec },
+        activated,
+    });
     if shares == 1 { out } else { reduce(&out, len) }
+}
+
+/// Blocks of channels of the fine side and the coarse one, shaped `fs` and `cs`.
+fn pairs(fs: [usize; 5], cs: [usize; 5]) -> usize {
+    fs[1].div_ceil(SIDE) * cs[1].div_ceil(SIDE)
+}
+
+fn shares(fs: [usize; 5], cs: [usize; 5], spec: &ConvSpec) -> usize {
+    let [batch, _, d, h, w] = cs;
+    let segments = batch * d * h * w.div_ceil(segment(spec.stride));
+    (CUBES / pairs(fs, cs)).clamp(1, segments.div_ceil(4))
+}
+
+struct Products {
+    fine: Buffer,
+    coarse: Buffer,
+    /// Shares.
+    out: Buffer,
+    /// Of the fine side.
+    fs: [usize; 5],
+    /// Of the coarse side.
+    cs: [usize; 5],
+    spec: ConvSpec,
+    activated: Activated,
+}
+
+impl Task for Products {
+    fn reads(&self) -> Vec<&Buffer> {
+        vec![&self.fine, &self.coarse]
+    }
+
+    fn fills(&self) -> Vec<&Buffer> {
+        vec![&self.out]
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        let of = |task: &Self| (task.fs, task.cs, task.spec, task.activated);
+        of(self) == of(other)
+    }
+
+    fn launch(tasks: &[&Self]) {
+        let Self { fine, fs, cs, spec, activated, .. } = tasks[0];
+        let (shares, pairs, most) =
+            (shares(*fs, *cs, spec), pairs(*fs, *cs), group_len(fine, 3, 0));
+        for tasks in groups(tasks, most, pairs) {
+            let places = places(tasks.len(), most);
+            let rows = pairs * tasks.len();
+            // SAFETY: only voxels and channels that are there are read, and each cube has a share of
+            // its own.
+            unsafe {
+                grad_weight_kernel::launch_unchecked(
+                    fine.client(),
+                    CubeCount::Static(shares as u32, rows as u32, 1),
+                    CubeDim::new_1d(PAIRS),
+                    buffers(tasks, places, |task| &task.fine),
+                    buffers(tasks, places, |task| &task.coarse),
+                    buffers(tasks, places, |task| &task.out),
+                    extent(*fs),
+                    extent(*cs),
+                    cs[0],
+                    fs[1],
+                    cs[1],
+                    pairs,
+                    spec.slope.unwrap_or(1.0),
+                    spec.kernel,
+                    spec.stride,
+                    *activated,
+                );
+            }
+        }
+    }
 }
 
 #[cube(launch_unchecked)]
 fn grad_weight_kernel(
-    fine: &[f32],
-    coarse: &[f32],
-    out: &mut [f32],
+    fines: Sequence<&'static [f32]>,
+    coarses: Sequence<&'static [f32]>,
+    mut outs: Sequence<&'static mut [f32]>,
     from: Extent,
     to: Extent,
     batch: usize,
     fine_channels: usize,
     coarse_channels: usize,
+    pairs: usize,
     slope: f32,
     #[comptime] kernel: [usize; 3],
     #[comptime] stride: [usize; 3],
@@ -100,7 +162,8 @@ fn grad_weight_kernel(
     }
 
     let fine_blocks = fine_channels.div_ceil(SIDE);
-    let (fine_first, coarse_first) = (row() % fine_blocks * SIDE, row() / fine_blocks * SIDE);
+    let (task, pair) = (row() / pairs, row() % pairs);
+    let (fine_first, coarse_first) = (pair % fine_blocks * SIDE, pair / fine_blocks * SIDE);
     let unit = UNIT_POS as usize;
     let (of_coarse, of_fine) = (unit / SIDE, unit % SIDE);
     let across = to.w.div_ceil(segment);
@@ -131,7 +194,13 @@ fn grad_weight_kernel(
                 && zw < from.w as i32
             {
                 let plane = (entry * fine_channels + channel) * from.d + zd as usize;
-                value = fine[(plane * from.h + zh as usize) * from.w + zw as usize];
+                let place = (plane * from.h + zh as usize) * from.w + zw as usize;
+                #[unroll]
+                for n in 0..fines.len() {
+                    if task == n {
+                        value = fines[n][place];
+                    }
+                }
             }
             fine_rows[i] = activated(value, slope, comptime!(which == Activated::Fine));
             i += comptime!(PAIRS as usize);
@@ -143,7 +212,13 @@ fn grad_weight_kernel(
             let mut value = 0.0f32;
             if channel < coarse_channels && zw < to.w {
                 let plane = (entry * coarse_channels + channel) * to.d + d;
-                value = coarse[(plane * to.h + h) * to.w + zw];
+                let place = (plane * to.h + h) * to.w + zw;
+                #[unroll]
+                for n in 0..coarses.len() {
+                    if task == n {
+                        value = coarses[n][place];
+                    }
+                }
             }
             coarse_rows[i] = activated(value, slope, comptime!(which == Activated::Coarse));
             i += comptime!(PAIRS as usize);
@@ -178,8 +253,14 @@ fn grad_weight_kernel(
         let share = CUBE_POS_X as usize * coarse_channels * fine_channels;
         let first = (share + of_coarse * fine_channels + of_fine) * taps;
         #[unroll]
-        for i in 0..taps {
-            out[first + i] = sums[i];
+        for n in 0..outs.len() {
+            if task == n {
+                let out = &mut outs[n];
+                #[unroll]
+                for i in 0..taps {
+                    out[first + i] = sums[i];
+                }
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ mod spread;
 
 use cubecl::prelude::*;
 
-use super::Buffer;
+use super::{Buffer, group_len};
 use crate::kernel::conv::ConvSpec;
 
 pub use correlate::correlate;
@@ -45,6 +45,68 @@ pub enum Order {
     Mirrored,
 }
 
+/// What [`correlate`] and [`spread`] do to one operand.
+struct Window {
+    x: Buffer,
+    weight: Buffer,
+    /// The input of a LeakyReLU whose gradient the result is multiplied by.
+    gate: Option<Buffer>,
+    out: Buffer,
+    /// Of `x`.
+    xs: [usize; 5],
+    /// Of the result.
+    ys: [usize; 5],
+    /// Its slope is that of what is read, or of the gate: at most one of them has one.
+    spec: ConvSpec,
+}
+
+impl Window {
+    fn new(
+        x: Operand,
+        weight: &Buffer,
+        ys: [usize; 5],
+        spec: &ConvSpec,
+        gate: Option<Gate>,
+    ) -> Self {
+        Self {
+            x: x.data.clone(),
+            weight: weight.clone(),
+            gate: gate.map(|gate| gate.x.clone()),
+            out: x.data.empty(ys.iter().product()),
+            xs: x.shape,
+            ys,
+            spec: ConvSpec { slope: x.slope.or(gate.map(|gate| gate.slope)), ..*spec },
+        }
+    }
+
+    fn reads(&self) -> Vec<&Buffer> {
+        [&self.x, &self.weight].into_iter().chain(&self.gate).collect()
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        let of = |window: &Self| (window.xs, window.ys, window.spec, window.gate.is_some());
+        of(self) == of(other)
+    }
+
+    /// Whether what is read goes through the LeakyReLU.
+    fn is_activated(&self) -> bool {
+        self.spec.slope.is_some() && self.gate.is_none()
+    }
+
+    fn slope(&self) -> f32 {
+        self.spec.slope.unwrap_or(1.0)
+    }
+
+    /// Most of these in a launch.
+    fn most(&self) -> usize {
+        let taps = self.spec.kernel.iter().product::<usize>();
+        group_len(&self.x, 3 + usize::from(self.gate.is_some()), 0).min((MOST_TAPS / taps).max(1))
+    }
+}
+
+/// Taps that the code of a launch holds, at most: they are written out for each of its tasks.
+const MOST_TAPS: usize = 4 * 27;
+
 /// Output channels that a unit makes side by side, in vectors of [`LANES`].
 const BLOCK: usize = 8;
 /// Numbers of a vector.
@@ -63,12 +125,13 @@ fn chunk(kernel: [usize; 3]) -> usize {
     (STAGED / kernel.iter().product::<usize>()).min(32)
 }
 
-/// Reads the weights of `chunk` input channels from `first` on into shared memory, `[channel, tap,
+/// Reads the weights of task `n` for `chunk` input channels from `first` on into shared memory, `[channel, tap,
 /// vector]`; those of channels that are not there are 0.
 #[cube]
 fn stage(
     staged: &mut Shared<[Vector<f32, Const<4>>]>,
-    weight: &[f32],
+    weights: &Sequence<&'static [f32]>,
+    #[comptime] n: usize,
     first: usize,
     block: usize,
     sources: usize,
@@ -94,17 +157,12 @@ fn stage(
                 } else {
                     (source * results + to) * taps + (taps - 1 - tap)
                 };
-                vector.insert(lane, weight[at]);
+                vector.insert(lane, weights[n][at]);
             }
         }
         staged[i] = vector;
         i += comptime!(CONV_UNITS as usize);
     }
-}
-
-/// The slopes of what is read and of the gate: at most one of them matters.
-fn slope(operand: &Operand, gate: Option<Gate>) -> f32 {
-    operand.slope.or(gate.map(|gate| gate.slope)).unwrap_or(1.0)
 }
 
 /// Strides, kernel and shape of the coarse side of a convolution whose fine side is `xs`.

@@ -95,12 +95,13 @@ pub fn sum(norms: &[Norm], plain: &[Plain], xs: [usize; 5]) -> (Buffer, Option<B
     let mut volumes = norms.iter().map(|norm| &norm.x).chain(plain.iter().map(|plain| &plain.x));
     let like = volumes.clone().next().expect("a sum has at least one term");
     let (rows, terms) = (xs[0] * xs[1], norms.len() + plain.len());
-    let statistics = (!norms.is_empty()).then(|| statistics(norms, xs));
-    let moments = statistics.as_ref().map(|_| like.empty(norms.len() * rows * MOMENTS));
+    let is_one_share = shares(xs) == 1;
+    let statistics = (!norms.is_empty() && !is_one_share).then(|| statistics(norms, xs));
+    let moments = (!norms.is_empty()).then(|| like.empty(norms.len() * rows * MOMENTS));
     // Of volumes as they are nothing is to be known.
     let as_they_are = norms.is_empty() && plain.iter().all(|plain| plain.z.is_none());
     let factors = (!as_they_are).then(|| like.empty(terms * rows * FACTORS));
-    let group = group_len(like, 3, 3);
+    let group = group_len(like, if is_one_share { 4 } else { 3 }, 3);
     for (first, factors) in (0..terms).step_by(group).zip(factors.iter().cycle()) {
         let of = |range: std::ops::Range<usize>, before: usize, len: usize| {
             let within = |i: usize| i.saturating_sub(before).min(len);
@@ -110,14 +111,15 @@ pub fn sum(norms: &[Norm], plain: &[Plain], xs: [usize; 5]) -> (Buffer, Option<B
         let plain = &plain[of(first..first + group, terms - plain.len(), plain.len())];
         let zs = norms.iter().map(|norm| &norm.z).chain(plain.iter().map(|plain| &plain.z));
         let (zs, weighted) = weights(zs);
-        // SAFETY: the kernel stays within the shares, channels and rows of the terms; without a
-        // norm it has no use for statistics and moments.
+        // SAFETY: the kernel stays within the shares, voxels, channels and rows of the terms; without
+        // a norm it has no use for statistics and moments.
         unsafe {
             factors_kernel::launch_unchecked(
                 like.client(),
                 CubeCount::Static(rows as u32, (norms.len() + plain.len()) as u32, 1),
                 CubeDim::new_1d(UNITS),
                 optional(statistics.as_ref()),
+                all(norms.iter().map(|norm| &norm.x).filter(|_| is_one_share)),
                 all(norms.iter().map(|norm| &norm.gamma)),
                 all(norms.iter().map(|norm| &norm.beta)),
                 zs,
@@ -169,26 +171,9 @@ fn statistics(norms: &[Norm], xs: [usize; 5]) -> Buffer {
 
 #[cube(launch_unchecked)]
 fn statistics_kernel(xs: Sequence<&'static [f32]>, out: &mut [f32], count: usize, rows: usize) {
-    let (norm, base) = (row() / rows, row() % rows * count);
-    let mut origin = 0.0f32;
-    let mut sum = 0.0f32;
-    let mut squares = 0.0f32;
-    #[unroll]
-    for i in 0..xs.len() {
-        if norm == i {
-            origin = xs[i][base];
-            let mut place = CUBE_POS_X as usize * comptime!(UNITS as usize) + UNIT_POS as usize;
-            let step = CUBE_COUNT_X as usize * comptime!(UNITS as usize);
-            while place < count {
-                let value = xs[i][base + place] - origin;
-                sum += value;
-                squares += value * value;
-                place += step;
-            }
-        }
-    }
-    let sum = cube_sum(sum, UNITS);
-    let squares = cube_sum(squares, UNITS);
+    let (norm, row_of_norm) = (row() / rows, row() % rows);
+    let (origin, sum, squares) =
+        share_of(&xs, norm, row_of_norm, count, CUBE_POS_X as usize, CUBE_COUNT_X as usize);
     if UNIT_POS == 0 {
         let at = (row() * CUBE_COUNT_X as usize + CUBE_POS_X as usize) * STATISTICS;
         out[at] = origin;
@@ -197,11 +182,44 @@ fn statistics_kernel(xs: Sequence<&'static [f32]>, out: &mut [f32], count: usize
     }
 }
 
+/// One of the `shares` of the statistics of a row of one of `xs`, which a cube makes; every unit gets
+/// it.
+#[cube]
+fn share_of(
+    xs: &Sequence<&'static [f32]>,
+    norm: usize,
+    row: usize,
+    count: usize,
+    share: usize,
+    shares: usize,
+) -> (f32, f32, f32) {
+    let base = row * count;
+    let mut origin = 0.0f32;
+    let mut sum = 0.0f32;
+    let mut squares = 0.0f32;
+    #[unroll]
+    for i in 0..xs.len() {
+        if norm == i {
+            origin = xs[i][base];
+            let mut place = share * comptime!(UNITS as usize) + UNIT_POS as usize;
+            let step = shares * comptime!(UNITS as usize);
+            while place < count {
+                let value = xs[i][base + place] - origin;
+                sum += value;
+                squares += value * value;
+                place += step;
+            }
+        }
+    }
+    (origin, cube_sum(sum, UNITS), cube_sum(squares, UNITS))
+}
+
 /// What the terms do to every row, and the moments of the norms, which come first: a cube for each
-/// row of each.
+/// row of each. Where there are no `statistics` it makes them itself, of the volumes `xs`.
 #[cube(launch_unchecked)]
 fn factors_kernel(
     statistics: ComptimeOption<&[f32]>,
+    xs: Sequence<&'static [f32]>,
     gammas: Sequence<&'static [f32]>,
     betas: Sequence<&'static [f32]>,
     zs: Sequence<&'static [f32]>,
@@ -228,11 +246,11 @@ fn factors_kernel(
         }
     }
     if term < gammas.len() {
+        let mut sum = 0.0f32;
+        let mut squares = 0.0f32;
         #[comptime]
         match statistics {
             ComptimeOption::Some(statistics) => {
-                let mut sum = 0.0f32;
-                let mut squares = 0.0f32;
                 let mut share = UNIT_POS as usize;
                 while share < shares {
                     let from = (at * shares + share) * STATISTICS;
@@ -240,23 +258,29 @@ fn factors_kernel(
                     squares += statistics[from + 2];
                     share += comptime!(UNITS as usize);
                 }
-                let sum = cube_sum(sum, UNITS);
-                let squares = cube_sum(squares, UNITS);
-                let voxels = count as f32;
-                let rest = sum / voxels;
-                mean = statistics[at * shares * STATISTICS] + rest;
-                let variance = max(squares / voxels - rest * rest, 0.0f32);
-                let inverse = 1.0f32 / (variance + comptime!(EPSILON as f32)).sqrt();
-                scale *= inverse;
-                #[comptime]
-                match moments {
-                    ComptimeOption::Some(moments) => {
-                        if UNIT_POS == 0 {
-                            moments[at * MOMENTS] = mean;
-                            moments[at * MOMENTS + 1] = inverse;
-                        }
-                    }
-                    ComptimeOption::None => {}
+                mean = statistics[at * shares * STATISTICS];
+                sum = cube_sum(sum, UNITS);
+                squares = cube_sum(squares, UNITS);
+            }
+            ComptimeOption::None => {
+                let (origin, total, of_squares) = share_of(&xs, term, row, count, 0usize, 1usize);
+                mean = origin;
+                sum = total;
+                squares = of_squares;
+            }
+        }
+        let voxels = count as f32;
+        let rest = sum / voxels;
+        mean += rest;
+        let variance = max(squares / voxels - rest * rest, 0.0f32);
+        let inverse = 1.0f32 / (variance + comptime!(EPSILON as f32)).sqrt();
+        scale *= inverse;
+        #[comptime]
+        match moments {
+            ComptimeOption::Some(moments) => {
+                if UNIT_POS == 0 {
+                    moments[at * MOMENTS] = mean;
+                    moments[at * MOMENTS + 1] = inverse;
                 }
             }
             ComptimeOption::None => {}

@@ -1,9 +1,11 @@
 //! The kernels of [`crate::gpu`] for tensors of `f32` on a GPU.
 
+mod whole_sums;
+
 use burn::tensor::{Tensor, TensorData};
 
 use super::{
-    Kernels, NormGradients, NormTerm, Summand, WholeSums, check_weights,
+    Kernels, NormTerm, WholeSums, check_weights,
     cube::{buffer, sum as sum_of, tensor},
 };
 use crate::{
@@ -13,9 +15,9 @@ use crate::{
         conv::{Gate, Operand, Order, correlate, grad_weight, spread},
         depthwise, elementwise, loss,
         many::{self, Parameters},
-        pool::{Pooling, pool, pool_gradients},
+        pool::{Pooled, Pooling, pool, pool_gradients},
         reduce,
-        sums::{self, Gradients, Norm, Plain},
+        sums::{self, Norm, Plain},
         upsample,
     },
     kernel::conv,
@@ -222,19 +224,19 @@ impl Kernels for Gpu {
 
     fn add_scaled(&self, sum: Option<Tensor<5>>, y: Tensor<5>, z: Option<&Tensor<1>>) -> Tensor<5> {
         let shape = y.dims();
-        let y = match (&sum, z) {
-            (None, None) => return y,
-            _ => buffer(y),
-        };
-        let z = weight(z);
-        let sum = match sum_of(sum, shape) {
-            // Without a weight either may give its memory: the sum is the same bits in both orders.
-            Sum::Other(sum) if z.is_none() && y.is_unique() => {
-                return tensor(elementwise::add_scaled(Sum::InPlace(y), &sum, None), shape);
+        let result = match (sum_of(sum, shape), weight(z)) {
+            (Sum::None, None) => return y,
+            (Sum::None, Some(z)) => elementwise::scaled(&buffer(y), &z),
+            (Sum::Other(sum), None) => {
+                let y = buffer(y);
+                // Either may give its memory: the sum is the same bits in both orders.
+                let (sum, y) =
+                    if y.is_unique() { (Sum::InPlace(y), sum) } else { (Sum::Other(sum), y) };
+                elementwise::add_scaled(sum, &y, None)
             }
-            sum => sum,
+            (sum, z) => elementwise::add_scaled(sum, &buffer(y), z.as_ref()),
         };
-        tensor(elementwise::add_scaled(sum, &y, z.as_ref()), shape)
+        tensor(result, shape)
     }
 
     fn dot(&self, a: &Tensor<5>, b: &Tensor<5>) -> Tensor<1> {
@@ -298,82 +300,13 @@ impl Kernels for Gpu {
         Some((tensor(gradient, shape), tensor(value, [1])))
     }
 
+    fn most_bytes(&self, x: &Tensor<5>) -> Option<u64> {
+        Some(read(x).most_bytes())
+    }
+
     fn squared_norm(&self, tensors: &[Tensor<5>]) -> f64 {
         let parts: Vec<Buffer> = tensors.iter().map(read).collect();
         f64::from(tensor::<1>(many::squared_norm(&parts), [1]).into_scalar::<f32>())
-    }
-}
-
-impl WholeSums for Gpu {
-    /// The poolings are added to the sum of everything else.
-    fn sum(&self, terms: Vec<(Summand, Option<Tensor<1>>)>) -> (Tensor<5>, Option<Tensor<5>>) {
-        let terms = match <[_; 1]>::try_from(terms) {
-            Ok([(Summand::Plain(x), None)]) => return (x, None),
-            Ok(term) => term.into(),
-            Err(terms) => terms,
-        };
-        let mut shape = None;
-        let mut fits = |found: [usize; 5]| {
-            assert_eq!(found, *shape.get_or_insert(found), "a term has the shape of the sum");
-            found
-        };
-        let (mut norms, mut plain, mut poolings) = (Vec::new(), Vec::new(), Vec::new());
-        for (summand, z) in terms {
-            match summand {
-                Summand::Plain(x) => {
-                    fits(x.dims());
-                    plain.push(Plain { x: buffer(x), z: weight(z.as_ref()) });
-                }
-                Summand::Norm(operands) => {
-                    fits(operands[0].dims());
-                    norms.push(norm_of(operands.each_ref(), z.as_ref()));
-                }
-                Summand::MaxPool(x, spec) => {
-                    fits(spec.out_shape(x.dims()));
-                    poolings.push((x, spec, z, Pooling::Max));
-                }
-                Summand::AvgPool(x, spec) => {
-                    fits(spec.out_shape(x.dims()));
-                    poolings.push((x, spec, z, Pooling::Mean));
-                }
-            }
-        }
-        let ys = shape.expect("a sum has at least one term");
-        // Two volumes without a norm are added in one launch.
-        let (sum, moments) = match (&norms[..], &plain[..]) {
-            ([], []) => (None, None),
-            ([], [x]) if x.z.is_none() => (Some(x.x.clone()), None),
-            ([], [x]) => (Some(elementwise::add_scaled(Sum::None, &x.x, x.z.as_ref())), None),
-            ([], [x, y]) | ([], [y, x]) if x.z.is_none() => {
-                let sum = Sum::Other(x.x.clone());
-                (Some(elementwise::add_scaled(sum, &y.x, y.z.as_ref())), None)
-            }
-            _ => {
-                let (sum, moments) = sums::sum(&norms, &plain, ys);
-                (Some(sum), moments.map(|moments| moments_of(moments, norms.len(), ys)))
-            }
-        };
-        let sum = sum.map(|sum| tensor(sum, ys));
-        let sum = poolings.into_iter().fold(sum, |sum, (x, spec, z, pooling)| {
-            Some(add_pooled(sum, &x, spec, z.as_ref(), pooling))
-        });
-        (sum.expect("a sum has at least one term"), moments)
-    }
-
-    fn norm_gradients(
-        &self,
-        g: &Tensor<5>,
-        norms: &[NormTerm],
-        moments: &Tensor<5>,
-    ) -> Vec<NormGradients> {
-        let xs @ [_, channels, ..] = g.dims();
-        let norms: Vec<Norm> = norms.iter().map(|norm| norm_of(norm.operands, norm.z)).collect();
-        let scale = |by: Buffer| tensor(by, [1, channels, 1, 1, 1]);
-        let found = sums::gradients(&read(g), &norms, &read(moments), xs).into_iter();
-        let found = found.map(|Gradients { x, gamma, beta, z }| {
-            ([tensor(x, xs), scale(gamma), scale(beta)], tensor(z, [1]))
-        });
-        found.collect()
     }
 }
 
@@ -404,6 +337,10 @@ fn weight(z: Option<&Tensor<1>>) -> Option<Buffer> {
     })
 }
 
+fn pooled(x: &Tensor<5>, z: Option<&Tensor<1>>, pooling: Pooling) -> Pooled {
+    Pooled { x: read(x), z: weight(z), pooling }
+}
+
 fn add_pooled(
     sum: Option<Tensor<5>>,
     x: &Tensor<5>,
@@ -412,7 +349,7 @@ fn add_pooled(
     pooling: Pooling,
 ) -> Tensor<5> {
     let (xs, ys) = (x.dims(), spec.out_shape(x.dims()));
-    tensor(pool(sum_of(sum, ys), &read(x), xs, spec, weight(z).as_ref(), pooling), ys)
+    tensor(pool(sum_of(sum, ys), &[pooled(x, z, pooling)], xs, spec), ys)
 }
 
 fn gradients_of_pooled(
