@@ -228,7 +228,7 @@ fn what_is_alike_in_a_node_goes_out_together() {
 fn halving_node([x, small, dense, depthwise, pointwise, gamma, beta]: [Tensor<5>; 7]) -> Tensor<5> {
     let dense_spec = |stride| ConvSpec { kernel: [3; 3], stride: [stride; 3], slope: Some(0.01) };
     let term = |i: usize| {
-        let (stride, x) = if i % 2 == 0 { (2, x.clone()) } else { (1, small.clone()) };
+        let (stride, x) = if i.is_multiple_of(2) { (2, x.clone()) } else { (1, small.clone()) };
         let norm = [gamma.clone(), beta.clone()];
         match i / 2 % 4 {
             0 => Term::new(
