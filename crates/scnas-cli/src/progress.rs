@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use medvol::check::{Finding, Report, Severity};
 use scnas::message::{Agreement, Message};
 use scnas::observer::{EpochLine, Observer};
+use scnas::space::genotype::EdgeShares;
 
 use crate::check::{report_text, table};
 use crate::interrupt;
@@ -218,7 +219,8 @@ fn row(line: &EpochLine, classes: usize, left: Option<Duration>) -> String {
             |Agreement { r, same, edges, .. }| [format!("{r:.2}"), format!("{same}/{edges}")];
         let unknown = || ["–", "–"].map(String::from);
         search.agreement.map_or_else(unknown, said).into_iter().for_each(&mut column);
-        [search.zero, search.identity, search.pool]
+        let EdgeShares { zero, identity, pool } = search.edges;
+        [zero, identity, pool]
             .into_iter()
             .for_each(|share| column(format!("{:.0}%", 100.0 * share)));
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::message::{Agreement, Message};
+use crate::space::genotype::EdgeShares;
 
 /// Who watches a piece of work: the command line, or a test. By default, nobody does.
 pub trait Observer: Sync {
@@ -101,12 +102,9 @@ pub struct SearchLine {
     pub tau: f64,
     /// Mean entropy of softmax(α), in nats.
     pub entropy: f64,
-    /// Share of edges, all cells counted, to which the current architecture gives no operation.
-    pub zero: f64,
-    /// Share of edges with the identity.
-    pub identity: f64,
-    /// Share of edges with a pooling.
-    pub pool: f64,
+    /// What the edges of the current architecture are.
+    #[serde(flatten)]
+    pub edges: EdgeShares,
     /// The current architecture: the operations on the edges of each cell, as in `genotype.json`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub cells: BTreeMap<String, Vec<String>>,

@@ -266,6 +266,11 @@ impl Message {
     }
 }
 
+/// The names of files, of many the first few.
+fn named(files: &[PathBuf]) -> String {
+    shortened(&files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>())
+}
+
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
@@ -375,18 +380,14 @@ impl fmt::Display for Message {
                  here; their scores will be too good"
             ),
             Self::NoImages { files } => {
-                let names: Vec<String> =
-                    files.iter().map(|file| file.display().to_string()).collect();
-                write!(f, "left out, as they are no images: {}", shortened(&names))
+                write!(f, "left out, as they are no images: {}", named(files))
             }
             Self::Packed { files } => {
-                let names: Vec<String> =
-                    files.iter().map(|file| file.display().to_string()).collect();
                 write!(
                     f,
                     "left out, as they are compressed in a way that is not read: {}; decompress \
                      them, or compress them with gzip as .nii.gz",
-                    shortened(&names)
+                    named(files)
                 )
             }
             Self::Long { image, windows, seconds } => {

@@ -85,9 +85,9 @@ fn cells(run: &str, line: &EpochLine) -> Vec<String> {
         search.map(|search| search.tau),
         search.map(|search| search.entropy),
         search.and_then(|search| Some(search.agreement?.r)),
-        search.map(|search| search.zero),
-        search.map(|search| search.identity),
-        search.map(|search| search.pool),
+        search.map(|search| search.edges.zero),
+        search.map(|search| search.edges.identity),
+        search.map(|search| search.edges.pool),
         Some(line.seconds),
         Some(line.waited_seconds),
     ];

@@ -191,7 +191,7 @@ impl Phase for Decider {
 
     fn search_line(&self, _epoch: usize, alpha_loss: Option<f64>) -> Option<SearchLine> {
         let (genotype, _) = self.genotype();
-        let EdgeShares { zero, identity, pool } = EdgeShares::of(&genotype);
+        let edges = EdgeShares::of(&genotype);
         let left: Vec<f64> = self.decisions.left().iter().map(|left| left.len() as f64).collect();
         let mean = |values: Vec<f64>| values.iter().sum::<f64>() / left.len() as f64;
         // Those that are left are drawn alike, as with equal α, and no temperature sharpens ẑ.
@@ -200,17 +200,7 @@ impl Phase for Decider {
         let decide = Some(DecideLine { left: mean(left.clone()) });
         let cells = genotype.cells();
         let tau = 1.0;
-        Some(SearchLine {
-            alpha_loss,
-            tau,
-            entropy,
-            zero,
-            identity,
-            pool,
-            cells,
-            agreement,
-            decide,
-        })
+        Some(SearchLine { alpha_loss, tau, entropy, edges, cells, agreement, decide })
     }
 }
 

@@ -123,19 +123,9 @@ impl Phase for Searcher {
 
     fn search_line(&self, epoch: usize, alpha_loss: Option<f64>) -> Option<SearchLine> {
         let (genotype, _) = self.genotype();
-        let EdgeShares { zero, identity, pool } = EdgeShares::of(&genotype);
+        let edges = EdgeShares::of(&genotype);
         let (tau, entropy) = (self.supernet.config.tau_at(epoch), self.state.alpha.mean_entropy());
         let (cells, agreement) = (genotype.cells(), self.agreement());
-        Some(SearchLine {
-            alpha_loss,
-            tau,
-            entropy,
-            zero,
-            identity,
-            pool,
-            cells,
-            agreement,
-            decide: None,
-        })
+        Some(SearchLine { alpha_loss, tau, entropy, edges, cells, agreement, decide: None })
     }
 }

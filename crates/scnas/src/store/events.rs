@@ -82,15 +82,15 @@ fn scalars(line: &EpochLine, classes: &[String]) -> Vec<(String, f64)> {
     let dice = line.dice.iter().flatten().zip(classes);
     scalars.extend(dice.filter_map(|(dice, class)| Some((format!("dice/{class}"), (*dice)?))));
     if let Some(search) = &line.search {
-        let SearchLine { alpha_loss, tau, entropy, agreement, zero, identity, pool, .. } = search;
+        let SearchLine { alpha_loss, tau, entropy, agreement, edges, .. } = search;
         let all = [
             ("alpha_loss", *alpha_loss),
             ("tau", Some(*tau)),
             ("entropy", Some(*entropy)),
             ("r", agreement.map(|agreement| agreement.r)),
-            ("zero", Some(*zero)),
-            ("identity", Some(*identity)),
-            ("pool", Some(*pool)),
+            ("zero", Some(edges.zero)),
+            ("identity", Some(edges.identity)),
+            ("pool", Some(edges.pool)),
         ];
         scalars.extend(all.into_iter().filter_map(|(tag, value)| Some((tag.into(), value?))));
     }

@@ -77,9 +77,9 @@ pub fn section(subject: &Subject) -> String {
             "share of the edges",
             &networks,
             vec![
-                Curve::new("none", 0, |line| Some(line.search.as_ref()?.zero)),
-                Curve::new("identity", 1, |line| Some(line.search.as_ref()?.identity)),
-                Curve::new("pooling", 2, |line| Some(line.search.as_ref()?.pool)),
+                Curve::new("none", 0, |line| Some(line.search.as_ref()?.edges.zero)),
+                Curve::new("identity", 1, |line| Some(line.search.as_ref()?.edges.identity)),
+                Curve::new("pooling", 2, |line| Some(line.search.as_ref()?.edges.pool)),
             ],
             &[(0.0, "")],
         ),
