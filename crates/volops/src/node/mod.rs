@@ -261,6 +261,13 @@ fn one_step(terms: Vec<Term>) -> Tensor<5> {
     let Some(x) = terms.first().and_then(|term| term.inputs.first()) else {
         panic!("a sum has at least one term, and a term an input")
     };
+    // For a tensor as it is there is nothing to undo, and a step would change the order in which its
+    // gradients are added up.
+    if let [Term { operation, z: None, .. }] = &terms[..]
+        && operation.steps().is_some_and(|steps| steps.is_empty())
+    {
+        return x.clone();
+    }
     let kernels = kernels_of(x);
     let mut inputs = Vec::new();
     let parts = terms.into_iter().map(|term| {

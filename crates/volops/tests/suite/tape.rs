@@ -202,6 +202,24 @@ fn the_gradients_of_any_number_of_readers_are_added_one_after_the_other() {
     }
 }
 
+#[test]
+fn a_tensor_alone_is_no_step_whatever_else_reads_it() {
+    let device = Device::flex().autodiff();
+    let shape = [1, 2, 3, 5, 7];
+    let [x, g] = [1, 2].map(|seed| random(shape, seed, &device));
+    let gradient = |is_summed: bool| {
+        let x = x.clone().require_grad();
+        let y = volops::leaky_relu(x.clone(), 1.0);
+        let sum = [3.0, 5.0, 7.0, 11.0].into_iter().fold(None, |sum, z| {
+            let alone = || volops::weighted_sum(vec![Term::identity(y.clone())]);
+            let y = if is_summed && z == 11.0 { alone() } else { y.clone() };
+            Some(volops::add_scaled(sum, y, Some(Tensor::from_data([1.0 / z], &device))))
+        });
+        x.grad(&(sum.unwrap() * g.clone()).sum().backward()).unwrap().into_data()
+    };
+    assert_eq!(gradient(true), gradient(false));
+}
+
 fn address(tensor: &Tensor<5>) -> *const f32 {
     let inner = if tensor.is_autodiff() { tensor.clone().inner() } else { tensor.clone() };
     inner.try_into_primitive::<Flex>().expect("a tensor on the CPU").storage::<f32>().as_ptr()
