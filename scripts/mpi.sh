@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds scnas with MPI and holds trainings and searches on several ranks to what docs/guide/ranks.md says, on a data set made up, all ranks on this machine.
+# Builds and lints scnas with MPI and holds trainings and searches on several ranks to what docs/guide/ranks.md says, on a data set made up, all ranks on this machine.
 #   apt-get install libopenmpi-dev openmpi-bin libclang-dev
 #   scripts/mpi.sh [FOLDER]        the folder must be new; without one it is a temporary one
 # A table at the end; ends with 1 where something does not hold. SCNAS names a program that is built already.
@@ -9,8 +9,12 @@ for program in mpicc mpirun python3; do
   command -v "$program" > /dev/null || { echo "$program: not found; expected libopenmpi-dev, openmpi-bin and python3" >&2; exit 1; }
 done
 scnas=${SCNAS:-}
-[ -n "$scnas" ] || cargo build --release --locked --workspace --bin scnas --features scnas-cli/mpi
-[ -n "$scnas" ] || scnas=$(cargo metadata --format-version 1 --no-deps | python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')/release/scnas
+if [ -z "$scnas" ]; then
+  cargo build --release --locked --workspace --bin scnas --features scnas-cli/mpi
+  # What the feature adds is linted nowhere else.
+  cargo clippy --release --workspace --all-targets --locked --features scnas-cli/mpi -- -D warnings
+  scnas=$(cargo metadata --format-version 1 --no-deps | python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')/release/scnas
+fi
 work=${1:-$(mktemp -d)}
 mkdir -p "$work"
 [ $# -gt 0 ] || trap 'rm -rf "$work"' EXIT

@@ -134,7 +134,7 @@ impl<'a> Fill<'a> {
 
     /// Cases at a time: as many as there are threads, and as fit into memory beside each other.
     fn workers(&self, files: &[CaseFiles], needs: &[Need]) -> Result<usize> {
-        let both = needs.iter().map(|need| need.held + need.passing).zip(files);
+        let both = needs.iter().map(Need::made).zip(files);
         let Some((bytes, file)) = both.max_by(|(a, _), (b, _)| a.total_cmp(b)) else {
             return Ok(1);
         };

@@ -25,6 +25,16 @@ impl Loading<'_> {
         }
     }
 
+    /// Bytes of memory that the cases take at most: all that are held there, or the largest while it
+    /// is brought to disk.
+    pub fn in_memory(&self) -> f64 {
+        if self.may_go_to_disk() {
+            self.needs.iter().map(Need::made).fold(0.0, f64::max)
+        } else {
+            held(&self.needs)
+        }
+    }
+
     /// Reads and preprocesses all cases, in parallel.
     ///
     /// # Errors
@@ -198,6 +208,17 @@ mod tests {
         memory: Option<u64>,
         overrides: &[&str],
     ) -> Result<Vec<KeptCase>> {
+        with(cohort, cache, memory, overrides, |loading| loading.load().map(|all| all.cases))
+    }
+
+    /// What `look` makes of all cases that are to be loaded.
+    fn with<T>(
+        cohort: &Cohort,
+        cache: &Path,
+        memory: Option<u64>,
+        overrides: &[&str],
+        look: impl FnOnce(Loading) -> T,
+    ) -> T {
         let overrides: Vec<String> = overrides.iter().map(|line| line.to_string()).collect();
         let config = Config::load("default", None, &overrides).unwrap();
         let plan = Plan::new(cohort, &config).unwrap();
@@ -205,7 +226,7 @@ mod tests {
         let cache = Arc::new(Cache::new(cache.into(), recipe));
         let room = Room { keep: config.data.keep, memory, cache };
         let files = &cohort.dataset.cases;
-        Loading::new(cohort, files, &plan, room, false, &Silent)?.load().map(|all| all.cases)
+        look(Loading::new(cohort, files, &plan, room, false, &Silent).unwrap())
     }
 
     fn in_memory(cases: Vec<KeptCase>) -> Vec<Case> {
@@ -271,5 +292,24 @@ mod tests {
             "{refusal}"
         );
         assert!(memory < held, "{memory} {held}");
+    }
+    #[test]
+    fn cases_take_memory_where_they_are_held_there_and_on_disk_as_much_as_the_largest_while_it_is_made()
+     {
+        let folder = tempfile::tempdir().unwrap();
+        let (cohort, cache) = (cohort(folder.path()), folder.path().join("cache"));
+        let taken = |memory, keep: &str| {
+            with(&cohort, &cache, memory, &[keep], |loading| {
+                let made = loading.needs.iter().map(Need::made).fold(0.0, f64::max);
+                (loading.in_memory(), held(&loading.needs), made)
+            })
+        };
+        let (found, all, _) = taken(None, "data.keep=memory");
+        assert!(found == all && found > 0.0, "{found} {all}");
+        let (found, _, made) = taken(None, "data.keep=disk");
+        assert_eq!(found, made);
+        // By itself: in memory as long as half of it does.
+        assert_eq!(taken(None, "data.keep=auto").0, all);
+        assert_eq!(taken(Some(all as u64), "data.keep=auto").0, made);
     }
 }

@@ -151,6 +151,11 @@ impl Need {
             channels: grid.channels,
         }
     }
+
+    /// While it is read and preprocessed.
+    pub fn made(&self) -> f64 {
+        self.held + self.passing
+    }
 }
 
 /// A grid that takes `factor` times fewer voxels, where it is worth it.

@@ -24,12 +24,13 @@ pub struct Needs {
     pub seconds: f64,
     /// Time of the longest part of a race: a candidate in a rung.
     pub part_seconds: f64,
-    /// Bytes of memory, all cases being held there; where the system tells.
+    /// Bytes of memory for the steps and for the cases that are held there; where the system tells.
     pub memory: Option<u64>,
 }
 
 impl Needs {
-    /// Measures a few steps of a run that searches, or trains `architecture`.
+    /// Measures a few steps of a run that searches, or trains `architecture`, and whose cases take
+    /// `cases` bytes of memory.
     ///
     /// # Errors
     /// [`Error::Memory`](crate::Error::Memory) where the steps need more than there is here; names
@@ -40,6 +41,7 @@ impl Needs {
         config: &Config,
         architecture: Option<&Architecture>,
         device: &Device,
+        cases: u64,
     ) -> Result<Self> {
         let races = architecture.is_none() && config.search.strategy == Strategy::Race;
         let searches = architecture.is_none() && !races;
@@ -98,7 +100,6 @@ impl Needs {
                 seconds += (finalists(&config.race) * lessons) as f64 * prediction;
             }
         }
-        let cases = (workload.cases_mib * f64::from(1 << 20)) as u64;
         let most = config.data.memory_set();
         let memory = steps.map(|steps| most.map_or(steps + cases, |most| most.min(steps + cases)));
         Ok(Self { seconds, part_seconds, memory })

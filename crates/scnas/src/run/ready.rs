@@ -16,7 +16,7 @@ use crate::observer::Observer;
 use crate::run::check::{Check, Opened};
 use crate::run::needs::Needs;
 use crate::run::pipeline::Order;
-use crate::settings::Config;
+use crate::settings::DataConfig;
 use crate::store::named::Named;
 
 /// Measures what a run takes. Where `prepare` says so, also looks at the data once for all runs, as one
@@ -36,10 +36,13 @@ pub fn foresee(
     let Order { data, folder, config, device, .. } = order;
     let (cohort, plan, check) = Opened::new(data, config, folder).planned(observer)?;
     let architecture = named.map(|named| &named.architecture);
-    let needs = Needs::of(&cohort, &plan, config, architecture, device);
+    let files: Vec<CaseFiles> = cohort.labelled().cloned().collect();
+    let loading = loading(&cohort, &files, &plan, &config.data, run, &check, observer)?;
+    let cases = loading.in_memory() as u64;
+    let needs = Needs::of(&cohort, &plan, config, architecture, device, cases);
     // What can never be is not worth the wait. Other machines may have more memory.
     if prepare && matches!(needs, Ok(_) | Err(Error::Memory { .. })) {
-        let on_disk = bring(&cohort, &plan, config, run, &check, observer)?;
+        let on_disk = bring(&loading, &cohort, &plan, &check, observer)?;
         if !on_disk {
             check.now(observer)?;
         }
@@ -55,29 +58,40 @@ pub fn foresee(
 pub fn bring_to_disk(order: &Order, run: &Path, observer: &dyn Observer) -> Result<()> {
     let Order { data, folder, config, .. } = order;
     let (cohort, plan, check) = Opened::new(data, config, folder).planned(observer)?;
-    bring(&cohort, &plan, config, run, &check, observer).map(drop)
+    let files: Vec<CaseFiles> = cohort.labelled().cloned().collect();
+    let loading = loading(&cohort, &files, &plan, &config.data, run, &check, observer)?;
+    bring(&loading, &cohort, &plan, &check, observer).map(drop)
 }
 
-/// Whether the cases are held on disk, as far as this machine's memory tells; then they are there.
+/// How runs in folders like `run` load all cases, as far as this machine's memory tells.
+fn loading<'a>(
+    cohort: &Cohort,
+    files: &'a [CaseFiles],
+    plan: &'a Plan,
+    data: &DataConfig,
+    run: &Path,
+    check: &Check,
+    observer: &'a dyn Observer,
+) -> Result<Loading<'a>> {
+    let recipe = Recipe::new(cohort, plan, data.numbers);
+    let cache = Arc::new(Cache::new(data.cache_of(run), recipe));
+    let room = Room { keep: data.keep, memory: data.memory_free(), cache };
+    Loading::new(cohort, files, plan, room, check.is_due(), observer)
+}
+
+/// Whether the cases are held on disk; then they are there.
 fn bring(
+    loading: &Loading,
     cohort: &Cohort,
     plan: &Plan,
-    config: &Config,
-    run: &Path,
     check: &Check,
     observer: &dyn Observer,
 ) -> Result<bool> {
-    let files: Vec<CaseFiles> = cohort.labelled().cloned().collect();
-    let recipe = Recipe::new(cohort, plan, config.data.numbers);
-    let cache = Arc::new(Cache::new(config.data.cache_of(run), recipe));
-    let room = Room { keep: config.data.keep, memory: config.data.memory_free(), cache };
-    let due = check.is_due();
-    let loading = Loading::new(cohort, &files, plan, room, due, observer)?;
     if !loading.may_go_to_disk() {
         return Ok(false);
     }
     let LoadedCases { examinations, unfit, .. } = loading.to_disk()?;
-    if due {
+    if check.is_due() {
         check.conclude(cohort, plan, examinations, observer)?;
     }
     unfit.map_or(Ok(true), Err)
