@@ -129,7 +129,10 @@ pub fn check(
                 Severity::Error,
                 Kind::Description,
                 error.to_string(),
-                "write or repair this file first",
+                match error {
+                    Error::NoDataSet { .. } => "give the data set itself",
+                    _ => "write or repair this file first",
+                },
             );
             return Ok(Some(Report { dataset: None, cases: 0, findings: vec![finding] }));
         }
