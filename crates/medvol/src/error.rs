@@ -1,7 +1,7 @@
 //! The one error type of this crate. Every text names the file (or the case), what was expected,
 //! what was found and what to do.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::dataset::Flaw;
 use crate::digits::significant;
@@ -46,6 +46,19 @@ pub enum Error {
         expected: u64,
         /// Bytes that there are, or can be at most.
         found: u64,
+    },
+
+    /// What was given for a data set is a folder without a description, or a file that is none.
+    #[error(
+        "{}: expected a data set, that is a folder with a dataset.json, or a JSON or CSV file that \
+         lists cases; found {}",
+        path.display(), instead(path, within.as_deref())
+    )]
+    NoDataSet {
+        /// What was given.
+        path: PathBuf,
+        /// The only folder in it that is a data set, if there is one.
+        within: Option<PathBuf>,
     },
 
     /// An image without any file.
@@ -315,6 +328,15 @@ pub(crate) fn cut(expected: u64, found: u64) -> String {
 /// All endings, as in `.nii.gz or .nii`.
 fn endings() -> String {
     crate::io::endings().collect::<Vec<_>>().join(" or ")
+}
+
+/// What is there instead of a data set.
+fn instead(path: &Path, within: Option<&Path>) -> String {
+    match within {
+        Some(within) => format!("a folder of folders; give {}", within.display()),
+        None if path.is_dir() => "a folder without one".into(),
+        None => "another file".into(),
+    }
 }
 
 /// Problems, those of one file behind its name.

@@ -60,7 +60,7 @@ pub use normalisation::{CtSample, CtStatistics, Normalisation, restate};
 pub use open::open_file;
 pub use orient::{Orientation, canonical_spacing, median_spacing};
 pub use part::Part;
-pub use preprocess::{Case, PreprocessFault, Preprocessed, preprocess};
+pub use preprocess::{Case, MAX_VOXELS, PreprocessFault, Preprocessed, preprocess};
 pub use raw::RawImage;
 pub use resample::{resample, resample_classes};
 pub use symmetry::mirror_axes;

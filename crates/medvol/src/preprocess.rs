@@ -19,7 +19,7 @@ use crate::volume::{Image, LabelMap};
 
 /// Most voxels a resampled channel may have; beyond it the spacing is a mistake (a mixed-up unit,
 /// for example).
-pub(crate) const MAX_VOXELS: f64 = (1_u64 << 31) as f64;
+pub const MAX_VOXELS: f64 = (1_u64 << 31) as f64;
 
 /// Planes that are measured at a time: enough that whole cache lines are read where the image's own
 /// depth runs along another axis.

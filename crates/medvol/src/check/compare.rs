@@ -81,12 +81,15 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-pub(super) fn compare(dataset: &Dataset, facts: &[Facts]) -> Vec<Finding> {
+/// `normalised`: whether the names of channels decide nothing.
+pub(super) fn compare(dataset: &Dataset, facts: &[Facts], normalised: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(duplicates(facts));
     findings.extend(spacings(facts));
     findings.extend(intensities(dataset, facts));
-    findings.extend(suspected_ct(dataset, facts));
+    if !normalised {
+        findings.extend(suspected_ct(dataset, facts));
+    }
     findings.extend(labels(dataset, facts));
     findings
 }

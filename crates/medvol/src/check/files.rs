@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::{Finding, Kind};
 use crate::class_map::Label;
 use crate::dataset::{CaseFiles, Dataset, Notice};
-use crate::io::{Source, is_image, is_packed, is_part_of_another, stem_and_ending};
+use crate::io::{Source, is_image, is_packed, is_part_of_another, known_by, stem_and_ending};
 
 /// Files that are named where many are found.
 const NAMED: usize = 3;
@@ -121,7 +121,10 @@ pub(super) fn unlisted(dataset: &Dataset, labelled_only: bool) -> Vec<Finding> {
         return Vec::new();
     }
     let all = || dataset.cases.iter().chain(&dataset.test);
-    let used: BTreeSet<&Path> = all().flat_map(CaseFiles::sources).map(Source::path).collect();
+    let mut used: BTreeSet<&Path> = all().flat_map(CaseFiles::sources).map(Source::path).collect();
+    // Who names the voxels of a pair uses its header too.
+    let headers: Vec<PathBuf> = used.iter().filter_map(|file| known_by(file)).collect();
+    used.extend(headers.iter().map(PathBuf::as_path));
     let folders: BTreeSet<&Path> = all()
         .filter(|case| !labelled_only || case.label.is_some())
         .flat_map(CaseFiles::sources)

@@ -77,6 +77,8 @@ pub struct Options {
     pub fold: Option<(usize, Fold)>,
     /// How headers are read that contradict themselves; `None`: as far as their parts tell.
     pub reading: Option<Reading>,
+    /// Whether somebody has said how channels are normalised, whatever they are called.
+    pub normalised: bool,
     /// Bytes for the cases held at a time; one that takes more is not read, and that is a finding.
     /// `None`: as many as they take.
     pub memory: Option<u64>,
@@ -127,7 +129,10 @@ pub fn check(
                 Severity::Error,
                 Kind::Description,
                 error.to_string(),
-                "write or repair this file first",
+                match error {
+                    Error::NoDataSet { .. } => "give the data set itself",
+                    _ => "write or repair this file first",
+                },
             );
             return Ok(Some(Report { dataset: None, cases: 0, findings: vec![finding] }));
         }
@@ -167,7 +172,7 @@ pub fn conclude(
         findings.extend(examination.findings);
         facts.push(examination.facts);
     }
-    findings.extend(compare::compare(dataset, &facts));
+    findings.extend(compare::compare(dataset, &facts, options.normalised));
     let folds = if options.folds.is_empty() { &dataset.folds } else { &options.folds };
     let labelled = dataset.labelled();
     let folds: Vec<Fold> = folds.iter().map(|fold| fold.clone().by_cases(&labelled)).collect();

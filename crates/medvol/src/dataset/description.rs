@@ -116,7 +116,9 @@ impl Description {
         };
         let name = word("name").filter(|name| !name.is_empty());
         let file_ending = word("file_ending")
-            .map(|ending| format!(".{}", ending.trim_start_matches('.').to_lowercase()));
+            .map(|ending| ending.trim_start_matches(['*', '.']).to_lowercase())
+            .filter(|ending| !ending.is_empty())
+            .map(|ending| format!(".{ending}"));
         if let Some(reader) = take(&mut object, "overwrite_image_reader_writer") {
             said.notice(
                 format!("\"overwrite_image_reader_writer\": {} is not used", shown(&reader)),

@@ -128,8 +128,8 @@ impl Dataset {
     /// for a JSON file with lists that says nothing of them.
     ///
     /// # Errors
-    /// [`Error::Read`] if the description is missing or unreadable, [`Error::Description`] with all
-    /// that cannot be understood in it.
+    /// [`Error::NoDataSet`] if there is no description, [`Error::Read`] if it cannot be read,
+    /// [`Error::Description`] with all that cannot be understood in it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let Survey { dataset, problems } = survey(path.as_ref())?;
         match problems.is_empty() {
@@ -150,7 +150,7 @@ impl Dataset {
 
     /// Whether `path` looks like a data set that [`Self::open`] can be asked to open.
     pub fn is_at(path: &Path) -> bool {
-        is_table(path) || is_list(path) || path.join("dataset.json").exists()
+        is_table(path) || is_list(path) || is_folder(path)
     }
 
     /// The classes of the values that label maps hold.
@@ -209,6 +209,9 @@ impl Dataset {
 /// Opens a data set as far as it can be understood.
 pub(crate) fn survey(path: &Path) -> Result<Survey> {
     let (table, list) = (is_table(path), is_list(path));
+    if !table && !list && !is_folder(path) {
+        return Err(none_at(path));
+    }
     let root = if table || list { path.parent().unwrap_or(Path::new("")) } else { path };
     let (own, beside) = (path.with_extension("json"), root.join("dataset.json"));
     let description_path = if list {
@@ -339,6 +342,28 @@ fn listed_cases(
     let [_, test] = numbered::cases(root, ending, description.channel_count(), said);
     let [training] = locate([mapping], locator);
     [training, Vec::new(), test]
+}
+
+/// Why there is no data set.
+fn none_at(path: &Path) -> Error {
+    let read = |source| Error::Read { path: path.to_path_buf(), source };
+    let entries = match path.metadata() {
+        Ok(about) if about.is_dir() => std::fs::read_dir(path).map(Some),
+        about => about.map(|_| None),
+    };
+    let entries = match entries {
+        Ok(entries) => entries.into_iter().flatten().flatten(),
+        Err(source) => return read(source),
+    };
+    let mut within = entries.map(|entry| entry.path()).filter(|folder| is_folder(folder));
+    // Of several nobody knows which is meant.
+    let only = within.next().filter(|_| within.next().is_none());
+    Error::NoDataSet { path: path.to_path_buf(), within: only }
+}
+
+/// Whether it is a folder with a description.
+fn is_folder(path: &Path) -> bool {
+    path.join("dataset.json").exists()
 }
 
 fn is_table(path: &Path) -> bool {

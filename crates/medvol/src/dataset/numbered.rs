@@ -122,7 +122,8 @@ impl<'a> Folder<'a> {
             if let [first, second, ..] = paths.as_slice() {
                 let [first, second] = [first, second].map(|path| path.display());
                 said.problem(format!(
-                    "{first} and {second} have one name; remove one, or give each its own"
+                    "{first} and {second} have one name, but for capitals or the Unicode form of \
+                     letters; remove one, or give each its own"
                 ));
             }
         }

@@ -176,9 +176,14 @@ pub fn is_packed(file: &str) -> bool {
 /// voxels beside their header.
 pub fn is_part_of_another(path: &Path) -> bool {
     match by_ending(path) {
-        Some(format) => format.is_part_of(path).is_some(),
+        Some(_) => known_by(path).is_some(),
         None => is_data_file(path),
     }
+}
+
+/// The header that is there of a file that is only its voxels, by their names.
+pub(crate) fn known_by(path: &Path) -> Option<PathBuf> {
+    by_ending(path)?.is_part_of(path)
 }
 
 /// Whether a file has the name that programs give to the voxels of a text header which is there.

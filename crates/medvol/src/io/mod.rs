@@ -48,6 +48,7 @@ mod voxels;
 pub use afterwards::Afterwards;
 pub use create::{Destination, create, image_as_nifti, labels_as_nifti};
 pub use fault::{HeaderFault, Unsupported};
+pub(crate) use format::known_by;
 pub use format::{
     Content, FORMATS, Format, Join, default_ending, ending_like, endings, image_ending_like,
     is_image, is_packed, is_part_of_another, stem_and_ending,

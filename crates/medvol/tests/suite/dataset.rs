@@ -130,10 +130,24 @@ fn a_description_that_cannot_be_understood_is_refused_with_its_reason() {
 }
 
 #[test]
-fn a_folder_without_a_description_is_named() {
+fn what_is_no_data_set_is_named_with_what_is_one() {
+    let (toy, _) = toy();
     let folder = tempfile::tempdir().unwrap();
-    let error = Dataset::open(folder.path()).unwrap_err();
-    assert!(matches!(&error, Error::Read { path, .. } if path.ends_with("dataset.json")));
+    let (root, file) = (folder.path(), folder.path().join("list.jsonl"));
+    fs::write(&file, "{}").unwrap();
+    let said = |path: &Path| Dataset::open(path).unwrap_err().to_string();
+    let of = |path: &Path, found: &str| {
+        let (said, start) = (said(path), format!("{}: expected a data set", path.display()));
+        assert!(said.starts_with(&start) && said.ends_with(&format!("found {found}")), "{said}");
+    };
+    of(root, "a folder without one");
+    of(&file, "another file");
+    let missing = root.join("missing");
+    assert!(said(&missing).starts_with(&format!("cannot read {}: ", missing.display())));
+    // An archive that was unpacked into a folder of its own.
+    let inner = root.join("Task01");
+    fs::rename(toy.path(), &inner).unwrap();
+    of(root, &format!("a folder of folders; give {}", inner.display()));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use medvol::check::look;
+use medvol::check::{Kind, Options, check, look};
 use medvol::io::dicom::{Problem, Series};
 use medvol::io::{self, Remark, Source};
 use medvol::{Affine, Error, Image, Label, LabelMap};
@@ -330,6 +330,37 @@ fn a_written_segmentation_is_read_as_the_same_labels_and_is_the_same_file_again(
         let [a, b] = written.map(|path| std::fs::read(path).unwrap());
         assert_eq!(a, b, "{name}");
     }
+}
+
+#[test]
+fn segments_numbered_otherwise_than_the_description_says_are_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let series = root.join("imagesTr/a");
+    std::fs::create_dir_all(&series).unwrap();
+    std::fs::create_dir(root.join("labelsTr")).unwrap();
+    for slice in std::fs::read_dir(fixture("explicit")).unwrap().map(Result::unwrap) {
+        std::fs::copy(slice.path(), series.join(slice.file_name())).unwrap();
+    }
+    let description = serde_json::json!({
+        "labels": {"0": "background", "2": "tumour", "7": "Liver", "300": "rest"},
+        "training": [{"image": "imagesTr/a", "label": "labelsTr/a.dcm"}],
+    });
+    std::fs::write(root.join("dataset.json"), description.to_string()).unwrap();
+    let opened = Source::from(series).open().unwrap();
+    let header = opened.header().clone();
+    let (labels, names) = labels_like(&opened.image().unwrap());
+    let label = root.join("labelsTr/a.dcm");
+    let file = io::create(&label).unwrap().like(&header);
+    file.classes(&class_indices(&labels, &names), &names, labels.affine).unwrap();
+    let report = check(root, &Options::default(), |_, _| true).unwrap().unwrap();
+    let found: Vec<_> = report.findings.iter().filter(|f| f.kind == Kind::LabelNames).collect();
+    assert_eq!(found.len(), 1, "{:?}", report.findings);
+    assert_eq!(
+        found[0].message,
+        "labelsTr/a.dcm calls 2 \"liver\", which is 7, and 7 \"tumour\", which is 2 in the \
+         description"
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::common::task::{name, volumes};
 use crate::common::{write_image, write_labels};
+use medvol::check::{Finding, Kind, check};
 use medvol::{Dataset, Image, LabelMap, io};
 use ndarray::{Axis, concatenate};
 use serde_json::{Value, json};
@@ -329,6 +330,21 @@ fn nnunet_label_maps_may_have_the_names_of_images_or_say_what_they_are() {
         let case = dataset.cases.iter().find(|case| case.name == first);
         assert!(case.is_none_or(|case| !case.label.as_ref().unwrap().path().exists()));
     }
+}
+
+#[test]
+fn headers_of_pairs_that_are_named_by_their_voxels_belong_to_their_cases() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    write_channels(root, ".img");
+    let mut description = described();
+    description["file_ending"] = json!("*.img");
+    write_json(root.join("dataset.json"), &description);
+    let dataset = Dataset::open(root).unwrap();
+    assert!(dataset.cases[0].images[0].path().ends_with(format!("{}_0000.img", name(0))));
+    let report = check(root, &Default::default(), |_, _| true).unwrap().unwrap();
+    let unlisted = |found: &&Finding| found.kind == Kind::UnlistedFile;
+    assert_eq!(report.findings.iter().find(unlisted), None);
 }
 
 #[test]

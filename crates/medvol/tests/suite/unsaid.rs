@@ -8,7 +8,7 @@ use crate::common::task::{
     write_task,
 };
 use crate::common::{read_labels, write_image, write_labels};
-use medvol::check::{Finding, Fold, Options, Severity, check, look};
+use medvol::check::{Finding, Fold, Kind, Options, Severity, check, look};
 use medvol::io::Source;
 use medvol::{Affine, Dataset, LabelMap, Normalisation};
 use serde_json::{Value, json};
@@ -85,6 +85,23 @@ fn a_ct_in_other_units_than_hounsfields_is_suspicious() {
         let spacing = header.grid.affine.spacing();
         let looked = look(&[Source::from(path.as_path())], &header, &raw, spacing, &normalisation);
         assert_eq!(looked.len(), found, "{channel}: {looked:#?}");
+    }
+}
+
+#[test]
+fn a_channel_that_is_nearly_called_ct_is_said_where_its_name_decides() {
+    let folder = changed(|root| {
+        change_description(root, |json| json["modality"] = json!(["CT_arterial"]));
+        for case in 0..CASES {
+            change_image(&image_path(root, case), |image| {
+                image.voxels.mapv_inplace(|v| v - 1000.0);
+            });
+        }
+    });
+    for (normalised, count) in [(false, 1), (true, 0)] {
+        let found = findings(folder.path(), &Options { normalised, ..Options::default() });
+        let suspected = found.iter().filter(|finding| finding.kind == Kind::SuspectedCt);
+        assert_eq!(suspected.count(), count, "{found:#?}");
     }
 }
 

@@ -157,6 +157,25 @@ fn a_run_checks_its_data_once_stops_on_errors_and_tells_all() {
     }
 }
 
+#[test]
+fn a_spacing_in_another_unit_is_said_instead_of_the_memory_it_would_take() {
+    let dir = folder("check_unit");
+    let data = task(&dir);
+    let path = |kind: &str| data.join(kind).join("phantom_001.nii.gz");
+    let mut image = read_image(path("imagesTr")).unwrap();
+    let mut labels = read_labels(path("labelsTr")).unwrap();
+    for affine in [&mut image.affine, &mut labels.affine] {
+        affine.0[..3].as_flattened_mut().iter_mut().for_each(|value| *value *= 1000.0);
+    }
+    write_image(path("imagesTr"), &image).unwrap();
+    write_labels(path("labelsTr"), &labels).unwrap();
+    for fold in ["0", "1"] {
+        let train = ["train", "data", "--arch", "conv3", "--out", "run", "--fold", fold];
+        let said = ["phantom_001: ", "voxels when resampled", "check the unit of its spacing"];
+        refuse(&dir, &tiny(&train, &["train.epochs=1"]), &said);
+    }
+}
+
 /// The task in nnU-Net's layout with two channels, and as a CSV file.
 fn other_layouts(dir: &Path, data: &Path) {
     for folder in ["imagesTr", "labelsTr", "imagesTs"] {

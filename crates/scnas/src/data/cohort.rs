@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use medvol::io::{self, Grid};
-use medvol::{CaseFiles, Dataset, Orientation, canonical_spacing, median_spacing};
+use medvol::{CaseFiles, Dataset, MAX_VOXELS, Orientation, canonical_spacing, median_spacing};
 use rayon::prelude::*;
 
 use crate::error::{CasesFault, Result};
@@ -74,6 +74,14 @@ impl Cohort {
     pub fn usual_spacing(&self) -> [f64; 3] {
         let spacings = self.headers.values().map(|header| canonical_spacing(&header.grid.affine));
         median_spacing(spacings).unwrap_or([1.0; 3])
+    }
+
+    /// Whether a case has more voxels of the usual spacing than any is prepared with: it is in
+    /// another unit, most likely.
+    pub fn swells(&self) -> bool {
+        let spacing = self.usual_spacing();
+        let voxels = |header: &Header| header.resampled(spacing).into_iter().product::<f64>();
+        self.headers.values().any(|header| voxels(header) > MAX_VOXELS)
     }
 
     /// What the headers of a labelled case's images say.

@@ -74,6 +74,8 @@ pub(super) struct Check<'a> {
     data: &'a Path,
     splits: Option<&'a Path>,
     reading: Option<Reading>,
+    /// Whether the settings say how channels are normalised.
+    normalised: bool,
     /// Where it is remembered what was found fit.
     remembered: PathBuf,
     /// What says whether the files are those.
@@ -93,10 +95,12 @@ impl<'a> Opened<'a> {
             let plan = Plan::new(&cohort, config)?;
             Ok((cohort, plan))
         });
+        let normalised = !config.data.normalisation.is_empty();
         let remembered = folder.join("checked.txt");
         let fit = state.is_some() && std::fs::read_to_string(&remembered).ok() == state;
         let due = Cell::new(!fit);
-        Self { planned, check: Check { data, splits, reading, remembered, state, due } }
+        let check = Check { data, splits, reading, normalised, remembered, state, due };
+        Self { planned, check }
     }
 
     /// With a check that the first of `ranks` does for all.
@@ -113,12 +117,17 @@ impl<'a> Opened<'a> {
     /// The data set, its plan, and the check that is perhaps due.
     ///
     /// # Errors
-    /// What keeps the data from being planned, which the check, if it is due, says better; settings
-    /// that cannot be.
+    /// What keeps the data from being planned or held, which the check, if it is due, says better;
+    /// settings that cannot be.
     pub fn planned(self, observer: &dyn Observer) -> Result<(Cohort, Plan, Check<'a>)> {
         let Self { planned, check } = self;
-        // Settings that cannot be are not worth a wait.
-        if planned.as_ref().is_err_and(|error| !error.is_of_settings()) && check.is_due() {
+        let unfit = match &planned {
+            // Else it would be said that memory or disk do not suffice for so many voxels.
+            Ok((cohort, _)) => cohort.swells(),
+            // Settings that cannot be are not worth a wait.
+            Err(error) => !error.is_of_settings(),
+        };
+        if unfit && check.is_due() {
             check.look(observer)?;
         }
         planned.map(|(cohort, plan)| (cohort, plan, check))
@@ -145,11 +154,16 @@ impl Check<'_> {
 
     /// Looks at them and remembers nothing: of a run that cannot be, no folder is made.
     fn look(&self, observer: &dyn Observer) -> Result<Report> {
-        let (folds, reading) = (folds(self.splits)?, self.reading);
-        let options = Options { labelled_only: true, folds, reading, ..Options::default() };
+        let options = Options { reading: self.reading, ..self.options()? };
         let report = examine(self.data, options, observer)?;
         self.tell(&report, observer)?;
         Ok(report)
+    }
+
+    /// What both ways of looking have in common.
+    fn options(&self) -> Result<Options> {
+        let (folds, normalised) = (folds(self.splits)?, self.normalised);
+        Ok(Options { labelled_only: true, folds, normalised, ..Options::default() })
     }
 
     /// Says what was found when the cases were loaded.
@@ -163,9 +177,7 @@ impl Check<'_> {
         examinations: Vec<Examination>,
         observer: &dyn Observer,
     ) -> Result<()> {
-        let (labelled_only, folds) = (true, folds(self.splits)?);
-        let fold = Some((plan.fold, plan.sides()));
-        let options = Options { labelled_only, folds, fold, ..Options::default() };
+        let options = Options { fold: Some((plan.fold, plan.sides())), ..self.options()? };
         let report = check::conclude(&cohort.dataset, &options, examinations);
         self.tell(&report, observer)?;
         self.remember(&report)
