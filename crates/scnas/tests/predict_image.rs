@@ -4,7 +4,7 @@ mod made_up;
 
 use std::slice;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{LazyLock, Mutex};
+use std::sync::{LazyLock, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use medvol::components::{Connectivity, components, keep_largest_component};
 use medvol::io::Grid;
@@ -24,6 +24,13 @@ use scnas::space::topology::Space;
 use scnas::store::model::{Card, Model};
 
 const CLASSES: usize = 12;
+
+/// The memory in use is that of all tests here: who counts on it runs alone.
+static MEMORY: RwLock<()> = RwLock::new(());
+
+fn beside_others() -> RwLockReadGuard<'static, ()> {
+    MEMORY.read().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Remembers what it hears, and asks to stop after some looks.
 struct Listener {
@@ -90,6 +97,7 @@ fn predicted(models: &[Model], options: Options, image: &RawImage) -> Prediction
 
 #[test]
 fn as_little_memory_as_is_accepted_gives_the_bits_of_unlimited_memory() {
+    let _alone = MEMORY.write().unwrap_or_else(PoisonError::into_inner);
     let model = model(1);
     let image = image([20, 24, 160]);
     let whole = predicted(slice::from_ref(&model), options(&model, true), &image);
@@ -150,6 +158,7 @@ fn as_little_memory_as_is_accepted_gives_the_bits_of_unlimited_memory() {
 
 #[test]
 fn several_models_give_the_mean_of_their_probabilities() {
+    let _beside = beside_others();
     let image = image([9, 20, 30]);
     let alone = [1, 2].map(|seed| {
         predicted(&[model(seed)], options(&model(seed), true), &image).probabilities.unwrap().voxels
@@ -168,6 +177,7 @@ fn several_models_give_the_mean_of_their_probabilities() {
 
 #[test]
 fn models_that_do_not_fit_together_are_refused_with_what_differs() {
+    let _beside = beside_others();
     let changed = |change: &dyn Fn(&mut Plan)| {
         let mut other = model(2);
         change(&mut other.card.plan);
@@ -186,6 +196,7 @@ fn models_that_do_not_fit_together_are_refused_with_what_differs() {
 
 #[test]
 fn of_the_labels_asked_for_only_the_largest_component_is_left() {
+    let _beside = beside_others();
     let (model, image) = (model(1), image([9, 30, 30]));
     let keeping = |keys: Vec<LabelKey>| {
         let mut options = options(&model, false);
@@ -266,6 +277,7 @@ static IN_PIECES: LazyLock<u64> = LazyLock::new(|| {
 
 #[test]
 fn a_voxel_of_regions_is_written_as_the_last_one_that_is_more_likely_than_not() {
+    let _beside = beside_others();
     let (model, image) = (model_of_regions(*IN_PIECES), image([9, 30, 30]));
     let Prediction { classes, probabilities, affine } =
         predicted(slice::from_ref(&model), options(&model, true), &image);
@@ -295,6 +307,7 @@ fn a_voxel_of_regions_is_written_as_the_last_one_that_is_more_likely_than_not() 
 #[test]
 fn the_largest_component_of_a_region_is_that_of_all_its_voxels_and_the_rest_stay_in_those_around_it()
  {
+    let _beside = beside_others();
     let (model, image) = (model_of_regions(*IN_PIECES), image([9, 30, 30]));
     let keeping = |name: &str| {
         let mut options = options(&model, false);
@@ -319,6 +332,7 @@ fn the_largest_component_of_a_region_is_that_of_all_its_voxels_and_the_rest_stay
 
 #[test]
 fn models_of_regions_and_of_classes_are_not_averaged() {
+    let _beside = beside_others();
     let models = [model_of_regions(1), model_of_regions(2)];
     let image = image([9, 20, 30]);
     let alone = [0, 1].map(|n: usize| {
@@ -341,6 +355,7 @@ fn models_of_regions_and_of_classes_are_not_averaged() {
 
 #[test]
 fn a_prediction_stops_between_two_windows() {
+    let _beside = beside_others();
     let model = model(1);
     let listener = Listener::stopping_after(3);
     let predictor = ImagePredictor::new(slice::from_ref(&model), options(&model, false)).unwrap();

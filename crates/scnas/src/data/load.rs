@@ -293,6 +293,7 @@ mod tests {
         );
         assert!(memory < held, "{memory} {held}");
     }
+
     #[test]
     fn cases_take_memory_where_they_are_held_there_and_on_disk_as_much_as_the_largest_while_it_is_made()
      {
