@@ -1,7 +1,8 @@
 //! The one error type of this crate. Every text names the file (or the case), what was expected,
 //! what was found and what to do.
 
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::path::PathBuf;
 
 use crate::dataset::Flaw;
 use crate::digits::significant;
@@ -51,14 +52,14 @@ pub enum Error {
     /// What was given for a data set is a folder without a description, or a file that is none.
     #[error(
         "{}: expected a data set, that is a folder with a dataset.json, or a JSON or CSV file that \
-         lists cases; found {}",
-        path.display(), instead(path, within.as_deref())
+         lists cases; found {instead}",
+        path.display()
     )]
     NoDataSet {
         /// What was given.
         path: PathBuf,
-        /// The only folder in it that is a data set, if there is one.
-        within: Option<PathBuf>,
+        /// What it is.
+        instead: Instead,
     },
 
     /// An image without any file.
@@ -330,12 +331,24 @@ fn endings() -> String {
     crate::io::endings().collect::<Vec<_>>().join(" or ")
 }
 
-/// What is there instead of a data set.
-fn instead(path: &Path, within: Option<&Path>) -> String {
-    match within {
-        Some(within) => format!("a folder of folders; give {}", within.display()),
-        None if path.is_dir() => "a folder without one".into(),
-        None => "another file".into(),
+/// What was given that is no data set.
+#[derive(Debug)]
+pub enum Instead {
+    /// A file of another kind.
+    File,
+    /// A folder without a description.
+    Folder,
+    /// A folder in which this one alone is a data set.
+    Around(PathBuf),
+}
+
+impl fmt::Display for Instead {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::File => write!(f, "another file"),
+            Self::Folder => write!(f, "a folder without one"),
+            Self::Around(within) => write!(f, "a folder of folders; give {}", within.display()),
+        }
     }
 }
 

@@ -54,7 +54,7 @@ pub use class_map::{ClassMap, Label};
 pub use class_places::{ClassPlaces, DrawnVoxel};
 pub use dataset::{CaseFiles, Dataset, Flaw, Fold, Notice, case_of_label_map};
 pub use digits::{lengths_mm, significant};
-pub use error::{Error, Result};
+pub use error::{Error, Instead, Result};
 pub use geometry::Geometry;
 pub use normalisation::{CtSample, CtStatistics, Normalisation, restate};
 pub use open::open_file;

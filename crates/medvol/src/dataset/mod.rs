@@ -34,7 +34,7 @@ mod words;
 use std::path::{Path, PathBuf};
 
 use crate::class_map::{ClassMap, Label};
-use crate::error::{Error, Result};
+use crate::error::{Error, Instead, Result};
 use crate::io::{self, Header, Reading, Source, default_ending};
 use crate::target::Target;
 use crate::text::read_text;
@@ -346,19 +346,22 @@ fn listed_cases(
 
 /// Why there is no data set.
 fn none_at(path: &Path) -> Error {
-    let read = |source| Error::Read { path: path.to_path_buf(), source };
-    let entries = match path.metadata() {
-        Ok(about) if about.is_dir() => std::fs::read_dir(path).map(Some),
-        about => about.map(|_| None),
+    let instead = || {
+        if !path.metadata()?.is_dir() {
+            return Ok(Instead::File);
+        }
+        let entries = std::fs::read_dir(path)?.flatten().map(|entry| entry.path());
+        let mut within = entries.filter(|folder| is_folder(folder));
+        Ok(match (within.next(), within.next()) {
+            (Some(only), None) => Instead::Around(only),
+            _ => Instead::Folder,
+        })
     };
-    let entries = match entries {
-        Ok(entries) => entries.into_iter().flatten().flatten(),
-        Err(source) => return read(source),
-    };
-    let mut within = entries.map(|entry| entry.path()).filter(|folder| is_folder(folder));
-    // Of several nobody knows which is meant.
-    let only = within.next().filter(|_| within.next().is_none());
-    Error::NoDataSet { path: path.to_path_buf(), within: only }
+    let path = path.to_path_buf();
+    match instead() {
+        Ok(instead) => Error::NoDataSet { path, instead },
+        Err(source) => Error::Read { path, source },
+    }
 }
 
 /// Whether it is a folder with a description.

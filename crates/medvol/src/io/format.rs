@@ -176,7 +176,7 @@ pub fn is_packed(file: &str) -> bool {
 /// voxels beside their header.
 pub fn is_part_of_another(path: &Path) -> bool {
     match by_ending(path) {
-        Some(_) => known_by(path).is_some(),
+        Some(format) => format.is_part_of(path).is_some(),
         None => is_data_file(path),
     }
 }
