@@ -13,7 +13,7 @@ use scnas::report::table::aligned;
 use scnas::run::bench::{Launches, Timing};
 use scnas::run::measure::{self, Measured, Measurement, Subject, measure};
 use scnas::run::workload::{Estimate, Workload};
-use scnas::settings::{Config, PRESETS, Strategy};
+use scnas::settings::{Config, Keep, PRESETS, Strategy};
 use scnas::store::named::Named;
 use serde_json::{Value, json};
 
@@ -198,10 +198,13 @@ fn prospect(
                  long that will take\n";
     }
     if let Some(mib) = peak_memory_mib {
-        text += &format!(
-            "memory: about {:.0} MiB, {cases_mib:.0} of them for the cases\n",
-            mib + cases_mib
-        );
+        text += &match config.data.keep {
+            Keep::Disk => format!("memory: about {mib:.0} MiB; the cases are held on disk\n"),
+            Keep::Auto | Keep::Memory => format!(
+                "memory: about {:.0} MiB, {cases_mib:.0} of them for the cases\n",
+                mib + cases_mib
+            ),
+        };
     }
     text
 }

@@ -86,6 +86,7 @@ pub(super) fn compare(dataset: &Dataset, facts: &[Facts], normalised: bool) -> V
     let mut findings = Vec::new();
     findings.extend(duplicates(facts));
     findings.extend(spacings(facts));
+    findings.extend(slices(facts));
     findings.extend(intensities(dataset, facts));
     if !normalised {
         findings.extend(suspected_ct(dataset, facts));
@@ -169,6 +170,32 @@ fn spacings(facts: &[Facts]) -> Vec<Finding> {
         findings.push(Finding::warning(Kind::ExtremeSpacing, message, CHECK_UNIT).of(case));
     }
     findings
+}
+
+/// Slices among volumes, or volumes among slices.
+fn slices(facts: &[Facts]) -> Vec<Finding> {
+    let shapes: Vec<_> = facts.iter().filter_map(|case| Some((case, case.grid?.0))).collect();
+    let unlike = |&(case, shape): &(&Facts, [usize; 3])| {
+        let as_here = |axis: usize| {
+            let alike = |(_, other): &&(&Facts, _)| is_slice(*other, axis) == is_slice(shape, axis);
+            shapes.iter().filter(alike).count()
+        };
+        let axis = (0..3).find(|&axis| 4 * as_here(axis) <= shapes.len())?;
+        let (this, others) = match is_slice(shape, axis) {
+            true => ("is a slice: it has one voxel", "have more"),
+            false => ("is a volume: it has more than one voxel", "are slices"),
+        };
+        let message = format!("{this} along {}, where other cases {others}", ["z", "y", "x"][axis]);
+        Some(
+            Finding::warning(Kind::Slice, message, "check the file, or leave the case out")
+                .of(case),
+        )
+    };
+    shapes.iter().filter_map(unlike).collect()
+}
+
+fn is_slice(shape: [usize; 3], axis: usize) -> bool {
+    shape[axis] == 1
 }
 
 /// Channels that hold Hounsfield units, as it seems, and are not called so.

@@ -98,6 +98,8 @@ kinds! {
     Geometry = "geometry",
     /// A spacing that is implausible, or far from that of other cases.
     ExtremeSpacing = "extreme-spacing",
+    /// A slice among volumes, or a volume among slices.
+    Slice = "slice",
     /// Not stored in canonical orientation.
     Orientation = "orientation",
     /// Axes that are not those of space.

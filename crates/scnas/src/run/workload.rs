@@ -25,7 +25,7 @@ pub struct Workload {
     pub train_steps: usize,
     /// Patches to predict in a validation.
     pub windows: usize,
-    /// All preprocessed cases in memory.
+    /// All preprocessed cases, should memory hold them.
     pub cases_mib: f64,
 }
 

@@ -228,6 +228,18 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_one_may_go_without_brackets() {
+        for key in ["data.normalisation=CT", "race.candidates=chain", "predict.largest_component=1"]
+        {
+            let (name, value) = key.split_once('=').unwrap();
+            let quoted = if value == "1" { "1".into() } else { format!("{value:?}") };
+            assert_eq!(load(&[key]).unwrap(), load(&[&format!("{name}=[{quoted}]")]).unwrap());
+        }
+        let said = load(&["data.normalisation={ a = 1 }"]).unwrap_err();
+        assert!(std::error::Error::source(&said).unwrap().to_string().contains("a list"), "{said}");
+    }
+
+    #[test]
     fn two_configurations_differ_in_the_keys_that_were_changed_and_no_others() {
         let (plain, changed) = (
             load(&[]).unwrap(),

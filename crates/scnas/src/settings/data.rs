@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Expected, Result};
 use crate::memory;
-use crate::settings::check;
+use crate::settings::{check, one_or_several};
 
 /// How cases become patches.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ pub struct DataConfig {
     /// How each channel's intensities are normalised: "zscore", "CT", "noNorm",
     /// "rescale_to_0_1" or "rgb_to_0_1"; empty: by the names of the channels, as nnU-Net does
     /// ("zscore" for any other name).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_several")]
     pub normalisation: Vec<String>,
     /// How NIfTI headers are read whose sform, qform and pixdim contradict each other; absent: by
     /// the one that agrees with pixdim, and where there is none not at all.

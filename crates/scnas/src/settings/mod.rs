@@ -30,6 +30,8 @@ pub use reference::reference;
 pub use search::{SearchConfig, Strategy, TauSchedule, Then};
 pub use train::TrainConfig;
 
+use serde::{Deserialize, Deserializer};
+
 use crate::error::{Error, Expected, Result};
 use crate::learn::optimiser::AdamConfig;
 
@@ -62,4 +64,22 @@ fn check_clip(key: &str, clip: f64) -> Result<()> {
 /// The limit that a setting of 0 switches off.
 fn limit(clip: f64) -> Option<f64> {
     (clip > 0.0).then_some(clip)
+}
+
+/// A list, or the one item that it would have.
+fn one_or_several<'de, D, T>(deserializer: D) -> std::result::Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a list, such as [\"a\", \"b\"], or one value")]
+    enum Listed<T> {
+        Several(Vec<T>),
+        One(T),
+    }
+    Ok(match Listed::deserialize(deserializer)? {
+        Listed::Several(items) => items,
+        Listed::One(item) => vec![item],
+    })
 }

@@ -7,7 +7,7 @@ use medvol::{Label, Target};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Expected, Result};
-use crate::settings::check;
+use crate::settings::{check, one_or_several};
 
 /// Prediction by sliding windows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,7 +22,7 @@ pub struct PredictConfig {
     #[serde(default)]
     pub flips: bool,
     /// Labels or regions, by name or value, of which only the largest connected component is kept.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_several")]
     pub largest_component: Vec<LabelKey>,
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::settings::check;
 use crate::settings::quantity::{Bytes, Count};
+use crate::settings::{check, one_or_several};
 
 /// A race of candidates (successive halving), and what its winner may cost.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,6 +14,7 @@ use crate::settings::quantity::{Bytes, Count};
 pub struct RaceConfig {
     /// Architectures by what `--arch` calls them, each with `@WIDTH` where it is not that of the
     /// network. The first that meets the budgets is the prior.
+    #[serde(deserialize_with = "one_or_several")]
     pub candidates: Vec<String>,
     /// Epochs of training at the end of each rung, counted from the beginning.
     pub epochs: Vec<usize>,
