@@ -159,6 +159,26 @@ fn a_corrected_copy_without_a_case_to_train_with_is_refused() {
 }
 
 #[test]
+fn a_slice_among_volumes_and_a_volume_among_slices_are_found() {
+    for is_slice in [true, false] {
+        let folder = task();
+        for case in (0..CASES).filter(|case| (*case == 3) == is_slice) {
+            let (image, labels) = volumes(case);
+            let voxels = image.voxels.slice(s![.., 9..10, .., ..]).to_owned();
+            write_image(image_path(folder.path(), case), &Image { voxels, ..image }).unwrap();
+            let voxels = labels.voxels.slice(s![9..10, .., ..]).to_owned();
+            let writer = io::create(label_path(folder.path(), case)).unwrap();
+            writer.labels(&LabelMap { voxels, ..labels }).unwrap();
+        }
+        let report = checked(folder.path());
+        let found = of_kind(&report, Kind::Slice, Severity::Warning);
+        // Its two test cases are volumes.
+        let cases: Vec<_> = found.iter().filter(|f| !f.test).map(|f| f.case.as_deref()).collect();
+        assert_eq!(cases, [Some("case_03")], "{found:?}");
+    }
+}
+
+#[test]
 fn how_far_labels_are_from_integers_is_said_in_digits_that_count() {
     let folder = task();
     let LabelMap { voxels, affine } = volumes(0).1;

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use medvol::phantom::phantom;
 use medvol::{Affine, Image, LabelMap};
-use ndarray::{Axis, Slice};
 use serde_json::{Value, json};
 
 use super::{read_image, read_labels, write_image, write_labels};
@@ -270,18 +269,6 @@ pub const BREAKAGES: &[Breakage] = &[
             }
         },
         findings: &[(Some(0), "extreme-spacing")],
-    },
-    Breakage {
-        what: "a slice among volumes",
-        by: |_, images, labels| {
-            for path in [&images[4], &labels[4]] {
-                change_image(path, |image| {
-                    let middle = image.voxels.len_of(Axis(1)) / 2;
-                    image.voxels.slice_axis_inplace(Axis(1), Slice::from(middle..=middle));
-                });
-            }
-        },
-        findings: &[(Some(4), "slice")],
     },
     Breakage {
         what: "another orientation",
