@@ -19,7 +19,7 @@ pub struct DecideConfig {
 
 impl Default for DecideConfig {
     fn default() -> Self {
-        Self { patches: 2, errors: 3.0, settle: 0.33 }
+        Self { patches: 4, errors: 3.0, settle: 0.33 }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::run::whole_and_in_pieces;
 const DECIDE: [&str; 5] = [
     "data.folds=3",
     "search.epochs=6",
-    "search.decide={}",
+    "search.decide={patches=2}",
     "search.augment=true",
     "search.schedule=cosine",
 ];
