@@ -73,7 +73,7 @@ where
     T: Deserialize<'de>,
 {
     #[derive(Deserialize)]
-    #[serde(untagged, expecting = "a list, such as [\"a\", \"b\"], or one value")]
+    #[serde(untagged, expecting = "neither a list, such as [\"a\", \"b\"], nor one item of it")]
     enum Listed<T> {
         Several(Vec<T>),
         One(T),
