@@ -90,7 +90,7 @@ impl Model {
         options.settings.flips = flips.unwrap_or(options.settings.flips);
         let prediction = Watch::default().wait(py, |observer| {
             let name = "the array";
-            for finding in look_at(name, &image, card.plan.spacing, &card.plan.normalisation) {
+            for finding in look_at(name, &image, card.plan.familiar()) {
                 observer.message(&Message::Doubtful(finding));
             }
             ImagePredictor::new(&self.0, options)?.predict(name, &image, observer)

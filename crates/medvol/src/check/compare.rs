@@ -8,7 +8,7 @@ use super::examine::Facts;
 use super::geometry::{CHECK_UNIT, implausible};
 use super::intensity::LEAST_DENSE;
 use super::labels::{FEW_VOXELS, Labels};
-use super::look::is_of_other_size;
+use super::look::{AXES, is_of_other_size, is_slice};
 use super::{Finding, Fix, Kind, Severity};
 use crate::dataset::Dataset;
 use crate::digits::{lengths_mm, significant};
@@ -150,7 +150,7 @@ fn spacings(facts: &[Facts]) -> Vec<Finding> {
                 format!(
                     "{} mm along {}, usual are {} mm",
                     significant(spacing[axis], 3),
-                    ["z", "y", "x"][axis],
+                    AXES[axis],
                     significant(usual.median.exp(), 3)
                 )
             })
@@ -185,17 +185,13 @@ fn slices(facts: &[Facts]) -> Vec<Finding> {
             true => ("is a slice: it has one voxel", "have more"),
             false => ("is a volume: it has more than one voxel", "are slices"),
         };
-        let message = format!("{this} along {}, where other cases {others}", ["z", "y", "x"][axis]);
+        let message = format!("{this} along {}, where other cases {others}", AXES[axis]);
         Some(
             Finding::warning(Kind::Slice, message, "check the file, or leave the case out")
                 .of(case),
         )
     };
     shapes.iter().filter_map(unlike).collect()
-}
-
-fn is_slice(shape: [usize; 3], axis: usize) -> bool {
-    shape[axis] == 1
 }
 
 /// Channels that hold Hounsfield units, as it seems, and are not called so.

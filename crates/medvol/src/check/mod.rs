@@ -57,7 +57,7 @@ pub use examine::{Examination, Loaded, examine};
 pub use finding::{Finding, Fix, Kind, Severity};
 pub use fix::{Fixed, fix};
 pub use folds::Misplaced;
-pub use look::{look, look_at};
+pub use look::{Familiar, look, look_at};
 
 /// Cases held in memory at a time, at most.
 const AT_A_TIME: usize = 4;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::common::task::{CASES, SPACING, image_path, label_path, volumes, write_task};
 use crate::common::{any_affine, write_image};
-use medvol::check::{Finding, Fix, Kind, Options, Report, Severity, check, fix, look};
+use medvol::check::{Familiar, Finding, Fix, Kind, Options, Report, Severity, check, fix, look};
 use medvol::io::{self, Source};
 use medvol::{Affine, Dataset, Error, Image, LabelMap};
 use ndarray::{Array4, s};
@@ -201,7 +201,8 @@ fn looked(change: impl FnOnce(&mut Image)) -> Vec<(Kind, String)> {
     write_image(source.path(), &image).unwrap();
     let opened = source.open().unwrap();
     let header = opened.header().clone();
-    let found = look(&[source], &header, &opened.raw().unwrap(), [1.0; 3], &[]);
+    let familiar = Familiar { spacing_mm: [1.0; 3], patch: [8; 3], normalisation: &[] };
+    let found = look(&[source], &header, &opened.raw().unwrap(), familiar);
     found.into_iter().map(|finding| (finding.kind, finding.message)).collect()
 }
 
@@ -228,14 +229,13 @@ fn an_image_that_cannot_be_right_is_seen_without_a_data_set() {
         assert!(found.len() == 1 && found[0].0 == kind, "{said}: {found:?}");
         assert!(found[0].1.contains(said) && found[0].1.contains("scan.nii"), "{found:?}");
     }
-    // How thick a single slice is says nothing.
-    assert_eq!(
-        looked(|image| {
-            image.voxels = image.voxels.slice(s![.., ..1, .., ..]).to_owned();
-            image.affine = Affine::from_spacing([500.0, 1.0, 1.0]);
-        }),
-        []
-    );
+    // How thick a single slice is says nothing, but volumes were learnt from.
+    let found = looked(|image| {
+        image.voxels = image.voxels.slice(s![.., ..1, .., ..]).to_owned();
+        image.affine = Affine::from_spacing([500.0, 1.0, 1.0]);
+    });
+    assert!(found.len() == 1 && found[0].0 == Kind::Slice, "{found:?}");
+    assert!(found[0].1.contains("patches of 8 voxels along z"), "{found:?}");
 }
 
 proptest! {

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use medvol::check::{Kind, Options, check, look};
+use medvol::check::{Familiar, Kind, Options, check, look};
 use medvol::io::dicom::{Problem, Series};
 use medvol::io::{self, Remark, Source};
 use medvol::{Affine, Error, Image, Label, LabelMap};
@@ -264,7 +264,9 @@ fn who_looks_at_a_series_hears_what_was_left_out() {
         let sources = [Source::from(fixture(name))];
         let opened = sources[0].open().unwrap();
         let header = opened.header().clone();
-        let found = look(&sources, &header, &opened.raw().unwrap(), [2.5, 0.7, 0.9], &[]);
+        let familiar =
+            Familiar { spacing_mm: [2.5, 0.7, 0.9], patch: [1, 8, 8], normalisation: &[] };
+        let found = look(&sources, &header, &opened.raw().unwrap(), familiar);
         found.iter().map(|finding| finding.message.clone()).collect::<String>()
     };
     assert!(said("with_others").contains("1 copies of another file"), "{}", said("with_others"));

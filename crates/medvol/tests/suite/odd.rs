@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::common::nifti::{compressed, patch, written};
 use crate::common::task::{change_description, image_path, write_task};
-use medvol::check::{Options, check, look};
+use medvol::check::{Familiar, Options, check, look};
 use medvol::io::{Opened, Remark, Source};
 use medvol::{Dataset, Error};
 
@@ -169,7 +169,12 @@ fn an_image_with_sheared_axes_is_not_predicted_in_silence() {
     let source = Source::from(&path);
     let opened = source.open().unwrap();
     let header = opened.header().clone();
-    let found = look(&[source], &header, &opened.raw().unwrap(), [2.0; 3], &[]);
+    let found = look(
+        &[source],
+        &header,
+        &opened.raw().unwrap(),
+        Familiar { spacing_mm: [2.0; 3], patch: [8; 3], normalisation: &[] },
+    );
     let said: Vec<&str> = found.iter().map(|finding| finding.message.as_str()).collect();
     assert!(said.iter().any(|text| text.contains("not at right angles")), "{said:?}");
 }

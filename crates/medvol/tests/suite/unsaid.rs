@@ -8,7 +8,7 @@ use crate::common::task::{
     write_task,
 };
 use crate::common::{read_labels, write_image, write_labels};
-use medvol::check::{Finding, Fold, Kind, Options, Severity, check, look};
+use medvol::check::{Familiar, Finding, Fold, Kind, Options, Severity, check, look};
 use medvol::io::Source;
 use medvol::{Affine, Dataset, LabelMap, Normalisation};
 use serde_json::{Value, json};
@@ -82,8 +82,9 @@ fn a_ct_in_other_units_than_hounsfields_is_suspicious() {
     let raw = opened.raw().unwrap();
     for (channel, found) in [("CT", 1), ("MRI", 0)] {
         let normalisation = [Normalisation::of_channel(channel)];
-        let spacing = header.grid.affine.spacing();
-        let looked = look(&[Source::from(path.as_path())], &header, &raw, spacing, &normalisation);
+        let spacing_mm = header.grid.affine.spacing();
+        let familiar = Familiar { spacing_mm, patch: [8; 3], normalisation: &normalisation };
+        let looked = look(&[Source::from(path.as_path())], &header, &raw, familiar);
         assert_eq!(looked.len(), found, "{channel}: {looked:#?}");
     }
 }
@@ -406,8 +407,9 @@ fn nothing_is_said_of_a_task_with_nothing_wrong() {
     let folder = changed(|_| {});
     let opened = Source::from(image_path(folder.path(), 0)).open().unwrap();
     let (header, normalisation) = (opened.header().clone(), [Normalisation::ZScore]);
-    let spacing = Affine::from_spacing([3.6, 3.0, 3.0]).spacing();
-    let found = look(&[], &header, &opened.raw().unwrap(), spacing, &normalisation);
+    let spacing_mm = Affine::from_spacing([3.6, 3.0, 3.0]).spacing();
+    let familiar = Familiar { spacing_mm, patch: [8; 3], normalisation: &normalisation };
+    let found = look(&[], &header, &opened.raw().unwrap(), familiar);
     assert!(found.iter().all(|finding| finding.severity < Severity::Warning), "{found:#?}");
 }
 

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use medvol::check::Familiar;
 use medvol::io::Reading;
 use medvol::metrics::Structures;
 use medvol::{CaseFiles, ClassMap, Dataset, Fold, Label, Normalisation, Target};
@@ -60,6 +61,12 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// What a model of this plan has seen.
+    pub fn familiar(&self) -> Familiar<'_> {
+        let Self { spacing, patch, normalisation, .. } = self;
+        Familiar { spacing_mm: *spacing, patch: *patch, normalisation }
+    }
+
     /// Derives a plan from the headers of a data set's labelled cases.
     ///
     /// # Errors

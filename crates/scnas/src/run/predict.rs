@@ -221,7 +221,7 @@ fn predict_one(
     for (source, remark) in afterwards.remarks() {
         observer.message(&Message::Header { file: source.path().into(), remark });
     }
-    for finding in look(&job.inputs, &header, &image, card.plan.spacing, &card.plan.normalisation) {
+    for finding in look(&job.inputs, &header, &image, card.plan.familiar()) {
         observer.message(&Message::Doubtful(finding));
     }
     let prediction = predictor.predict(&job.name, &image, observer)?;
