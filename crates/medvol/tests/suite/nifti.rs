@@ -4,11 +4,12 @@ use std::fs;
 
 use crate::common::nifti::{compressed, expected, patch, written};
 use crate::common::{fixture, read_grid, read_image, read_labels, write_image};
-use medvol::io::Source;
+use medvol::io::{self, Grid, Remark, Source};
 use medvol::{
-    Affine, ClassMap, Error, Image, Orientation, Preprocessed, canonical_spacing, preprocess,
+    Affine, ClassMap, Error, Image, LabelMap, Orientation, Preprocessed, canonical_spacing,
+    preprocess,
 };
-use ndarray::Array4;
+use ndarray::{Array3, Array4};
 use proptest::prelude::*;
 
 fn matrix(value: &serde_json::Value) -> Affine {
@@ -20,6 +21,26 @@ fn assert_samples(samples: &serde_json::Value, name: &str, voxel: impl Fn([usize
         let at = [0, 1, 2, 3].map(|n| sample[n].as_u64().unwrap() as usize);
         assert_eq!(voxel(at), sample[4].as_f64().unwrap() as f32, "{name} at {at:?}");
     }
+}
+
+#[test]
+fn a_length_that_only_nifti2_can_state_places_voxels_or_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, mask) = (folder.path().join("two.nii"), folder.path().join("mask.nrrd"));
+    fs::copy(fixture("formats/two.nii"), &path).unwrap();
+    patch(&path, 344, &[0; 8]);
+    let third = |mm: f64| patch(&path, 104 + 3 * 8, &mm.to_le_bytes());
+    third(5e-309);
+    let header = Source::from(&path).open().unwrap().header().clone();
+    let Grid { affine, shape, .. } = header.grid;
+    assert!(affine.is_invertible());
+    assert!(header.place.remarks.iter().any(|remark| matches!(remark, Remark::ZeroPixdim { .. })));
+    // A mask that lies on the image is read again.
+    let labels = LabelMap { voxels: Array3::zeros(shape), affine };
+    io::create(&mask).unwrap().like(&header).labels(&labels).unwrap();
+    assert!(read_labels(&mask).unwrap().affine.approx_eq(&affine, shape, 1e-6));
+    third(1e300);
+    assert!(read_image(&path).unwrap_err().to_string().contains("pixdim"));
 }
 
 #[test]

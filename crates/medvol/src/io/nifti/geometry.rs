@@ -55,6 +55,17 @@ struct Choice {
     others: Vec<Affine>,
 }
 
+/// Whether a place can be computed from a length, whatever its sign. NIfTI-2 can state lengths of
+/// which not even the square is a number; those that floats of 32 bits cannot hold are as none.
+fn is_length(mm: f64) -> bool {
+    mm.abs() >= f64::from(f32::MIN_POSITIVE) && !is_beyond(mm)
+}
+
+/// Whether a length is no number, or too large for one of 32 bits.
+fn is_beyond(mm: f64) -> bool {
+    mm.is_nan() || mm.abs() > f64::from(f32::MAX)
+}
+
 impl Space {
     /// The affine that is taken, in mm, and what else is to be known of the place. Where the header
     /// contradicts itself, the reading that is `asked` for counts, if there is one.
@@ -151,12 +162,12 @@ impl Space {
     ) -> Result<Option<[f64; 3]>, HeaderFault> {
         let Self { extents, pixdim, .. } = *self;
         let any = |found: fn(f64) -> bool| (0..3).any(|n| extents[n] > 1 && found(pixdim[n]));
-        if any(|mm| mm == 0.0 || !mm.is_finite()) {
+        if any(|mm| !is_length(mm)) {
             if is_in_sform {
                 remarks.push(Remark::NoPixdim { pixdim });
                 return Ok(None);
             }
-            if any(|mm| !mm.is_finite()) {
+            if any(is_beyond) {
                 let found = pixdim.map(|mm| significant(mm, 4)).join(" ");
                 return Err(HeaderFault::values("pixdim", 3, "finite numbers", &found));
             }
@@ -165,7 +176,7 @@ impl Space {
         if any(|mm| mm < 0.0) {
             remarks.push(Remark::NegativePixdim { pixdim });
         }
-        let usable = |mm: f64| if mm == 0.0 || !mm.is_finite() { 1.0 } else { mm.abs() };
+        let usable = |mm: f64| if is_length(mm) { mm.abs() } else { 1.0 };
         Ok(Some(pixdim.map(usable)))
     }
 
