@@ -10,12 +10,12 @@ use crate::normalisation::Normalisation;
 use crate::orient::Orientation;
 use crate::raw::RawImage;
 
+/// What axes are called, from depth to width.
+pub(super) const AXES: [&str; 3] = ["z", "y", "x"];
+
 /// A spacing that differs by more than this factor from that of a model's grid is suspicious: thick
 /// slices differ by up to ten.
 const OTHER_SPACING: f64 = 12.0;
-
-/// What axes are called, from depth to width.
-pub(super) const AXES: [&str; 3] = ["z", "y", "x"];
 
 /// Voxels whose size differs by more than this factor, to the power of three, are suspicious:
 /// centimetres are taken for millimetres.

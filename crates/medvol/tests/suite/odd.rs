@@ -169,12 +169,8 @@ fn an_image_with_sheared_axes_is_not_predicted_in_silence() {
     let source = Source::from(&path);
     let opened = source.open().unwrap();
     let header = opened.header().clone();
-    let found = look(
-        &[source],
-        &header,
-        &opened.raw().unwrap(),
-        Familiar { spacing_mm: [2.0; 3], patch: [8; 3], normalisation: &[] },
-    );
+    let familiar = Familiar { spacing_mm: [2.0; 3], patch: [8; 3], normalisation: &[] };
+    let found = look(&[source], &header, &opened.raw().unwrap(), familiar);
     let said: Vec<&str> = found.iter().map(|finding| finding.message.as_str()).collect();
     assert!(said.iter().any(|text| text.contains("not at right angles")), "{said:?}");
 }

@@ -169,7 +169,7 @@ impl Space {
             }
             if any(is_beyond) {
                 let found = pixdim.map(|mm| significant(mm, 4)).join(" ");
-                return Err(HeaderFault::values("pixdim", 3, "finite numbers", &found));
+                return Err(HeaderFault::values("pixdim", 3, "numbers up to 3e38", &found));
             }
             remarks.push(Remark::ZeroPixdim { pixdim });
         }
